@@ -1,0 +1,120 @@
+"""What every reader returns: the shape, the weights as stored, the vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Ids with a meaning, where the format does not name its own (SentencePiece, Llama 2).
+BOS_ID = 1
+EOS_ID = 2
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of a Llama, under their usual names."""
+
+    dim: int
+    hidden_dim: int
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int
+    vocab_size: int
+    seq_len: int
+    head_dim: int
+    rope_theta: float = 10000.0
+    norm_eps: float = 1e-5
+
+    @property
+    def q_dim(self) -> int:
+        """Width of all query heads together."""
+        return self.n_heads * self.head_dim
+
+    @property
+    def kv_dim(self) -> int:
+        """Width of all key (or value) heads together."""
+        return self.n_kv_heads * self.head_dim
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A matrix (or a vector, as one row) as its file stores it.
+
+    `encoding` is GGML's name for the block format ("F32", "F16", "Q8_0", "Q4_1", ...), `rows` and `cols` the
+    logical size, `data` the stored bytes of each row, shape (rows, bytes per row), usually a view of the mapped
+    file.  `dequantize` turns a slice of rows of `data` into float32 of shape (n, cols).
+    """
+
+    encoding: str
+    rows: int
+    cols: int
+    data: NDArray[np.uint8]
+    dequantize: Callable[[NDArray[np.uint8]], NDArray[np.float32]] = field(repr=False)
+
+    def float32(self, lo: int = 0, hi: int | None = None) -> NDArray[np.float32]:
+        """Rows lo to hi as float32, shape (hi - lo, cols)."""
+        return self.dequantize(self.data[lo:hi])
+
+
+def float32_tensor(values: NDArray[np.float32]) -> Tensor:
+    """A tensor over values already in float32, shape (rows, cols) or (cols,)."""
+    matrix = values.reshape(-1, values.shape[-1])
+    return Tensor("F32", matrix.shape[0], matrix.shape[1], matrix.view(np.uint8),
+                  lambda raw: np.ascontiguousarray(raw).view(np.float32))
+
+
+@dataclass(frozen=True)
+class Vocab:
+    """The tokenizer: what each id stands for, and how text is cut into ids.
+
+    kind        "sentencepiece" (merge by `scores`) or "bytelevel" (merge by order of `merges`)
+    pieces      per id, the text as the tokenizer stores it, in UTF-8 (bytelevel: the bytes it stands for)
+    outputs     per id, the bytes it prints (byte tokens already turned into their byte; control tokens: b"")
+    scores      sentencepiece: a merge that makes a piece of higher score goes first
+    merges      bytelevel: (left id, right id) in order of rank
+    byte_ids    id of each of the 256 single bytes (sentencepiece: the <0xHH> fallback tokens), -1 where absent
+    pretokenizer  bytelevel: which rule splits text into words ("smollm", "gpt-2", "llama-bpe", "qwen2")
+    special     control tokens a chat template may name, by their text
+    """
+
+    kind: str
+    pieces: tuple[bytes, ...]
+    outputs: tuple[bytes, ...]
+    scores: tuple[float, ...] = ()
+    merges: tuple[tuple[int, int], ...] = ()
+    byte_ids: tuple[int, ...] = (-1,) * 256
+    bos_id: int = BOS_ID
+    eos_ids: tuple[int, ...] = (EOS_ID,)
+    add_bos: bool = True
+    add_space_prefix: bool = True
+    pretokenizer: str = ""
+    special: Mapping[str, int] = field(default_factory=dict)
+    chat_template: str = ""
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A Llama as read from disk.
+
+    `tensors` is keyed by `token_embedding` (vocab_size, dim), `final_norm` (dim), `classifier` (vocab_size, dim;
+    absent when the embedding serves as classifier too) and per layer l, as "layers.{l}.": `attention_norm` (dim),
+    `wq` (q_dim, dim), `wk` and `wv` (kv_dim, dim), `wo` (dim, q_dim), `ffn_norm` (dim), `w1` and `w3`
+    (hidden_dim, dim), `w2` (dim, hidden_dim).  Rotary pairs are neighbours: (0, 1), (2, 3), ...
+    """
+
+    name: str
+    source: str
+    shape: Shape
+    tensors: Mapping[str, Tensor]
+    vocab: Vocab
+
+    @property
+    def tied(self) -> bool:
+        """True where the embedding is the classifier too."""
+        return "classifier" not in self.tensors

@@ -1,0 +1,42 @@
+"""The interface of every machine: power on with an image, read the console, type, see it end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What to power on: a disk image, how much memory (MiB), how many cores."""
+
+    image: Path
+    memory_mb: int = 1024
+    cores: int = 1
+
+
+class Session(Protocol):
+    """A machine that is on.  A context manager: leaving it powers the machine off, whatever happened."""
+
+    def __enter__(self) -> Session: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+    def read(self, timeout_s: float) -> bytes:
+        """The next console bytes: UTF-8, terminal escapes and carriage returns removed.  Empty when it is off.
+
+        Raises BarelmError when nothing came for `timeout_s` seconds while it is still on, or when it crashed.
+        """
+
+    def send(self, text: str) -> None:
+        """Type on the keyboard; a newline is the Enter key."""
+
+
+class Machine(Protocol):
+    """Something that can boot an image."""
+
+    name: str
+
+    def start(self, spec: Spec) -> Session:
+        """Power on.  Raises BarelmError, naming what to install or to change, when it cannot."""
