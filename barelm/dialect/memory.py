@@ -1,0 +1,135 @@
+"""Primitives over memory: typed views, single loads and stores, atomics, constant text.
+
+These are the interpreter's models, and the definition.  Views never copy.  Addresses are int64, and in the
+interpreter they are real addresses of this process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from barelm.dialect.types import I64, U8, U16
+
+_atomic = threading.Lock()
+
+
+def _view(block: U8, offset: int, shape: Any, dtype: Any) -> NDArray[Any]:
+    n = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    return block[offset:offset + n].view(dtype).reshape(shape)
+
+
+def u8_array(block: U8, offset: int, shape: Any) -> NDArray[np.uint8]:
+    """A view of `block` from byte `offset` on as uint8 of `shape` (a count or a tuple)."""
+    return _view(block, offset, shape, np.uint8)
+
+
+def i8_array(block: U8, offset: int, shape: Any) -> NDArray[np.int8]:
+    """The same as int8."""
+    return _view(block, offset, shape, np.int8)
+
+
+def u16_array(block: U8, offset: int, shape: Any) -> NDArray[np.uint16]:
+    """The same as uint16."""
+    return _view(block, offset, shape, np.uint16)
+
+
+def i32_array(block: U8, offset: int, shape: Any) -> NDArray[np.int32]:
+    """The same as int32."""
+    return _view(block, offset, shape, np.int32)
+
+
+def i64_array(block: U8, offset: int, shape: Any) -> NDArray[np.int64]:
+    """The same as int64."""
+    return _view(block, offset, shape, np.int64)
+
+
+def u64_array(block: U8, offset: int, shape: Any) -> NDArray[np.uint64]:
+    """The same as uint64."""
+    return _view(block, offset, shape, np.uint64)
+
+
+def f32_array(block: U8, offset: int, shape: Any) -> NDArray[np.float32]:
+    """The same as float32."""
+    return _view(block, offset, shape, np.float32)
+
+
+def memory(address: int, n_bytes: int) -> U8:
+    """The bytes at `address`, as an array over them.  The caller answers for their being there."""
+    if n_bytes == 0:
+        return np.empty(0, np.uint8)
+    return np.ctypeslib.as_array((ctypes.c_uint8 * n_bytes).from_address(address))
+
+
+def address_of(array: NDArray[Any]) -> int:
+    """Where the first element of `array` lies."""
+    return int(array.ctypes.data)
+
+
+def cells(n: int) -> I64:
+    """n zeroed int64 on the stack of the calling function, for results returned through pointers; n is a literal."""
+    return np.zeros(n, np.int64)
+
+
+def load_u8(address: int) -> int:
+    """The byte at `address`, widened."""
+    return ctypes.c_uint8.from_address(address).value
+
+
+def load_u16(address: int) -> int:
+    """The little-endian 16 bits at `address`, widened."""
+    return ctypes.c_uint16.from_address(address).value
+
+
+def load_u32(address: int) -> int:
+    """The little-endian 32 bits at `address`, widened."""
+    return ctypes.c_uint32.from_address(address).value
+
+
+def load_i64(address: int) -> int:
+    """The little-endian 64 bits at `address`."""
+    return ctypes.c_int64.from_address(address).value
+
+
+def store_i64(address: int, value: int) -> None:
+    """Write 64 bits at `address`."""
+    ctypes.c_int64.from_address(address).value = value
+
+
+def copy_bytes(target: int, source: int, n_bytes: int) -> None:
+    """Copy between two regions that do not overlap."""
+    ctypes.memmove(target, source, n_bytes)
+
+
+def fill_bytes(target: int, value: int, n_bytes: int) -> None:
+    """Set every byte of a region."""
+    ctypes.memset(target, value, n_bytes)
+
+
+def text(literal: str) -> U16:
+    """A constant string in UTF-16 with its terminating zero, as firmware wants it; the argument is a literal."""
+    return np.frombuffer((literal + "\0").encode("utf-16-le"), np.uint16)
+
+
+def atomic_load(words: I64, i: int) -> int:
+    """words[i], after everything its writer wrote before (acquire)."""
+    with _atomic:
+        return int(words[i])
+
+
+def atomic_store(words: I64, i: int, value: int) -> None:
+    """words[i] = value, after everything written before (release)."""
+    with _atomic:
+        words[i] = value
+
+
+def atomic_add(words: I64, i: int, value: int) -> int:
+    """words[i] += value in one step; returns what was there before."""
+    with _atomic:
+        before = int(words[i])
+        words[i] = before + value
+        return before
