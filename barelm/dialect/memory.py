@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from barelm.dialect.types import I64, U8, U16
+from barelm.dialect.types import I64, U8, U16, Real
 
 _atomic = threading.Lock()
 
@@ -56,6 +56,11 @@ def u64_array(block: U8, offset: int, shape: Any) -> NDArray[np.uint64]:
 def f32_array(block: U8, offset: int, shape: Any) -> NDArray[np.float32]:
     """The same as float32."""
     return _view(block, offset, shape, np.float32)
+
+
+def float_of_bits(bits: int) -> Real:
+    """The float32 whose IEEE 754 bits are the low 32 of `bits`."""
+    return np.uint32(bits & 0xFFFFFFFF).view(np.float32)
 
 
 def memory(address: int, n_bytes: int) -> U8:

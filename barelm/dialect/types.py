@@ -11,6 +11,8 @@ from typing import Annotated, Any, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
+from barelm.dialect.rooms import kernel
+
 U8 = Annotated[NDArray[np.uint8], "uint8[::1]"]
 I8 = Annotated[NDArray[np.int8], "int8[::1]"]
 U16 = Annotated[NDArray[np.uint16], "uint16[::1]"]
@@ -37,6 +39,7 @@ LANES = 16
 """Lanes of a vector of float32 or int32: the width every buffer and weight panel is padded to."""
 
 
+@kernel
 def padded(n: int, lanes: int = LANES) -> int:
     """n rounded up to a multiple of `lanes`."""
     return (n + lanes - 1) // lanes * lanes

@@ -10,7 +10,7 @@ from numba.core import cgutils, types
 from numba.np import arrayobj
 
 from barelm.dialect import memory
-from barelm.dialect.lowering.emit import I1, I8, I16, I32, I64, VOID, call, data_of, lowers, pointer
+from barelm.dialect.lowering.emit import F32, I1, I8, I16, I32, I64, VOID, call, data_of, lowers, pointer
 
 
 def _make_view(context: Any, builder: Any, array_type: Any, data: Any, dims: list[Any]) -> Any:
@@ -52,6 +52,12 @@ _view_of(memory.i32_array, types.int32)
 _view_of(memory.i64_array, types.int64)
 _view_of(memory.u64_array, types.uint64)
 _view_of(memory.f32_array, types.float32)
+
+
+@lowers(memory.float_of_bits)
+def _float_of_bits(typing: Any, bits: Any) -> Any:
+    return types.float32(types.int64), lambda context, builder, signature, arguments: builder.bitcast(
+        builder.trunc(arguments[0], I32), F32)
 
 
 @lowers(memory.memory)

@@ -112,4 +112,10 @@ def _set_float_mode(typing: Any) -> Any:
     return types.void(), generate
 
 
-_effect(processor.pause, "pause", "~{memory}")
+@lowers(processor.pause)
+def _pause(typing: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        call(builder, "llvm.x86.sse2.pause", VOID)
+        return context.get_dummy_value()
+
+    return types.void(), generate

@@ -1,0 +1,112 @@
+"""GUID Partition Table: one EFI system partition, written twice and read with its checksums.
+
+Source: UEFI Specification 2.10, section 5 ("GUID Partition Table (GPT) Disk Layout").
+"""
+
+from __future__ import annotations
+
+import struct
+import uuid
+import zlib
+from collections.abc import Callable, Iterator
+
+SECTOR = 512
+ALIGNMENT = 1 << 20                     # where the partition starts; also what the disk's size is rounded to
+EFI_SYSTEM_PARTITION = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
+
+_SIGNATURE = b"EFI PART"
+_REVISION = 0x00010000
+_HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
+_ENTRY = struct.Struct("<16s16sQQQ72s")
+_ENTRIES = 128
+_TABLE_SECTORS = _ENTRIES * _ENTRY.size // SECTOR
+_MAX_TABLE_BYTES = 1 << 20              # far above any real table; bounds what a lying header makes us read
+_PROTECTIVE = 0xEE
+
+
+def disk_sectors(partition_end: int) -> int:
+    """Sectors of a disk whose partition ends before sector `partition_end`: the backup table fits behind it."""
+    need = (partition_end + _TABLE_SECTORS + 1) * SECTOR
+    return -(-need // ALIGNMENT) * ALIGNMENT // SECTOR
+
+
+def partition_table(
+    sectors: int, first: int, last: int, disk_id: uuid.UUID, partition_id: uuid.UUID
+) -> Iterator[tuple[int, bytes]]:
+    """(byte offset, bytes) of the protective MBR and both GPT copies, in order of offset.
+
+    The disk has `sectors` sectors and one EFI system partition from sector `first` to `last`, inclusive.
+    """
+    name = "EFI system partition".encode("utf-16-le")
+    entry = _ENTRY.pack(EFI_SYSTEM_PARTITION.bytes_le, partition_id.bytes_le, first, last, 0, name)
+    table = entry.ljust(_ENTRIES * _ENTRY.size, b"\0")
+    end = sectors - 1
+
+    def header(own: int, other: int, table_lba: int) -> bytes:
+        def pack(crc: int) -> bytes:
+            return _HEADER.pack(_SIGNATURE, _REVISION, _HEADER.size, crc, 0, own, other, 2 + _TABLE_SECTORS,
+                                end - _TABLE_SECTORS - 1, disk_id.bytes_le, table_lba, _ENTRIES, _ENTRY.size,
+                                zlib.crc32(table))
+        return pack(zlib.crc32(pack(0))).ljust(SECTOR, b"\0")
+
+    yield 0, _protective_mbr(end)
+    yield SECTOR, header(1, end, 2)
+    yield 2 * SECTOR, table
+    yield (end - _TABLE_SECTORS) * SECTOR, table
+    yield end * SECTOR, header(end, 1, end - _TABLE_SECTORS)
+
+
+def _protective_mbr(end: int) -> bytes:
+    """Section 5.2.3: one record of type 0xEE over the whole disk; CHS fields at their fixed values."""
+    record = struct.pack("<B3sB3sII", 0, b"\x00\x02\x00", _PROTECTIVE, b"\xff\xff\xff", 1, min(end, 0xFFFFFFFF))
+    return bytes(446) + record + bytes(48) + b"\x55\xaa"
+
+
+def find_esp(read: Callable[[int, int], bytes], disk_bytes: int) -> tuple[int, int] | None:
+    """(byte offset, size) of the first EFI system partition; None where the disk has no GPT at all.
+
+    `read(offset, n)` returns n bytes of the disk.  Falls back to the backup table, as section 5.3.2 asks.
+    Raises ValueError, with the reason, where both tables are damaged or none of the partitions is an ESP.
+    """
+    if disk_bytes < 3 * SECTOR:
+        return None
+    mbr = read(0, SECTOR)
+    protective = mbr[510:] == b"\x55\xaa" and _PROTECTIVE in mbr[450:510:16]
+    if not protective and read(SECTOR, 8) != _SIGNATURE:
+        return None
+    sectors = disk_bytes // SECTOR
+    try:
+        table, entry_bytes = _read_table(read, 1, sectors)
+    except ValueError as primary:
+        try:
+            table, entry_bytes = _read_table(read, sectors - 1, sectors)
+        except ValueError:
+            raise primary from None
+    for at in range(0, len(table), entry_bytes):
+        kind, _, first, last, _, _ = _ENTRY.unpack_from(table, at)
+        if kind == EFI_SYSTEM_PARTITION.bytes_le:
+            if not 2 <= first <= last < sectors:
+                raise ValueError("its EFI system partition lies outside the disk")
+            return first * SECTOR, (last + 1 - first) * SECTOR
+    raise ValueError("its partition table has no EFI system partition")
+
+
+def _read_table(read: Callable[[int, int], bytes], lba: int, sectors: int) -> tuple[bytes, int]:
+    """The partition entries behind the header at `lba`, and the bytes of one entry; ValueError if invalid."""
+    sector = read(lba * SECTOR, SECTOR)
+    signature, _, size, crc, _, own, _, _, _, _, start, count, entry_bytes, table_crc = _HEADER.unpack_from(sector)
+    if signature != _SIGNATURE:
+        raise ValueError("its GPT header is missing")
+    if not _HEADER.size <= size <= SECTOR or own != lba:
+        raise ValueError("its GPT header is malformed")
+    if zlib.crc32(sector[:16] + bytes(4) + sector[20:size]) != crc:
+        raise ValueError("the checksum of its GPT header is wrong")
+    n_bytes = count * entry_bytes
+    if entry_bytes < _ENTRY.size or entry_bytes % 8 or n_bytes > _MAX_TABLE_BYTES:
+        raise ValueError("its partition table has an impossible size")
+    if start < 2 or start * SECTOR + n_bytes > sectors * SECTOR:
+        raise ValueError("its partition table lies outside the disk")
+    table = read(start * SECTOR, n_bytes)
+    if zlib.crc32(table) != table_crc:
+        raise ValueError("the checksum of its partition table is wrong")
+    return table, entry_bytes

@@ -1,0 +1,265 @@
+"""Files into a bootable disk image: plans the volume, streams the data, leaves nothing half-written behind."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import itertools
+import os
+import stat
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+
+from barelm.disk import gpt
+from barelm.disk.fat32 import SECTOR, VolumePlan, plan_volume
+from barelm.errors import BarelmError
+
+_CHUNK = 8 << 20
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+Report = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class ImageLayout:
+    """Where things are in an image.
+
+    `bytes` is its size, `esp_offset` where the FAT32 volume starts, `cluster_bytes` the size of a cluster, and
+    `extents` the (offset in the image, size) of each file by the path it was given; an empty file is at (0, 0).
+    """
+
+    bytes: int
+    esp_offset: int
+    cluster_bytes: int
+    extents: dict[str, tuple[int, int]]
+
+
+def write_image(
+    out: Path,
+    files: Mapping[str, Path | bytes],
+    *,
+    plain: bool = False,
+    label: str = "BARELM",
+    free_bytes: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> ImageLayout:
+    """Write a disk image that holds `files`: a GPT with one EFI system partition, or a bare FAT32 if `plain`.
+
+    The keys of `files` are paths in the image, "/" between their parts ("EFI/BOOT/BOOTX64.EFI"); the values are
+    files to copy or their bytes.  Each file is contiguous, in the order given, on a 4 KiB boundary of the image,
+    and at least `free_bytes` are left free.  The same names, content, label and room give the same bytes.
+    `progress(done, total)` is called with bytes of file data.  `out` appears only when it is complete.
+
+    Raises BarelmError for names, sizes or a label that FAT32 cannot hold, a source that cannot be read or
+    changes meanwhile, and an `out` that cannot be written.
+    """
+    if free_bytes < 0:
+        raise BarelmError(f"cannot leave {free_bytes} bytes free in an image", "Ask for 0 or more.")
+    target = Path(os.path.realpath(out))
+    _check_target(target, files)
+    sizes = {path: _source_size(path, source) for path, source in files.items()}
+    seed = hashlib.sha256(repr((label, free_bytes, list(sizes.items()))).encode("utf-8", "backslashreplace")).digest()
+    start = 0 if plain else gpt.ALIGNMENT
+    volume = plan_volume(sizes, label=label, volume_id=int.from_bytes(seed[:4], "little"),
+                         hidden_sectors=start // SECTOR, free_bytes=free_bytes)
+    end = (start + volume.bytes) // SECTOR
+    n_bytes = volume.bytes if plain else gpt.disk_sectors(end) * SECTOR
+    extents = {path: (start + offset if size else 0, size) for path, (offset, size) in volume.extents.items()}
+    try:
+        with _written_beside(target) as image:
+            image.truncate(n_bytes)
+            if not plain:
+                _write_pieces(image, 0, gpt.partition_table(n_bytes // SECTOR, start // SECTOR, end - 1,
+                                                            _uuid(seed, b"disk"), _uuid(seed, b"partition")))
+            _write_volume(image, start, volume, files, progress or (lambda done, total: None))
+    except OSError as error:
+        raise _target_error(target, n_bytes, error) from error
+    return ImageLayout(n_bytes, start, volume.cluster_bytes, extents)
+
+
+def _write_volume(
+    image: FileIO, start: int, volume: VolumePlan, files: Mapping[str, Path | bytes],
+    progress: Callable[[int, int], None],
+) -> None:
+    """The metadata, then the data of each file."""
+    _write_pieces(image, start, volume.metadata())
+    total = sum(size for _, size in volume.extents.values())
+    done = 0
+    progress(done, total)
+    for path, (offset, size) in volume.extents.items():
+        source = files[path]
+
+        def report(copied: int, before: int = done) -> None:
+            progress(before + copied, total)
+
+        if isinstance(source, bytes):
+            _write_at(image, start + offset, memoryview(source), report)
+        else:
+            _copy_file(source, size, image, start + offset, report)
+        done += size
+
+
+def _write_pieces(image: FileIO, start: int, pieces: Iterator[tuple[int, bytes]]) -> None:
+    for offset, content in pieces:
+        _write_at(image, start + offset, memoryview(content), lambda copied: None)
+
+
+def _write_at(image: FileIO, offset: int, content: memoryview, report: Report) -> None:
+    """Write all of `content`; the system may take less at a time than it is offered."""
+    image.seek(offset)
+    at = 0
+    while at < len(content):
+        at += image.write(content[at:at + _CHUNK])
+        report(at)
+
+
+def _copy_file(path: Path, size: int, image: FileIO, offset: int, report: Report) -> None:
+    """Copy the `size` bytes of a file to `offset` of the image, without its holes.
+
+    Raises BarelmError where the file cannot be read or is no longer what it was, OSError where the image fails.
+    """
+    with _reading(path):
+        source = open(path, "rb", buffering=0)
+    with source:
+        before = os.fstat(source.fileno())
+        for lo, hi in _data_spans(source, size):
+            lo = _copy_in_kernel(source, lo, hi, image, offset, report)
+            _copy_through_memory(path, source, lo, hi, image, offset, report)
+        report(size)
+        after = os.fstat(source.fileno())
+        if (after.st_size, after.st_mtime_ns) != (size, before.st_mtime_ns):
+            raise _changed(path)
+
+
+def _data_spans(source: FileIO, size: int) -> Iterator[tuple[int, int]]:
+    """(start, end) of the parts of a file that are not holes; the whole file where the system cannot tell."""
+    if not hasattr(os, "SEEK_DATA"):
+        yield 0, size
+        return
+    end = 0
+    while end < size:
+        try:
+            start = os.lseek(source.fileno(), end, os.SEEK_DATA)
+            stop = os.lseek(source.fileno(), start, os.SEEK_HOLE)
+        except OSError as error:
+            if error.errno != errno.ENXIO:          # ENXIO: only a hole is left
+                yield end, size
+            return
+        if start < size:
+            yield start, min(stop, size)
+        end = stop
+
+
+def _copy_in_kernel(source: FileIO, lo: int, hi: int, image: FileIO, offset: int, report: Report) -> int:
+    """Copy from `lo` towards `hi` without passing through memory, sharing blocks where the file system can.
+
+    Returns how far it came: the rest is for the ordinary way, which also finds out whose fault it was.
+    """
+    if not hasattr(os, "copy_file_range"):
+        return lo
+    while lo < hi:
+        try:
+            n = os.copy_file_range(source.fileno(), image.fileno(), min(hi - lo, _CHUNK), lo, offset + lo)
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise
+            return lo
+        if not n:
+            return lo
+        lo += n
+        report(lo)
+    return lo
+
+
+def _copy_through_memory(
+    path: Path, source: FileIO, lo: int, hi: int, image: FileIO, offset: int, report: Report
+) -> None:
+    """Copy bytes `lo` to `hi` of the source, a chunk at a time."""
+    if lo >= hi:
+        return
+    buffer = memoryview(bytearray(min(_CHUNK, hi - lo)))
+    source.seek(lo)
+    while lo < hi:
+        with _reading(path):
+            n = source.readinto(buffer[:hi - lo])
+        if not n:
+            raise _changed(path)
+        _write_at(image, offset + lo, buffer[:n], lambda copied: None)
+        lo += n
+        report(lo)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn a failure to read `path` into a BarelmError, so that it is not taken for one of the image."""
+    try:
+        yield
+    except OSError as error:
+        raise BarelmError(f"cannot read {path}: {error.strerror}", "Check the path and its permissions.") from error
+
+
+def _changed(path: Path) -> BarelmError:
+    return BarelmError(f"{path} changed while it was being copied", "Let whatever writes it end, then try again.")
+
+
+def _source_size(path: str, source: Path | bytes) -> int:
+    """Bytes of one source; BarelmError where it is not a readable regular file."""
+    if isinstance(source, bytes):
+        return len(source)
+    with _reading(source):
+        status = os.stat(source)
+    if not stat.S_ISREG(status.st_mode):
+        raise BarelmError(f"{source}, meant for {path!r} in the image, is not a regular file", "Give a file.")
+    return status.st_size
+
+
+def _check_target(target: Path, files: Mapping[str, Path | bytes]) -> None:
+    """Raise BarelmError where replacing `target` by an image would be a mistake or cannot succeed."""
+    try:
+        if not target.parent.is_dir():
+            raise BarelmError(f"cannot write {target}: there is no directory {target.parent}", "Create it first.")
+        if not target.exists():
+            return
+        if target.is_dir():
+            raise BarelmError(f"cannot write {target}: it is a directory", "Give the name of a file.")
+        if not target.is_file():
+            raise BarelmError(f"cannot write {target}: it is a device, not a file",
+                              "Write an image file, then copy it to the device.")
+        for source in files.values():
+            if isinstance(source, Path) and source.exists() and source.samefile(target):
+                raise BarelmError(f"{target} is to be both the image and a file in it", "Give the image another name.")
+    except OSError as error:
+        raise _target_error(target, 0, error) from error
+
+
+def _target_error(target: Path, n_bytes: int, error: OSError) -> BarelmError:
+    if error.errno in _NO_ROOM:
+        return BarelmError(f"cannot write {target}, an image of {n_bytes:,} bytes: {error.strerror}",
+                           "Free some space, or write the image to another disk.")
+    return BarelmError(f"cannot write {target}: {error.strerror}", "Choose a place where you may write.")
+
+
+@contextmanager
+def _written_beside(target: Path) -> Iterator[FileIO]:
+    """A file to write that takes the place of `target` at the end, or vanishes if anything goes wrong."""
+    for attempt in itertools.count():
+        beside = target.with_name(f".barelm-{os.getpid()}-{attempt}.part")
+        with suppress(FileExistsError):
+            image = open(beside, "x+b", buffering=0)
+            break
+    try:
+        with image:
+            yield image
+        os.replace(beside, target)
+    except BaseException:
+        with suppress(OSError):
+            beside.unlink()
+        raise
+
+
+def _uuid(seed: bytes, purpose: bytes) -> uuid.UUID:
+    return uuid.UUID(bytes=hashlib.sha256(seed + purpose).digest()[:16], version=4)

@@ -1,0 +1,27 @@
+"""The one transcendental a Llama needs at run time, from + - * and a written exponent."""
+
+from __future__ import annotations
+
+from barelm.dialect.rooms import kernel
+from barelm.dialect.types import F32x16, f32
+from barelm.dialect.vectors import max_f32x16, min_f32x16, pow2_f32x16, splat_f32x16, to_i32x16
+
+
+@kernel
+def exp_f32x16(x: F32x16) -> F32x16:
+    """e^x lane by lane, x clamped to [-87, 88]; relative error below 2e-7.
+
+    x = n ln 2 + r with n whole, |r| <= ln 2 / 2; e^r by the polynomial of Cephes' `expf`.  Adding and subtracting
+    1.5 * 2^23 rounds to the nearest whole number.  ln 2 is taken in two parts, the first exact in 12 bits.
+    """
+    x = min_f32x16(max_f32x16(x, splat_f32x16(f32(-87.0))), splat_f32x16(f32(88.0)))
+    magic = splat_f32x16(f32(12582912.0))
+    n = (x * splat_f32x16(f32(1.4426950408889634)) + magic) - magic
+    r = (x - n * splat_f32x16(f32(0.693359375))) - n * splat_f32x16(f32(-2.12194440e-4))
+    p = splat_f32x16(f32(1.9875691500e-4))
+    p = p * r + splat_f32x16(f32(1.3981999507e-3))
+    p = p * r + splat_f32x16(f32(8.3334519073e-3))
+    p = p * r + splat_f32x16(f32(4.1665795894e-2))
+    p = p * r + splat_f32x16(f32(1.6666665459e-1))
+    p = p * r + splat_f32x16(f32(5.0000001201e-1))
+    return ((p * (r * r) + r) + splat_f32x16(f32(1.0))) * pow2_f32x16(to_i32x16(n))

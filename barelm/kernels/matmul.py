@@ -1,0 +1,111 @@
+"""y = W x, the hot loop: weights in panels of 16 rows, one lane per row.
+
+Every output is the plain sum over j = 0, 1, ... of W[i, j] x[j], whatever the number of tokens, rows or cores at
+work: the blocks below change which sums are done side by side, never the order within one.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from barelm.dialect.memory import f32_array
+from barelm.dialect.rooms import kernel
+from barelm.dialect.types import F32, F32_2D, LANES, U8, f32
+from barelm.dialect.vectors import load_f32x16, splat_f32x16, store_f32x16
+
+
+class Matrix(NamedTuple):
+    """A weight of every layer: `rows x cols` (rows padded to 16) encoded as `kind`, layer after layer."""
+
+    kind: int
+    rows: int
+    cols: int
+    layer_bytes: int
+    data: U8
+
+
+@kernel
+def matmul(y: F32_2D, w: Matrix, l: int, x: F32_2D, n: int, lo: int, hi: int) -> None:
+    """y[t, i] = Σ_j W_l[i, j] x[t, j] for tokens t < n and the rows i of panels lo to hi."""
+    weights = f32_array(w.data, l * w.layer_bytes, w.rows * w.cols)
+    t = 0
+    while t + 4 <= n:
+        for panel in range(lo, hi):
+            one_panel_four_tokens(y, weights, x, w.cols, panel, t)
+        t += 4
+    while t < n:
+        panel = lo
+        while panel + 4 <= hi:
+            four_panels_one_token(y[t], weights, x[t], w.cols, panel)
+            panel += 4
+        while panel < hi:
+            one_panel_one_token(y[t], weights, x[t], w.cols, panel)
+            panel += 1
+        t += 1
+
+
+@kernel
+def one_panel_one_token(y: F32, w: F32, x: F32, cols: int, panel: int) -> None:
+    """Sixteen rows of y = W x."""
+    a = splat_f32x16(f32(0))
+    at = panel * cols * LANES
+    for j in range(cols):
+        a = a + load_f32x16(w, at + j * LANES) * splat_f32x16(x[j])
+    store_f32x16(y, panel * LANES, a)
+
+
+@kernel
+def four_panels_one_token(y: F32, w: F32, x: F32, cols: int, panel: int) -> None:
+    """Sixty-four rows of y = W x: four sums side by side hide the latency of the addition."""
+    a0 = splat_f32x16(f32(0))
+    a1 = a0
+    a2 = a0
+    a3 = a0
+    size = cols * LANES
+    at = panel * size
+    for j in range(cols):
+        xj = splat_f32x16(x[j])
+        k = at + j * LANES
+        a0 = a0 + load_f32x16(w, k) * xj
+        a1 = a1 + load_f32x16(w, k + size) * xj
+        a2 = a2 + load_f32x16(w, k + 2 * size) * xj
+        a3 = a3 + load_f32x16(w, k + 3 * size) * xj
+    i = panel * LANES
+    store_f32x16(y, i, a0)
+    store_f32x16(y, i + LANES, a1)
+    store_f32x16(y, i + 2 * LANES, a2)
+    store_f32x16(y, i + 3 * LANES, a3)
+
+
+@kernel
+def one_panel_four_tokens(y: F32_2D, w: F32, x: F32_2D, cols: int, panel: int, t: int) -> None:
+    """Sixteen rows of y = W x for four tokens: a weight is loaded once and used four times."""
+    x0 = x[t]
+    x1 = x[t + 1]
+    x2 = x[t + 2]
+    x3 = x[t + 3]
+    a0 = splat_f32x16(f32(0))
+    a1 = a0
+    a2 = a0
+    a3 = a0
+    at = panel * cols * LANES
+    for j in range(cols):
+        wj = load_f32x16(w, at + j * LANES)
+        a0 = a0 + wj * splat_f32x16(x0[j])
+        a1 = a1 + wj * splat_f32x16(x1[j])
+        a2 = a2 + wj * splat_f32x16(x2[j])
+        a3 = a3 + wj * splat_f32x16(x3[j])
+    i = panel * LANES
+    store_f32x16(y[t], i, a0)
+    store_f32x16(y[t + 1], i, a1)
+    store_f32x16(y[t + 2], i, a2)
+    store_f32x16(y[t + 3], i, a3)
+
+
+@kernel
+def embed(x: F32, w: Matrix, row: int) -> None:
+    """x = W[row, :]: one row out of its panel, the embedding of a token."""
+    weights = f32_array(w.data, 0, w.rows * w.cols)
+    at = row // LANES * w.cols * LANES + row % LANES
+    for j in range(w.cols):
+        x[j] = weights[at + j * LANES]

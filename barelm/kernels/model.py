@@ -1,0 +1,162 @@
+"""What a forward pass is given: the sizes, the weights, and the state, as views of memory laid out by `pack.layout`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from barelm.dialect.memory import f32_array, float_of_bits, i32_array, i64_array, u64_array
+from barelm.dialect.rooms import kernel
+from barelm.dialect.types import F32, F32_2D, F32_3D, I32, I64, LANES, U8, U64, Real, padded
+from barelm.kernels.matmul import Matrix
+from barelm.kernels.team import GATE_WORDS
+from barelm.pack import layout
+
+
+class Config(NamedTuple):
+    """The sizes of a Llama."""
+
+    dim: int
+    hidden_dim: int
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int
+    head_dim: int
+    q_dim: int  # n_heads * head_dim
+    kv_dim: int  # n_kv_heads * head_dim
+    vocab_size: int
+    seq_len: int
+    batch: int  # tokens one pass may take
+    norm_eps: Real
+
+
+class Weights(NamedTuple):
+    """What was learnt.  Norms are padded with zeros to whole vectors."""
+
+    rope: F32  # (seq_len, head_dim / 2, 2)
+    attention_norm: F32_2D  # (layer, dim)
+    ffn_norm: F32_2D  # (layer, dim)
+    norm: F32_2D  # (1, dim)
+    embedding: Matrix  # (vocab_size, dim)
+    wqkv: Matrix  # (layer, q_dim + 2 kv_dim, dim)
+    wo: Matrix  # (layer, dim, q_dim)
+    w13: Matrix  # (layer, 2 hidden_dim, dim), vectors of w1 and w3 in turn
+    w2: Matrix  # (layer, dim, hidden_dim)
+    classifier: Matrix  # (vocab_size, dim)
+
+
+class State(NamedTuple):
+    """What changes while the model runs: activations of a batch of tokens, the key-value cache, the session."""
+
+    x: F32_2D  # (batch, dim) the residual stream
+    xb: F32_2D  # (batch, dim) x, normalised; then what a block adds to it
+    qkv: F32_2D  # (batch, q_dim + 2 kv_dim)
+    attended: F32_2D  # (batch, q_dim)
+    h13: F32_2D  # (batch, 2 hidden_dim)
+    h: F32_2D  # (batch, hidden_dim)
+    logits: F32_2D  # (1, vocab_size)
+    scores: F32_2D  # (core, seq_len)
+    out: F32_2D  # (core, head_dim)
+    keys: F32_3D  # (layer, kv head, seq_len * head_dim)
+    values: F32_3D  # (layer, kv head, seq_len * head_dim padded)
+    order: I32  # (vocab_size) the sampler's heap
+    tokens: I64  # (seq_len + 1) the ids of the session, prompt first
+    rng: U64  # (1) the sampler's generator
+    gate: I64  # (GATE_WORDS) where the cores meet
+
+
+@kernel
+def read_config(header: I64) -> Config:
+    """The sizes a header holds."""
+    n_heads = header[layout.N_HEADS]
+    n_kv_heads = header[layout.N_KV_HEADS]
+    head_dim = header[layout.HEAD_DIM]
+    return Config(
+        header[layout.DIM], header[layout.HIDDEN_DIM], header[layout.N_LAYERS], n_heads, n_kv_heads, head_dim,
+        n_heads * head_dim, n_kv_heads * head_dim, header[layout.VOCAB_SIZE], header[layout.SEQ_LEN],
+        header[layout.BATCH], float_of_bits(header[layout.NORM_EPS_BITS]))
+
+
+@kernel
+def bind_weights(header: I64, sections: tuple[U8, ...]) -> Weights:
+    """Views of the sections as weights; an absent classifier is the embedding."""
+    c = read_config(header)
+    dim = padded(c.dim)
+    embedding = bind_matrix(header, layout.EMBEDDING, sections[layout.EMBEDDING])
+    classifier = embedding
+    if header[layout.SECTION_TABLE + layout.CLASSIFIER * layout.SECTION_WORDS + layout.BYTES] > 0:
+        classifier = bind_matrix(header, layout.CLASSIFIER, sections[layout.CLASSIFIER])
+    return Weights(
+        f32_array(sections[layout.ROPE], 0, c.seq_len * c.head_dim),
+        f32_array(sections[layout.ATTENTION_NORM], 0, (c.n_layers, dim)),
+        f32_array(sections[layout.FFN_NORM], 0, (c.n_layers, dim)),
+        f32_array(sections[layout.FINAL_NORM], 0, (1, dim)),
+        embedding,
+        bind_matrix(header, layout.WQKV, sections[layout.WQKV]),
+        bind_matrix(header, layout.WO, sections[layout.WO]),
+        bind_matrix(header, layout.W13, sections[layout.W13]),
+        bind_matrix(header, layout.W2, sections[layout.W2]),
+        classifier)
+
+
+@kernel
+def bind_matrix(header: I64, section: int, data: U8) -> Matrix:
+    """One section as a matrix."""
+    at = layout.SECTION_TABLE + section * layout.SECTION_WORDS
+    return Matrix(header[at + layout.KIND], header[at + layout.ROWS], header[at + layout.COLS],
+                  header[at + layout.LAYER_BYTES], data)
+
+
+@kernel
+def state_plan(c: Config, max_cores: int) -> tuple[int, ...]:
+    """Byte offsets of the parts of the state, in the order of `State`, and last its size."""
+    dim = padded(c.dim)
+    seq = padded(c.seq_len)
+    vocab = padded(c.vocab_size)
+    x = 0
+    xb = x + 4 * c.batch * dim
+    qkv = xb + 4 * c.batch * dim
+    attended = qkv + 4 * c.batch * padded(c.q_dim + 2 * c.kv_dim)
+    h13 = attended + 4 * c.batch * padded(c.q_dim)
+    h = h13 + 8 * c.batch * padded(c.hidden_dim)
+    logits = h + 4 * c.batch * padded(c.hidden_dim)
+    scores = logits + 4 * vocab
+    out = scores + 4 * max_cores * seq
+    keys = out + 4 * max_cores * padded(c.head_dim)
+    values = keys + 4 * c.n_layers * c.n_kv_heads * seq * c.head_dim
+    order = values + 4 * c.n_layers * c.n_kv_heads * seq * padded(c.head_dim)
+    tokens = order + 4 * vocab
+    rng = tokens + 8 * (seq + LANES)
+    gate = rng + 64
+    end = gate + 8 * GATE_WORDS
+    return x, xb, qkv, attended, h13, h, logits, scores, out, keys, values, order, tokens, rng, gate, end
+
+
+@kernel
+def state_bytes(header: I64) -> int:
+    """The size of the state, in whole pages."""
+    return padded(state_plan(read_config(header), header[layout.MAX_CORES])[15], layout.PAGE)
+
+
+@kernel
+def bind_state(header: I64, block: U8) -> State:
+    """Views of one zeroed block of `state_bytes` as a state."""
+    c = read_config(header)
+    cores = header[layout.MAX_CORES]
+    seq = padded(c.seq_len)
+    p = state_plan(c, cores)
+    return State(
+        f32_array(block, p[0], (c.batch, padded(c.dim))),
+        f32_array(block, p[1], (c.batch, padded(c.dim))),
+        f32_array(block, p[2], (c.batch, padded(c.q_dim + 2 * c.kv_dim))),
+        f32_array(block, p[3], (c.batch, padded(c.q_dim))),
+        f32_array(block, p[4], (c.batch, 2 * padded(c.hidden_dim))),
+        f32_array(block, p[5], (c.batch, padded(c.hidden_dim))),
+        f32_array(block, p[6], (1, padded(c.vocab_size))),
+        f32_array(block, p[7], (cores, seq)),
+        f32_array(block, p[8], (cores, padded(c.head_dim))),
+        f32_array(block, p[9], (c.n_layers, c.n_kv_heads, seq * c.head_dim)),
+        f32_array(block, p[10], (c.n_layers, c.n_kv_heads, seq * padded(c.head_dim))),
+        i32_array(block, p[11], padded(c.vocab_size)),
+        i64_array(block, p[12], c.seq_len + 1),
+        u64_array(block, p[13], 1),
+        i64_array(block, p[14], GATE_WORDS))

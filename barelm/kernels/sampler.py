@@ -1,0 +1,125 @@
+"""From logits to the next token: greedy, or drawn with temperature and top-p from llama2.c's generator."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from barelm.dialect.rooms import kernel
+from barelm.dialect.types import F32, I32, LANES, U64, Real, f32, padded, u64
+from barelm.dialect.vectors import load_f32x16, splat_f32x16, store_f32x16
+from barelm.kernels.blocks import softmax
+
+
+@kernel
+def random_f32(rng: U64) -> Real:
+    """A float32 in [0, 1): the upper 24 bits of xorshift64* (Vigna 2016), as llama2.c draws them."""
+    r = rng[0]
+    r ^= r >> u64(12)
+    r ^= r << u64(25)
+    r ^= r >> u64(27)
+    rng[0] = r
+    return f32(((r * u64(0x2545F4914F6CDD1D)) >> u64(32)) >> u64(8)) / f32(16777216.0)
+
+
+@kernel
+def sample(logits: F32, order: I32, rng: U64, n: int, temperature: Real, top_p: Real) -> int:
+    """The next token out of n logits, which are overwritten when one is drawn.
+
+    Temperature 0 takes the most likely.  Otherwise p = softmax(logits / temperature), and the token is drawn from
+    the smallest set of most likely ones whose probabilities exceed `top_p` (Holtzman et al. 2019); from all of
+    them where `top_p` is not inside (0, 1).
+    """
+    if temperature == f32(0):
+        return argmax(logits, n)
+    for i in range(0, padded(n), LANES):
+        store_f32x16(logits, i, load_f32x16(logits, i) / splat_f32x16(temperature))
+    for i in range(n, padded(n)):
+        logits[i] = f32(-np.inf)
+    softmax(logits, padded(n))
+    coin = random_f32(rng)
+    if top_p <= f32(0) or top_p >= f32(1):
+        return draw(logits, n, coin)
+    return draw_top_p(logits, order, n, top_p, coin)
+
+
+@kernel
+def argmax(x: F32, n: int) -> int:
+    """The place of the greatest value, the first where several are."""
+    best = 0
+    for i in range(1, n):
+        if x[i] > x[best]:
+            best = i
+    return best
+
+
+@kernel
+def draw(p: F32, n: int, coin: Real) -> int:
+    """The first i whose p[0] + ... + p[i] exceeds the coin."""
+    total = f32(0)
+    for i in range(n):
+        total += p[i]
+        if coin < total:
+            return i
+    return n - 1
+
+
+@kernel
+def draw_top_p(p: F32, order: I32, n: int, top_p: Real, coin: Real) -> int:
+    """Draw among the most likely tokens that together exceed `top_p`.
+
+    Tokens below (1 - top_p) / (n - 1) cannot be among them.  A heap gives the rest one by one, greatest first, and
+    only as many as are needed: `order` ends as [heap | taken, the first taken at the very end].
+    """
+    cutoff = (f32(1) - top_p) / f32(n - 1)
+    size = 0
+    for i in range(n):
+        if p[i] >= cutoff:
+            order[size] = i
+            size += 1
+    if size == 0:
+        return argmax(p, n)
+    heapify(p, order, size)
+    left = size
+    total = f32(0)
+    while left > 0 and total <= top_p:
+        left -= 1
+        top = order[0]
+        order[0] = order[left]
+        order[left] = top
+        sift(p, order, 0, left)
+        total += p[top]
+    threshold = coin * total
+    seen = f32(0)
+    for i in range(size - 1, left - 1, -1):
+        seen += p[order[i]]
+        if threshold < seen:
+            return int(order[i])
+    return int(order[left])
+
+
+@kernel
+def heapify(p: F32, order: I32, n: int) -> None:
+    """Order the n candidates as a heap, the most likely at the root."""
+    for i in range(n // 2 - 1, -1, -1):
+        sift(p, order, i, n)
+
+
+@kernel
+def sift(p: F32, order: I32, at: int, n: int) -> None:
+    """Let the candidate at `at` sink until both below are less likely (or as likely and of a higher id)."""
+    while 2 * at + 1 < n:
+        child = 2 * at + 1
+        if child + 1 < n and ahead(p, order[child + 1], order[child]):
+            child += 1
+        if not ahead(p, order[child], order[at]):
+            return
+        held = order[at]
+        order[at] = order[child]
+        order[child] = held
+        at = child
+
+
+@kernel
+def ahead(p: F32, a: int, b: int) -> bool:
+    """Whether token a comes before token b: more likely, or as likely with the lower id."""
+    return p[a] > p[b] or (p[a] == p[b] and a < b)

@@ -1,0 +1,51 @@
+"""A session: the prompt's ids go in, the answer's come out one by one.  No input, no output, only the state."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from barelm.dialect.rooms import kernel
+from barelm.dialect.types import I64, Real
+from barelm.kernels.model import Config, State, Weights
+from barelm.kernels.sampler import sample
+from barelm.kernels.team import Team
+from barelm.kernels.transformer import forward
+from barelm.pack import layout
+
+
+class Settings(NamedTuple):
+    """How the next token is chosen."""
+
+    temperature: Real
+    top_p: Real
+
+
+@kernel
+def prefill(c: Config, w: Weights, s: State, n_prompt: int, team: Team) -> None:
+    """Read tokens[0 : n_prompt]; the logits are the last one's.  Every core of the team makes the same call."""
+    for pos in range(0, n_prompt, c.batch):
+        n = min(c.batch, n_prompt - pos)
+        forward(c, w, s, pos, n, pos + n == n_prompt, team)
+
+
+@kernel
+def decode(c: Config, w: Weights, s: State, pos: int, team: Team) -> None:
+    """Read the one token at `pos`; the logits are its.  Every core of the team makes the same call."""
+    forward(c, w, s, pos, 1, True, team)
+
+
+@kernel
+def choose(c: Config, s: State, settings: Settings) -> int:
+    """The next token, from the logits: one core's work."""
+    return sample(s.logits[0], s.order, s.rng, c.vocab_size, settings.temperature, settings.top_p)
+
+
+@kernel
+def ends(header: I64, token: int) -> bool:
+    """Whether `token` ends the answer: an end of sequence, or the beginning of another one."""
+    if token == header[layout.BOS_ID]:
+        return True
+    for k in range(layout.N_EOS):
+        if token == header[layout.EOS_ID + k]:
+            return True
+    return False

@@ -1,0 +1,109 @@
+"""The forward pass of a Llama (Touvron et al. 2023), for n tokens at once and a team of cores.
+
+Decoding is a pass over one token, reading the prompt a pass over as many as the batch holds: the same code and the
+same sums, hence the same bits.
+"""
+
+from __future__ import annotations
+
+from barelm.dialect.rooms import kernel
+from barelm.dialect.types import F32_2D, LANES, padded
+from barelm.kernels.blocks import add, attend, remember, rmsnorm, rope, swiglu
+from barelm.kernels.matmul import embed, matmul
+from barelm.kernels.model import Config, State, Weights
+from barelm.kernels.team import Team, meet, share
+
+
+@kernel
+def forward(c: Config, w: Weights, s: State, pos: int, n: int, want_logits: bool, team: Team) -> None:
+    """Run tokens[pos : pos + n] through the model; the last one's logits where wanted.
+
+    Every core of the team makes the same call.  Keys and values of positions before `pos` must be in the cache.
+    """
+    lo, hi = share(n, team)
+    for t in range(lo, hi):
+        embed(s.x[t], w.embedding, s.tokens[pos + t])
+    meet(team)
+    for l in range(c.n_layers):
+        attention_block(c, w, s, l, pos, n, team)
+        feed_forward_block(c, w, s, l, n, team)
+    if want_logits:
+        normalise(c, s, w.norm, 0, n - 1, n, team)
+        lo, hi = share(padded(c.vocab_size) // LANES, team)
+        matmul(s.logits, w.classifier, 0, s.xb[n - 1:n], 1, lo, hi)
+        meet(team)
+
+
+@kernel
+def attention_block(c: Config, w: Weights, s: State, l: int, pos: int, n: int, team: Team) -> None:
+    """x = x + Wo attention(Wq x̂, Wk x̂, Wv x̂) with x̂ = rmsnorm(x)"""
+    normalise(c, s, w.attention_norm, l, 0, n, team)
+    lo, hi = share(w.wqkv.rows // LANES, team)
+    matmul(s.qkv, w.wqkv, l, s.xb, n, lo, hi)
+    meet(team)
+    position(c, w, s, l, pos, n, team)
+    attention(c, s, l, pos, n, team)
+    lo, hi = share(w.wo.rows // LANES, team)
+    matmul(s.xb, w.wo, l, s.attended, n, lo, hi)
+    for t in range(n):
+        add(s.x[t], s.xb[t], lo, hi)
+    meet(team)
+
+
+@kernel
+def feed_forward_block(c: Config, w: Weights, s: State, l: int, n: int, team: Team) -> None:
+    """x = x + W2 (silu(W1 x̂) · W3 x̂) with x̂ = rmsnorm(x)"""
+    normalise(c, s, w.ffn_norm, l, 0, n, team)
+    lo, hi = share(padded(c.hidden_dim) // LANES, team)
+    matmul(s.h13, w.w13, l, s.xb, n, 2 * lo, 2 * hi)
+    for t in range(n):
+        swiglu(s.h[t], s.h13[t], lo, hi)
+    meet(team)
+    lo, hi = share(w.w2.rows // LANES, team)
+    matmul(s.xb, w.w2, l, s.h, n, lo, hi)
+    for t in range(n):
+        add(s.x[t], s.xb[t], lo, hi)
+    meet(team)
+
+
+@kernel
+def normalise(c: Config, s: State, g: F32_2D, l: int, first: int, n: int, team: Team) -> None:
+    """x̂ = rmsnorm(x) for tokens first to n, every core its columns."""
+    lo, hi = share(padded(c.dim) // LANES, team)
+    for t in range(first, n):
+        rmsnorm(s.xb[t], s.x[t], g[l], c.norm_eps, c.dim, lo, hi)
+    meet(team)
+
+
+@kernel
+def position(c: Config, w: Weights, s: State, l: int, pos: int, n: int, team: Team) -> None:
+    """Rotate queries and keys by their positions; put keys and values into the cache."""
+    heads = c.n_heads + c.n_kv_heads
+    lo, hi = share(n * heads, team)
+    for i in range(lo, hi):
+        t = i // heads
+        head = i % heads
+        at = head * c.head_dim
+        rope(s.qkv[t], at, w.rope, pos + t, c.head_dim)
+        if head >= c.n_heads:
+            g = head - c.n_heads
+            remember(s.keys[l, g], s.values[l, g], s.qkv[t, at:], s.qkv[t, at + c.kv_dim:], pos + t, c.head_dim)
+    meet(team)
+
+
+@kernel
+def attention(c: Config, s: State, l: int, pos: int, n: int, team: Team) -> None:
+    """Every query head attends to the positions up to its own; n_heads / n_kv_heads of them share a key head."""
+    group = c.n_heads // c.n_kv_heads
+    scores = s.scores[team.core]
+    out = s.out[team.core]
+    lo, hi = share(n * c.n_heads, team)
+    for i in range(lo, hi):
+        t = i // c.n_heads
+        head = i % c.n_heads
+        g = head // group
+        at = head * c.head_dim
+        attend(out, s.qkv[t, at:], s.keys[l, g], s.values[l, g], scores, c.head_dim, pos + t + 1)
+        for k in range(c.head_dim):
+            s.attended[t, at + k] = out[k]
+    meet(team)

@@ -1,0 +1,107 @@
+"""A `.blm` back into views the kernels take: what the loader does on the metal, on the host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from barelm.errors import BarelmError
+from barelm.kernels.model import Config, State, Weights, bind_state, bind_weights, read_config
+from barelm.kernels.tokenizer import Vocabulary, bind_vocabulary
+from barelm.pack import layout
+from barelm.pack.checksum import checksum
+
+HINT = "Pack the checkpoint again with `barelm pack`."
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A packed model in memory."""
+
+    path: Path
+    header: NDArray[np.int64]
+    sections: tuple[NDArray[np.uint8], ...]
+
+    @property
+    def name(self) -> str:
+        """What the model is called."""
+        raw = self.header[layout.NAME:layout.NAME + layout.NAME_WORDS].tobytes()
+        return raw.rstrip(b"\0").decode(errors="replace")
+
+    @property
+    def config(self) -> Config:
+        """The sizes."""
+        return read_config(self.header)
+
+    @property
+    def memory_bytes(self) -> int:
+        """What it will take on the metal."""
+        return int(self.header[layout.MEMORY_BYTES])
+
+    def weights(self) -> Weights:
+        """The weights, as views."""
+        return bind_weights(self.header, self.sections)
+
+    def vocabulary(self) -> Vocabulary:
+        """The tokenizer's tables, as views."""
+        return bind_vocabulary(self.header, self.sections)
+
+    def fresh_state(self) -> State:
+        """A zeroed state."""
+        return bind_state(self.header, np.zeros(int(self.header[layout.STATE_BYTES]), np.uint8))
+
+
+def read_header(path: Path) -> NDArray[np.int64]:
+    """The header of a packed model, checked.  Raises BarelmError where `path` is none."""
+    try:
+        with open(path, "rb") as file:
+            raw = file.read(layout.HEADER_BYTES)
+            size = file.seek(0, 2)
+    except OSError as error:
+        raise BarelmError(f"cannot read {path}: {error.strerror}", "Check the name.") from error
+    if len(raw) < layout.HEADER_BYTES or int.from_bytes(raw[:8], "little") != layout.MAGIC:
+        raise BarelmError(f"{path} is not a packed model", HINT)
+    header = np.frombuffer(raw, np.int64).copy()
+    if header[layout.VERSION_WORD] != layout.VERSION:
+        raise BarelmError(f"{path} is packed in version {header[layout.VERSION_WORD]} of the layout, "
+                          f"this barelm reads version {layout.VERSION}", HINT)
+    if not header_is_sound(header):
+        raise BarelmError(f"the header of {path} is damaged: its checksum does not match", HINT)
+    if size < header[layout.FILE_BYTES]:
+        missing = int(header[layout.FILE_BYTES]) - size
+        raise BarelmError(f"{path} is cut short: {missing} bytes are missing", HINT)
+    return header
+
+
+def header_is_sound(header: NDArray[np.int64]) -> bool:
+    """Whether the header's own checksum matches."""
+    bare = header.copy()
+    bare[layout.HEADER_SUM_A:layout.HEADER_SUM_B + 1] = 0
+    sums = np.zeros(2, np.uint64)
+    checksum(sums, bare.view(np.uint8))
+    return bool((sums.view(np.int64) == header[layout.HEADER_SUM_A:layout.HEADER_SUM_B + 1]).all())
+
+
+def read_packed(path: Path, *, verify: bool = True) -> Packed:
+    """Open a packed model, checking every section's sum.  Raises BarelmError naming the damaged one."""
+    header = read_header(path)
+    image: Any = np.memmap(path, np.uint8, "c")
+    sections = []
+    for number, name in enumerate(layout.SECTION_NAMES):
+        at = layout.SECTION_TABLE + number * layout.SECTION_WORDS
+        offset, size = int(header[at + layout.OFFSET]), int(header[at + layout.BYTES])
+        section = np.asarray(image[offset:offset + size])
+        if verify and not _sums_match(header[at + layout.SUM_A:at + layout.SUM_B + 1], section):
+            raise BarelmError(f"section '{name}' of {path} is damaged: its checksum does not match", HINT)
+        sections.append(section)
+    return Packed(path, header, tuple(sections))
+
+
+def _sums_match(expected: NDArray[np.int64], section: NDArray[np.uint8]) -> bool:
+    sums = np.zeros(2, np.uint64)
+    checksum(sums, section)
+    return bool((sums.view(np.int64) == expected).all())
