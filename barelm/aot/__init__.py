@@ -1,0 +1,1 @@
+"""Python to PE32+: the only room that imports `metal`."""

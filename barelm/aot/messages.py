@@ -1,0 +1,62 @@
+"""Exceptions as constants: what `raise` becomes on the metal.
+
+A failure is a constant {status, message, hint, place}: an EFI status and three UTF-16 texts.  The place is the file
+inside the package and the line, never a path of the machine that compiled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from llvmlite import ir
+
+import barelm
+from barelm.dialect.lowering.memory import utf16_constant
+from barelm.dialect.rooms import Failure
+
+EFI_ERROR = 1 << 63
+EFI_ABORTED = 21
+STATUS, MESSAGE, HINT, PLACE = 0, 8, 16, 24
+"""Byte offsets inside a failure."""
+
+_ROOT = Path(barelm.__file__).parent.parent
+BUG_HINT = "This is a bug in barelm: please report it with the line above."
+
+
+def place_failure(module: Any, exception: Any, arguments: tuple[Any, ...], location: Any) -> Any:
+    """A pointer to the constant that describes `raise exception(*arguments)` at `location`."""
+    status, message, hint = describe(exception, arguments)
+    texts = [utf16_constant(module, text) for text in (message, hint, place(location))]
+    fields = [ir.Constant(ir.IntType(64), status), *(text.bitcast(ir.IntType(8).as_pointer()) for text in texts)]
+    constant = ir.Constant.literal_struct(fields)
+    name = "failure." + hashlib.sha256(str(fields).encode()).hexdigest()[:16]
+    if name not in module.globals:
+        variable = ir.GlobalVariable(module, constant.type, name)
+        variable.global_constant, variable.linkage, variable.initializer = True, "internal", constant
+    return module.globals[name]
+
+
+def describe(exception: Any, arguments: tuple[Any, ...]) -> tuple[int, str, str]:
+    """Status, message and hint; anything but a `Failure` is a defect of the program itself."""
+    if exception is Failure:
+        status, message, hint = (*arguments, "")[:3]
+        return (int(status) | EFI_ERROR) - (1 << 64), str(message), str(hint)
+    name = exception.__name__ if exception is not None else "exception"
+    text = ", ".join(str(argument) for argument in arguments)
+    return (EFI_ABORTED | EFI_ERROR) - (1 << 64), f"{name}: {text}", BUG_HINT
+
+
+def place(location: Any) -> str:
+    """file:line, the file relative to the package where it is inside, its bare name elsewhere."""
+    if location is None:
+        return "?"
+    path = Path(location.filename)
+    if not path.is_absolute():
+        path = Path.cwd() / path
+    try:
+        shown = path.resolve().relative_to(_ROOT).as_posix()
+    except ValueError:
+        shown = path.name
+    return f"{shown}:{location.line}"

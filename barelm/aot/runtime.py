@@ -1,0 +1,68 @@
+"""The few symbols LLVM and Numba expect of a platform, and the program's entry points, as LLVM IR."""
+
+# LLVM turns loops into calls of memcpy and memset; "no-builtins" keeps these from becoming calls to themselves.
+# Numba counts references of arrays; here nothing is ever allocated, so there is nothing to count.
+RUNTIME = """
+@_fltused = global i32 0
+
+define void @memcpy(ptr %target, ptr %source, i64 %n) "no-builtins" {
+  call void asm sideeffect "rep movsb", "{di},{si},{cx},~{memory},~{di},~{si},~{cx}"(ptr %target, ptr %source, i64 %n)
+  ret void
+}
+
+define void @memset(ptr %target, i32 %value, i64 %n) "no-builtins" {
+  %byte = trunc i32 %value to i8
+  call void asm sideeffect "rep stosb", "{di},{al},{cx},~{memory},~{di},~{cx}"(ptr %target, i8 %byte, i64 %n)
+  ret void
+}
+"""
+
+NO_REFERENCE_COUNTS = """
+define internal void @NRT_incref(ptr %p) { ret void }
+define internal void @NRT_decref(ptr %p) { ret void }
+"""
+
+# efi_main(ImageHandle, SystemTable): UEFI specification 2.10, section 4.1.  An exception that reaches it is handed,
+# as the address of its message, to the function that reports it.
+ENTRY = """
+define i64 @efi_main(i64 %image, i64 %table) {
+  %result = alloca i64
+  %failure = alloca ptr
+  %code = call i32 @MAIN(ptr %result, ptr %failure, i64 %image, i64 %table)
+  %fine = icmp eq i32 %code, 0
+  br i1 %fine, label %return, label %raised
+raised:
+  %message = load ptr, ptr %failure
+  %address = ptrtoint ptr %message to i64
+  %reported = call i32 @REPORT(ptr %result, ptr %failure, i64 %image, i64 %table, i64 %address)
+  br label %return
+return:
+  %status = load i64, ptr %result
+  ret i64 %status
+}
+declare i32 @MAIN(ptr, ptr, i64, i64)
+declare i32 @REPORT(ptr, ptr, i64, i64, i64)
+
+define void @barelm_worker_entry(i64 %board) {
+  %result = alloca i64
+  %failure = alloca ptr
+  %code = call i32 @WORKER(ptr %result, ptr %failure, i64 %board)
+  ret void
+}
+declare i32 @WORKER(ptr, ptr, i64)
+"""
+
+# One engine per CPU level.  A kernel raises nothing: what it returns is what it was.
+ENGINE = """
+define i64 @barelm_engine_LEVEL(i64 %job, i64 %core) {
+  %result = alloca i64
+  %failure = alloca ptr
+  %code = call i32 @ENTRY(ptr %result, ptr %failure, i64 %job, i64 %core)
+  %status = load i64, ptr %result
+  ret i64 %status
+}
+declare i32 @ENTRY(ptr, ptr, i64, i64)
+"""
+
+KEPT = ("efi_main", "barelm_worker_entry", "memcpy", "memset", "_fltused")
+"""Symbols of the main object that stay visible."""

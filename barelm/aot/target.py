@@ -1,0 +1,198 @@
+"""A Numba target whose functions end up in a UEFI application.
+
+Everything of Numba that is private, or that another minor version may change, is used in this one file; Numba is
+pinned to the version it was written against, and `tests/aot/test_target.py` says what broke when it is not.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba.core import callconv, cgutils, codegen, compiler, cpu, typing
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.descriptors import TargetDescriptor
+from numba.core.dispatcher import Dispatcher
+from numba.core.target_extension import (
+    CPU,
+    JitDecorator,
+    dispatcher_registry,
+    jit_registry,
+    target_override,
+    target_registry,
+)
+
+from barelm.aot.messages import place_failure
+
+NUMBA_VERSION = "0.68"
+TRIPLE = "x86_64-unknown-uefi"
+BASELINE = "x86-64"
+
+
+class Metal(CPU):  # type: ignore[misc]
+    """The target's name: everything a CPU has, less Python."""
+
+
+target_registry["metal"] = Metal
+
+
+class MetalLibrary(codegen.AOTCodeLibrary):  # type: ignore[misc]
+    """Keeps IR as Numba lowered it: the whole program is optimised once, per CPU level, when it is linked."""
+
+    def _optimize_functions(self, module: Any) -> None:
+        pass
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+
+class MetalCodegen(codegen.AOTCPUCodegen):  # type: ignore[misc]
+    """Modules for TRIPLE."""
+
+    _library_class = MetalLibrary
+
+    def _init(self, llvm_module: Any) -> None:
+        llvm.initialize_all_targets()
+        llvm.initialize_all_asmprinters()
+        llvm.initialize_native_asmparser()
+        self._tm = llvm.Target.from_triple(TRIPLE).create_target_machine(cpu=BASELINE, opt=3, reloc="pic")
+        self._tm_features = ""
+        self._target_data = self._tm.target_data
+        self._data_layout = str(self._target_data)
+        self._loopvect, self._opt_level = False, 0
+
+    @property
+    def target_data(self) -> Any:
+        """Sizes and alignments of the target."""
+        return self._target_data
+
+    def _create_empty_module(self, name: str) -> Any:
+        module = ir.Module(cgutils.normalize_ir_text(name))
+        module.triple = TRIPLE
+        if self._data_layout:
+            module.data_layout = self._data_layout
+        return module
+
+
+class MetalCallConv(callconv.CPUCallConv):  # type: ignore[misc]
+    """Numba's convention with one change: an exception is a pointer to a constant message (see `messages`)."""
+
+    def set_static_user_exc(self, builder: Any, exc: Any, exc_args: Any = None, loc: Any = None,
+                            func_name: Any = None) -> None:
+        """Leave a pointer to the message in the caller's exception slot."""
+        failure = place_failure(builder.module, exc, exc_args or (), loc)
+        slot = self._get_excinfo_argument(builder.function)
+        builder.store(builder.bitcast(failure, slot.type.pointee), slot)
+
+    def set_dynamic_user_exc(self, builder: Any, exc: Any, exc_args: Any, nb_types: Any, loc: Any = None,
+                             func_name: Any = None) -> None:
+        """Refuse: the message of a metal exception is a constant."""
+        raise TypeError(f"{loc}: the arguments of an exception raised on the metal must be constants")
+
+
+class MetalContext(cpu.CPUContext):  # type: ignore[misc]
+    """Lowering for the target: nothing of the compiling process may leak into the program."""
+
+    allow_dynamic_globals = False
+
+    @global_compiler_lock  # type: ignore[untyped-decorator]
+    def init(self) -> None:
+        """Set the code generator up."""
+        self.is32bit = False
+        self._internal_codegen = MetalCodegen("metal")
+
+    @property
+    def call_conv(self) -> Any:
+        """The calling convention."""
+        return MetalCallConv(self)
+
+    def post_lowering(self, module: Any, library: Any) -> None:
+        """Nothing to add: no fast maths, no Python."""
+
+    def get_executable(self, library: Any, fndesc: Any, env: Any) -> Any:
+        """A unique key per function, as Numba needs one; never called."""
+        return lambda: fndesc
+
+    def add_dynamic_addr(self, builder: Any, intaddr: int, info: Any) -> Any:
+        """A host object used as a value, never dereferenced: null, or the program would hold a host pointer."""
+        return ir.Constant(cgutils.voidptr_t, None)
+
+
+class MetalTarget(TargetDescriptor):  # type: ignore[misc]
+    """Typing and lowering contexts of the target."""
+
+    options = cpu.CPUTargetOptions
+
+    @cached_property
+    def _lowering(self) -> Any:
+        return MetalContext(self.typing_context, self._target_name)
+
+    @cached_property
+    def _typing(self) -> Any:
+        return typing.Context()
+
+    @property
+    def target_context(self) -> Any:
+        """The lowering context."""
+        return self._lowering
+
+    @property
+    def typing_context(self) -> Any:
+        """The typing context."""
+        return self._typing
+
+
+class MetalDispatcher(Dispatcher):  # type: ignore[misc]
+    """Compiles for the metal and calls nothing."""
+
+    targetdescr = MetalTarget("metal")
+
+    def compile(self, sig: Any) -> Any:
+        """Compile one signature for the metal."""
+        with target_override("metal"):
+            return super().compile(sig)
+
+    def add_overload(self, cres: Any) -> None:
+        """Keep the result without an entry point for the interpreter."""
+        self.overloads[tuple(cres.signature.args)] = cres
+
+
+dispatcher_registry[Metal] = MetalDispatcher
+
+_OPTIONS = {"nopython": True, "error_model": "numpy", "boundscheck": False, "no_cpython_wrapper": True,
+            "no_cfunc_wrapper": True, "nogil": True}
+
+
+class metal_jit(JitDecorator):  # type: ignore[misc]
+    """The decorator Numba reaches for when a compiled function calls another of the dialect."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self.options = options
+
+    def __call__(self, function: Any) -> Any:
+        """A dispatcher for the metal."""
+        return MetalDispatcher(py_func=function, targetoptions={**self.options, **_OPTIONS},
+                               pipeline_class=compiler.Compiler)
+
+    def get_dispatcher(self) -> Any:
+        """The dispatcher class."""
+        return MetalDispatcher
+
+    def dispatcher_wrapper(self) -> Any:
+        """The dispatcher class."""
+        return MetalDispatcher
+
+
+jit_registry[Metal] = metal_jit
+
+
+def lower(function: Any, signature: tuple[Any, ...]) -> tuple[str, str]:
+    """LLVM IR, as text, of a function with all it calls, and the symbol of its entry."""
+    dispatcher = metal_jit()(function)
+    dispatcher.compile(signature)
+    result = dispatcher.overloads[signature]
+    with global_compiler_lock:
+        result.library._ensure_finalized()
+    return str(result.library._final_module), result.fndesc.llvm_func_name

@@ -1,0 +1,71 @@
+"""Every processor on the work: woken once through MP Services, then spinning on the board.  Knows no mathematics.
+
+Waking is slow and firmware is not re-entrant, so workers are started once, never call a service, and go home at the
+end.  One that does not come within WAIT_MS is done without.
+"""
+
+from __future__ import annotations
+
+from barelm.dialect.memory import address_of, atomic_add, atomic_load, atomic_store, i64_array, memory
+from barelm.dialect.processor import call_engine, cycles, pause
+from barelm.dialect.rooms import metal
+from barelm.dialect.types import I64
+from barelm.metal import board, tables
+from barelm.metal.cpu import enable_vectors
+from barelm.metal.firmware import Firmware, count_processors, locate_protocol, start_workers
+
+WAIT_MS = 500
+
+
+@metal
+def gather_team(fw: Firmware, b: I64, limit: int, per_ms: int) -> int:
+    """Wake the other processors, up to `limit` in all (0: no limit); returns how many compute, this one included."""
+    mp = locate_protocol(fw, tables.MP_SERVICES_PROTOCOL)
+    if mp == 0 or limit == 1:
+        return 1
+    present = count_processors(mp)
+    wanted = present
+    if limit > 0 and limit < wanted:
+        wanted = limit
+    if wanted <= 1 or start_workers(fw, mp, address_of(b)) < 0:
+        return 1
+    deadline = cycles() + WAIT_MS * per_ms
+    while atomic_load(b, board.CLAIMS) < wanted - 1 and cycles() < deadline:
+        pause()
+    came = atomic_add(b, board.CLAIMS, board.CLOSED)
+    return 1 + min(came, wanted - 1)
+
+
+@metal
+def worker(job: int) -> int:
+    """The life of another processor: claim a number, then run every command until told to stop."""
+    b = i64_array(memory(job, board.BYTES), 0, board.WORDS)
+    core = atomic_add(b, board.CLAIMS, 1) + 1
+    if core >= board.CLOSED:
+        return 0
+    enable_vectors(b[board.LEVEL])
+    done = 0
+    while True:
+        while atomic_load(b, board.ORDER) == done:
+            pause()
+        done = atomic_load(b, board.ORDER)
+        if b[board.COMMAND] == board.STOP or core >= b[board.N_CORES]:
+            return 0
+        call_engine(b[board.LEVEL], job, core)
+
+
+@metal
+def command(b: I64, what: int, position: int) -> int:
+    """Run a command on the whole team; returns what this core's engine returned."""
+    b[board.COMMAND] = what
+    b[board.POSITION] = position
+    if b[board.N_CORES] > 1 and what != board.CHOOSE:
+        atomic_store(b, board.ORDER, atomic_load(b, board.ORDER) + 1)
+    return call_engine(b[board.LEVEL], address_of(b), 0)
+
+
+@metal
+def dismiss_team(b: I64) -> None:
+    """Send the workers back to the firmware."""
+    b[board.COMMAND] = board.STOP
+    atomic_store(b, board.ORDER, atomic_load(b, board.ORDER) + 1)
