@@ -1,6 +1,6 @@
 """FAT32 on disk: where everything of a volume goes, its metadata as bytes, and the boot sector read back.
 
-Source: Microsoft, FAT32 File System Specification ("fatgen103"), cited below by section.  Nothing here does I/O.
+Source: Microsoft, FAT32 File System Specification ("fatgen103"), cited below by section.  No I/O here.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from barelm.disk.directory import ATTR_ARCHIVE, ATTR_DIRECTORY, ATTR_VOLUME_ID, pack_dots, pack_entry
 from barelm.disk.names import (
     PATH_LIMIT,
     SLOT_BYTES,
@@ -32,17 +33,11 @@ VOLUME_SLOTS = 1 << 18                  # ours, over all directories: bounds wha
 END_OF_CHAIN = 0x0FFFFFFF
 FIRST_CLUSTER = 2
 
-ATTR_VOLUME_ID = 0x08
-ATTR_DIRECTORY = 0x10
-ATTR_ARCHIVE = 0x20
-
 _MARGIN_CLUSTERS = 16                   # drivers disagree by a few on the limit: "keep away from" it
 _RESERVED_SECTORS = 32
 _INFO_SECTOR, _BACKUP_SECTOR = 1, 6
-_DATE, _TIME = 1 << 5 | 1, 0            # 1980-01-01 00:00:00, the epoch: images must not depend on the clock
 _BOOT = struct.Struct("<3s8sHBHBHHBHHHIIIHHIHH12sBBBI11s8s")
 _INFO = struct.Struct("<I480sIII12sI")
-_ENTRY = struct.Struct("<11sBBBHHHHHHHI")
 
 
 @dataclass(frozen=True)
@@ -102,9 +97,9 @@ class _Node:
 
 @dataclass(frozen=True)
 class VolumePlan:
-    """A FAT32 volume laid out: sizes in bytes, `extents` per path (offset from the volume's start, size)."""
+    """A FAT32 volume laid out: `extents` per path is (offset from the volume's start, size)."""
 
-    bytes: int
+    n_bytes: int
     cluster_bytes: int
     extents: dict[str, tuple[int, int]]
     _geometry: Geometry
@@ -117,7 +112,7 @@ class VolumePlan:
     _end: int
 
     def metadata(self) -> Iterator[tuple[int, bytes]]:
-        """(offset, bytes) of everything but file data, in order of offset; the rest of the volume is zeros."""
+        """(offset, bytes) of everything but file data, in order of offset; all else is zeros."""
         reserved = {0: self._boot_sector(), 1: self._info_sector(), 2: bytes(510) + b"\x55\xaa"}
         for start in (0, _BACKUP_SECTOR):
             for sector, content in reserved.items():
@@ -130,10 +125,10 @@ class VolumePlan:
 
     def _boot_sector(self) -> bytes:
         reserved = self._geometry.fat_offset // SECTOR
-        boot = _BOOT.pack(b"\xeb\x58\x90", b"MSWIN4.1", SECTOR, self.cluster_bytes // SECTOR, reserved, 2, 0, 0,
-                          0xF8, 0, 63, 255, self._hidden_sectors, self.bytes // SECTOR, self._fat_sectors, 0, 0,
-                          FIRST_CLUSTER, _INFO_SECTOR, _BACKUP_SECTOR, b"", 0x80, 0, 0x29, self._volume_id,
-                          self._label, b"FAT32   ")
+        boot = _BOOT.pack(b"\xeb\x58\x90", b"MSWIN4.1", SECTOR, self.cluster_bytes // SECTOR, reserved, 2,
+                          0, 0, 0xF8, 0, 63, 255, self._hidden_sectors, self.n_bytes // SECTOR,
+                          self._fat_sectors, 0, 0, FIRST_CLUSTER, _INFO_SECTOR, _BACKUP_SECTOR, b"",
+                          0x80, 0, 0x29, self._volume_id, self._label, b"FAT32   ")
         return boot.ljust(510, b"\0") + b"\x55\xaa"
 
     def _info_sector(self) -> bytes:
@@ -156,10 +151,10 @@ class VolumePlan:
 def plan_volume(
     sizes: Mapping[str, int], *, label: str, volume_id: int, hidden_sectors: int = 0, free_bytes: int = 0
 ) -> VolumePlan:
-    """Lay out a volume that holds files of the given sizes in bytes, keyed by path with "/" between the parts.
+    """Lay out a volume that holds files of the given sizes in bytes, keyed by path, "/" between the parts.
 
     Files are contiguous, in the order given, each starting on a 4 KiB boundary of the volume; at least
-    `free_bytes` stay free behind them.  `hidden_sectors` is the number of sectors before the volume on its disk.
+    `free_bytes` stay free behind them.  `hidden_sectors` is how many sectors of its disk precede it.
     Clusters are the largest (up to 32 KiB) with which the content still makes a FAT32.
     Raises BarelmError for a path, size or label that FAT32 cannot hold.
     """
@@ -197,7 +192,7 @@ def _add_file(root: _Node, path: str, size: int) -> _Node:
     parts = path.removeprefix("/").split("/")
     for part in parts:
         if fault := name_fault(part):
-            raise BarelmError(f"the name {part!r} in the image path {path!r} {fault}, which FAT32 cannot store",
+            raise BarelmError(f"the name {part!r} in the image path {path!r} {fault}, which FAT32 forbids",
                               "Give the file another name, with '/' between directories.")
     if len(path) > PATH_LIMIT:
         raise BarelmError(f"the image path {path[:40]!r}... is longer than {PATH_LIMIT} characters",
@@ -205,7 +200,8 @@ def _add_file(root: _Node, path: str, size: int) -> _Node:
     node = root
     for depth, part in enumerate(parts, 1):
         if node.children is None:
-            raise BarelmError(f"{node.path!r} is both a file and a directory in the image", "Rename one of them.")
+            raise BarelmError(f"{node.path!r} is in the image both as a file and as a directory",
+                              "Rename one of them.")
         is_file = depth == len(parts)
         child = node.children.get(fold(part))
         where = "/".join(parts[:depth])
@@ -213,7 +209,7 @@ def _add_file(root: _Node, path: str, size: int) -> _Node:
             child = _Node(where, size, None, node) if is_file else _Node(where, 0, {}, node)
             node.children[fold(part)] = child
         elif child.path != where:
-            raise BarelmError(f"{child.path!r} and {where!r} differ only by case, which FAT32 does not tell apart",
+            raise BarelmError(f"{child.path!r} and {where!r} differ only by case, which FAT32 ignores",
                               "Rename one of them.")
         elif is_file:
             kind = "twice" if child.children is None else "both as a file and as a directory"
@@ -259,7 +255,7 @@ def _place(nodes: list[_Node], cluster_bytes: int) -> int:
 
 
 def _geometry(cluster_bytes: int, count: int) -> tuple[Geometry, int]:
-    """The geometry of `count` clusters under two FATs, data aligned to a page and a cluster; sectors per FAT."""
+    """The geometry of `count` clusters and two FATs, data aligned to page and cluster; sectors per FAT."""
     fat_sectors = -(-(count + FIRST_CLUSTER) * 4 // SECTOR)
     reserved = _RESERVED_SECTORS
     reserved += -(reserved + 2 * fat_sectors) % (max(cluster_bytes, PAGE) // SECTOR)
@@ -268,18 +264,12 @@ def _geometry(cluster_bytes: int, count: int) -> tuple[Geometry, int]:
 
 
 def _directory_bytes(directory: _Node, label: bytes) -> bytes:
-    """The entries of one directory ("FAT Directory Structure"); a root starts with the label, others with dots."""
+    """The entries of one directory: the root's start with the volume label, the others' with dots."""
     if directory.parent is None:
-        head = _entry(label, ATTR_VOLUME_ID, 0, 0)
+        head = pack_entry(label, ATTR_VOLUME_ID, 0, 0)
     else:
-        above = 0 if directory.parent.parent is None else directory.parent.first
-        head = _entry(b".".ljust(11), ATTR_DIRECTORY, directory.first, 0)
-        head += _entry(b"..".ljust(11), ATTR_DIRECTORY, above, 0)
+        head = pack_dots(directory.first, 0 if directory.parent.parent is None else directory.parent.first)
     return head + b"".join(
-        child.long + _entry(child.short, ATTR_ARCHIVE if child.children is None else ATTR_DIRECTORY,
-                            child.first, child.size)
+        child.long + pack_entry(child.short, ATTR_ARCHIVE if child.children is None else ATTR_DIRECTORY,
+                                child.first, child.size)
         for child in (directory.children or {}).values())
-
-
-def _entry(short: bytes, attributes: int, first: int, size: int) -> bytes:
-    return _ENTRY.pack(short, attributes, 0, 0, _TIME, _DATE, _DATE, first >> 16, _TIME, _DATE, first & 0xFFFF, size)

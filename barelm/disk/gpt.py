@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 
 SECTOR = 512
-ALIGNMENT = 1 << 20                     # where the partition starts; also what the disk's size is rounded to
+ALIGNMENT = 1 << 20                     # of partitions and of the disk's size
 EFI_SYSTEM_PARTITION = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
 
 _SIGNATURE = b"EFI PART"
@@ -24,10 +24,14 @@ _MAX_TABLE_BYTES = 1 << 20              # far above any real table; bounds what 
 _PROTECTIVE = 0xEE
 
 
+def align_up(n_bytes: int) -> int:
+    """The next multiple of ALIGNMENT, on which partitions start and end for the sake of flash and RAID."""
+    return -(-n_bytes // ALIGNMENT) * ALIGNMENT
+
+
 def disk_sectors(partition_end: int) -> int:
-    """Sectors of a disk whose partition ends before sector `partition_end`: the backup table fits behind it."""
-    need = (partition_end + _TABLE_SECTORS + 1) * SECTOR
-    return -(-need // ALIGNMENT) * ALIGNMENT // SECTOR
+    """Sectors of a disk whose partition ends before `partition_end`: the backup table fits behind it."""
+    return align_up((partition_end + _TABLE_SECTORS + 1) * SECTOR) // SECTOR
 
 
 def partition_table(
@@ -58,7 +62,8 @@ def partition_table(
 
 def _protective_mbr(end: int) -> bytes:
     """Section 5.2.3: one record of type 0xEE over the whole disk; CHS fields at their fixed values."""
-    record = struct.pack("<B3sB3sII", 0, b"\x00\x02\x00", _PROTECTIVE, b"\xff\xff\xff", 1, min(end, 0xFFFFFFFF))
+    record = struct.pack("<B3sB3sII", 0, b"\x00\x02\x00", _PROTECTIVE, b"\xff\xff\xff", 1,
+                         min(end, 0xFFFFFFFF))
     return bytes(446) + record + bytes(48) + b"\x55\xaa"
 
 
@@ -94,7 +99,8 @@ def find_esp(read: Callable[[int, int], bytes], disk_bytes: int) -> tuple[int, i
 def _read_table(read: Callable[[int, int], bytes], lba: int, sectors: int) -> tuple[bytes, int]:
     """The partition entries behind the header at `lba`, and the bytes of one entry; ValueError if invalid."""
     sector = read(lba * SECTOR, SECTOR)
-    signature, _, size, crc, _, own, _, _, _, _, start, count, entry_bytes, table_crc = _HEADER.unpack_from(sector)
+    (signature, _, size, crc, _, own, _, _, _, _, start, count, entry_bytes,
+     table_crc) = _HEADER.unpack_from(sector)
     if signature != _SIGNATURE:
         raise ValueError("its GPT header is missing")
     if not _HEADER.size <= size <= SECTOR or own != lba:

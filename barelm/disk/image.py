@@ -1,4 +1,4 @@
-"""Files into a bootable disk image: plans the volume, streams the data, leaves nothing half-written behind."""
+"""Files into a bootable disk image: plans the volume, streams the data, leaves nothing half-written."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ Report = Callable[[int], None]
 class ImageLayout:
     """Where things are in an image.
 
-    `bytes` is its size, `esp_offset` where the FAT32 volume starts, `cluster_bytes` the size of a cluster, and
-    `extents` the (offset in the image, size) of each file by the path it was given; an empty file is at (0, 0).
+    `bytes` is its size, `esp_offset` where the FAT32 volume starts, `cluster_bytes` the size of a cluster,
+    and `extents` the (offset in the image, size) of each file by its path as given; an empty one at (0, 0).
     """
 
     bytes: int
@@ -49,9 +49,9 @@ def write_image(
 ) -> ImageLayout:
     """Write a disk image that holds `files`: a GPT with one EFI system partition, or a bare FAT32 if `plain`.
 
-    The keys of `files` are paths in the image, "/" between their parts ("EFI/BOOT/BOOTX64.EFI"); the values are
-    files to copy or their bytes.  Each file is contiguous, in the order given, on a 4 KiB boundary of the image,
-    and at least `free_bytes` are left free.  The same names, content, label and room give the same bytes.
+    The keys of `files` are paths in the image, "/" between their parts ("EFI/BOOT/BOOTX64.EFI"); the values
+    are files to copy or their bytes.  Each file is contiguous, in the order given, on a 4 KiB boundary of the
+    image; at least `free_bytes` are left free.  The same names, content, label and room give the same bytes.
     `progress(done, total)` is called with bytes of file data.  `out` appears only when it is complete.
 
     Raises BarelmError for names, sizes or a label that FAT32 cannot hold, a source that cannot be read or
@@ -62,12 +62,12 @@ def write_image(
     target = Path(os.path.realpath(out))
     _check_target(target, files)
     sizes = {path: _source_size(path, source) for path, source in files.items()}
-    seed = hashlib.sha256(repr((label, free_bytes, list(sizes.items()))).encode("utf-8", "backslashreplace")).digest()
+    seed = hashlib.sha256(ascii((label, free_bytes, list(sizes.items()))).encode()).digest()
     start = 0 if plain else gpt.ALIGNMENT
     volume = plan_volume(sizes, label=label, volume_id=int.from_bytes(seed[:4], "little"),
                          hidden_sectors=start // SECTOR, free_bytes=free_bytes)
-    end = (start + volume.bytes) // SECTOR
-    n_bytes = volume.bytes if plain else gpt.disk_sectors(end) * SECTOR
+    end = gpt.align_up(start + volume.n_bytes) // SECTOR
+    n_bytes = volume.n_bytes if plain else gpt.disk_sectors(end) * SECTOR
     extents = {path: (start + offset if size else 0, size) for path, (offset, size) in volume.extents.items()}
     try:
         with _written_beside(target) as image:
@@ -120,7 +120,7 @@ def _write_at(image: FileIO, offset: int, content: memoryview, report: Report) -
 def _copy_file(path: Path, size: int, image: FileIO, offset: int, report: Report) -> None:
     """Copy the `size` bytes of a file to `offset` of the image, without its holes.
 
-    Raises BarelmError where the file cannot be read or is no longer what it was, OSError where the image fails.
+    Raises BarelmError where the file cannot be read or is no longer what it was, OSError for the image.
     """
     with _reading(path):
         source = open(path, "rb", buffering=0)
@@ -199,11 +199,13 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise BarelmError(f"cannot read {path}: {error.strerror}", "Check the path and its permissions.") from error
+        raise BarelmError(f"cannot read {path}: {error.strerror}",
+                          "Check the path and its permissions.") from error
 
 
 def _changed(path: Path) -> BarelmError:
-    return BarelmError(f"{path} changed while it was being copied", "Let whatever writes it end, then try again.")
+    return BarelmError(f"{path} changed while it was being copied",
+                       "Let whatever writes it end, then try again.")
 
 
 def _source_size(path: str, source: Path | bytes) -> int:
@@ -221,7 +223,8 @@ def _check_target(target: Path, files: Mapping[str, Path | bytes]) -> None:
     """Raise BarelmError where replacing `target` by an image would be a mistake or cannot succeed."""
     try:
         if not target.parent.is_dir():
-            raise BarelmError(f"cannot write {target}: there is no directory {target.parent}", "Create it first.")
+            raise BarelmError(f"cannot write {target}: there is no directory {target.parent}",
+                              "Create it first.")
         if not target.exists():
             return
         if target.is_dir():
@@ -231,7 +234,8 @@ def _check_target(target: Path, files: Mapping[str, Path | bytes]) -> None:
                               "Write an image file, then copy it to the device.")
         for source in files.values():
             if isinstance(source, Path) and source.exists() and source.samefile(target):
-                raise BarelmError(f"{target} is to be both the image and a file in it", "Give the image another name.")
+                raise BarelmError(f"{target} is to be both the image and a file in it",
+                                  "Give the image another name.")
     except OSError as error:
         raise _target_error(target, 0, error) from error
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from barelm.errors import BarelmError
 
 NAME_LIMIT = 255            # UTF-16 code units in one long name
-PATH_LIMIT = 1024           # characters in a path; ours: it bounds what a hostile image can make a reader build
+PATH_LIMIT = 1024           # characters in a path; ours: bounds what a hostile image makes a reader build
 SLOT_BYTES = 32
 UNITS_PER_SLOT = 13
 
@@ -58,7 +58,8 @@ def encode_label(label: str) -> bytes:
     for short names and the inner space.
     """
     upper = label.upper()
-    if not label.isascii() or not 1 <= len(label) <= 11 or label != label.strip() or set(upper) - _SHORT - {" "}:
+    legal = label.isascii() and not set(upper) - _SHORT - {" "}
+    if not legal or not 1 <= len(label) <= 11 or label != label.strip():
         raise BarelmError(f"{label!r} is not a FAT volume label",
                           "Use 1 to 11 letters, digits, hyphens or underscores.")
     return upper.ljust(11).encode("ascii")
@@ -67,8 +68,8 @@ def encode_label(label: str) -> bytes:
 def short_names(names: Sequence[str]) -> dict[str, bytes]:
     """An 8.3 name of 11 bytes for each long name of one directory ("The Basis-Name Generation Algorithm").
 
-    A name that fits 8.3 but for its case keeps it; the others get a numeric tail that clashes with nothing else
-    there.  The names must be valid and differ by more than case.
+    A name that fits 8.3 but for its case keeps it; the others get a numeric tail that clashes with nothing
+    else there.  The names must be valid and differ by more than case.
     """
     shorts = {name: exact for name in names if (exact := _exact_short(name)) is not None}
     taken = set(shorts.values())
@@ -145,7 +146,7 @@ def long_slots(name: str, short: bytes) -> bytes:
 
 
 def decode_short(short: bytes, case_flags: int) -> str:
-    """The 8.3 name as text; `case_flags` is byte 12 of its entry.  It may be an illegal name: see name_fault."""
+    """The 8.3 name as text; `case_flags` is byte 12 of its entry.  May be illegal: see name_fault."""
     raw = b"\xe5" + short[1:] if short[0] == 0x05 else short
     base, extension = raw[:8].decode("cp437").rstrip(" "), raw[8:11].decode("cp437").rstrip(" ")
     if case_flags & CASE_LOWER_BASE:

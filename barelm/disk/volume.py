@@ -1,49 +1,32 @@
 """Read files out of a disk image: finds the FAT32 in it, lists it, follows cluster chains.  Trusts nothing.
 
-Opening reads every directory, so what is listed is consistent; work and memory are bounded by the image's size
-and by fixed limits, whatever its headers say.
+Opening reads every directory, so what is listed is consistent; work and memory are bounded by the size
+of the image and by fixed limits, whatever its headers say.
 """
 
 from __future__ import annotations
 
 import bisect
 import os
-import struct
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
-
 from barelm.disk import gpt
-from barelm.disk.fat32 import (
-    ATTR_DIRECTORY,
-    ATTR_VOLUME_ID,
-    DIRECTORY_SLOTS,
-    FIRST_CLUSTER,
-    VOLUME_SLOTS,
-    Geometry,
-    parse_boot_sector,
-)
-from barelm.disk.names import ATTR_LONG_NAME, PATH_LIMIT, SLOT_BYTES, decode_long, decode_short, fold, name_fault
+from barelm.disk.chains import ClusterChains
+from barelm.disk.directory import DirectoryEntry, parse_directory
+from barelm.disk.fat32 import DIRECTORY_SLOTS, FIRST_CLUSTER, VOLUME_SLOTS, Geometry, parse_boot_sector
+from barelm.disk.names import PATH_LIMIT, SLOT_BYTES, fold
 from barelm.errors import BarelmError
 
 _HINT = "Write the image again, or check that it was copied whole."
-_CLUSTER_MASK = 0x0FFFFFFF              # the upper four bits of an entry are reserved
-_CHAIN_END = 0x0FFFFFF8                 # this or more
-_FAT_BLOCK = 1 << 14                    # table entries read at a time
-_CACHED_BLOCKS = 64
-_END_SLOT, _DELETED_SLOT = 0x00, 0xE5
-_ATTRIBUTES, _CASE_FLAGS = 11, 12
-_LONG_MASK = 0x3F
-_TAIL = struct.Struct("<HHHHI")         # cluster high, time, date, cluster low, size: from byte 20
+_CACHED_FILES = 64
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A file of a volume: its path with "/" between the parts, its size in bytes, and where its chain starts."""
+    """A file of a volume: its path with "/" between the parts, its size in bytes, where its chain starts."""
 
     path: str
     size: int
@@ -52,7 +35,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class _Extents:
-    """Runs of clusters as bytes: run i holds the file from `starts[i]` on, at `offsets[i]` of the image."""
+    """A file as runs of bytes: run i holds it from `starts[i]` on, at `offsets[i]` of the image."""
 
     starts: list[int]
     offsets: list[int]
@@ -62,30 +45,37 @@ class _Directory(dict[str, "Entry | _Directory"]):
     """Entries by folded name, long and short."""
 
 
+def open_volume(image: Path) -> Volume:
+    """Open the FAT32 volume in a disk image: the EFI system partition of a GPT, or the image as a whole.
+
+    Raises BarelmError where the image cannot be read, is neither, or is damaged, and says what is wrong.
+    """
+    return Volume(image)
+
+
 class Volume:
-    """The FAT32 volume of an image, open for reading; a context manager.  Reads may come from several threads."""
+    """The FAT32 volume of an image, open for reading; a context manager.  Threads may share it."""
 
     def __init__(self, image: Path) -> None:
         """Open `image` and read its directories; raises BarelmError as open_volume does."""
         self.path = image
         self._lock = threading.Lock()
         self._extents: dict[tuple[int, int], _Extents] = {}
-        self._fat: dict[int, tuple[list[int], list[int]]] = {}
         try:
             self._file = open(image, "rb", buffering=0)
         except OSError as error:
-            raise BarelmError(f"cannot read {image}: {error.strerror}",
-                              "Check the path and its permissions.") from error
+            raise self._unreadable(error) from error
         try:
             self._image_bytes = self._file.seek(0, os.SEEK_END)
             self.offset, self._geometry = self._locate()
-            self._files: list[Entry] = []
-            self._root = self._read_tree()
-        except OSError as error:
-            self.close()
-            raise BarelmError(f"cannot read {image}: {error.strerror}", "Check the disk.") from error
-        except BaseException:
-            self.close()
+            self._chains = ClusterChains(lambda at, n: self._bytes_at(self.offset + at, n), self._geometry)
+            self._root, self._files = self._read_tree()
+        except BaseException as error:
+            self._file.close()
+            if isinstance(error, OSError):
+                raise self._unreadable(error) from error
+            if isinstance(error, ValueError):
+                raise self._damaged(str(error)) from error
             raise
 
     def __enter__(self) -> Volume:
@@ -133,7 +123,7 @@ class Volume:
 
     def extents(self, entry: Entry) -> list[tuple[int, int]]:
         """(offset in the image, bytes) of the pieces of a file, in order; one where it is contiguous."""
-        chain = self._chain_of(entry)
+        chain = self._extents_of(entry)
         ends = [*chain.starts[1:], entry.size]
         return [(offset, end - start) for start, offset, end in zip(chain.starts, chain.offsets, ends)]
 
@@ -144,7 +134,7 @@ class Volume:
         return bytes(buffer)
 
     def readinto(self, entry: Entry, offset: int, buffer: memoryview) -> int:
-        """Fill a buffer of bytes from a file, starting at `offset`; returns how many bytes the file had for it.
+        """Fill a buffer of bytes from a file, from `offset` on; returns how many bytes the file had for it.
 
         Raises BarelmError where the cluster chain is damaged or the image cannot be read, ValueError where
         `offset` is negative.
@@ -154,7 +144,7 @@ class Volume:
         want = max(min(len(buffer), entry.size - offset), 0)
         if not want:
             return 0
-        chain = self._chain_of(entry)
+        chain = self._extents_of(entry)
         done = 0
         run = bisect.bisect_right(chain.starts, offset) - 1
         while done < want:
@@ -168,6 +158,10 @@ class Volume:
 
     def _damaged(self, what: str) -> BarelmError:
         return BarelmError(f"{self.path} is not a sound disk image: {what}", _HINT)
+
+    def _unreadable(self, error: OSError) -> BarelmError:
+        return BarelmError(f"cannot read {self.path}: {error.strerror}",
+                           "Check the path and its permissions.")
 
     def _bytes_at(self, offset: int, n: int) -> bytes:
         buffer = bytearray(n)
@@ -188,40 +182,94 @@ class Volume:
                         self._file.seek(offset + done)
                         n = self._file.readinto(buffer[done:]) or 0
             except OSError as error:
-                raise BarelmError(f"cannot read {self.path}: {error.strerror}", "Check the disk.") from error
+                raise self._unreadable(error) from error
             if not n:
                 raise self._damaged("it was cut short while it was being read")
             done += n
 
     def _locate(self) -> tuple[int, Geometry]:
-        """Offset and geometry of the FAT32 volume: the EFI system partition, or the image itself."""
+        """Offset and geometry of the FAT32 volume; ValueError, with the reason, where there is none."""
         if self._image_bytes < gpt.SECTOR:
-            raise self._damaged("it is too short to be one")
-        try:
-            offset, size = gpt.find_esp(self._bytes_at, self._image_bytes) or (0, self._image_bytes)
-            return offset, parse_boot_sector(self._bytes_at(offset, gpt.SECTOR), size)
-        except ValueError as reason:
-            raise self._damaged(str(reason)) from reason
+            raise ValueError("it is too short to be one")
+        offset, size = gpt.find_esp(self._bytes_at, self._image_bytes) or (0, self._image_bytes)
+        return offset, parse_boot_sector(self._bytes_at(offset, gpt.SECTOR), size)
 
-    def _read_tree(self) -> _Directory:
-        """All directories from the root down, filling the list of files on the way."""
+    def _read_tree(self) -> tuple[_Directory, list[Entry]]:
+        """The directories from the root down, and all files in them."""
         root = _Directory()
+        files: list[Entry] = []
         pending = [("", self._geometry.root_cluster, root)]
         owned: set[int] = set()
         budget = VOLUME_SLOTS
-        while pending:
-            path, first, directory = pending.pop(0)
-            content = self._directory_content(path, first, owned)
+        for path, first, directory in pending:
+            content = self._directory_content(first, owned)
             budget -= len(content) // SLOT_BYTES
             if budget < 0:
-                raise self._damaged("its directories are larger than any boot image needs")
-            for name, short, entry in self._parse(path, content):
-                child: Entry | _Directory = entry
-                if isinstance(entry, _Subdirectory):
+                raise ValueError("its directories are larger than any boot image needs")
+            for listed in parse_directory(content):
+                if fold(listed.name) in directory:
+                    continue                        # as for any driver, the first of a name hides the others
+                child: Entry | _Directory
+                if listed.is_directory:
                     child = _Directory()
-                    pending.append((entry.path, entry.first_cluster, child))
-                elif fold(name) not in directory:
-                    self._files.append(entry)
-                directory.setdefault(fold(name), child)
-                directory.setdefault(fold(short), child)
-        return root
+                    pending.append((_joined(path, listed.name), listed.first_cluster, child))
+                else:
+                    child = self._file_entry(path, listed)
+                    files.append(child)
+                directory[fold(listed.name)] = child
+                directory.setdefault(fold(listed.short_name), child)
+        return root, files
+
+    def _directory_content(self, first: int, owned: set[int]) -> bytes:
+        """The slots of a directory; `owned` collects the clusters of all, so that none is part of two."""
+        geometry = self._geometry
+        limit = -(-DIRECTORY_SLOTS * SLOT_BYTES // geometry.cluster_bytes)
+        runs = self._chains.runs(first, limit + 1)
+        if sum(count for _, count in runs) > limit:
+            raise ValueError("one of its directories is longer than FAT allows")
+        clusters = [c for head, count in runs for c in range(head, head + count)]
+        if not owned.isdisjoint(clusters):
+            raise ValueError("two of its directories share clusters")
+        owned.update(clusters)
+        return b"".join(
+            self._bytes_at(self.offset + geometry.cluster_offset(head), count * geometry.cluster_bytes)
+            for head, count in runs)
+
+    def _file_entry(self, path: str, listed: DirectoryEntry) -> Entry:
+        """The entry of a file in the directory at `path`, checked against the volume but for its chain."""
+        end = FIRST_CLUSTER + self._geometry.cluster_count
+        if listed.size and not FIRST_CLUSTER <= listed.first_cluster < end:
+            raise ValueError(f"the file {listed.name!r} in it lies outside the volume")
+        if listed.size > self._geometry.cluster_count * self._geometry.cluster_bytes:
+            raise ValueError(f"the file {listed.name!r} in it is larger than the volume")
+        return Entry(_joined(path, listed.name), listed.size, listed.first_cluster)
+
+    def _extents_of(self, entry: Entry) -> _Extents:
+        """Where the bytes of a file are, found once per file."""
+        key = entry.first_cluster, entry.size
+        found = self._extents.get(key)
+        if found is None:
+            cluster_bytes = self._geometry.cluster_bytes
+            try:
+                runs = self._chains.runs(entry.first_cluster, -(-entry.size // cluster_bytes))
+            except ValueError as reason:
+                raise self._damaged(f"{reason} (reading {entry.path})") from reason
+            found = _Extents([], [])
+            at = 0
+            for head, count in runs:
+                found.starts.append(at)
+                found.offsets.append(self.offset + self._geometry.cluster_offset(head))
+                at += count * cluster_bytes
+            if at < entry.size:
+                raise self._damaged(f"the cluster chain of {entry.path} ends before the file does")
+            if len(self._extents) >= _CACHED_FILES:
+                self._extents.clear()
+            self._extents[key] = found
+        return found
+
+
+def _joined(path: str, name: str) -> str:
+    joined = f"{path}/{name}" if path else name
+    if len(joined) > PATH_LIMIT:
+        raise ValueError(f"it has a path of more than {PATH_LIMIT} characters")
+    return joined
