@@ -103,5 +103,5 @@ BYTELEVEL = 1
 # The state's fixed parts.
 DEFAULT_BATCH = 32
 DEFAULT_MAX_CORES = 64
-TEXT_BYTES = 65536  # the longest prompt, and the longest answer, in UTF-8
-WORKSPACE = 1 << 20  # one MiB
+TEXT_BYTES = 65536  # the longest configuration file, prompt included
+WORKSPACE = 2 << 20  # bytes

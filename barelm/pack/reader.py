@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from barelm.errors import BarelmError
+from barelm.kernels.header import CUT_SHORT, DAMAGED, NOT_A_MODEL, OTHER_VERSION, check_header
 from barelm.kernels.model import Config, State, Weights, bind_state, bind_weights, read_config
 from barelm.kernels.tokenizer import Vocabulary, bind_vocabulary
 from barelm.pack import layout
@@ -63,27 +64,20 @@ def read_header(path: Path) -> NDArray[np.int64]:
             size = file.seek(0, 2)
     except OSError as error:
         raise BarelmError(f"cannot read {path}: {error.strerror}", "Check the name.") from error
-    if len(raw) < layout.HEADER_BYTES or int.from_bytes(raw[:8], "little") != layout.MAGIC:
+    header = np.frombuffer(raw.ljust(layout.HEADER_BYTES, b"\0"), np.int64).copy()
+    with np.errstate(over="ignore"):
+        verdict = check_header(header, np.zeros(2, np.uint64), size)
+    if verdict == NOT_A_MODEL:
         raise BarelmError(f"{path} is not a packed model", HINT)
-    header = np.frombuffer(raw, np.int64).copy()
-    if header[layout.VERSION_WORD] != layout.VERSION:
+    if verdict == OTHER_VERSION:
         raise BarelmError(f"{path} is packed in version {header[layout.VERSION_WORD]} of the layout, "
                           f"this barelm reads version {layout.VERSION}", HINT)
-    if not header_is_sound(header):
-        raise BarelmError(f"the header of {path} is damaged: its checksum does not match", HINT)
-    if size < header[layout.FILE_BYTES]:
+    if verdict == DAMAGED:
+        raise BarelmError(f"the header of {path} is damaged", HINT)
+    if verdict == CUT_SHORT:
         missing = int(header[layout.FILE_BYTES]) - size
         raise BarelmError(f"{path} is cut short: {missing} bytes are missing", HINT)
     return header
-
-
-def header_is_sound(header: NDArray[np.int64]) -> bool:
-    """Whether the header's own checksum matches."""
-    bare = header.copy()
-    bare[layout.HEADER_SUM_A:layout.HEADER_SUM_B + 1] = 0
-    sums = np.zeros(2, np.uint64)
-    checksum(sums, bare.view(np.uint8))
-    return bool((sums.view(np.int64) == header[layout.HEADER_SUM_A:layout.HEADER_SUM_B + 1]).all())
 
 
 def read_packed(path: Path, *, verify: bool = True) -> Packed:
