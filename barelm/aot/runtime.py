@@ -18,8 +18,8 @@ define void @memset(ptr %target, i32 %value, i64 %n) "no-builtins" {
 """
 
 NO_REFERENCE_COUNTS = """
-define internal void @NRT_incref(ptr %p) { ret void }
-define internal void @NRT_decref(ptr %p) { ret void }
+define void @NRT_incref(ptr %p) alwaysinline { ret void }
+define void @NRT_decref(ptr %p) alwaysinline { ret void }
 """
 
 # efi_main(ImageHandle, SystemTable): UEFI specification 2.10, section 4.1.  An exception that reaches it is handed,

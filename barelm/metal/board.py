@@ -1,4 +1,4 @@
-"""The board: one page of int64 words through which the boot story, the engine and the workers know of each other.
+"""The board: a page of int64 words through which the boot story, the engine and the workers know of each other.
 
 The story writes it before a command; workers and engine only read it, but for the words of the gate and CLAIMS.
 """
@@ -7,23 +7,47 @@ The story writes it before a command; workers and engine only read it, but for t
 HEADER = 0
 STATE = 1
 SECTIONS = 2  # one word per section of pack.layout
+WHOLE = 23  # address of the block that holds every section, or 0
 
 # The command: what every core runs next
 COMMAND = 24
 POSITION = 25  # decode: the token's position; prefill: how many tokens the prompt has
-TEMPERATURE_BITS = 26
-TOP_P_BITS = 27
-N_CORES = 28
-LEVEL = 29
+N_CORES = 26
+LEVEL = 27
 
 PREFILL = 1
 DECODE = 2
 CHOOSE = 3
 STOP = 4
 
+# What the configuration asks for (see metal.config)
+TEMPERATURE = 32  # the bits of a float32
+TOP_P = 33
+SEED = 34
+TOKENS = 35  # to generate; 0: as many as the context holds, up to story.DEFAULT_TOKENS
+CORES = 36  # the most to use; 0: all
+AT_END = 37
+WAIT_S = 38  # how long the last screen waits for a key
+REPORT = 39  # 1: speak to a program (see metal.story) rather than to a person
+PROMPT = 40  # address
+PROMPT_BYTES = 41
+
+AT_END_RETURN = 0
+AT_END_SHUTDOWN = 1
+AT_END_RESTART = 2
+
+# What was measured
+MEMORY = 48  # bytes allocated
+CYCLES_PER_MS = 49
+LOAD_CYCLES = 50
+N_PROMPT = 51
+N_GENERATED = 52
+PREFILL_CYCLES = 53
+DECODE_CYCLES = 54
+
 # On cache lines of their own: these are spun on.
-ORDER = 40  # counts commands; a worker runs one whenever it changes
-CLAIMS = 48  # workers that have come; CLOSED once the team is complete
+ORDER = 64  # counts commands; a worker runs one whenever it changes
+CLAIMS = 72  # workers that have come; CLOSED once the team is complete
 CLOSED = 1 << 32
 
 WORDS = 512

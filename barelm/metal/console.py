@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from barelm.dialect.memory import address_of, cells, memory, text, u16_array
+from barelm.dialect.memory import address_of, cells, i64_array, memory, text, u16_array
+from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import I64, U8, U16
 from barelm.metal.firmware import Firmware, output_string, say
@@ -12,11 +13,14 @@ from barelm.metal.firmware import Firmware, output_string, say
 UNITS = 512
 """UTF-16 units gathered before the firmware is called."""
 
-CONSOLE_BYTES = 2 * UNITS + 64
+STATE_WORDS = 8
+CONSOLE_BYTES = 2 * UNITS + 8 * STATE_WORDS
 
 FILLED = 0  # words of Console.state
 CODE_POINT = 1
 PENDING = 2
+COLUMN = 3  # where a line for a program stands
+SHOWN_AT = 4  # cycles when the firmware was last called
 
 REPLACEMENT = 0xFFFD
 
@@ -27,6 +31,13 @@ class Console(NamedTuple):
     fw: Firmware
     units: U16
     state: I64
+
+
+@metal
+def open_console(fw: Firmware, address: int) -> Console:
+    """A console over CONSOLE_BYTES of zeroed memory."""
+    block = memory(address, CONSOLE_BYTES)
+    return Console(fw, u16_array(block, 8 * STATE_WORDS, UNITS), i64_array(block, 0, STATE_WORDS))
 
 
 @metal
@@ -61,6 +72,38 @@ def write_ratio(fw: Firmware, amount: int, per: int) -> None:
     write_number(fw, tenths // 10)
     say(fw, text("."))
     write_number(fw, tenths % 10)
+
+
+@metal
+def write_utf8(con: Console, words: I64) -> None:
+    """Show zero-padded UTF-8 held in int64 words."""
+    data = memory(address_of(words), 8 * len(words))
+    n = 0
+    while n < len(data) and data[n] != 0:
+        n += 1
+    write_bytes(con, data, 0, n)
+    flush(con)
+
+
+@metal
+def put_text(con: Console, units: U16) -> None:
+    """Gather a constant text."""
+    for i in range(len(units) - 1):
+        put_unit(con, int(units[i]))
+
+
+@metal
+def put_number(con: Console, number: int) -> int:
+    """Gather a whole number, not negative; returns how many digits it has."""
+    divisor = 1
+    n = 1
+    while number // divisor >= 10:
+        divisor *= 10
+        n += 1
+    while divisor > 0:
+        put_unit(con, 48 + number // divisor % 10)
+        divisor //= 10
+    return n
 
 
 @metal
@@ -127,3 +170,4 @@ def flush(con: Console) -> None:
         con.units[con.state[FILLED]] = 0
         output_string(con.fw, con.units, 0)
         con.state[FILLED] = 0
+    con.state[SHOWN_AT] = cycles()

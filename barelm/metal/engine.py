@@ -20,7 +20,7 @@ def engine(job: int, core: int) -> int:
     c = read_config(header)
     s = bind_state(header, memory(b[board.STATE], header[layout.STATE_BYTES]))
     if b[board.COMMAND] == board.CHOOSE:
-        return choose(c, s, Settings(float_of_bits(b[board.TEMPERATURE_BITS]), float_of_bits(b[board.TOP_P_BITS])))
+        return choose(c, s, Settings(float_of_bits(b[board.TEMPERATURE]), float_of_bits(b[board.TOP_P])))
     w = bind_weights(header, sections_of(b, header))
     team = Team(core, b[board.N_CORES], s.gate)
     if b[board.COMMAND] == board.PREFILL:

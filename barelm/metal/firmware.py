@@ -52,12 +52,14 @@ def hide_cursor(fw: Firmware) -> int:
 
 
 @metal
-def key_waits(fw: Firmware) -> bool:
-    """Whether a key was pressed; it is taken."""
+def read_key(fw: Firmware) -> int:
+    """The next key typed, as scan code << 16 | UTF-16 unit, or 0 where none waits."""
     if fw.con_in == 0:
-        return False
+        return 0
     key = cells(1)
-    return call_efi(load_i64(fw.con_in + tables.READ_KEY_STROKE), (fw.con_in, address_of(key))) == 0
+    if call_efi(load_i64(fw.con_in + tables.READ_KEY_STROKE), (fw.con_in, address_of(key))) != 0:
+        return 0
+    return (key[0] & 0xFFFF) << 16 | (key[0] >> 16 & 0xFFFF)
 
 
 @metal

@@ -1,0 +1,205 @@
+"""The session on the screen: prompt in, words out as they are made, and what was measured.
+
+To a person the text itself is shown.  To a program (`report = true` in the configuration) ids are, since firmware
+consoles wrap lines and know few characters; every such line begins with "BARELM ":
+
+    BARELM IDS 1 403 407        the session's token ids, prompt first, as they come
+    BARELM n_prompt 1           a measurement by its name in the report
+    BARELM DONE 0               always the last: the status, without the error bit
+"""
+
+from __future__ import annotations
+
+from barelm.dialect.memory import i64_array, memory, text
+from barelm.dialect.processor import cycles
+from barelm.dialect.rooms import Failure, metal
+from barelm.dialect.types import I64, U16, u64
+from barelm.kernels.model import State, bind_state
+from barelm.kernels.session import ends
+from barelm.kernels.tokenizer import Vocabulary, bind_vocabulary, encode, piece
+from barelm.metal import arena, board, tables
+from barelm.metal.clock import microseconds
+from barelm.metal.console import (
+    COLUMN,
+    SHOWN_AT,
+    Console,
+    flush,
+    put_number,
+    put_text,
+    put_unit,
+    write_bytes,
+    write_number,
+    write_ratio,
+)
+from barelm.metal.cores import command
+from barelm.metal.engine import sections_of
+from barelm.metal.firmware import Firmware, new_line, read_key, say
+from barelm.pack import layout
+
+DEFAULT_TOKENS = 256
+SHOW_EVERY_MS = 30
+LINE_COLUMNS = 64
+CONTROL_C = 3
+
+
+@metal
+def tell_story(con: Console, workspace: int, b: I64, header: I64) -> None:
+    """Read the prompt, then choose, show and read token after token until an end, the limit or the Esc key."""
+    v = bind_vocabulary(header, sections_of(b, header))
+    s = bind_state(header, memory(b[board.STATE], header[layout.STATE_BYTES]))
+    n_prompt = encode_prompt(v, s, workspace, b, header)
+    end = n_prompt + tokens_to_make(b, header, n_prompt)
+    if b[board.SEED] == 0:
+        b[board.SEED] = cycles() | 1
+    s.rng[0] = u64(b[board.SEED])
+    for i in range(n_prompt):
+        show_token(con, b, v, s, i)
+    flush(con)
+    began = cycles()
+    command(b, board.PREFILL, n_prompt)
+    now = cycles()
+    b[board.PREFILL_CYCLES] = now - began
+    n = make_tokens(con, b, header, v, s, n_prompt, end)
+    b[board.DECODE_CYCLES] = cycles() - now
+    b[board.N_PROMPT] = n_prompt
+    b[board.N_GENERATED] = n - n_prompt
+    flush(con)
+    new_line(con.fw)
+
+
+@metal
+def encode_prompt(v: Vocabulary, s: State, workspace: int, b: I64, header: I64) -> int:
+    """The prompt's ids into the session; returns how many."""
+    n_bytes = b[board.PROMPT_BYTES]
+    most = n_bytes + 2
+    scratch = memory(workspace + arena.SCRATCH, 16 * most)
+    ids = i64_array(scratch, 0, most)
+    n = encode(v, memory(b[board.PROMPT], n_bytes), n_bytes, ids, i64_array(scratch, 8 * most, most))
+    if n == 0 and v.bos_id >= 0:
+        ids[0] = v.bos_id
+        n = 1
+    if n == 0:
+        raise Failure(tables.EFI_INVALID_PARAMETER, "the prompt is empty, and this model needs one",
+                      "Give `prompt` in barelm.toml.")
+    if n > header[layout.SEQ_LEN]:
+        raise Failure(tables.EFI_INVALID_PARAMETER, "the prompt is longer than the context of the model",
+                      "Shorten `prompt`, or take a model with a longer context.")
+    for i in range(n):
+        s.tokens[i] = ids[i]
+    return n
+
+
+@metal
+def tokens_to_make(b: I64, header: I64, n_prompt: int) -> int:
+    """How many tokens to generate: the last one made is never read, so the context holds one more than it reads."""
+    room = header[layout.SEQ_LEN] - n_prompt + 1
+    if b[board.TOKENS] == 0:
+        return min(room, DEFAULT_TOKENS)
+    if b[board.TOKENS] > room:
+        raise Failure(tables.EFI_INVALID_PARAMETER, "prompt and `tokens` are more than the context holds",
+                      "Ask for fewer tokens, or leave `tokens` out for as many as fit.")
+    return b[board.TOKENS]
+
+
+@metal
+def make_tokens(con: Console, b: I64, header: I64, v: Vocabulary, s: State, n: int, end: int) -> int:
+    """Generate from position n on; returns where it stopped."""
+    while n < end:
+        token = command(b, board.CHOOSE, 0)
+        if ends(header, token):
+            return n
+        s.tokens[n] = token
+        show_token(con, b, v, s, n)
+        n += 1
+        if cycles() - con.state[SHOWN_AT] > SHOW_EVERY_MS * b[board.CYCLES_PER_MS]:
+            end_line(con, b)
+            flush(con)
+            key = read_key(con.fw)
+            if key >> 16 == tables.SCAN_ESC or key & 0xFFFF == CONTROL_C:
+                return n
+        if n < end:
+            command(b, board.DECODE, n - 1)
+    return n
+
+
+@metal
+def show_token(con: Console, b: I64, v: Vocabulary, s: State, i: int) -> None:
+    """Gather tokens[i] for the screen: its text for a person, its id for a program."""
+    if b[board.REPORT] == 0:
+        previous = -1
+        if i > 0:
+            previous = s.tokens[i - 1]
+        lo, hi = piece(v, previous, s.tokens[i])
+        write_bytes(con, v.pieces, lo, hi)
+        return
+    if con.state[COLUMN] == 0:
+        put_text(con, text("BARELM IDS"))
+    put_unit(con, 32)
+    con.state[COLUMN] += 1 + put_number(con, s.tokens[i])
+    if con.state[COLUMN] > LINE_COLUMNS - 12:
+        end_line(con, b)
+
+
+@metal
+def end_line(con: Console, b: I64) -> None:
+    """End a line for a program, where one is begun."""
+    if b[board.REPORT] != 0 and con.state[COLUMN] > 0:
+        put_text(con, text("\r\n"))
+        con.state[COLUMN] = 0
+
+
+@metal
+def summarise(con: Console, b: I64, header: I64) -> None:
+    """What was made, how fast, and what it took."""
+    end_line(con, b)
+    flush(con)
+    per_ms = b[board.CYCLES_PER_MS]
+    if b[board.REPORT] == 0:
+        for_a_person(con.fw, b, header, per_ms)
+        return
+    fw = con.fw
+    measured(fw, text("n_prompt"), b[board.N_PROMPT])
+    measured(fw, text("n_generated"), b[board.N_GENERATED])
+    measured(fw, text("prefill_us"), microseconds(b[board.PREFILL_CYCLES], per_ms))
+    measured(fw, text("decode_us"), microseconds(b[board.DECODE_CYCLES], per_ms))
+    measured(fw, text("load_us"), microseconds(b[board.LOAD_CYCLES], per_ms))
+    measured(fw, text("load_bytes"), header[layout.FILE_BYTES])
+    measured(fw, text("memory_bytes"), b[board.MEMORY])
+    measured(fw, text("cores"), b[board.N_CORES])
+    measured(fw, text("cpu_level"), b[board.LEVEL])
+    measured(fw, text("seed"), b[board.SEED])
+
+
+@metal
+def measured(fw: Firmware, name: U16, value: int) -> None:
+    """One line for a program."""
+    say(fw, text("BARELM "))
+    say(fw, name)
+    say(fw, text(" "))
+    write_number(fw, value)
+    new_line(fw)
+
+
+@metal
+def for_a_person(fw: Firmware, b: I64, header: I64, per_ms: int) -> None:
+    """The summary in two lines."""
+    new_line(fw)
+    write_number(fw, b[board.N_GENERATED])
+    say(fw, text(" tokens, "))
+    write_ratio(fw, max(b[board.N_GENERATED] - 1, 0) * 1000 * per_ms, b[board.DECODE_CYCLES])
+    say(fw, text(" a second; prompt of "))
+    write_number(fw, b[board.N_PROMPT])
+    say(fw, text(", "))
+    write_ratio(fw, b[board.N_PROMPT] * 1000 * per_ms, b[board.PREFILL_CYCLES])
+    say(fw, text(" a second; seed "))
+    write_number(fw, b[board.SEED])
+    new_line(fw)
+    say(fw, text("loaded at "))
+    write_ratio(fw, header[layout.FILE_BYTES] // 1000 * per_ms, b[board.LOAD_CYCLES])
+    say(fw, text(" MB/s; memory "))
+    write_ratio(fw, b[board.MEMORY], 1000000)
+    say(fw, text(" MB; cores "))
+    write_number(fw, b[board.N_CORES])
+    say(fw, text("; x86-64-v"))
+    write_number(fw, b[board.LEVEL] + 2)
+    new_line(fw)
