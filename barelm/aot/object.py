@@ -20,14 +20,16 @@ class CpuLevel:
 
     cpu: str
     features: str = ""
+    small: bool = False  # optimise for size
 
 
 CPU_LEVELS = {
     "v2": CpuLevel("x86-64-v2"),
     "v3": CpuLevel("x86-64-v3"),
-    # Whole 512-bit registers: a vector of the dialect is then one of the machine's.
-    "v4": CpuLevel("x86-64-v4", "-prefer-256-bit"),
 }
+
+STORY = CpuLevel(BASELINE, small=True)
+"""The boot story waits for firmware and disks: it is compiled to be small."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def compile_program(program: Program) -> dict[str, bytes]:
     report, report_name = lower(program.report, (word, word, word))
     worker, worker_name = lower(program.worker, (word,))
     entry = (runtime.ENTRY.replace("MAIN", main_name).replace("REPORT", report_name).replace("WORKER", worker_name))
-    objects = {"main": emit([main, report, worker, runtime.RUNTIME, entry], runtime.KEPT, CpuLevel(BASELINE))}
+    objects = {"main": emit([main, report, worker, runtime.RUNTIME, entry], runtime.KEPT, STORY)}
     engine, engine_name = lower(program.engine, (word, word))
     for level in LEVELS:
         stub = runtime.ENGINE.replace("ENTRY", engine_name).replace("LEVEL", level)
@@ -60,14 +62,14 @@ def emit(modules: list[str], kept: tuple[str, ...], level: CpuLevel) -> bytes:
     """Link modules, optimise the whole for a CPU level, and emit COFF; only `kept` stays visible."""
     machine = llvm.Target.from_triple(TRIPLE).create_target_machine(
         cpu=level.cpu, features=level.features, opt=3, reloc="pic", codemodel="small")
-    whole = llvm.parse_assembly(runtime.NO_REFERENCE_COUNTS)
+    whole = llvm.parse_assembly("")
     whole.triple, whole.data_layout = TRIPLE, str(machine.target_data)
     for text in modules:
         whole.link_in(_mergeable(text))
     for value in (*whole.functions, *whole.global_variables):
         if not value.is_declaration and value.name not in kept:
             value.linkage = "internal"
-    _optimise(whole, machine)
+    _optimise(whole, machine, level.small)
     whole.verify()
     return bytes(machine.emit_object(whole))
 
@@ -84,9 +86,13 @@ def _mergeable(text: str) -> Any:
     return module
 
 
-def _optimise(module: Any, machine: Any) -> None:
-    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
-    tuning.loop_vectorization = tuning.slp_vectorization = True
-    tuning.loop_interleaving = tuning.loop_unrolling = True
+def _optimise(module: Any, machine: Any, small: bool) -> None:
+    tuning = llvm.create_pipeline_tuning_options(speed_level=2 if small else 3)
+    tuning.loop_vectorization = tuning.slp_vectorization = not small
+    tuning.loop_interleaving = tuning.loop_unrolling = not small
+    for function in module.functions:
+        if small and not function.is_declaration:
+            function.add_function_attribute("minsize")
+            function.add_function_attribute("optsize")
     builder = llvm.create_pass_builder(machine, tuning)
     builder.getModulePassManager().run(module, builder)

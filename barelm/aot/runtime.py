@@ -1,7 +1,6 @@
 """The few symbols LLVM and Numba expect of a platform, and the program's entry points, as LLVM IR."""
 
 # LLVM turns loops into calls of memcpy and memset; "no-builtins" keeps these from becoming calls to themselves.
-# Numba counts references of arrays; here nothing is ever allocated, so there is nothing to count.
 RUNTIME = """
 @_fltused = global i32 0
 
@@ -15,11 +14,6 @@ define void @memset(ptr %target, i32 %value, i64 %n) "no-builtins" {
   call void asm sideeffect "rep stosb", "{di},{al},{cx},~{memory},~{di},~{cx}"(ptr %target, i8 %byte, i64 %n)
   ret void
 }
-"""
-
-NO_REFERENCE_COUNTS = """
-define void @NRT_incref(ptr %p) alwaysinline { ret void }
-define void @NRT_decref(ptr %p) alwaysinline { ret void }
 """
 
 # efi_main(ImageHandle, SystemTable): UEFI specification 2.10, section 4.1.  An exception that reaches it is handed,

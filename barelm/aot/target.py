@@ -15,6 +15,7 @@ from numba.core import callconv, cgutils, codegen, compiler, cpu, typing
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.descriptors import TargetDescriptor
 from numba.core.dispatcher import Dispatcher
+from numba.core.runtime.context import NRTContext
 from numba.core.target_extension import (
     CPU,
     JitDecorator,
@@ -92,6 +93,19 @@ class MetalCallConv(callconv.CPUCallConv):  # type: ignore[misc]
         raise TypeError(f"{loc}: the arguments of an exception raised on the metal must be constants")
 
 
+class Uncounted(NRTContext):  # type: ignore[misc]
+    """Numba counts references of arrays; here nothing is ever allocated, so there is nothing to count.
+
+    It stays switched on, or functions could not return views; an allocation shows as an undefined symbol.
+    """
+
+    def incref(self, builder: Any, typ: Any, value: Any) -> None:
+        """Nothing."""
+
+    def decref(self, builder: Any, typ: Any, value: Any) -> None:
+        """Nothing."""
+
+
 class MetalContext(cpu.CPUContext):  # type: ignore[misc]
     """Lowering for the target: nothing of the compiling process may leak into the program."""
 
@@ -107,6 +121,11 @@ class MetalContext(cpu.CPUContext):  # type: ignore[misc]
     def call_conv(self) -> Any:
         """The calling convention."""
         return MetalCallConv(self)
+
+    @property
+    def nrt(self) -> Any:
+        """Reference counting, without the counting."""
+        return Uncounted(self, True)
 
     def post_lowering(self, module: Any, library: Any) -> None:
         """Nothing to add: no fast maths, no Python."""

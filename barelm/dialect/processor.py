@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import time
 
-LEVELS = ("v2", "v3", "v4")
+LEVELS = ("v2", "v3")
 """The CPU levels the engine is compiled for, lowest first; on x86-64 the psABI's microarchitecture levels."""
 
 

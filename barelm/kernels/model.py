@@ -64,6 +64,13 @@ class State(NamedTuple):
     gate: I64  # (GATE_WORDS) where the cores meet
 
 
+class Transcript(NamedTuple):
+    """The two parts of the state a storyteller writes."""
+
+    tokens: I64
+    rng: U64
+
+
 @kernel
 def read_config(header: I64) -> Config:
     """The sizes a header holds."""
@@ -160,3 +167,11 @@ def bind_state(header: I64, block: U8) -> State:
         i64_array(block, p[12], c.seq_len + 1),
         u64_array(block, p[13], 1),
         i64_array(block, p[14], GATE_WORDS))
+
+
+@kernel
+def bind_transcript(header: I64, block: U8) -> Transcript:
+    """The same block's transcript."""
+    c = read_config(header)
+    p = state_plan(c, header[layout.MAX_CORES])
+    return Transcript(i64_array(block, p[12], c.seq_len + 1), u64_array(block, p[13], 1))

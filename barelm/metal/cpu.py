@@ -11,7 +11,6 @@ FMA, MOVBE, XSAVE, OSXSAVE, AVX, F16C = 1 << 12, 1 << 22, 1 << 26, 1 << 27, 1 <<
 HYPERVISOR = 1 << 31
 LAHF, LZCNT = 1 << 0, 1 << 5  # leaf 0x80000001, ECX
 BMI1, AVX2, BMI2 = 1 << 3, 1 << 5, 1 << 8  # leaf 7, EBX
-AVX512 = 1 << 16 | 1 << 17 | 1 << 28 | 1 << 30 | 1 << 31  # F, DQ, CD, BW, VL
 
 # Together what the x86-64 psABI asks of each level.
 V2 = SSE3 | SSSE3 | SSE41 | SSE42 | POPCNT
@@ -19,7 +18,6 @@ V3 = V2 | FMA | MOVBE | XSAVE | AVX | F16C
 V3_EXTENDED = BMI1 | AVX2 | BMI2
 
 XCR0_AVX = 0x7
-XCR0_AVX512 = 0xE7
 
 TCG_EBX = 0x54474354  # "TCGT", the beginning of what QEMU's emulator calls itself
 NO_LEVEL = -1
@@ -38,11 +36,8 @@ def cpu_level() -> int:
         return 0
     if ecx & V3 != V3 or cpuid(0, 0)[0] < 7:
         return 0
-    ebx = cpuid(7, 0)[1]
-    if ebx & V3_EXTENDED != V3_EXTENDED or cpuid(0x80000001, 0)[2] & LZCNT == 0:
+    if cpuid(7, 0)[1] & V3_EXTENDED != V3_EXTENDED or cpuid(0x80000001, 0)[2] & LZCNT == 0:
         return 0
-    if ebx & AVX512 == AVX512 and cpuid(0xD, 0)[0] & XCR0_AVX512 == XCR0_AVX512:
-        return 2
     return 1
 
 
@@ -56,11 +51,8 @@ def enable_vectors(level: int) -> None:
     set_float_mode()
     if level <= 0:
         return
-    wanted = XCR0_AVX
-    if level == 2:
-        wanted = XCR0_AVX512
     if cpuid(1, 0)[2] & OSXSAVE == 0:
         enable_xsave()
     enabled = read_xcr0()
-    if enabled & wanted != wanted:
-        write_xcr0(enabled | wanted)
+    if enabled & XCR0_AVX != XCR0_AVX:
+        write_xcr0(enabled | XCR0_AVX)

@@ -14,7 +14,7 @@ from barelm.dialect.memory import i64_array, memory, text
 from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import Failure, metal
 from barelm.dialect.types import I64, U16, u64
-from barelm.kernels.model import State, bind_state
+from barelm.kernels.model import Transcript, bind_transcript
 from barelm.kernels.session import ends
 from barelm.kernels.tokenizer import Vocabulary, bind_vocabulary, encode, piece
 from barelm.metal import arena, board, tables
@@ -46,7 +46,7 @@ CONTROL_C = 3
 def tell_story(con: Console, workspace: int, b: I64, header: I64) -> None:
     """Read the prompt, then choose, show and read token after token until an end, the limit or the Esc key."""
     v = bind_vocabulary(header, sections_of(b, header))
-    s = bind_state(header, memory(b[board.STATE], header[layout.STATE_BYTES]))
+    s = bind_transcript(header, memory(b[board.STATE], header[layout.STATE_BYTES]))
     n_prompt = encode_prompt(v, s, workspace, b, header)
     end = n_prompt + tokens_to_make(b, header, n_prompt)
     if b[board.SEED] == 0:
@@ -68,7 +68,7 @@ def tell_story(con: Console, workspace: int, b: I64, header: I64) -> None:
 
 
 @metal
-def encode_prompt(v: Vocabulary, s: State, workspace: int, b: I64, header: I64) -> int:
+def encode_prompt(v: Vocabulary, s: Transcript, workspace: int, b: I64, header: I64) -> int:
     """The prompt's ids into the session; returns how many."""
     n_bytes = b[board.PROMPT_BYTES]
     most = n_bytes + 2
@@ -102,7 +102,7 @@ def tokens_to_make(b: I64, header: I64, n_prompt: int) -> int:
 
 
 @metal
-def make_tokens(con: Console, b: I64, header: I64, v: Vocabulary, s: State, n: int, end: int) -> int:
+def make_tokens(con: Console, b: I64, header: I64, v: Vocabulary, s: Transcript, n: int, end: int) -> int:
     """Generate from position n on; returns where it stopped."""
     while n < end:
         token = command(b, board.CHOOSE, 0)
@@ -123,7 +123,7 @@ def make_tokens(con: Console, b: I64, header: I64, v: Vocabulary, s: State, n: i
 
 
 @metal
-def show_token(con: Console, b: I64, v: Vocabulary, s: State, i: int) -> None:
+def show_token(con: Console, b: I64, v: Vocabulary, s: Transcript, i: int) -> None:
     """Gather tokens[i] for the screen: its text for a person, its id for a program."""
     if b[board.REPORT] == 0:
         previous = -1
