@@ -1,65 +1,75 @@
-"""Numba's IR to COFF objects: one for the boot story at the baseline, one engine for every CPU level."""
+"""Numba's IR to COFF objects: the boot story at the baseline, and the engine once for every CPU level.
+
+    python -m barelm.aot.object story|engine FOLDER
+
+writes the objects of one part into a folder.  `build` runs both parts at once, each in a process of its own.
+"""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
 from numba.core import types
 
-from barelm.aot import runtime
+from barelm.aot import runtime, symbols
 from barelm.aot.target import BASELINE, TRIPLE, lower
 from barelm.dialect.lowering.install import install
 from barelm.dialect.processor import LEVELS
+from barelm.errors import BarelmError
+
+_WORD = types.int64
 
 
 @dataclass(frozen=True)
 class CpuLevel:
-    """How LLVM is to compile an engine."""
+    """How LLVM is to compile a part."""
 
     cpu: str
     features: str = ""
     small: bool = False  # optimise for size
 
 
-CPU_LEVELS = {
-    "v2": CpuLevel("x86-64-v2"),
-    "v3": CpuLevel("x86-64-v3"),
-}
+CPU_LEVELS = {"v2": CpuLevel("x86-64-v2"), "v3": CpuLevel("x86-64-v3")}
+"""The engine's, by the names of `dialect.processor.LEVELS`."""
 
 STORY = CpuLevel(BASELINE, small=True)
 """The boot story waits for firmware and disks: it is compiled to be small."""
 
 
-@dataclass(frozen=True)
-class Program:
-    """The metal functions a program starts from."""
+def compile_story(main: Any, report: Any, worker: Any) -> dict[str, bytes]:
+    """The object "story", entry points included.
 
-    main: Any  # (image handle, system table) -> status
-    report: Any  # (image handle, system table, failure) -> status
-    worker: Any  # (board) -> status
-    engine: Any  # (job, core) -> status
-
-
-def compile_program(program: Program) -> dict[str, bytes]:
-    """COFF objects by name: `main` and one per CPU level."""
+    `main` takes (image handle, system table), `report` these two and a failure, `worker` the board; all return a
+    status.
+    """
     install()
-    word = types.int64
-    main, main_name = lower(program.main, (word, word))
-    report, report_name = lower(program.report, (word, word, word))
-    worker, worker_name = lower(program.worker, (word,))
-    entry = (runtime.ENTRY.replace("MAIN", main_name).replace("REPORT", report_name).replace("WORKER", worker_name))
-    objects = {"main": emit([main, report, worker, runtime.RUNTIME, entry], runtime.KEPT, STORY)}
-    engine, engine_name = lower(program.engine, (word, word))
+    main_ir, main_name = lower(main, (_WORD, _WORD))
+    report_ir, report_name = lower(report, (_WORD, _WORD, _WORD))
+    worker_ir, worker_name = lower(worker, (_WORD,))
+    entry = runtime.ENTRY.replace("MAIN", main_name).replace("REPORT", report_name).replace("WORKER", worker_name)
+    return {"story": emit([main_ir, report_ir, worker_ir, runtime.RUNTIME, entry], runtime.KEPT, STORY)}
+
+
+def compile_engine(engine: Any) -> dict[str, bytes]:
+    """The objects "v2", "v3", ...: `engine`, which takes (job, core) and returns a token, once per CPU level."""
+    install()
+    engine_ir, engine_name = lower(engine, (_WORD, _WORD))
+    objects = {}
     for level in LEVELS:
         stub = runtime.ENGINE.replace("ENTRY", engine_name).replace("LEVEL", level)
-        objects[level] = emit([engine, stub], (f"barelm_engine_{level}",), CPU_LEVELS[level])
+        objects[level] = emit([engine_ir, stub], (f"barelm_engine_{level}",), CPU_LEVELS[level])
     return objects
 
 
 def emit(modules: list[str], kept: tuple[str, ...], level: CpuLevel) -> bytes:
-    """Link modules, optimise the whole for a CPU level, and emit COFF; only `kept` stays visible."""
+    """Link modules of LLVM IR, optimise the whole for a CPU level, and emit COFF; only `kept` stays visible.
+
+    Raises BarelmError where the result needs a symbol that nobody provides or holds a pointer of this process.
+    """
     machine = llvm.Target.from_triple(TRIPLE).create_target_machine(
         cpu=level.cpu, features=level.features, opt=3, reloc="pic", codemodel="small")
     whole = llvm.parse_assembly("")
@@ -71,7 +81,10 @@ def emit(modules: list[str], kept: tuple[str, ...], level: CpuLevel) -> bytes:
             value.linkage = "internal"
     _optimise(whole, machine, level.small)
     whole.verify()
-    return bytes(machine.emit_object(whole))
+    symbols.check_module(str(whole))
+    content = bytes(machine.emit_object(whole))
+    symbols.check_object(content)
+    return content
 
 
 def _mergeable(text: str) -> Any:
@@ -96,3 +109,29 @@ def _optimise(module: Any, machine: Any, small: bool) -> None:
             function.add_function_attribute("optsize")
     builder = llvm.create_pass_builder(machine, tuning)
     builder.getModulePassManager().run(module, builder)
+
+
+def compile_part(part: str) -> dict[str, bytes]:
+    """The objects of "story" or "engine", from the functions of `barelm.metal`."""
+    if part == "story":
+        from barelm.metal.cores import worker
+        from barelm.metal.main import efi_main, report_failure
+        return compile_story(efi_main, report_failure, worker)
+    from barelm.metal.engine import engine
+    return compile_engine(engine)
+
+
+def main(arguments: list[str]) -> int:
+    """Compile one part into a folder; a failure ends as its message and hint on stderr, in two lines."""
+    part, folder = arguments
+    try:
+        for name, content in compile_part(part).items():
+            (Path(folder) / f"{name}.obj").write_bytes(content)
+    except BarelmError as error:
+        print(error.message, error.hint, sep="\n", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

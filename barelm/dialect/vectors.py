@@ -53,6 +53,11 @@ def sum_tree(v: F32x16) -> Real:
     return np.float32(v[0])
 
 
+def sqrt_f32(x: Real) -> Real:
+    """The square root of one float32, correctly rounded as IEEE 754 asks."""
+    return np.sqrt(np.float32(x))
+
+
 def max_tree(v: F32x16) -> Real:
     """The greatest lane, halving until one is left."""
     while len(v) > 1:

@@ -6,7 +6,7 @@ import numpy as np
 
 from barelm.dialect.rooms import kernel
 from barelm.dialect.types import F32, LANES, Real, f32, padded
-from barelm.dialect.vectors import load_f32x16, max_f32x16, max_tree, splat_f32x16, store_f32x16, sum_tree
+from barelm.dialect.vectors import load_f32x16, max_f32x16, max_tree, splat_f32x16, sqrt_f32, store_f32x16, sum_tree
 from barelm.kernels.mathf import exp_f32x16
 
 
@@ -17,7 +17,7 @@ def rmsnorm(y: F32, x: F32, g: F32, eps: Real, dim: int, lo: int, hi: int) -> No
     for i in range(0, len(x), LANES):
         v = load_f32x16(x, i)
         squares = squares + v * v
-    scale = splat_f32x16(f32(1) / np.sqrt(sum_tree(squares) / f32(dim) + eps))
+    scale = splat_f32x16(f32(1) / sqrt_f32(sum_tree(squares) / f32(dim) + eps))
     for i in range(lo * LANES, hi * LANES, LANES):
         store_f32x16(y, i, load_f32x16(g, i) * (scale * load_f32x16(x, i)))
 
@@ -100,7 +100,7 @@ def attend(out: F32, q: F32, keys: F32, values: F32, scores: F32, head_dim: int,
 @kernel
 def score(scores: F32, q: F32, keys: F32, head_dim: int, n: int) -> None:
     """scores[t] = q · k_t / sqrt(head_dim), sixteen positions at a time, and -inf behind the last."""
-    scale = splat_f32x16(f32(1) / np.sqrt(f32(head_dim)))
+    scale = splat_f32x16(f32(1) / sqrt_f32(f32(head_dim)))
     size = head_dim * LANES
     p = 0
     while p + 2 * LANES <= padded(n):

@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba.core import types
 
 from barelm.dialect import vectors
-from barelm.dialect.lowering.emit import F32, I32, Vector, data_of, lowers, shuffle
+from barelm.dialect.lowering.emit import F32, I32, Vector, call, data_of, lowers, shuffle
 from barelm.dialect.types import LANES
 
 F32X16 = Vector(types.float32, LANES)
@@ -91,6 +91,12 @@ def _halving(model: Any, combine: Any) -> None:
 
 _halving(vectors.sum_tree, lambda builder, a, b: builder.fadd(a, b))
 _halving(vectors.max_tree, lambda builder, a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b))
+
+
+@lowers(vectors.sqrt_f32)
+def _sqrt_f32(typing: Any, x: Any) -> Any:
+    return types.float32(types.float32), lambda context, builder, signature, arguments: call(
+        builder, "llvm.sqrt.f32", F32, arguments[0])
 
 
 def _operator(model: Any, instruction: str) -> None:

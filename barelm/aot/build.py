@@ -1,0 +1,89 @@
+"""The program, built or taken from the cache: what was built from the same sources is never built twice."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+import barelm
+from barelm.aot.link import link
+from barelm.aot.pe import check_program
+from barelm.errors import BarelmError
+from barelm.files import cache_folder, replace_file
+
+PARTS = ("story", "engine")
+"""Compiled side by side, each in a process of its own."""
+
+_PACKAGE = Path(barelm.__file__).parent
+_ROOMS = ("aot", "dialect", "kernels", "metal")
+_TOOLS = ("numba", "llvmlite", "ziglang")
+
+
+def build_program(*, fresh: bool = False) -> Path:
+    """The `.efi` in the cache, built first where it is not there (or `fresh` asks for it).
+
+    Raises BarelmError where the metal code or the tools are at fault.
+    """
+    cached = cache_folder("programs") / f"{source_key()}.efi"
+    if fresh or not cached.is_file():
+        replace_file(cached, compile_and_link())
+    return cached
+
+
+def is_built() -> bool:
+    """Whether `build_program` would find the program in the cache."""
+    return (cache_folder("programs") / f"{source_key()}.efi").is_file()
+
+
+def compile_and_link() -> bytes:
+    """The program from its sources: the same sources and tools give the same bytes."""
+    program = link(compile_objects())
+    check_program(program)
+    return program
+
+
+def compile_objects() -> dict[str, bytes]:
+    """Every object by its name.  Raises BarelmError with a compiler's words."""
+    with tempfile.TemporaryDirectory(prefix="barelm-build-") as folder:
+        # Names inside the compiler must not depend on the order of sets.
+        environment = {**os.environ, "PYTHONHASHSEED": "0"}
+        children = [subprocess.Popen([sys.executable, "-m", "barelm.aot.object", part, folder], env=environment,
+                                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                     text=True) for part in PARTS]
+        try:
+            for part, child in zip(PARTS, children):
+                _, words = child.communicate()
+                if child.returncode != 0:
+                    raise _refused(part, words)
+        finally:
+            for child in children:
+                child.kill()
+                child.wait()
+                if child.stderr:
+                    child.stderr.close()
+        return {path.stem: path.read_bytes() for path in sorted(Path(folder).glob("*.obj"))}
+
+
+def _refused(part: str, words: str) -> BarelmError:
+    lines = words.strip().splitlines() or ["no reason given"]
+    if len(lines) == 2:
+        return BarelmError(lines[0], lines[1])
+    return BarelmError(f"compiling the {part} failed: {lines[-1]}",
+                       f"Run `{sys.executable} -m barelm.aot.object {part} .` to see all the compiler says.")
+
+
+def source_key() -> str:
+    """A name for all that decides the program's bytes: the sources and the versions of the tools."""
+    digest = hashlib.sha256()
+    sources = [path for room in _ROOMS for path in sorted((_PACKAGE / room).rglob("*.py"))]
+    for path in (*sources, _PACKAGE / "pack" / "layout.py"):
+        digest.update(path.relative_to(_PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    for tool in _TOOLS:
+        digest.update(f"{tool} {version(tool)}\n".encode())
+    digest.update(f"python {sys.version_info.major}.{sys.version_info.minor}\n".encode())
+    return digest.hexdigest()[:32]

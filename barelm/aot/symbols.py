@@ -1,0 +1,67 @@
+"""The gate before linking: what an object needs from outside, and what of this process might have leaked into it."""
+
+from __future__ import annotations
+
+import re
+import struct
+
+from barelm.dialect.lowering.processor import ENGINE
+from barelm.dialect.processor import LEVELS
+from barelm.errors import BarelmError
+
+ALLOWED = frozenset({"memcpy", "memset", "_fltused", *(ENGINE + level for level in LEVELS)})
+"""What an object may leave to the others (see `runtime`)."""
+
+_BUG = "This is a defect of the metal code; `docs/DIALECT.md` says what it may use."
+_DEFINE = re.compile(r'^define [^@]*@"?([^"(]+)"?\(')
+_CALL = re.compile(r'@"?([A-Za-z_][\w.$]*)"?\(')
+# An address of a process is above this; constants of a program that are used as addresses are not.
+_HOST_POINTER = re.compile(r"inttoptr \(i64 (\d{6,})")
+
+
+def check_module(text: str) -> None:
+    """Refuse optimised LLVM IR that calls what nobody provides, naming the caller, or holds an address of the host."""
+    declared = set(re.findall(r'^declare [^@]*@"?([^"(]+)"?\(', text, re.MULTILINE))
+    missing = {name for name in declared if not name.startswith("llvm.")} - ALLOWED
+    function = "?"
+    for line in text.splitlines():
+        if found := _DEFINE.match(line):
+            function = found[1]
+        elif address := _HOST_POINTER.search(line):
+            raise BarelmError(f"{_readable(function)} would hold the host's address {int(address[1]):#x}", _BUG)
+        elif missing and not line.startswith("declare"):
+            for name in missing.intersection(_CALL.findall(line)):
+                raise BarelmError(f"{_readable(function)} calls {name}, which does not exist on the metal", _BUG)
+
+
+def check_object(content: bytes) -> None:
+    """Refuse a COFF object with an undefined symbol outside ALLOWED."""
+    if unknown := undefined_symbols(content) - ALLOWED:
+        raise BarelmError(f"the program needs {', '.join(sorted(unknown))}, which do not exist on the metal", _BUG)
+
+
+def undefined_symbols(content: bytes) -> set[str]:
+    """The external symbols a COFF object refers to and does not define (PE format, "COFF Symbol Table")."""
+    table, n = struct.unpack_from("<II", content, 8)
+    strings = table + 18 * n
+    found = set()
+    at = table
+    while at < strings:
+        raw, value, section, _, storage, auxiliary = struct.unpack_from("<8sIhHBB", content, at)
+        if section == 0 and value == 0 and storage == 2:
+            if raw[:4] == bytes(4):
+                start = strings + int.from_bytes(raw[4:], "little")
+                raw = content[start:content.index(b"\0", start)]
+            found.add(raw.rstrip(b"\0").decode())
+        at += 18 * (1 + auxiliary)
+    return found
+
+
+def _readable(name: str) -> str:
+    """Numba's mangled `_ZN6barelm5metal5story10tell_storyB3v81...` as barelm.metal.story.tell_story."""
+    parts, at = [], name.find("_ZN") + 3
+    while at >= 3 and (length := re.match(r"\d+", name[at:])):
+        start = at + length.end()
+        at = start + int(length[0])
+        parts.append(name[start:at])
+    return ".".join(parts) or name

@@ -1,0 +1,57 @@
+"""Where things are kept, and how a file is replaced: beside it first, then by its name."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from barelm.errors import BarelmError
+
+
+def cache_folder(kind: str) -> Path:
+    """The folder for what can be made again, created: $XDG_CACHE_HOME/barelm/`kind`, ~/.cache without it.
+
+    Raises BarelmError where it cannot be created.
+    """
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(root) / "barelm" / kind
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BarelmError(f"cannot create {folder}: {error.strerror}",
+                          "Set XDG_CACHE_HOME to a folder that may be written.") from error
+    return folder
+
+
+@contextmanager
+def written_beside(target: Path) -> Iterator[Path]:
+    """A path to write to that becomes `target` at the end, or vanishes if anything goes wrong.
+
+    Raises BarelmError where the file system refuses.
+    """
+    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        yield beside
+        os.replace(beside, target)
+    except OSError as error:
+        raise BarelmError(f"cannot write {target}: {error.strerror or error}",
+                          "Choose a place that exists, may be written and has room.") from error
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def replace_file(target: Path, content: bytes) -> None:
+    """Give a file new content at once: readers see the old or the new, never a part."""
+    with written_beside(target) as beside:
+        beside.write_bytes(content)
+
+
+@contextmanager
+def working_folder() -> Iterator[Path]:
+    """A folder for one run, on the cache's disk so that large files need not be copied; removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="run-", dir=cache_folder("runs")) as folder:
+        yield Path(folder)
