@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from barelm.dialect.memory import u64_array
 from barelm.dialect.rooms import kernel
-from barelm.dialect.types import U8, U64, u64
+from barelm.dialect.types import U8, U64
 
 
 @kernel

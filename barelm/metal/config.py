@@ -14,7 +14,6 @@ from barelm.metal.console import write_number
 from barelm.metal.firmware import Firmware, new_line, say
 
 DEFAULT_WAIT_S = 30
-DEFAULT_SEED = 1
 
 TAB, LINE_FEED, SPACE, QUOTE, HASH, BACKSLASH = 9, 10, 32, 34, 35, 92
 CARRIAGE_RETURN, MINUS, PLUS, DOT, ZERO, NINE, EQUALS, LOWER_U = 13, 45, 43, 46, 48, 57, 61, 117
@@ -25,7 +24,6 @@ def read_settings(fw: Firmware, b: I64, data: U8, n: int) -> None:
     """Put the settings of the file data[:n] on the board, over the defaults; strings are unescaped in place."""
     set_real(b, board.TEMPERATURE, 1.0)
     set_real(b, board.TOP_P, 0.9)
-    b[board.SEED] = DEFAULT_SEED
     b[board.WAIT_S] = DEFAULT_WAIT_S
     b[board.PROMPT] = address_of(data)
     line = 1

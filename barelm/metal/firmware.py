@@ -1,4 +1,4 @@
-"""Every call into the firmware: one short function per service, status checked or returned.  Sole user of `call_efi`."""
+"""Every call into the firmware: one short function per service, status checked or returned; only it uses `call_efi`."""
 
 from __future__ import annotations
 

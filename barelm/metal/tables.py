@@ -1,4 +1,4 @@
-"""UEFI by its own names: table offsets (x86-64), GUIDs, status codes, constants.  Data only (UEFI specification 2.10)."""
+"""UEFI by its own names: table offsets (x86-64), GUIDs, status codes, constants.  Data only (UEFI 2.10)."""
 
 from __future__ import annotations
 

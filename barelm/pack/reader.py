@@ -30,8 +30,7 @@ class Packed:
     @property
     def name(self) -> str:
         """What the model is called."""
-        raw = self.header[layout.NAME:layout.NAME + layout.NAME_WORDS].tobytes()
-        return raw.rstrip(b"\0").decode(errors="replace")
+        return model_name(self.header)
 
     @property
     def config(self) -> Config:
@@ -64,6 +63,11 @@ def read_header(path: Path) -> NDArray[np.int64]:
             size = file.seek(0, 2)
     except OSError as error:
         raise BarelmError(f"cannot read {path}: {error.strerror}", "Check the name.") from error
+    return parse_header(raw, size, str(path))
+
+
+def parse_header(raw: bytes, size: int, path: str) -> NDArray[np.int64]:
+    """The header in the first bytes of a packed model of `size` bytes, called `path`; raises as `read_header`."""
     header = np.frombuffer(raw.ljust(layout.HEADER_BYTES, b"\0"), np.int64).copy()
     with np.errstate(over="ignore"):
         verdict = check_header(header, np.zeros(2, np.uint64), size)
@@ -93,6 +97,12 @@ def read_packed(path: Path, *, verify: bool = True) -> Packed:
             raise BarelmError(f"section '{name}' of {path} is damaged: its checksum does not match", HINT)
         sections.append(section)
     return Packed(path, header, tuple(sections))
+
+
+def model_name(header: NDArray[np.int64]) -> str:
+    """What the model is called."""
+    raw = header[layout.NAME:layout.NAME + layout.NAME_WORDS].tobytes()
+    return raw.rstrip(b"\0").decode(errors="replace")
 
 
 def _sums_match(expected: NDArray[np.int64], section: NDArray[np.uint8]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -164,8 +164,9 @@ def section_shape(checkpoint: Checkpoint, tables: TokenizerTables, section: int)
 def section_parts(checkpoint: Checkpoint, tables: TokenizerTables, section: int) -> Iterator[Bytes]:
     """The bytes of a section, a few megabytes at a time, padded to whole 64-bit words."""
     tensors, layers = checkpoint.tensors, range(checkpoint.shape.n_layers)
-    small = {layout.PIECES: tables.pieces, layout.PIECE_ENDS: tables.piece_ends, layout.CHARS: tables.chars,
-             layout.BYTE_TOKENS: tables.byte_tokens, layout.MERGES: tables.merges}
+    small: dict[int, NDArray[Any]] = {
+        layout.PIECES: tables.pieces, layout.PIECE_ENDS: tables.piece_ends, layout.CHARS: tables.chars,
+        layout.BYTE_TOKENS: tables.byte_tokens, layout.MERGES: tables.merges}
     if section in small:
         yield _whole_words(small[section])
     elif section == layout.ROPE:
@@ -220,7 +221,7 @@ def _whole_words(array: NDArray[np.generic]) -> Bytes:
 
 
 def rope_table(shape: Shape) -> NDArray[np.float32]:
-    """cos and sin of pos · θ^(-2i/head_dim) for every position and pair, (seq_len, head_dim / 2, 2) (Su et al. 2021)."""
+    """cos and sin of pos · θ^(-2i/head_dim) by position and pair, (seq_len, head_dim / 2, 2) (Su et al. 2021)."""
     frequencies = shape.rope_theta ** (-np.arange(0, shape.head_dim, 2, dtype=np.float64) / shape.head_dim)
     angles = np.arange(shape.seq_len, dtype=np.float64)[:, None] * frequencies
     return np.stack([np.cos(angles), np.sin(angles)], axis=-1).astype(np.float32)

@@ -1,0 +1,5 @@
+"""`python -m barelm` is `barelm`."""
+
+from barelm.cli import main
+
+main()

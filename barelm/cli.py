@@ -1,0 +1,203 @@
+"""The command line: arguments in, exit codes out.  What each command does is in `commands/`.
+
+Generated text goes to stdout, everything else to stderr.  Exit codes: 0, 1 for what a person can mend, 2 for usage,
+130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from barelm import __version__
+from barelm.errors import BarelmError
+
+HELP = """Boot any UEFI PC straight into a Llama.
+
+Examples:
+
+    barelm run stories260K.bin "Once upon a time"
+    barelm run stories15M --temperature 0.8 --seed 42 --machine qemu
+    barelm image stories15M.bin --output stick.img --prompt "Lily went"
+    barelm boot stick.img
+    barelm show stick.img
+"""
+
+app = App(name="barelm", help=HELP, help_format="plaintext", version=__version__)
+app.register_install_completion_command()
+
+MachineName = Literal["qemu", "hosted"]
+AtEnd = Literal["return", "shutdown", "restart"]
+
+Tokenizer = Annotated[Path | None, Parameter(name=["--tokenizer", "-z"], help="Its tokenizer, where not beside it.")]
+Temperature = Annotated[float, Parameter(name=["--temperature", "-t"], help="0: always the most likely token.")]
+TopP = Annotated[float, Parameter(name=["--top-p", "-p"], help="Draw from the most likely tokens that exceed this.")]
+Seed = Annotated[int, Parameter(name=["--seed", "-s"], help="The same seed draws the same; 0: a fresh one.")]
+Tokens = Annotated[int, Parameter(name=["--tokens", "-n"], help="To generate; 0: up to 256, as the context allows.")]
+On = Annotated[MachineName | None, Parameter(name="--machine", help="Default: qemu where installed, else hosted.")]
+Memory = Annotated[int, Parameter(name="--memory", help="Of the machine, MiB; 0: what the model needs.")]
+Cores = Annotated[int, Parameter(name="--cores", help="Of the machine.")]
+Json = Annotated[bool, Parameter(name="--json", negative="", help="One JSON object on stdout.")]
+Output = Annotated[Path | None, Parameter(name=["--output", "-o"], help="Where to write.")]
+
+
+@app.command
+def run(model: str | None = None, prompt: str = "", /, *, tokenizer: Tokenizer = None, temperature: Temperature = 1.0,
+        top_p: TopP = 0.9, seed: Seed = 0, tokens: Tokens = 0, machine: On = None, memory: Memory = 0,
+        cores: Cores = 1, json: Json = False) -> int:
+    """Boot a machine into a model and print what it says.
+
+    Packs the checkpoint, compiles the program, writes an image, boots it, streams the text.
+
+    Parameters
+    ----------
+    model
+        A checkpoint (.bin), a packed model (.blm) or a name: stories260K, stories15M, stories42M, stories110M.
+    prompt
+        What the text begins with.
+    """
+    from barelm.commands.run import run_model
+    from barelm.settings import Settings
+
+    settings = Settings(prompt, temperature, top_p, seed, tokens)
+    return run_model(_named(model), tokenizer, settings, machine, memory, cores, json)
+
+
+@app.command
+def pack(model: str, /, *, output: Output = None, tokenizer: Tokenizer = None) -> int:
+    """Pack a checkpoint into a .blm, the form the metal reads straight into place.
+
+    Parameters
+    ----------
+    model
+        A checkpoint (.bin) or a name.
+    """
+    from barelm.commands.make import make_model
+
+    return make_model(model, tokenizer, output)
+
+
+@app.command
+def build(*, output: Output = None, fresh: Annotated[bool, Parameter(negative="", help="Even if cached.")] = False
+          ) -> int:
+    """Compile the program: Python to one UEFI application, from the cache where nothing changed."""
+    from barelm.commands.make import make_program
+
+    return make_program(output, fresh)
+
+
+@app.command
+def image(model: str, /, *, output: Output = None, tokenizer: Tokenizer = None, prompt: str = "",
+          temperature: Temperature = 1.0, top_p: TopP = 0.9, seed: Seed = 0, tokens: Tokens = 0,
+          cores: Annotated[int, Parameter(help="The most to use; 0: all.")] = 0, at_end: AtEnd = "return",
+          wait: Annotated[int, Parameter(help="Seconds the last screen waits for a key.")] = 30,
+          plain: Annotated[bool, Parameter(negative="", help="A bare FAT32 volume, no partition table.")] = False,
+          free: Annotated[int, Parameter(help="MiB to leave free on the volume.")] = 0) -> int:
+    """Write a bootable disk image with the program, the model and its configuration.
+
+    Parameters
+    ----------
+    model
+        A checkpoint (.bin), a packed model (.blm) or a name.
+    prompt
+        What the text begins with, every time the image boots.
+    at_end
+        What the machine does after the last word.
+    """
+    from barelm.commands.make import make_image
+    from barelm.settings import Settings
+
+    settings = Settings(prompt, temperature, top_p, seed, tokens, cores, at_end, wait)
+    return make_image(model, tokenizer, settings, output, plain, free)
+
+
+@app.command
+def boot(image: Path, /, *, machine: On = None, memory: Memory = 0, cores: Cores = 1) -> int:
+    """Boot a disk image and show its console; keys typed here are typed there.
+
+    Parameters
+    ----------
+    image
+        What `barelm image` wrote.
+    """
+    from barelm.commands.boot import boot_image
+
+    return boot_image(image, machine, memory, cores)
+
+
+@app.command
+def show(file: Path, /, *, json: Json = False) -> int:
+    """Say what a checkpoint, a packed model, a program or an image holds.
+
+    Parameters
+    ----------
+    file
+        A .bin, .blm, .efi or .img.
+    """
+    from barelm.commands.show import show_file
+
+    return show_file(file, json)
+
+
+@app.command
+def doctor(*, json: Json = False) -> int:
+    """Say what this host has and lacks, and what to install."""
+    from barelm.commands.doctor import examine
+
+    return examine(json)
+
+
+def _named(model: str | None) -> str:
+    if model is None:
+        from barelm.checkpoint.hub import NAMES
+
+        print("barelm run: a MODEL is missing: give the path of a checkpoint, or one of "
+              f"{', '.join(NAMES)}.\nTry `barelm run --help`.", file=sys.stderr)
+        raise SystemExit(2)
+    return model
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and exit with its code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = app(arguments, exit_on_error=False, print_error=True, result_action="return_value")
+        sys.stdout.flush()
+    except BarelmError as error:
+        code = _complain(error, "--json" in arguments)
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:
+        # Whoever read us has enough; nothing is left to say, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as error:
+        if not type(error).__module__.startswith("cyclopts"):
+            raise
+        code = 2
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(error: BarelmError, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"error": error.message, "hint": error.hint, "status": 1}))
+    print(f"barelm: {error.message}.\n{error.hint}".rstrip(), file=sys.stderr)
+    return 1
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """SIGTERM unwinds like Ctrl-C, so that machines are switched off and nothing half-written stays."""
+    raise SystemExit(143)
+
+
+if __name__ == "__main__":
+    main()

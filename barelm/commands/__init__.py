@@ -1,0 +1,1 @@
+"""What the commands of `cli` do, a file for each family."""

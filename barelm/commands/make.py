@@ -1,0 +1,55 @@
+"""`barelm pack`, `build` and `image`: each writes a file and says its name."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from barelm import pipeline
+from barelm.aot.build import build_program
+from barelm.checkpoint.hub import resolve_model
+from barelm.checkpoint.read import read_checkpoint
+from barelm.commands.screen import Screen
+from barelm.errors import BarelmError
+from barelm.files import replace_file
+from barelm.pack.writer import write_packed
+from barelm.settings import Settings
+
+
+def make_model(model: str, tokenizer: Path | None, out: Path | None) -> int:
+    """Pack a checkpoint."""
+    with Screen() as screen:
+        path, tokenizer = resolve_model(model, tokenizer, screen.progress)
+        out = out or Path(path.stem + ".blm")
+        screen.step(f"Packing {path.name}")
+        write_packed(read_checkpoint(path, tokenizer), out, screen.progress)
+        return _wrote(screen, out)
+
+
+def make_program(out: Path | None, fresh: bool) -> int:
+    """Compile the program, and put a copy where it is wanted."""
+    out = out or Path("barelm.efi")
+    with Screen() as screen:
+        screen.step("Compiling the program")
+        replace_file(out, build_program(fresh=fresh).read_bytes())
+        return _wrote(screen, out)
+
+
+def make_image(model: str, tokenizer: Path | None, settings: Settings, out: Path | None, plain: bool,
+               free_mb: int) -> int:
+    """Write a bootable image."""
+    if free_mb < 0:
+        raise BarelmError(f"cannot leave {free_mb} MiB free", "Give --free in MiB, 0 or more.")
+    with Screen() as screen:
+        packed = pipeline.packed_model(model, tokenizer, screen)
+        pipeline.check_room(packed, settings)
+        out = out or Path(packed.name + ".img")
+        program = pipeline.built_program(screen)
+        pipeline.bootable_image(out, program, packed.path, settings, screen, plain=plain, free_bytes=free_mb << 20)
+        return _wrote(screen, out)
+
+
+def _wrote(screen: Screen, out: Path) -> int:
+    screen.clear()
+    print(f"{out}: {out.stat().st_size:,} bytes", file=sys.stderr)
+    return 0

@@ -1,0 +1,55 @@
+"""`barelm run`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from barelm.aot.build import build_program
+from barelm.commands.screen import Screen
+from barelm.errors import BarelmError
+from barelm.machine.choice import choose_machine
+from barelm.outcome import Outcome
+from barelm.pipeline import Order, run
+from barelm.settings import Settings
+
+
+def run_model(model: str, tokenizer: Path | None, settings: Settings, machine: str | None, memory_mb: int, cores: int,
+              as_json: bool) -> int:
+    """Tell a story: the text streams on stdout, or comes in one JSON object at the end."""
+    check_machine(memory_mb, cores)
+    with Screen() as screen:
+        chosen = choose_machine(machine, screen.note)
+
+        def say(text: str) -> None:
+            if text and not as_json:
+                screen.clear()
+                sys.stdout.write(text)
+                sys.stdout.flush()
+
+        outcome = run(Order(model, tokenizer, settings, memory_mb, cores), chosen, screen, say)
+    if as_json:
+        print(json.dumps(outcome.as_json(build_program().stat().st_size), ensure_ascii=False))
+        return 0
+    if not outcome.text.endswith("\n"):
+        print(flush=True)
+    print(summary(outcome), file=sys.stderr)
+    return 0
+
+
+def summary(outcome: Outcome) -> str:
+    """The figures of a run in one line."""
+    return (f"{outcome.n_generated} tokens, {outcome.decode_tokens_per_s:g} a second; prompt of {outcome.n_prompt}, "
+            f"{outcome.prefill_tokens_per_s:g} a second; seed {outcome.seed}; "
+            f"loaded at {outcome.load_mb_per_s:g} MB/s; memory {outcome.memory_bytes / 1e6:.1f} MB; "
+            f"{outcome.machine}, {outcome.cores} core{'s' * (outcome.cores > 1)}")
+
+
+def check_machine(memory_mb: int, cores: int) -> None:
+    """Refuse a machine that cannot be."""
+    if not 0 <= memory_mb <= 1 << 24:
+        raise BarelmError(f"a machine cannot have {memory_mb} MiB of memory",
+                          "Give --memory in MiB, 0 for what it takes.")
+    if not 1 <= cores <= 256:
+        raise BarelmError(f"a machine cannot have {cores} cores", "Give --cores from 1 to 256.")

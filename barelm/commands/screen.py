@@ -1,0 +1,64 @@
+"""What a person sees on stderr: steps, and a bar for what takes longer than a second; nothing where nobody looks."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+PATIENCE_S = 1.0
+
+
+class Screen:
+    """A `pipeline.Watcher` on stderr.  A context manager; on leaving, the last bar is gone."""
+
+    def __init__(self) -> None:
+        self._tty = sys.stderr.isatty()
+        self._bar: Any = None
+        self._task: Any = None
+        self._what = ""
+        self._since = time.monotonic()
+
+    def __enter__(self) -> Screen:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.clear()
+
+    def step(self, what: str) -> None:
+        """A step begins: on a terminal a spinner turns until the next."""
+        self.clear()
+        self._what, self._since = what, time.monotonic()
+        if self._tty:
+            self._show(None)
+
+    def progress(self, done: int, total: int) -> None:
+        """Bytes done of how many: a bar, once it has lasted."""
+        if self._tty and time.monotonic() - self._since > PATIENCE_S:
+            self._show(total)
+            self._bar.update(self._task, completed=done, total=total)
+
+    def note(self, line: str) -> None:
+        """One line that stays."""
+        self.clear()
+        print(line, file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Take the bar away: from here on stdout has the terminal."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _show(self, total: int | None) -> None:
+        if self._bar is not None:
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
+
+        columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn()) if total else ()
+        self._bar = Progress(SpinnerColumn(), TextColumn("{task.description}"), *columns,
+                             console=Console(stderr=True), transient=True)
+        self._task = self._bar.add_task(self._what, total=total)
+        self._bar.start()

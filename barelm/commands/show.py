@@ -1,0 +1,143 @@
+"""`barelm show`: what a file holds, for a person or as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from barelm.disk import open_volume
+from barelm.errors import BarelmError
+from barelm.pack import layout
+from barelm.pack.reader import model_name, parse_header, read_header, read_packed
+
+Facts = dict[str, Any]
+
+
+def show_file(path: Path, as_json: bool) -> int:
+    """Find out what a file is, and print its facts.  Raises BarelmError where it is none of ours."""
+    facts = facts_of(path)
+    if as_json:
+        print(json.dumps(facts, ensure_ascii=False))
+    else:
+        print("\n".join(_lines(facts)))
+    return 0
+
+
+def facts_of(path: Path) -> Facts:
+    """The facts of a file, by name."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(1024)
+    except OSError as error:
+        raise BarelmError(f"cannot read {path}: {error.strerror}", "Check the name.") from error
+    if not start:
+        raise BarelmError(f"{path} is empty", "Give a .bin, .blm, .efi or .img.")
+    return _reader_of(start)(path)
+
+
+def _reader_of(start: bytes) -> Callable[[Path], Facts]:
+    if start[:8] == layout.MAGIC.to_bytes(8, "little"):
+        return model_facts
+    if start[:2] == b"MZ":
+        return program_facts
+    if start[510:512] == b"\x55\xaa":
+        return image_facts
+    return checkpoint_facts
+
+
+def checkpoint_facts(path: Path) -> Facts:
+    """A checkpoint's shape and format."""
+    from barelm.checkpoint.read import read_header as read_checkpoint_header
+
+    header = read_checkpoint_header(path)
+    return {"file": str(path), "what": header.format, "bytes": path.stat().st_size,
+            **vars(header.shape), "tied": header.tied, "parameters": header.n_parameters}
+
+
+def model_facts(path: Path) -> Facts:
+    """A packed model's shape, tokenizer, sections and the memory it takes; every checksum is verified."""
+    header = read_header(path)
+    read_packed(path)
+    return {"file": str(path), **header_facts(header), "sections": sections_of(header), "checksums": "match"}
+
+
+def header_facts(header: NDArray[np.int64]) -> Facts:
+    """What a model's header says."""
+    words = {"dim": layout.DIM, "hidden_dim": layout.HIDDEN_DIM, "n_layers": layout.N_LAYERS,
+             "n_heads": layout.N_HEADS, "n_kv_heads": layout.N_KV_HEADS, "head_dim": layout.HEAD_DIM,
+             "vocab_size": layout.VOCAB_SIZE, "seq_len": layout.SEQ_LEN, "batch": layout.BATCH,
+             "weights_bytes": layout.WEIGHTS_BYTES, "state_bytes": layout.STATE_BYTES,
+             "workspace_bytes": layout.WORKSPACE_BYTES, "memory_bytes": layout.MEMORY_BYTES}
+    return {"what": f"packed model, layout {header[layout.VERSION_WORD]}", "name": model_name(header),
+            "bytes": int(header[layout.FILE_BYTES]), **{name: int(header[word]) for name, word in words.items()}}
+
+
+def sections_of(header: NDArray[np.int64]) -> list[Facts]:
+    """The section table; absent sections are left out."""
+    found = []
+    for number, name in enumerate(layout.SECTION_NAMES):
+        entry = header[layout.SECTION_TABLE + number * layout.SECTION_WORDS:][:layout.SECTION_WORDS]
+        if entry[layout.BYTES]:
+            found.append({"section": name, "offset": int(entry[layout.OFFSET]), "bytes": int(entry[layout.BYTES]),
+                          "rows": int(entry[layout.ROWS]), "cols": int(entry[layout.COLS]),
+                          "kind": layout.KIND_NAMES[entry[layout.KIND]]})
+    return found
+
+
+def program_facts(path: Path) -> Facts:
+    """A program's machine, sections, relocations."""
+    from barelm.aot.pe import read_program
+
+    facts = read_program(path.read_bytes(), str(path))
+    return {"file": str(path), "what": "UEFI program", "bytes": facts.n_bytes, "machine": facts.machine,
+            "subsystem": facts.subsystem, "entry": facts.entry, "relocations": facts.n_relocations,
+            "sections": [{"section": name, "bytes": size} for name, size in facts.sections]}
+
+
+def image_facts(path: Path) -> Facts:
+    """An image's files, and what its model says of itself."""
+    from barelm.pipeline import MODEL_PATH, SETTINGS_PATH
+
+    with open_volume(path) as volume:
+        facts: Facts = {"file": str(path), "what": "disk image, " + ("GPT" if volume.offset else "plain FAT32"),
+                        "bytes": path.stat().st_size, "volume_offset": volume.offset,
+                        "cluster_bytes": volume.cluster_bytes,
+                        "files": [{"path": entry.path, "bytes": entry.size} for entry in volume.files()]}
+        if entry := volume.lookup(SETTINGS_PATH):
+            facts["settings"] = volume.read(entry, 0, layout.TEXT_BYTES).decode(errors="replace").splitlines()
+        if entry := volume.lookup(MODEL_PATH):
+            header = parse_header(volume.read(entry, 0, layout.HEADER_BYTES), entry.size, f"{MODEL_PATH} in {path}")
+            facts["model"] = header_facts(header)
+    return facts
+
+
+def _lines(facts: Facts, indent: str = "") -> list[str]:
+    """One fact a line, numbers grouped, lists below their name."""
+    lines = []
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{name}", *_lines(value, indent + "  ")]
+        elif isinstance(value, list):
+            lines += [f"{indent}{name}", *(f"{indent}  {_in_a_row(item)}" for item in value)]
+        else:
+            lines.append(f"{indent}{name.ljust(width)}  {_shown(value)}")
+    return lines
+
+
+def _in_a_row(item: object) -> str:
+    if not isinstance(item, dict):
+        return str(item)
+    first, *others = item.items()
+    return f"{first[1]!s:<24}" + "  ".join(f"{name} {_shown(value)}" for name, value in others)
+
+
+def _shown(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+

@@ -1,0 +1,35 @@
+"""Which machine: the one asked for, or the first that works here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from barelm.errors import BarelmError
+from barelm.machine.hosted import Hosted
+from barelm.machine.machine import Machine
+from barelm.machine.qemu import Qemu
+
+
+def machines() -> dict[str, Machine]:
+    """Every machine by its name, the preferred first."""
+    return {"qemu": Qemu(), "hosted": Hosted()}
+
+
+def choose_machine(name: str | None, note: Callable[[str], None]) -> Machine:
+    """The machine called `name`; without one, QEMU where it is installed and the hosted firmware else, said in a line.
+
+    Raises BarelmError with the reason where it cannot be used.
+    """
+    known = machines()
+    if name is not None:
+        if reason := known[name].why_not():
+            raise BarelmError(f"cannot boot on {name}: {reason}",
+                              "`barelm doctor` says what is missing; the other machine may do.")
+        return known[name]
+    reason = known["qemu"].why_not()
+    if reason is None:
+        return known["qemu"]
+    if known["hosted"].why_not() is None:
+        note(f"Running on the hosted firmware: {reason}")
+        return known["hosted"]
+    raise BarelmError(f"there is no machine to boot on: {reason}", "`barelm doctor` says what is missing.")

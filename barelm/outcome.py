@@ -1,0 +1,52 @@
+"""How a run ended: the text, the ids, the figures, or what went wrong."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from barelm.errors import BarelmError
+from barelm.transcript import Transcript
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What `barelm run --json` prints: the fields are its keys."""
+
+    text: str
+    token_ids: list[int]  # prompt, then generated
+    n_prompt: int
+    n_generated: int
+    prefill_tokens_per_s: float
+    decode_tokens_per_s: float
+    load_mb_per_s: float
+    memory_bytes: int
+    cores: int
+    seed: int
+    machine: str
+    status: int  # of the program, without the error bit; 0: success
+
+    def as_json(self, efi_bytes: int) -> dict[str, Any]:
+        """The object for machines."""
+        return {**asdict(self), "efi_bytes": efi_bytes}
+
+
+def outcome_of(heard: Transcript, machine: str) -> Outcome:
+    """The outcome of what was heard.  Raises BarelmError where the program failed, in its own words, or vanished."""
+    if heard.status is None:
+        raise BarelmError(f"the machine ({machine}) went off before the program ended",
+                          "Its last words: " + " | ".join(heard.other[-4:]))
+    if heard.status != 0:
+        message, hint, place = (*heard.failure, "", "", "")[:3]
+        raise BarelmError(message or f"the program ended with status {heard.status}", f"{hint} {place}".strip())
+    m = heard.measured
+    return Outcome(
+        text=heard.text, token_ids=heard.token_ids, n_prompt=m["n_prompt"], n_generated=m["n_generated"],
+        prefill_tokens_per_s=_rate(m["n_prompt"], m["prefill_us"]),
+        decode_tokens_per_s=_rate(max(m["n_generated"] - 1, 0), m["decode_us"]),
+        load_mb_per_s=_rate(m["load_bytes"] / 1e6, m["load_us"]),
+        memory_bytes=m["memory_bytes"], cores=m["cores"], seed=m["seed"], machine=machine, status=heard.status)
+
+
+def _rate(amount: float, microseconds: int) -> float:
+    return round(amount * 1e6 / microseconds, 2) if microseconds else 0.0

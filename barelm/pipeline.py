@@ -1,0 +1,132 @@
+"""START HERE: a checkpoint becomes a packed model, the Python of the metal a program, both an image; a machine boots.
+
+    checkpoint (.bin) -> model (.blm) -> image (.img) <- program (.efi)      -> machine -> tokens
+       checkpoint/        pack/          disk/           aot/ of metal/, kernels/  machine/
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from barelm.aot.build import build_program, is_built
+from barelm.checkpoint.hub import resolve_model
+from barelm.checkpoint.read import read_checkpoint
+from barelm.disk import write_image
+from barelm.errors import BarelmError
+from barelm.files import cache_folder, working_folder
+from barelm.machine.machine import Machine, Spec
+from barelm.outcome import Outcome, outcome_of
+from barelm.pack import layout
+from barelm.pack.reader import Packed, read_packed
+from barelm.pack.writer import write_packed
+from barelm.settings import Settings
+from barelm.transcript import Transcript
+
+PROGRAM_PATH = "EFI/BOOT/BOOTX64.EFI"  # UEFI specification 2.10, 3.5.1.1
+MODEL_PATH = "model.blm"
+SETTINGS_PATH = "barelm.toml"
+
+FIRMWARE_MB = 256
+"""What a firmware takes for itself, generously."""
+
+SILENCE_S = 600.0
+"""So long a machine may say nothing before it counts as hung: a large model loads and reads its prompt in silence."""
+
+
+class Watcher(Protocol):
+    """Who is told how far things are."""
+
+    def step(self, what: str) -> None:
+        """A step begins."""
+
+    def progress(self, done: int, total: int) -> None:
+        """Bytes of the step's work done, of how many."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a run is asked for."""
+
+    model: str
+    tokenizer: Path | None = None
+    settings: Settings = Settings()
+    memory_mb: int = 0  # 0: as much as the model needs
+    cores: int = 1
+
+
+def run(order: Order, machine: Machine, watch: Watcher, say: Callable[[str], None]) -> Outcome:
+    """From a checkpoint to the last word: `say` gets the text as it is made."""
+    model = packed_model(order.model, order.tokenizer, watch)
+    check_room(model, order.settings)
+    program = built_program(watch)
+    with working_folder() as folder:
+        settings = replace(order.settings, report=True, at_end="shutdown", cores=order.cores)
+        image = bootable_image(folder / "run.img", program, model.path, settings, watch)
+        spec = Spec(image, order.memory_mb or memory_mb(model), order.cores)
+        return boot(spec, machine, model, watch, say)
+
+
+def packed_model(model: str, tokenizer: Path | None, watch: Watcher) -> Packed:
+    """The packed form of a checkpoint, from the cache where it was packed before; a `.blm` is taken as it is."""
+    path, found_tokenizer = resolve_model(model, tokenizer, watch.progress)
+    if path.suffix == ".blm":
+        return read_packed(path)
+    packed = cache_folder("models") / f"{path.stem}-{pack_key(path, found_tokenizer)}.blm"
+    if not packed.is_file():
+        watch.step(f"Packing {path.name}")
+        write_packed(read_checkpoint(path, found_tokenizer), packed, watch.progress)
+    return read_packed(packed, verify=False)
+
+
+def pack_key(path: Path, tokenizer: Path | None) -> str:
+    """A name for what decides the bytes of a packed model: files as they are now, and the version of the layout."""
+    parts: list[object] = [layout.VERSION]
+    for file in (path, tokenizer):
+        if file is not None and file.is_file():
+            status = file.stat()
+            parts += [file.resolve(), status.st_size, status.st_mtime_ns]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def built_program(watch: Watcher) -> Path:
+    """The program, compiled first where it has to be."""
+    if not is_built():
+        watch.step("Compiling the program")
+    return build_program()
+
+
+def bootable_image(out: Path, program: Path, model: Path, settings: Settings, watch: Watcher, *,
+                   plain: bool = False, free_bytes: int = 0) -> Path:
+    """A disk image that any UEFI PC boots into the model."""
+    watch.step(f"Writing {out.name}")
+    files: dict[str, Path | bytes] = {PROGRAM_PATH: program, SETTINGS_PATH: settings.toml(), MODEL_PATH: model}
+    write_image(out, files, plain=plain, free_bytes=free_bytes, progress=watch.progress)
+    return out
+
+
+def memory_mb(model: Packed) -> int:
+    """How much memory a machine needs to run a model."""
+    return FIRMWARE_MB + (model.memory_bytes + (1 << 20) - 1 >> 20)
+
+
+def check_room(model: Packed, settings: Settings) -> None:
+    """Refuse early what the metal would refuse after booting."""
+    most = model.config.seq_len
+    if settings.tokens > most:
+        raise BarelmError(f"{settings.tokens} tokens are more than the {most} the context of {model.name} holds",
+                          f"Ask for at most {most}.")
+
+
+def boot(spec: Spec, machine: Machine, model: Packed, watch: Watcher, say: Callable[[str], None]) -> Outcome:
+    """Power on, listen to the end, power off."""
+    watch.step(f"Booting on {machine.name}")
+    heard = Transcript(model.vocabulary())
+    with machine.start(spec) as session:
+        while heard.status is None and (console := session.read(SILENCE_S)):
+            say(heard.hear(console))
+    say(heard.finish())
+    return outcome_of(heard, machine.name)

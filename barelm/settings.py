@@ -1,0 +1,93 @@
+"""What the program on the volume is asked to do: `barelm.toml`, written here and read by `metal.config`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from barelm.errors import BarelmError
+from barelm.pack import layout
+
+AT_END = ("return", "shutdown", "restart")
+LARGEST_SEED = 10**18 - 1
+LARGEST_REAL = 1000.0
+"""Above this a temperature is as good as infinite; the metal reads at most fifteen digits."""
+
+_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The keys of `barelm.toml`, with the defaults the metal has too.
+
+    prompt       what the text begins with
+    temperature  0: always the most likely token; above: the flatter, the higher
+    top_p        draw from the smallest set of tokens whose probabilities exceed this; 0 or 1: from all
+    seed         of the generator; 0: a fresh one every time
+    tokens       to generate; 0: 256, or as many as the context holds
+    cores        the most to use; 0: all
+    at_end       "return" to the firmware, "shutdown" or "restart"
+    wait         seconds the last screen waits for a key
+    report       speak to a program (see `metal.story`) rather than to a person
+    """
+
+    prompt: str = ""
+    temperature: float = 1.0
+    top_p: float = 0.9
+    seed: int = 0
+    tokens: int = 0
+    cores: int = 0
+    at_end: str = "return"
+    wait: int = 30
+    report: bool = False
+
+    def __post_init__(self) -> None:
+        _check_real("temperature", self.temperature, LARGEST_REAL)
+        _check_real("top-p", self.top_p, 1.0)
+        _check_whole("the seed", self.seed, LARGEST_SEED)
+        _check_whole("the number of tokens", self.tokens, 1 << 24)
+        _check_whole("the number of cores", self.cores, 4096)
+        _check_whole("the wait", self.wait, 10**6)
+        if self.at_end not in AT_END:
+            raise BarelmError(f"the machine cannot {self.at_end!r} at the end", f"Choose one of {', '.join(AT_END)}.")
+        if bad := next((c for c in self.prompt if c == "\0" or "\ud800" <= c <= "\udfff"), None):
+            raise BarelmError(f"the prompt holds the character U+{ord(bad):04X}, which is no text", "Leave it out.")
+        if len(self.toml()) > layout.TEXT_BYTES:
+            raise BarelmError(f"the prompt is longer than the {layout.TEXT_BYTES:,} bytes a configuration may have",
+                              "Shorten it.")
+
+    def toml(self) -> bytes:
+        """The file."""
+        lines = [
+            f"prompt = {_quoted(self.prompt)}",
+            f"temperature = {_decimal(self.temperature)}",
+            f"top_p = {_decimal(self.top_p)}",
+            f"seed = {self.seed}",
+            f"tokens = {self.tokens}",
+            f"cores = {self.cores}",
+            f'at_end = "{self.at_end}"',
+            f"wait = {self.wait}",
+            f"report = {str(self.report).lower()}",
+        ]
+        return ("\n".join(lines) + "\n").encode()
+
+
+def _check_real(what: str, value: float, most: float) -> None:
+    if not 0 <= value <= most:
+        raise BarelmError(f"{what} cannot be {value:g}", f"Give a number from 0 to {most:g}.")
+
+
+def _check_whole(what: str, value: int, most: int) -> None:
+    if not 0 <= value <= most:
+        raise BarelmError(f"{what} cannot be {value}", f"Give a whole number from 0 to {most}.")
+
+
+def _decimal(value: float) -> str:
+    """The shortest decimal that is this float32, without an exponent."""
+    return str(np.format_float_positional(np.float32(value), unique=True, trim="0", precision=12))
+
+
+def _quoted(text: str) -> str:
+    """A basic string of TOML; other controls than the common ones in their \\u form."""
+    return '"' + "".join(_ESCAPES.get(c) or (f"\\u{ord(c):04x}" if c < " " or c == "\x7f" else c) for c in text) + '"'
