@@ -23,6 +23,10 @@ class Session(Protocol):
 
     def __exit__(self, *exc: object) -> None: ...
 
+    @property
+    def status(self) -> int | None:
+        """The status the program returned to the firmware, once the machine is off; None where unknown."""
+
     def read(self, timeout_s: float) -> bytes:
         """The next console bytes: UTF-8, terminal escapes and carriage returns removed.  Empty when it is off.
 
@@ -36,7 +40,12 @@ class Session(Protocol):
 class Machine(Protocol):
     """Something that can boot an image."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What the command line calls it."""
+
+    def why_not(self) -> str | None:
+        """Why this machine cannot be used here, in a sentence; None where it can."""
 
     def start(self, spec: Spec) -> Session:
         """Power on.  Raises BarelmError, naming what to install or to change, when it cannot."""

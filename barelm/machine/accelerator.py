@@ -1,0 +1,73 @@
+"""Choose what runs the guest's instructions: the host's virtualisation where it works, else QEMU's translator.
+
+/dev/kvm can exist and fail, or hang, so an accelerator is believed only after it has run a few instructions.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+TCG = "tcg"
+
+_PROBE_S = 10.0
+_PORT, _VALUE = 0xF4, 0x2A
+_EXIT_CODE = _VALUE << 1 | 1            # what isa-debug-exit makes of the value
+_ROM_BYTES, _RESET_VECTOR = 0x10000, 0xFFF0
+_HALT = b"\xf4"
+_PROGRAM = bytes((0xB0, _VALUE, 0xE6, _PORT))       # mov al, _VALUE; out _PORT, al
+
+
+@functools.cache
+def best_accelerator(program: str) -> str:
+    """The fastest accelerator of QEMU `program` that works here, as for `-accel`."""
+    return next((name for name in candidates(sys.platform, is_x86_64()) if works(program, name)), TCG)
+
+
+def is_x86_64() -> bool:
+    """Whether this host is of the guest's architecture."""
+    return platform.machine().lower() in ("x86_64", "amd64")
+
+
+def candidates(system: str, same_architecture: bool) -> list[str]:
+    """The accelerators to try on an operating system, as `sys.platform` names it."""
+    if not same_architecture:
+        return []
+    if system == "linux":
+        return ["kvm"] if os.access("/dev/kvm", os.R_OK | os.W_OK) else []
+    return {"darwin": ["hvf"], "win32": ["whpx"]}.get(system, [])
+
+
+def arguments(accelerator: str, same_architecture: bool) -> list[str]:
+    """QEMU's arguments for an accelerator, and the processor it can offer at most."""
+    if accelerator == TCG:
+        # One thread per core, which is only sound where the host orders memory as strictly as the guest expects.
+        return ["-accel", "tcg,thread=multi" if same_architecture else "tcg", "-cpu", "max"]
+    return ["-accel", accelerator, "-cpu", "max" if accelerator == "whpx" else "host"]
+
+
+def works(program: str, accelerator: str) -> bool:
+    """Whether a machine of four instructions comes to its end under `accelerator`."""
+    with tempfile.TemporaryDirectory(prefix="barelm-probe-") as folder:
+        rom = Path(folder, "probe.rom")
+        rom.write_bytes(_PROGRAM.rjust(_RESET_VECTOR + len(_PROGRAM), _HALT).ljust(_ROM_BYTES, _HALT))
+        command = [
+            program,
+            "-machine", "q35",
+            *arguments(accelerator, same_architecture=True),
+            "-nodefaults", "-no-reboot",
+            "-display", "none",
+            "-bios", str(rom),
+            "-device", f"isa-debug-exit,iobase={_PORT},iosize=1",
+        ]
+        try:
+            done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL, timeout=_PROBE_S, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+        return done.returncode == _EXIT_CODE

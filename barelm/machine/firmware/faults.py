@@ -1,0 +1,54 @@
+"""Calls made to fail on request: which, how, and the same as text for a command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from barelm.errors import BarelmError
+from barelm.machine.firmware import tables
+
+_HINT = 'Write it as "Service=EFI_STATUS" or "Service=EFI_STATUS@call": "AllocatePages=EFI_OUT_OF_RESOURCES@2".'
+
+STATUS_NAMES = {name: value for name, value in vars(tables).items()
+                if name.startswith("EFI_") and isinstance(value, int)}
+"""Status codes by name."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One call to make fail: the `call`-th of `service` (from 1; 0: each) returns `status` and does nothing."""
+
+    service: str
+    status: int
+    call: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.service}={self.status:#x}" + (f"@{self.call}" if self.call else "")
+
+
+def parse_fault(text: str) -> Fault:
+    """A fault from "Service=status" or "Service=status@call"; raises BarelmError where it is no such thing."""
+    service, equals, rest = text.partition("=")
+    status, at, call = rest.partition("@")
+    try:
+        if not equals:
+            raise ValueError("it names no status")
+        value = STATUS_NAMES[status] if status in STATUS_NAMES else int(status, 0)
+        return Fault(qualified(service), value, int(call) if at else 0)
+    except ValueError as error:
+        raise BarelmError(f"{text!r} is no fault: {error}", _HINT) from error
+
+
+def qualified(name: str) -> str:
+    """The full name of a service; a bare "AllocatePages" will do where one table has it.  Raises ValueError."""
+    if name in tables.SERVICES:
+        return name
+    found = [full for full in tables.SERVICES if full.endswith("." + name)]
+    if len(found) != 1:
+        raise ValueError(f"{name} is {'ambiguous' if found else 'not a service of this firmware'}")
+    return found[0]
+
+
+def status_name(status: int) -> str:
+    """A status code as the specification writes it, or its number."""
+    return next((name for name, value in STATUS_NAMES.items() if value == status), f"status {status:#x}")

@@ -1,0 +1,152 @@
+"""START HERE: a machine from its parts, its tables as the program finds them, and the program's one run."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from barelm.disk import open_volume
+from barelm.errors import BarelmError
+from barelm.machine.firmware import guest, native, tables
+from barelm.machine.firmware.code import STACK_BLOCK
+from barelm.machine.firmware.console import TextInput, TextOutput
+from barelm.machine.firmware.events import Events
+from barelm.machine.firmware.faults import Fault
+from barelm.machine.firmware.files import Files
+from barelm.machine.firmware.loader import Image, load_image
+from barelm.machine.firmware.memory import Memory
+from barelm.machine.firmware.processors import Processors
+from barelm.machine.firmware.protocols import Protocols
+from barelm.machine.firmware.report import Report
+from barelm.machine.firmware.services import Services, handlers_of
+from barelm.machine.firmware.system import System
+from barelm.machine.firmware.tables import Layout
+
+PROGRAM = "EFI/BOOT/BOOTX64.EFI"
+WATCHDOG_S = 300  # armed before a boot option is started (UEFI 3.1.2)
+
+_VENDOR = "barelm hosted firmware"
+_DEVICE_PATH_END = bytes.fromhex("7fff0400")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A machine to be: what `machine.Spec` says, and what is to go wrong in it."""
+
+    image: Path
+    memory_mb: int = 1024
+    cores: int = 1
+    faults: tuple[Fault, ...] = ()
+
+
+class Switch(Protocol):
+    """How a machine ends.  None of these returns."""
+
+    def off(self, status: int) -> None:
+        """The program is through, with a status."""
+
+    def unplugged(self) -> None:
+        """Nobody is at the keyboard any more."""
+
+    def watchdog(self, seconds: int) -> None:
+        """The program was not done in time."""
+
+    def broken(self, service: str, error: BaseException) -> None:
+        """A service could not go on."""
+
+
+class Firmware:
+    """A machine with a program in its memory.  `services.install` replaces handlers before `run`."""
+
+    def __init__(self, setup: Setup, switch: Switch, report: Report) -> None:
+        """Power on; raises BarelmError where the image holds no program for this machine, or memory is short."""
+        self._switch = switch
+        self.memory = _memory(setup.memory_mb)
+        self.services = Services(switch.broken, setup.faults)
+        self.services.note = report.serving
+        self.events = Events(self.services.call_program)
+        self.volume = open_volume(setup.image)
+        self.program = self._load()
+        report.loaded(self.program.base, self.program.size)
+        self.protocols = Protocols(self.memory, self.services)
+        self.files = Files(self.volume, self.memory, self.services)
+        self.text_input = TextInput(self.events, switch.unplugged)
+        self.text_output = TextOutput(self.memory.pool(TextOutput.MODE_BYTES))
+        self.system = System(self.events, switch.off, switch.watchdog)
+        self.processors = Processors(setup.cores, self.memory, self.events, self.services.enter)
+        self.services.admit = self.processors.admit
+        self.services.install(handlers_of(self.memory, self.events, self.protocols, self.files, self.text_input,
+                                          self.text_output, self.system, self.processors))
+        self.table = self._write_tables()
+        self.image_handle = self._write_image_handle()
+
+    def run(self) -> int:
+        """Call the program's entry point with its handle and the system table; returns its status."""
+        stack = native.allocate_stack(STACK_BLOCK)  # at least 128 KiB (UEFI 2.3.4)
+        self.text_input.listen()
+        self.system.set_watchdog_timer(WATCHDOG_S, 0, 0, 0)
+        return self.services.enter(self.program.entry, self.image_handle, self.table, stack)
+
+    def _load(self) -> Image:
+        entry = self.volume.lookup(PROGRAM)
+        if entry is None:
+            raise BarelmError(f"there is no {PROGRAM} in {self.volume.path}", "Build the image with `barelm image`.")
+        return load_image(self.volume.read(entry, 0, entry.size), self.memory)
+
+    def _table(self, layout: Layout, **data: int) -> int:
+        address = self.memory.pool(8 * len(layout.words), tables.RUNTIME_SERVICES_DATA)
+        return self.services.table(layout, address, **data)
+
+    def _headed_table(self, layout: Layout, signature: bytes, **data: int) -> int:
+        """A table that begins with EFI_TABLE_HEADER (4.2)."""
+        size = 8 * len(layout.words)
+        address = self._table(layout, Signature=int.from_bytes(signature, "little"),
+                              RevisionAndSize=tables.REVISION_2_10 | size << 32, **data)
+        guest.put_word(address + 16, zlib.crc32(guest.read_bytes(address, size)))
+        return address
+
+    def _write_tables(self) -> int:
+        """The system table and all it leads to (4.3); returns its address."""
+        key = self.text_input.wait_for_key
+        con_in = self._table(tables.SIMPLE_TEXT_INPUT, WaitForKey=key)
+        con_in_ex = self._table(tables.SIMPLE_TEXT_INPUT_EX, WaitForKeyEx=key)
+        con_out = self._table(tables.SIMPLE_TEXT_OUTPUT, Mode=self.text_output.mode)
+        console = self.protocols.add(0, tables.GUIDS[tables.SIMPLE_TEXT_INPUT.name], con_in)
+        self.protocols.add(console, tables.GUIDS[tables.SIMPLE_TEXT_INPUT_EX.name], con_in_ex)
+        self.protocols.add(console, tables.GUIDS[tables.SIMPLE_TEXT_OUTPUT.name], con_out)
+        self.protocols.add(0, tables.GUIDS[tables.MP_SERVICES.name], self._table(tables.MP_SERVICES))
+        vendor = _VENDOR.encode("utf-16-le") + bytes(2)
+        vendor_address = self.memory.pool(len(vendor), tables.RUNTIME_SERVICES_DATA)
+        guest.put_bytes(vendor_address, vendor)
+        return self._headed_table(
+            tables.SYSTEM_TABLE, b"IBI SYST", FirmwareVendor=vendor_address, FirmwareRevision=1,
+            ConsoleInHandle=console, ConIn=con_in, ConsoleOutHandle=console, ConOut=con_out,
+            StandardErrorHandle=console, StdErr=con_out,
+            RuntimeServices=self._headed_table(tables.RUNTIME_SERVICES, b"RUNTSERV"),
+            BootServices=self._headed_table(tables.BOOT_SERVICES, b"BOOTSERV"))
+
+    def _write_image_handle(self) -> int:
+        """The handle of the program with EFI_LOADED_IMAGE_PROTOCOL (9.1), and that of its volume."""
+        path = (PROGRAM.replace("/", "\\")).join(("\\", "\0")).encode("utf-16-le")
+        # MEDIA_FILEPATH_DP (10.3.5.4); the volume itself has the empty path.
+        file_path = b"\x04\x04" + (4 + len(path)).to_bytes(2, "little") + path + _DEVICE_PATH_END
+        paths = self.memory.pool(len(file_path))
+        guest.put_bytes(paths, file_path)
+        device = self.protocols.add(0, tables.GUIDS[tables.SIMPLE_FILE_SYSTEM.name],
+                                    self._table(tables.SIMPLE_FILE_SYSTEM, Revision=0x10000))
+        self.protocols.add(device, tables.DEVICE_PATH_PROTOCOL, paths + len(file_path) - len(_DEVICE_PATH_END))
+        loaded = self._table(
+            tables.LOADED_IMAGE, Revision=0x1000, SystemTable=self.table, DeviceHandle=device, FilePath=paths,
+            ImageBase=self.program.base, ImageSize=self.program.size,
+            ImageCodeAndDataType=tables.LOADER_CODE | tables.LOADER_DATA << 32)
+        return self.protocols.add(0, tables.GUIDS[tables.LOADED_IMAGE.name], loaded)
+
+
+def _memory(memory_mb: int) -> Memory:
+    try:
+        return Memory(memory_mb)
+    except MemoryError as error:
+        raise BarelmError(f"this process cannot hold a machine of {memory_mb} MiB: {error}",
+                          "Give the machine less memory, or raise the limit (ulimit -v).") from error

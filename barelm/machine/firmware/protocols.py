@@ -1,0 +1,189 @@
+"""The handle database: which protocols are on which handle (UEFI 7.3).
+
+Opening and closing are not tracked: there are no drivers here that could be asked to let go.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+from barelm.machine.firmware import guest
+from barelm.machine.firmware.guest import EfiError, require
+from barelm.machine.firmware.memory import Memory
+from barelm.machine.firmware.services import Services, service
+from barelm.machine.firmware.tables import (
+    EFI_BUFFER_TOO_SMALL,
+    EFI_INVALID_PARAMETER,
+    EFI_NOT_FOUND,
+    EFI_UNSUPPORTED,
+)
+
+ALL_HANDLES, BY_REGISTER_NOTIFY, BY_PROTOCOL = 0, 1, 2
+TEST_PROTOCOL = 0x4
+
+_FIRST_HANDLE, _HANDLE_STEP = 0x800, 0x8  # below the events: no two things share a handle
+_MOST_PROTOCOLS = 64
+
+
+class Protocols:
+    """Handles, in the order they came to be, each with its protocols and their interfaces."""
+
+    def __init__(self, memory: Memory, services: Services) -> None:
+        self._memory = memory
+        self._services = services
+        self._handles: dict[int, dict[uuid.UUID, int]] = {}
+        self._next = _FIRST_HANDLE
+
+    def add(self, handle: int, protocol: uuid.UUID, interface: int) -> int:
+        """Put a protocol on a handle (0: a new one); returns the handle."""
+        if handle == 0:
+            self._next += _HANDLE_STEP
+            handle = self._next
+            self._handles[handle] = {}
+        interfaces = self._interfaces(handle)
+        require(protocol not in interfaces)
+        interfaces[protocol] = interface
+        return handle
+
+    @service("EFI_BOOT_SERVICES.InstallProtocolInterface")
+    def install(self, handle: int, protocol: int, interface_type: int, interface: int) -> None:
+        """7.3.2"""
+        require(handle and protocol and interface_type == 0)
+        guest.put_word(handle, self.add(guest.word(handle), guest.guid(protocol), interface))
+
+    @service("EFI_BOOT_SERVICES.UninstallProtocolInterface")
+    def uninstall(self, handle: int, protocol: int, interface: int) -> None:
+        """7.3.3"""
+        interfaces = self._interfaces(handle)
+        require(interfaces.get(guest.guid(protocol)) == interface, EFI_NOT_FOUND)
+        del interfaces[guest.guid(protocol)]
+        if not interfaces:
+            del self._handles[handle]
+
+    @service("EFI_BOOT_SERVICES.ReinstallProtocolInterface")
+    def reinstall(self, handle: int, protocol: int, old: int, new: int) -> None:
+        """7.3.4"""
+        interfaces = self._interfaces(handle)
+        require(interfaces.get(guest.guid(protocol)) == old, EFI_NOT_FOUND)
+        interfaces[guest.guid(protocol)] = new
+
+    @service("EFI_BOOT_SERVICES.InstallMultipleProtocolInterfaces")
+    def install_multiple(self, handle: int) -> None:
+        """7.3.18; all of them or none."""
+        require(handle)
+        pairs = list(self._pairs())
+        found = guest.word(handle)
+        if found in self._handles:
+            require(not any(protocol in self._handles[found] for protocol, _ in pairs))
+        for protocol, interface in pairs:
+            found = self.add(found, protocol, interface)
+        guest.put_word(handle, found)
+
+    @service("EFI_BOOT_SERVICES.UninstallMultipleProtocolInterfaces")
+    def uninstall_multiple(self, handle: int) -> None:
+        """7.3.19; all of them or none."""
+        interfaces = self._interfaces(handle)
+        pairs = list(self._pairs())
+        require(all(interfaces.get(protocol) == interface for protocol, interface in pairs))
+        for protocol, _ in pairs:
+            del interfaces[protocol]
+        if not interfaces:
+            del self._handles[handle]
+
+    @service("EFI_BOOT_SERVICES.HandleProtocol")
+    def handle_protocol(self, handle: int, protocol: int, interface: int) -> None:
+        """7.3.7"""
+        require(interface and protocol)
+        interfaces = self._interfaces(handle)
+        guest.put_word(interface, 0)
+        require(guest.guid(protocol) in interfaces, EFI_UNSUPPORTED)
+        guest.put_word(interface, interfaces[guest.guid(protocol)])
+
+    @service("EFI_BOOT_SERVICES.OpenProtocol")
+    def open_protocol(self, handle: int, protocol: int, interface: int, agent: int, controller: int,
+                      attributes: int) -> None:
+        """7.3.9"""
+        require(protocol and attributes)
+        interfaces = self._interfaces(handle)
+        require(guest.guid(protocol) in interfaces, EFI_UNSUPPORTED)
+        if attributes != TEST_PROTOCOL:
+            guest.put_word(interface, interfaces[guest.guid(protocol)])
+
+    @service("EFI_BOOT_SERVICES.CloseProtocol")
+    def close_protocol(self, handle: int, protocol: int, agent: int, controller: int) -> None:
+        """7.3.10"""
+        require(guest.guid(protocol) in self._interfaces(handle), EFI_NOT_FOUND)
+
+    @service("EFI_BOOT_SERVICES.ProtocolsPerHandle")
+    def protocols_per_handle(self, handle: int, buffer: int, count: int) -> None:
+        """7.3.14; the GUIDs are behind the pointers to them, in the same pool."""
+        require(buffer and count)
+        protocols = list(self._interfaces(handle))
+        address = self._memory.pool(24 * len(protocols))
+        first = address + 8 * len(protocols)
+        guest.put_words(address, *(first + 16 * i for i in range(len(protocols))))
+        guest.put_bytes(first, b"".join(protocol.bytes_le for protocol in protocols))
+        guest.put_word(buffer, address)
+        guest.put_word(count, len(protocols))
+
+    @service("EFI_BOOT_SERVICES.LocateHandle")
+    def locate_handle(self, search: int, protocol: int, key: int, size: int, buffer: int) -> None:
+        """7.3.6"""
+        found = self._search(search, protocol)
+        room = guest.word(size)
+        guest.put_word(size, 8 * len(found))
+        require(room >= 8 * len(found), EFI_BUFFER_TOO_SMALL)
+        guest.put_words(buffer, *found)
+
+    @service("EFI_BOOT_SERVICES.LocateHandleBuffer")
+    def locate_handle_buffer(self, search: int, protocol: int, key: int, count: int, buffer: int) -> None:
+        """7.3.15"""
+        require(count and buffer)
+        found = self._search(search, protocol)
+        address = self._memory.pool(8 * len(found))
+        guest.put_words(address, *found)
+        guest.put_word(count, len(found))
+        guest.put_word(buffer, address)
+
+    @service("EFI_BOOT_SERVICES.LocateProtocol")
+    def locate_protocol(self, protocol: int, registration: int, interface: int) -> None:
+        """7.3.16"""
+        require(protocol and interface)
+        guest.put_word(interface, 0)
+        wanted = guest.guid(protocol)
+        for interfaces in self._handles.values():
+            if wanted in interfaces:
+                guest.put_word(interface, interfaces[wanted])
+                return
+        raise EfiError(EFI_NOT_FOUND)
+
+    @service("EFI_BOOT_SERVICES.LocateDevicePath")
+    def locate_device_path(self, protocol: int, path: int, device: int) -> None:
+        """7.3.8; no device path leads anywhere."""
+        raise EfiError(EFI_NOT_FOUND)
+
+    def _interfaces(self, handle: int) -> dict[uuid.UUID, int]:
+        if handle not in self._handles:
+            raise EfiError(EFI_INVALID_PARAMETER)
+        return self._handles[handle]
+
+    def _search(self, search: int, protocol: int) -> list[int]:
+        """The handles of a search, at least one; registrations are never new."""
+        require(search <= BY_PROTOCOL)
+        require(search != BY_REGISTER_NOTIFY, EFI_NOT_FOUND)
+        wanted = guest.guid(protocol) if search == BY_PROTOCOL else None
+        found = [handle for handle, interfaces in self._handles.items() if wanted is None or wanted in interfaces]
+        require(found, EFI_NOT_FOUND)
+        return found
+
+    def _pairs(self) -> Iterator[tuple[uuid.UUID, int]]:
+        """The protocols and interfaces after a call's first argument, up to the null pointer that ends them."""
+        at = self._services.frame + 8
+        for _ in range(_MOST_PROTOCOLS):
+            protocol = guest.word(at)
+            if protocol == 0:
+                return
+            yield guest.guid(protocol), guest.word(at + 8)
+            at += 16
+        raise EfiError(EFI_INVALID_PARAMETER)

@@ -1,0 +1,138 @@
+"""The hosted machine: the image's own program, natively in a child process on a firmware written in Python.
+
+No emulation, so it is as fast as the metal; and no protection but a process, so only for images of your own making.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+
+from barelm.errors import BarelmError
+from barelm.machine.firmware.faults import Fault
+from barelm.machine.machine import Spec
+
+CHILD = "barelm.machine.firmware.child"
+_CHUNK = 1 << 16
+_LAST_WORDS_S = 10
+_PROGRAM_ENDED = (0, 1)  # exit codes of the child where the program returned a status
+
+
+@dataclass(frozen=True)
+class Hosted:
+    """`machine.Machine`: runs the program in a process of this Linux, with `faults` in its firmware."""
+
+    faults: tuple[Fault, ...] = ()
+    name: str = "hosted"
+
+    def why_not(self) -> str | None:
+        """Why this machine cannot be used here, in a sentence; None where it can."""
+        if platform.system() == "Linux" and platform.machine() in ("x86_64", "AMD64"):
+            return None
+        here = f"{platform.system()} on {platform.machine()}"
+        return f"the hosted machine needs Linux on x86-64, and this is {here}"
+
+    def start(self, spec: Spec) -> HostedSession:
+        """Start the child process.  What is wrong inside the image is raised by the first `read`."""
+        reason = self.why_not()
+        if reason is not None:
+            raise BarelmError(reason, "Use the QEMU machine instead: it runs the same image anywhere.")
+        if not spec.image.is_file():
+            raise BarelmError(f"there is no image {spec.image}", "Check the path; `barelm image` writes one.")
+        return HostedSession(spec, self.faults)
+
+
+class HostedSession:
+    """A running child process: `machine.Session`."""
+
+    def __init__(self, spec: Spec, faults: tuple[Fault, ...]) -> None:
+        """Start it, in a session of its own: what Ctrl-C means is decided here, not by the terminal."""
+        report_in, report_out = os.pipe()
+        self._report = open(report_in, "rb")
+        self._errors = tempfile.TemporaryFile()
+        self._status: int | None = None
+        self._calls: dict[str, int] = {}
+        self._failure: BarelmError | None = None
+        command = [sys.executable, "-m", CHILD, os.path.abspath(spec.image), f"--memory-mb={spec.memory_mb}",
+                   f"--cores={spec.cores}", f"--report-fd={report_out}", *(f"--fault={fault}" for fault in faults)]
+        try:
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                             stderr=self._errors, bufsize=0, pass_fds=[report_out],
+                                             start_new_session=True)
+        finally:
+            os.close(report_out)
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._keyboard, self._screen = self._process.stdin, self._process.stdout
+
+    def __enter__(self) -> HostedSession:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            while os.read(self._screen.fileno(), _CHUNK):
+                pass  # its end: then the machine's memory is free again
+        for file in (self._keyboard, self._screen, self._errors, self._report):
+            file.close()
+
+    @property
+    def status(self) -> int | None:
+        """The status the program returned, once the machine is off; None where it returned none."""
+        return self._status
+
+    @property
+    def calls(self) -> dict[str, int]:
+        """How often each service was called, once the machine is off: what there is to make fail."""
+        return self._calls
+
+    def read(self, timeout_s: float) -> bytes:
+        """The next console bytes, empty when the machine is off; raises BarelmError as `machine.Session.read`."""
+        if self._failure is not None:
+            raise self._failure
+        if self._screen.closed:
+            return b""
+        poll = select.poll()
+        poll.register(self._screen, select.POLLIN)
+        if not poll.poll(timeout_s * 1000):
+            raise BarelmError(f"the program said nothing for {timeout_s:g} s",
+                              "It hangs, or this machine is very busy; try again with more time.")
+        content = os.read(self._screen.fileno(), _CHUNK)
+        if not content:
+            self._settle()
+        return content
+
+    def send(self, text: str) -> None:
+        """Type; on a machine that is off it has no effect."""
+        content = memoryview(text.encode())
+        with suppress(BrokenPipeError):
+            while content:
+                content = content[os.write(self._keyboard.fileno(), content):]
+
+    def _settle(self) -> None:
+        """The screen went dark: learn the program's status, or raise what went wrong."""
+        if self._process.returncode is not None:
+            return
+        try:
+            code = self._process.wait(_LAST_WORDS_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        written = self._report.read()
+        if written:
+            report = json.loads(written)
+            self._status, self._calls = report["status"], report["calls"]
+        if code not in _PROGRAM_ENDED:
+            self._errors.seek(0)
+            message, _, hint = self._errors.read().decode(errors="replace").removesuffix("\n").rpartition("\n")
+            self._failure = BarelmError(message or f"the hosted machine ended with {code}", hint)
+            raise self._failure

@@ -1,0 +1,146 @@
+"""QEMU as a machine: a q35 PC with OVMF, its console on a serial line, its disk the image, which it never writes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from barelm.errors import BarelmError
+from barelm.machine import accelerator
+from barelm.machine.install import install_hint
+from barelm.machine.machine import Spec
+from barelm.machine.ovmf import Ovmf, find_ovmf
+from barelm.machine.qemu_process import LOCALHOST, QemuProcess, Wiring
+from barelm.machine.qemu_session import QemuSession
+
+PROGRAM = "qemu-system-x86_64"
+PROGRAM_VARIABLE = "BARELM_QEMU"
+BUSES: Mapping[str, list[str]] = {
+    "virtio": ["-device", "virtio-blk-pci,drive=disk,bootindex=0"],
+    "nvme": ["-device", "nvme,drive=disk,serial=barelm,bootindex=0"],
+    "ahci": ["-device", "ich9-ahci,id=ahci", "-device", "ide-hd,drive=disk,bus=ahci.0,bootindex=0"],
+    "usb": ["-device", "qemu-xhci,id=usb", "-device", "usb-storage,drive=disk,bus=usb.0,bootindex=0"],
+}
+LEAST_MEMORY_MB = 64                    # OVMF does not come up in less
+MOST_CORES = 255                        # of q35 without an interrupt remapper
+
+# What the guest has no use for costs the firmware time to find and to set up.
+_BOARD = "q35,smm=off,vmport=off,sata=off,smbus=off,hpet=off"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the machine is built: the bus its disk is on, a window to look at, a screen to take pictures of."""
+
+    bus: str = "virtio"
+    display: bool = False
+    screen: bool = False
+
+    @property
+    def has_screen(self) -> bool:
+        """Whether there is a graphics card."""
+        return self.display or self.screen
+
+
+@dataclass(frozen=True)
+class Host:
+    """What of this host the machine is built from."""
+
+    program: str
+    accelerator: str
+    ovmf: Ovmf
+    same_architecture: bool = True
+
+
+class Qemu:
+    """The Machine "qemu"."""
+
+    name = "qemu"
+
+    def __init__(self, *, bus: str = "virtio", display: bool = False, screen: bool = False,
+                 accelerate: str | None = None) -> None:
+        """`bus` is one of BUSES; `display` opens a window; `screen` lets a session take pictures.
+
+        `accelerate` is QEMU's name for an accelerator; without one, the best that works here is taken.
+        """
+        if bus not in BUSES:
+            raise BarelmError(f"there is no disk bus {bus!r}", f"Take one of {', '.join(BUSES)}.")
+        self.options = Options(bus, display, screen)
+        self._accelerate = accelerate
+
+    def why_not(self) -> str | None:
+        """One sentence why this machine cannot be used here, naming what to install; None where it can."""
+        try:
+            find_ovmf(Path(find_program()))
+        except BarelmError as error:
+            return f"{error.message}: {error.hint[:1].lower()}{error.hint[1:]}"
+        return None
+
+    def start(self, spec: Spec) -> QemuSession:
+        """Power on, as Machine.start says."""
+        check(spec)
+        program = find_program()
+        chosen = self._accelerate or accelerator.best_accelerator(program)
+        host = Host(program, chosen, find_ovmf(Path(program)), accelerator.is_x86_64())
+        process = QemuProcess(lambda wiring: command(spec, self.options, host, wiring), host.ovmf.variables)
+        return QemuSession(process, has_screen=self.options.has_screen)
+
+
+def check(spec: Spec) -> None:
+    """Raise BarelmError where no machine can be built to `spec`."""
+    if not spec.image.is_file():
+        raise BarelmError(f"there is no image {spec.image}", "Write one with `barelm image`.")
+    if spec.memory_mb < LEAST_MEMORY_MB:
+        raise BarelmError(f"a machine cannot start with {spec.memory_mb} MB of memory",
+                          f"Give it {LEAST_MEMORY_MB} or more.")
+    if not 1 <= spec.cores <= MOST_CORES:
+        raise BarelmError(f"a machine cannot have {spec.cores} cores", f"Give it 1 to {MOST_CORES}.")
+
+
+def find_program(environment: Mapping[str, str] = os.environ) -> str:
+    """The path of QEMU; BarelmError, naming what to install, where there is none."""
+    named = environment.get(PROGRAM_VARIABLE)
+    if named:
+        found = shutil.which(named)
+        if found is None:
+            raise BarelmError(f"{PROGRAM_VARIABLE} names {named}, which is not a program",
+                              f"Set it to the path of {PROGRAM}, or unset it.")
+        return found
+    places = [environment.get("PATH", os.defpath), *([r"C:\Program Files\qemu"] if os.name == "nt" else [])]
+    found = shutil.which(PROGRAM, path=os.pathsep.join(places))
+    if found is None:
+        raise BarelmError(f"{PROGRAM} is not installed", install_hint(f"{PROGRAM_VARIABLE} to its path"))
+    return found
+
+
+def command(spec: Spec, options: Options, host: Host, wiring: Wiring) -> list[str]:
+    """QEMU's command line: a function of its arguments and nothing else."""
+    ovmf = host.ovmf
+    return [
+        host.program,
+        "-name", "barelm",
+        "-machine", _BOARD,
+        *accelerator.arguments(host.accelerator, host.same_architecture),
+        "-smp", str(spec.cores),
+        "-m", str(spec.memory_mb),
+        "-nodefaults", "-no-user-config", "-no-reboot",
+        "-boot", "menu=off",
+        *([] if options.display else ["-display", "none"]),
+        *(["-device", "VGA"] if options.has_screen else []),
+        "-drive", f"if=pflash,unit=0,format={ovmf.code_format},readonly=on,file={escaped(ovmf.code)}",
+        "-drive", f"if=pflash,unit=1,format={ovmf.variables_format},file={escaped(wiring.variables)}",
+        "-drive", f"if=none,id=disk,format=raw,snapshot=on,file={escaped(spec.image)}",
+        *BUSES[options.bus],
+        "-chardev", f"socket,id=console,host={LOCALHOST},port={wiring.console_port}",
+        "-serial", "chardev:console",
+        "-chardev", f"socket,id=monitor,host={LOCALHOST},port={wiring.monitor_port}",
+        "-mon", "chardev=monitor,mode=control",
+    ]
+
+
+def escaped(path: Path) -> str:
+    """A path as the value of a QEMU option, in which a comma must be doubled."""
+    return str(path.absolute()).replace(",", ",,")

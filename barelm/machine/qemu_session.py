@@ -1,0 +1,130 @@
+"""A QEMU that is on: read its console, type, take pictures of its screen."""
+
+from __future__ import annotations
+
+import re
+import select
+import time
+from pathlib import Path
+
+from barelm.errors import BarelmError
+from barelm.machine.qemu_process import QemuProcess
+from barelm.machine.terminal import PlainText
+
+_CHUNK = 1 << 16
+_SEND_S = 30.0
+_CRASH_S = 2.0                          # how long a crash report may pause before it counts as whole
+_RECENT = 8000                          # characters kept, to show what was last on the screen
+_SHOWN_LINES = 12
+_DONE = re.compile(r"^BARELM DONE (\d+) *$")
+_CRASH = "!!!! X64 Exception Type"      # how the exception handler of OVMF begins its report
+
+
+class QemuSession:
+    """A Session of QEMU."""
+
+    def __init__(self, process: QemuProcess, *, has_screen: bool = False) -> None:
+        """Takes over `process`, which has a graphics card where `has_screen`."""
+        self._status: int | None = None
+        self._process = process
+        self._has_screen = has_screen
+        self._text = PlainText()
+        self._recent = ""
+        self._line = ""
+        self._off = False
+        process.console.settimeout(_SEND_S)         # read() waits by select: another thread may send meanwhile
+
+    def __enter__(self) -> QemuSession:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    @property
+    def status(self) -> int | None:
+        """The n of the last line `BARELM DONE <n>` that was read; None until there is one."""
+        return self._status
+
+    def close(self) -> None:
+        """Power off."""
+        self._off = True
+        self._process.close()
+
+    def read(self, timeout_s: float) -> bytes:
+        """The next console bytes, as Session.read says."""
+        began = time.monotonic()
+        while not self._off:
+            crashed = _CRASH in self._recent
+            wait = min(timeout_s, _CRASH_S) if crashed else timeout_s - (time.monotonic() - began)
+            data = self._receive(wait)
+            if data is None:
+                raise self._crashed() if crashed else self._silent(timeout_s)
+            text = self._text.feed(data, final=not data)
+            self._remember(text)
+            if not data:
+                self._ended()
+            if text:
+                return text.encode()
+        return b""
+
+    def send(self, text: str) -> None:
+        """Type on the serial line; a newline is the Enter key.  Any thread may, while another reads."""
+        if self._off:
+            return
+        try:
+            self._process.console.sendall(text.replace("\n", "\r").encode())
+        except TimeoutError as error:
+            raise BarelmError("the machine does not take what is typed", "Read its console meanwhile.") from error
+        except OSError:
+            pass                                    # it went off meanwhile; read() tells
+
+    def press(self, *keys: str) -> None:
+        """Press keys together on the machine's own keyboard, by QEMU's names for them ("ret", "esc", "f2", "a")."""
+        self._process.monitor.execute("send-key", keys=[{"type": "qcode", "data": key} for key in keys])
+
+    def screenshot(self, path: Path) -> None:
+        """Write what the screen shows: a PNG where `path` ends in .png (QEMU 7.1 or newer), else a PPM."""
+        if not self._has_screen:
+            raise BarelmError("this machine has no screen", "Start it as Qemu(screen=True).")
+        kind = {"format": "png"} if path.suffix.lower() == ".png" else {}
+        self._process.monitor.execute("screendump", filename=str(path.absolute()), **kind)
+
+    def _receive(self, timeout_s: float) -> bytes | None:
+        """What the console has next; empty when QEMU is gone, None when nothing came in time."""
+        console = self._process.console
+        if not select.select([console], [], [], max(timeout_s, 0))[0]:
+            return None
+        try:
+            return console.recv(_CHUNK)
+        except ConnectionError:
+            return b""
+
+    def _remember(self, text: str) -> None:
+        """Keep the end of what was shown, and find the guest's status in the lines that are complete."""
+        self._recent = (self._recent + text)[-_RECENT:]
+        *lines, self._line = (self._line + text).split("\n")
+        self._line = self._line[-_RECENT:]
+        for line in lines:
+            if match := _DONE.match(line):
+                self._status = int(match[1])
+
+    def _ended(self) -> None:
+        """Note that the machine is off; BarelmError where that was QEMU's failure, not the guest's will."""
+        self._off = True
+        fault = self._process.exit_fault()
+        if fault is not None:
+            raise BarelmError(f"QEMU failed: {fault}", self._shown())
+
+    def _silent(self, timeout_s: float) -> BarelmError:
+        return BarelmError(f"the machine said nothing for {timeout_s:g} seconds", self._shown())
+
+    def _crashed(self) -> BarelmError:
+        report = self._recent[self._recent.index(_CRASH):].split("\n", 1)[0].strip("! ")
+        return BarelmError(f"the program crashed the machine: {report}", self._shown())
+
+    def _shown(self) -> str:
+        """The last lines on the screen, as a hint."""
+        lines = [line.rstrip() for line in self._recent.split("\n") if line.strip()][-_SHOWN_LINES:]
+        if not lines:
+            return "Nothing was on its screen; check that the image holds EFI/BOOT/BOOTX64.EFI."
+        return "\n".join(["Its screen ended in:", *lines])
