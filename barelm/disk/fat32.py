@@ -158,6 +158,8 @@ def plan_volume(
     Clusters are the largest (up to 32 KiB) with which the content still makes a FAT32.
     Raises BarelmError for a path, size or label that FAT32 cannot hold.
     """
+    if free_bytes < 0:
+        raise BarelmError(f"cannot leave {free_bytes} bytes free in an image", "Ask for 0 or more.")
     root = _Node("", children={})
     files = {path: _add_file(root, path, size) for path, size in sizes.items()}
     directories = list(_walk_directories(root))

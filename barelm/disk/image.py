@@ -57,8 +57,6 @@ def write_image(
     Raises BarelmError for names, sizes or a label that FAT32 cannot hold, a source that cannot be read or
     changes meanwhile, and an `out` that cannot be written.
     """
-    if free_bytes < 0:
-        raise BarelmError(f"cannot leave {free_bytes} bytes free in an image", "Ask for 0 or more.")
     target = Path(os.path.realpath(out))
     _check_target(target, files)
     sizes = {path: _source_size(path, source) for path, source in files.items()}
@@ -73,12 +71,16 @@ def write_image(
         with _written_beside(target) as image:
             image.truncate(n_bytes)
             if not plain:
-                _write_pieces(image, 0, gpt.partition_table(n_bytes // SECTOR, start // SECTOR, end - 1,
-                                                            _uuid(seed, b"disk"), _uuid(seed, b"partition")))
-            _write_volume(image, start, volume, files, progress or (lambda done, total: None))
+                ids = _uuid(seed, b"disk"), _uuid(seed, b"partition")
+                _write_pieces(image, 0, gpt.partition_table(n_bytes // SECTOR, start // SECTOR, end - 1, *ids))
+            _write_volume(image, start, volume, files, progress or _quiet)
     except OSError as error:
         raise _target_error(target, n_bytes, error) from error
     return ImageLayout(n_bytes, start, volume.cluster_bytes, extents)
+
+
+def _quiet(done: int, total: int) -> None:
+    """Report nothing."""
 
 
 def _write_volume(
