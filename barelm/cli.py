@@ -19,11 +19,15 @@ from cyclopts import App, Parameter
 
 from barelm import __version__
 from barelm.errors import BarelmError
+from barelm.pipeline import Order, Packing
+from barelm.settings import Settings
 
 HELP = """Boot any UEFI PC straight into a Llama.
 
 Examples:
 
+    barelm run "What is the capital of France?"
+    barelm chat
     barelm run stories260K.bin "Once upon a time"
     barelm run stories15M --temperature 0.8 --seed 42 --machine qemu
     barelm image stories15M.bin --output stick.img --prompt "Lily went"
@@ -34,55 +38,86 @@ Examples:
 app = App(name="barelm", help=HELP, help_format="plaintext", version=__version__)
 app.register_install_completion_command()
 
+DEFAULT_MODEL = "smollm2"
+MODEL_SUFFIXES = (".bin", ".gguf", ".blm")
+
 MachineName = Literal["qemu", "hosted"]
 AtEnd = Literal["return", "shutdown", "restart"]
 
 Tokenizer = Annotated[Path | None, Parameter(name=["--tokenizer", "-z"], help="Its tokenizer, where not beside it.")]
-Temperature = Annotated[float, Parameter(name=["--temperature", "-t"], help="0: always the most likely token.")]
+Temperature = Annotated[float | None, Parameter(name=["--temperature", "-t"], help=(
+    "0: always the most likely token.  Default: 0.2 where a chat model answers, else 1."))]
 TopP = Annotated[float, Parameter(name=["--top-p", "-p"], help="Draw from the most likely tokens that exceed this.")]
 Seed = Annotated[int, Parameter(name=["--seed", "-s"], help="The same seed draws the same; 0: a fresh one.")]
 Tokens = Annotated[int, Parameter(name=["--tokens", "-n"], help="To generate; 0: up to 256, as the context allows.")]
 On = Annotated[MachineName | None, Parameter(name="--machine", help="Default: qemu where installed, else hosted.")]
 Memory = Annotated[int, Parameter(name="--memory", help="Of the machine, MiB; 0: what the model needs.")]
 Cores = Annotated[int, Parameter(name="--cores", help="Of the machine.")]
+Quant = Annotated[Literal["keep", "q8", "q4", "f32"], Parameter(help="How to pack the weights.")]
+Context = Annotated[int, Parameter(help="Tokens to have room for; 0: the model's own, at most 2048.")]
+System = Annotated[str, Parameter(help="The system text of a chat model.")]
+Raw = Annotated[bool, Parameter(negative="", help="Complete the prompt as it stands, without the chat template.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="One JSON object on stdout.")]
 Output = Annotated[Path | None, Parameter(name=["--output", "-o"], help="Where to write.")]
 
 
 @app.command
-def run(model: str | None = None, prompt: str = "", /, *, tokenizer: Tokenizer = None, temperature: Temperature = 1.0,
+def run(model: str | None = None, prompt: str | None = None, /, *, raw: Raw = False, system: System = "",
+        tokenizer: Tokenizer = None, quant: Quant = "keep", context: Context = 0, temperature: Temperature = None,
         top_p: TopP = 0.9, seed: Seed = 0, tokens: Tokens = 0, machine: On = None, memory: Memory = 0,
         cores: Cores = 1, json: Json = False) -> int:
     """Boot a machine into a model and print what it says.
 
-    Packs the checkpoint, compiles the program, writes an image, boots it, streams the text.
+    Packs the checkpoint, compiles the program, writes an image, boots it, streams the text.  A chat model answers the
+    prompt, any other goes on with it.
 
     Parameters
     ----------
     model
-        A checkpoint (.bin), a packed model (.blm) or a name: stories260K, stories15M, stories42M, stories110M.
+        A checkpoint (.bin, .gguf), a packed model (.blm) or a name: smollm2 (the default), stories260K, stories15M,
+        stories42M, stories110M.
     prompt
-        What the text begins with.
+        What is asked, or what the text begins with.
     """
     from barelm.commands.run import run_model
-    from barelm.settings import Settings
 
-    settings = Settings(prompt, temperature, top_p, seed, tokens)
-    return run_model(_named(model), tokenizer, settings, machine, memory, cores, json)
+    model, prompt = _model_and_prompt(model, prompt)
+    settings = Settings(prompt, temperature, top_p, seed, tokens, system=system, template=not raw)
+    return run_model(Order(model, tokenizer, Packing(quant, context), settings, memory, cores), machine, json)
 
 
 @app.command
-def pack(model: str, /, *, output: Output = None, tokenizer: Tokenizer = None) -> int:
+def chat(model: str = DEFAULT_MODEL, prompt: str = "", /, *, system: System = "", quant: Quant = "keep",
+         context: Context = 0, temperature: Temperature = None, top_p: TopP = 0.9, seed: Seed = 0, tokens: Tokens = 0,
+         machine: On = None, memory: Memory = 0, cores: Cores = 1) -> int:
+    """Boot a machine into a conversation; this terminal is its console.
+
+    Parameters
+    ----------
+    model
+        A chat model: a file (.gguf, .blm) or a name.
+    prompt
+        The first question, where there is one already.
+    """
+    from barelm.commands.chat import chat_with
+
+    settings = Settings(prompt, temperature, top_p, seed, tokens, system=system)
+    return chat_with(Order(model, None, Packing(quant, context), settings, memory, cores), machine)
+
+
+@app.command
+def pack(model: str, /, *, output: Output = None, tokenizer: Tokenizer = None, quant: Quant = "keep",
+         context: Context = 0) -> int:
     """Pack a checkpoint into a .blm, the form the metal reads straight into place.
 
     Parameters
     ----------
     model
-        A checkpoint (.bin) or a name.
+        A checkpoint (.bin, .gguf) or a name.
     """
     from barelm.commands.make import make_model
 
-    return make_model(model, tokenizer, output)
+    return make_model(model, tokenizer, Packing(quant, context), output)
 
 
 @app.command
@@ -95,8 +130,10 @@ def build(*, output: Output = None, fresh: Annotated[bool, Parameter(negative=""
 
 
 @app.command
-def image(model: str, /, *, output: Output = None, tokenizer: Tokenizer = None, prompt: str = "",
-          temperature: Temperature = 1.0, top_p: TopP = 0.9, seed: Seed = 0, tokens: Tokens = 0,
+def image(model: str = DEFAULT_MODEL, /, *, output: Output = None, chat: Annotated[bool, Parameter(negative="",
+          help="Hold a conversation with whoever is at the keyboard.")] = False, prompt: str = "",
+          system: System = "", raw: Raw = False, tokenizer: Tokenizer = None, quant: Quant = "keep",
+          context: Context = 0, temperature: Temperature = None, top_p: TopP = 0.9, seed: Seed = 0, tokens: Tokens = 0,
           cores: Annotated[int, Parameter(help="The most to use; 0: all.")] = 0, at_end: AtEnd = "return",
           wait: Annotated[int, Parameter(help="Seconds the last screen waits for a key.")] = 30,
           plain: Annotated[bool, Parameter(negative="", help="A bare FAT32 volume, no partition table.")] = False,
@@ -106,17 +143,16 @@ def image(model: str, /, *, output: Output = None, tokenizer: Tokenizer = None, 
     Parameters
     ----------
     model
-        A checkpoint (.bin), a packed model (.blm) or a name.
+        A checkpoint (.bin, .gguf), a packed model (.blm) or a name.
     prompt
-        What the text begins with, every time the image boots.
+        What is asked, or what the text begins with, every time the image boots.
     at_end
         What the machine does after the last word.
     """
     from barelm.commands.make import make_image
-    from barelm.settings import Settings
 
-    settings = Settings(prompt, temperature, top_p, seed, tokens, cores, at_end, wait)
-    return make_image(model, tokenizer, settings, output, plain, free)
+    settings = Settings(prompt, temperature, top_p, seed, tokens, cores, at_end, wait, system, not raw, chat)
+    return make_image(model, tokenizer, Packing(quant, context), settings, output, plain, free)
 
 
 @app.command
@@ -140,7 +176,7 @@ def show(file: Path, /, *, json: Json = False) -> int:
     Parameters
     ----------
     file
-        A .bin, .blm, .efi or .img.
+        A .bin, .gguf, .blm, .efi or .img.
     """
     from barelm.commands.show import show_file
 
@@ -155,14 +191,20 @@ def doctor(*, json: Json = False) -> int:
     return examine(json)
 
 
-def _named(model: str | None) -> str:
+def _model_and_prompt(model: str | None, prompt: str | None) -> tuple[str, str]:
+    """One argument alone is a prompt for the default model, unless it names a model or looks like a file."""
     if model is None:
-        from barelm.checkpoint.hub import NAMES
+        return DEFAULT_MODEL, ""
+    if prompt is None and not _is_model(model):
+        return DEFAULT_MODEL, model
+    return model, prompt or ""
 
-        print("barelm run: a MODEL is missing: give the path of a checkpoint, or one of "
-              f"{', '.join(NAMES)}.\nTry `barelm run --help`.", file=sys.stderr)
-        raise SystemExit(2)
-    return model
+
+def _is_model(argument: str) -> bool:
+    from barelm.checkpoint.hub import NAMES
+
+    looks_like_a_file = " " not in argument and (os.sep in argument or Path(argument).suffix in MODEL_SUFFIXES)
+    return argument in NAMES or looks_like_a_file or os.path.exists(argument)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,7 +1,7 @@
 """START HERE: a checkpoint becomes a packed model, the Python of the metal a program, both an image; a machine boots.
 
-    checkpoint (.bin) -> model (.blm) -> image (.img) <- program (.efi)      -> machine -> tokens
-       checkpoint/        pack/          disk/           aot/ of metal/, kernels/  machine/
+    checkpoint (.bin, .gguf) -> model (.blm) -> image (.img) <- program (.efi)      -> machine -> tokens
+       checkpoint/               pack/          disk/           aot/ of metal/, kernels/  machine/
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ PROGRAM_PATH = "EFI/BOOT/BOOTX64.EFI"  # UEFI specification 2.10, 3.5.1.1
 MODEL_PATH = "model.blm"
 SETTINGS_PATH = "barelm.toml"
 
+DEFAULT_CONTEXT = 2048
+"""Of a model with a longer one: the cache of keys and values takes memory for all of it."""
+
 FIRMWARE_MB = 256
 """What a firmware takes for itself, generously."""
 
@@ -48,11 +51,20 @@ class Watcher(Protocol):
 
 
 @dataclass(frozen=True)
+class Packing:
+    """How a checkpoint is packed: its weights as they are or quantized, its context as long as it is or shorter."""
+
+    quant: str = "keep"  # one of pack.weights.QUANTS
+    context: int = 0  # 0: the model's, at most DEFAULT_CONTEXT
+
+
+@dataclass(frozen=True)
 class Order:
     """What a run is asked for."""
 
     model: str
     tokenizer: Path | None = None
+    packing: Packing = Packing()
     settings: Settings = Settings()
     memory_mb: int = 0  # 0: as much as the model needs
     cores: int = 1
@@ -60,31 +72,45 @@ class Order:
 
 def run(order: Order, machine: Machine, watch: Watcher, say: Callable[[str], None]) -> Outcome:
     """From a checkpoint to the last word: `say` gets the text as it is made."""
-    model = packed_model(order.model, order.tokenizer, watch)
+    model = packed_model(order.model, order.tokenizer, order.packing, watch)
     check_room(model, order.settings)
     program = built_program(watch)
     with working_folder() as folder:
-        settings = replace(order.settings, report=True, at_end="shutdown", cores=order.cores)
+        chats = model.chat is not None
+        settings = replace(order.settings.suited(chats), report=True, at_end="shutdown", cores=order.cores)
         image = bootable_image(folder / "run.img", program, model.path, settings, watch)
         spec = Spec(image, order.memory_mb or memory_mb(model), order.cores)
-        return boot(spec, machine, model, watch, say)
+        return boot(spec, machine, model, watch, say, reply_only=settings.template and chats)
 
 
-def packed_model(model: str, tokenizer: Path | None, watch: Watcher) -> Packed:
+def packed_model(model: str, tokenizer: Path | None, packing: Packing, watch: Watcher) -> Packed:
     """The packed form of a checkpoint, from the cache where it was packed before; a `.blm` is taken as it is."""
+    watch.step(f"Looking for {model}")
     path, found_tokenizer = resolve_model(model, tokenizer, watch.progress)
     if path.suffix == ".blm":
         return read_packed(path)
-    packed = cache_folder("models") / f"{path.stem}-{pack_key(path, found_tokenizer)}.blm"
+    packed = cache_folder("models") / f"{path.stem}-{pack_key(path, found_tokenizer, packing)}.blm"
     if not packed.is_file():
-        watch.step(f"Packing {path.name}")
-        write_packed(read_checkpoint(path, found_tokenizer), packed, watch.progress)
+        pack(path, found_tokenizer, packing, packed, watch)
     return read_packed(packed, verify=False)
 
 
-def pack_key(path: Path, tokenizer: Path | None) -> str:
-    """A name for what decides the bytes of a packed model: files as they are now, and the version of the layout."""
-    parts: list[object] = [layout.VERSION]
+def pack(path: Path, tokenizer: Path | None, packing: Packing, out: Path, watch: Watcher) -> None:
+    """Read a checkpoint and write it packed."""
+    watch.step(f"Packing {path.name}")
+    checkpoint = read_checkpoint(path, tokenizer)
+    most = checkpoint.shape.seq_len
+    if packing.context > most:
+        raise BarelmError(f"the context of {path.name} is {most} tokens, not {packing.context}",
+                          f"Ask for a --context of at most {most}.")
+    seq_len = packing.context or min(most, DEFAULT_CONTEXT)
+    checkpoint = replace(checkpoint, shape=replace(checkpoint.shape, seq_len=seq_len))
+    write_packed(checkpoint, out, watch.progress, packing.quant)
+
+
+def pack_key(path: Path, tokenizer: Path | None, packing: Packing) -> str:
+    """A name for what decides the bytes of a packed model: files as they are now, what is asked, the layout."""
+    parts: list[object] = [layout.VERSION, packing]
     for file in (path, tokenizer):
         if file is not None and file.is_file():
             status = file.stat()
@@ -121,10 +147,11 @@ def check_room(model: Packed, settings: Settings) -> None:
                           f"Ask for at most {most}.")
 
 
-def boot(spec: Spec, machine: Machine, model: Packed, watch: Watcher, say: Callable[[str], None]) -> Outcome:
-    """Power on, listen to the end, power off."""
+def boot(spec: Spec, machine: Machine, model: Packed, watch: Watcher, say: Callable[[str], None], *,
+         reply_only: bool = False) -> Outcome:
+    """Power on, listen to the end, power off.  With `reply_only` the text is what was generated, without the prompt."""
     watch.step(f"Booting on {machine.name}")
-    heard = Transcript(model.vocabulary())
+    heard = Transcript(model.vocabulary(), reply_only=reply_only)
     with machine.start(spec) as session:
         while heard.status is None and (console := session.read(SILENCE_S)):
             say(heard.hear(console))

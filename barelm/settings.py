@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,9 +10,11 @@ from barelm.errors import BarelmError
 from barelm.pack import layout
 
 AT_END = ("return", "shutdown", "restart")
+STORY_TEMPERATURE = 1.0  # llama2.c's
+CHAT_TEMPERATURE = 0.2  # what SmolLM2's authors use
 LARGEST_SEED = 10**18 - 1
 LARGEST_REAL = 1000.0
-"""Above this a temperature is as good as infinite; the metal reads at most fifteen digits."""
+"""Above this a temperature is as good as infinite."""
 
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
@@ -21,29 +23,35 @@ _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 class Settings:
     """The keys of `barelm.toml`, with the defaults the metal has too.
 
-    prompt       what the text begins with
-    temperature  0: always the most likely token; above: the flatter, the higher
+    prompt       what the text begins with; of a chat model, what is asked
+    system       the system text of a chat
+    temperature  0: always the most likely token; above: the flatter, the higher; None: what suits the model
     top_p        draw from the smallest set of tokens whose probabilities exceed this; 0 or 1: from all
     seed         of the generator; 0: a fresh one every time
     tokens       to generate; 0: 256, or as many as the context holds
     cores        the most to use; 0: all
     at_end       "return" to the firmware, "shutdown" or "restart"
     wait         seconds the last screen waits for a key
+    template     put the prompt through the model's chat template, where it has one
+    chat         hold a conversation with whoever is at the keyboard
     report       speak to a program (see `metal.story`) rather than to a person
     """
 
     prompt: str = ""
-    temperature: float = 1.0
+    temperature: float | None = None
     top_p: float = 0.9
     seed: int = 0
     tokens: int = 0
     cores: int = 0
     at_end: str = "return"
     wait: int = 30
+    system: str = ""
+    template: bool = True
+    chat: bool = False
     report: bool = False
 
     def __post_init__(self) -> None:
-        _check_real("temperature", self.temperature, LARGEST_REAL)
+        _check_real("temperature", self.temperature or 0.0, LARGEST_REAL)
         _check_real("top-p", self.top_p, 1.0)
         _check_whole("the seed", self.seed, LARGEST_SEED)
         _check_whole("the number of tokens", self.tokens, 1 << 24)
@@ -51,23 +59,33 @@ class Settings:
         _check_whole("the wait", self.wait, 10**6)
         if self.at_end not in AT_END:
             raise BarelmError(f"the machine cannot {self.at_end!r} at the end", f"Choose one of {', '.join(AT_END)}.")
-        if bad := next((c for c in self.prompt if c == "\0" or "\ud800" <= c <= "\udfff"), None):
+        if bad := next((c for c in self.prompt + self.system if c == "\0" or "\ud800" <= c <= "\udfff"), None):
             raise BarelmError(f"the prompt holds the character U+{ord(bad):04X}, which is no text", "Leave it out.")
         if len(self.toml()) > layout.TEXT_BYTES:
             raise BarelmError(f"the prompt is longer than the {layout.TEXT_BYTES:,} bytes a configuration may have",
                               "Shorten it.")
 
+    def suited(self, to_chat: bool) -> Settings:
+        """The same with a temperature: where none was asked for, one for a model that chats, or for one that does not.
+        """
+        if self.temperature is not None:
+            return self
+        return replace(self, temperature=CHAT_TEMPERATURE if to_chat and self.template else STORY_TEMPERATURE)
+
     def toml(self) -> bytes:
         """The file."""
         lines = [
             f"prompt = {_quoted(self.prompt)}",
-            f"temperature = {_decimal(self.temperature)}",
+            f"system = {_quoted(self.system)}",
+            f"temperature = {_decimal(STORY_TEMPERATURE if self.temperature is None else self.temperature)}",
             f"top_p = {_decimal(self.top_p)}",
             f"seed = {self.seed}",
             f"tokens = {self.tokens}",
             f"cores = {self.cores}",
             f'at_end = "{self.at_end}"',
             f"wait = {self.wait}",
+            f"template = {str(self.template).lower()}",
+            f"chat = {str(self.chat).lower()}",
             f"report = {str(self.report).lower()}",
         ]
         return ("\n".join(lines) + "\n").encode()
@@ -85,7 +103,7 @@ def _check_whole(what: str, value: int, most: int) -> None:
 
 def _decimal(value: float) -> str:
     """The shortest decimal that is this float32, without an exponent."""
-    return str(np.format_float_positional(np.float32(value), unique=True, trim="0", precision=12))
+    return str(np.format_float_positional(np.float32(value), unique=True, trim="0", precision=18))
 
 
 def _quoted(text: str) -> str:

@@ -19,6 +19,7 @@ class Transcript:
     """Everything heard so far; feed it console bytes, it returns the text that became known."""
 
     vocabulary: Vocabulary
+    reply_only: bool = False  # leave the prompt's tokens, which come first, out of the text
     text: str = ""
     token_ids: list[int] = field(default_factory=list)
     measured: dict[str, int] = field(default_factory=dict)
@@ -74,5 +75,7 @@ class Transcript:
             return ""
         previous = self.token_ids[-1] if self.token_ids else -1
         self.token_ids.append(token)
+        if self.reply_only and len(self.token_ids) <= self.measured.get("n_prompt", 0):
+            return ""
         lo, hi = piece(self.vocabulary, previous, token)
         return self._text.decode(self.vocabulary.pieces[lo:hi].tobytes())

@@ -65,11 +65,11 @@ def tell(world: World, packed: Packed, prompt: str = "", *, temperature: float =
     c, w, s, v = packed.config, packed.weights(), packed.fresh_state(), packed.vocabulary()
     raw = np.frombuffer(prompt.encode() + b"\0", np.uint8)
     ids, ranks = np.zeros(len(raw) + 2, np.int64), np.zeros(len(raw) + 2, np.int64)
-    n_prompt = int(world(tokenizer.encode)(v, raw, len(raw) - 1, ids, ranks))
+    n_prompt = int(world(tokenizer.encode)(v, raw, len(raw) - 1, 0, ids, ranks))
     s.tokens[:n_prompt] = ids[:n_prompt]
     s.rng[0] = seed
     settings = Settings(f32(temperature), f32(top_p))
-    world(session.prefill)(c, w, s, n_prompt, alone())
+    world(session.prefill)(c, w, s, 0, n_prompt, alone())
     n = n_prompt
     out = bytearray()
     for i in range(n_prompt):

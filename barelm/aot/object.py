@@ -18,6 +18,7 @@ from numba.core import types
 from barelm.aot import runtime, symbols
 from barelm.aot.target import BASELINE, TRIPLE, lower
 from barelm.dialect.lowering.install import install
+from barelm.dialect.lowering.levels import level_module
 from barelm.dialect.processor import LEVELS
 from barelm.errors import BarelmError
 
@@ -61,7 +62,7 @@ def compile_engine(engine: Any) -> dict[str, bytes]:
     objects = {}
     for level in LEVELS:
         stub = runtime.ENGINE.replace("ENTRY", engine_name).replace("LEVEL", level)
-        objects[level] = emit([engine_ir, stub], (f"barelm_engine_{level}",), CPU_LEVELS[level])
+        objects[level] = emit([engine_ir, stub, level_module(level)], (f"barelm_engine_{level}",), CPU_LEVELS[level])
     return objects
 
 

@@ -6,12 +6,16 @@ pinned to the version it was written against, and `tests/aot/test_target.py` say
 
 from __future__ import annotations
 
+import inspect
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
+import numba
 from llvmlite import ir
 from numba.core import callconv, cgutils, codegen, compiler, cpu, typing
+from numba.core import ir as numba_ir
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.descriptors import TargetDescriptor
 from numba.core.dispatcher import Dispatcher
@@ -25,11 +29,13 @@ from numba.core.target_extension import (
     target_registry,
 )
 
-from barelm.aot.messages import place_failure
+from barelm.aot.messages import place, place_failure
+from barelm.errors import BarelmError
 
 NUMBA_VERSION = "0.68"
 TRIPLE = "x86_64-unknown-uefi"
 BASELINE = "x86-64"
+_NUMBA_FOLDER = str(Path(numba.__file__).parent)
 
 
 class Metal(CPU):  # type: ignore[misc]
@@ -90,14 +96,20 @@ class MetalCallConv(callconv.CPUCallConv):  # type: ignore[misc]
     def set_dynamic_user_exc(self, builder: Any, exc: Any, exc_args: Any, nb_types: Any, loc: Any = None,
                              func_name: Any = None) -> None:
         """Refuse: the message of a metal exception is a constant."""
-        raise TypeError(f"{loc}: the arguments of an exception raised on the metal must be constants")
+        raise BarelmError(f"{place(loc)} raises an exception whose arguments are not constants",
+                          "On the metal an exception is a message placed in the program when it is compiled.")
 
 
 class Uncounted(NRTContext):  # type: ignore[misc]
     """Numba counts references of arrays; here nothing is ever allocated, so there is nothing to count.
 
-    It stays switched on, or functions could not return views; an allocation shows as an undefined symbol.
+    It stays switched on, or functions could not return views.
     """
+
+    def _require_nrt(self) -> None:
+        """What every allocating method calls first: refuse, naming the line of ours that is being lowered."""
+        raise BarelmError(f"{place(_line_being_compiled())} allocates memory, which the metal does not do",
+                          "Take what it needs as an argument, from the arena; `cells` gives a few words on the stack.")
 
     def incref(self, builder: Any, typ: Any, value: Any) -> None:
         """Nothing."""
@@ -106,10 +118,22 @@ class Uncounted(NRTContext):  # type: ignore[misc]
         """Nothing."""
 
 
+def _line_being_compiled() -> Any:
+    """Where in code that is not Numba's own the compiler is: its passes keep the location they are at."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        location = getattr(frame.f_locals.get("self"), "loc", None)
+        if isinstance(location, numba_ir.Loc) and not location.filename.startswith(_NUMBA_FOLDER):
+            return location
+        frame = frame.f_back
+    return None
+
+
 class MetalContext(cpu.CPUContext):  # type: ignore[misc]
     """Lowering for the target: nothing of the compiling process may leak into the program."""
 
     allow_dynamic_globals = False
+    many_levels = True  # see dialect.lowering.levels
 
     @global_compiler_lock  # type: ignore[untyped-decorator]
     def init(self) -> None:

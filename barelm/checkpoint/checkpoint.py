@@ -15,7 +15,11 @@ EOS_ID = 2
 
 @dataclass(frozen=True)
 class Shape:
-    """The sizes of a Llama, under their usual names."""
+    """The sizes of a Llama, under their usual names.
+
+    Positions are divided by `rope_scale`, the frequency of each rotary pair by its own of `rope_factors` (one per
+    pair, or none at all).
+    """
 
     dim: int
     hidden_dim: int
@@ -27,6 +31,8 @@ class Shape:
     head_dim: int
     rope_theta: float = 10000.0
     norm_eps: float = 1e-5
+    rope_scale: float = 1.0
+    rope_factors: tuple[float, ...] = ()
 
     @property
     def q_dim(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import sys
@@ -14,29 +15,37 @@ from barelm.commands.screen import Screen
 from barelm.disk import open_volume
 from barelm.errors import BarelmError
 from barelm.machine.choice import choose_machine
-from barelm.machine.machine import Session, Spec
+from barelm.machine.machine import Machine, Session, Spec
 from barelm.pack import layout
 from barelm.pack.reader import parse_header
 from barelm.pipeline import FIRMWARE_MB, MODEL_PATH, SILENCE_S
 
 DEFAULT_MEMORY_MB = 1024
+END_OF_INPUT = "\x04"  # Ctrl-D
 
 
 def boot_image(image: Path, machine: str | None, memory: int, cores: int) -> int:
-    """Power on, show the console, pass keys on; the code is 1 where the program failed."""
+    """Power an image on, show its console, pass keys on; the code is 1 where the program failed."""
     check_machine(memory, cores)
     with Screen() as screen:
         chosen = choose_machine(machine, screen.note)
-        spec = Spec(image, memory or needed_memory_mb(image), cores)
-        screen.step(f"Booting on {chosen.name}")
-        with chosen.start(spec) as session, typing_to(session):
-            while console := session.read(SILENCE_S):
-                screen.clear()
-                sys.stdout.buffer.write(console)
-                sys.stdout.flush()
-            status = session.status
+        return converse(chosen, Spec(image, memory or needed_memory_mb(image), cores), screen)
+
+
+def converse(machine: Machine, spec: Spec, screen: Screen) -> int:
+    """Power on, show the console, pass keys on until the machine is off or the program has ended."""
+    screen.step(f"Booting on {machine.name}")
+    with machine.start(spec) as session, typing_to(session):
+        while console := session.read(SILENCE_S):
+            screen.clear()
+            sys.stdout.buffer.write(console)
+            sys.stdout.flush()
+            if session.status is not None:
+                break
+        status = session.status
     if status:
-        raise BarelmError(f"the program on {image} ended with status {status & 0xFFFF}", "The screen above says why.")
+        raise BarelmError(f"the program on {spec.image.name} ended with status {status & 0xFFFF}",
+                          "The screen above says why.")
     return 0
 
 
@@ -55,29 +64,44 @@ def needed_memory_mb(image: Path) -> int:
 
 @contextlib.contextmanager
 def typing_to(session: Session) -> Iterator[None]:
-    """Pass on what is typed here, key by key, while this lasts; a terminal is given back as it was."""
-    if not sys.stdin.isatty():
+    """Pass on what comes from standard input while this lasts; a terminal is given back as it was.
+
+    From a terminal keys go over as they are typed; where a file or a pipe ends, Ctrl-D is typed.
+    """
+    over = threading.Event()
+    reader = threading.Thread(target=_pass_on, args=(sys.stdin.fileno(), session, over), daemon=True)
+    with _by_key(sys.stdin.fileno()):
+        reader.start()
+        try:
+            yield
+        finally:
+            over.set()
+
+
+@contextlib.contextmanager
+def _by_key(descriptor: int) -> Iterator[None]:
+    """A terminal that hands over every key and shows none: the machine does."""
+    if not os.isatty(descriptor):
         yield
         return
     import termios
     import tty
 
-    descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
-    over = threading.Event()
     tty.setcbreak(descriptor)
-    reader = threading.Thread(target=_pass_on, args=(descriptor, session, over), daemon=True)
-    reader.start()
     try:
         yield
     finally:
-        over.set()
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
 def _pass_on(descriptor: int, session: Session, over: threading.Event) -> None:
-    while not over.is_set() and (typed := os.read(descriptor, 64)):
-        if over.is_set():
-            return
-        with contextlib.suppress(BarelmError, OSError):
-            session.send(typed.decode(errors="ignore"))
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    with contextlib.suppress(BarelmError, OSError, ValueError):
+        while not over.is_set():
+            typed = os.read(descriptor, 256)
+            if over.is_set():
+                return
+            session.send(decoder.decode(typed) if typed else END_OF_INPUT)
+            if not typed:
+                return

@@ -62,7 +62,7 @@ def _downloads() -> Finding:
     try:
         return Finding("downloads", True, f"huggingface_hub {version('huggingface_hub')}", needed=False)
     except PackageNotFoundError:
-        return Finding("downloads", False, "models by name need `pip install 'barelm[hub]'`", needed=False)
+        return Finding("downloads", False, "the stories models by name need `pip install 'barelm[hub]'`", needed=False)
 
 
 def _cache() -> Finding:

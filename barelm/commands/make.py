@@ -8,21 +8,19 @@ from pathlib import Path
 from barelm import pipeline
 from barelm.aot.build import build_program
 from barelm.checkpoint.hub import resolve_model
-from barelm.checkpoint.read import read_checkpoint
 from barelm.commands.screen import Screen
 from barelm.errors import BarelmError
 from barelm.files import replace_file
-from barelm.pack.writer import write_packed
+from barelm.pipeline import Packing
 from barelm.settings import Settings
 
 
-def make_model(model: str, tokenizer: Path | None, out: Path | None) -> int:
+def make_model(model: str, tokenizer: Path | None, packing: Packing, out: Path | None) -> int:
     """Pack a checkpoint."""
     with Screen() as screen:
         path, tokenizer = resolve_model(model, tokenizer, screen.progress)
         out = out or Path(path.stem + ".blm")
-        screen.step(f"Packing {path.name}")
-        write_packed(read_checkpoint(path, tokenizer), out, screen.progress)
+        pipeline.pack(path, tokenizer, packing, out, screen)
         return _wrote(screen, out)
 
 
@@ -35,16 +33,17 @@ def make_program(out: Path | None, fresh: bool) -> int:
         return _wrote(screen, out)
 
 
-def make_image(model: str, tokenizer: Path | None, settings: Settings, out: Path | None, plain: bool,
-               free_mb: int) -> int:
+def make_image(model: str, tokenizer: Path | None, packing: Packing, settings: Settings, out: Path | None,
+               plain: bool, free_mb: int) -> int:
     """Write a bootable image."""
     if free_mb < 0:
         raise BarelmError(f"cannot leave {free_mb} MiB free", "Give --free in MiB, 0 or more.")
     with Screen() as screen:
-        packed = pipeline.packed_model(model, tokenizer, screen)
+        packed = pipeline.packed_model(model, tokenizer, packing, screen)
         pipeline.check_room(packed, settings)
         out = out or Path(packed.name + ".img")
         program = pipeline.built_program(screen)
+        settings = settings.suited(packed.chat is not None)
         pipeline.bootable_image(out, program, packed.path, settings, screen, plain=plain, free_bytes=free_mb << 20)
         return _wrote(screen, out)
 

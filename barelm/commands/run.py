@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 from barelm.aot.build import build_program
 from barelm.commands.screen import Screen
@@ -12,13 +11,11 @@ from barelm.errors import BarelmError
 from barelm.machine.choice import choose_machine
 from barelm.outcome import Outcome
 from barelm.pipeline import Order, run
-from barelm.settings import Settings
 
 
-def run_model(model: str, tokenizer: Path | None, settings: Settings, machine: str | None, memory_mb: int, cores: int,
-              as_json: bool) -> int:
-    """Tell a story: the text streams on stdout, or comes in one JSON object at the end."""
-    check_machine(memory_mb, cores)
+def run_model(order: Order, machine: str | None, as_json: bool) -> int:
+    """Complete a prompt or answer it: the text streams on stdout, or comes in one JSON object at the end."""
+    check_machine(order.memory_mb, order.cores)
     with Screen() as screen:
         chosen = choose_machine(machine, screen.note)
 
@@ -28,7 +25,7 @@ def run_model(model: str, tokenizer: Path | None, settings: Settings, machine: s
                 sys.stdout.write(text)
                 sys.stdout.flush()
 
-        outcome = run(Order(model, tokenizer, settings, memory_mb, cores), chosen, screen, say)
+        outcome = run(order, chosen, screen, say)
     if as_json:
         print(json.dumps(outcome.as_json(build_program().stat().st_size), ensure_ascii=False))
         return 0

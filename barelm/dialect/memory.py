@@ -67,7 +67,7 @@ def memory(address: int, n_bytes: int) -> U8:
     """The bytes at `address`, as an array over them.  The caller answers for their being there."""
     if n_bytes == 0:
         return np.empty(0, np.uint8)
-    return np.ctypeslib.as_array((ctypes.c_uint8 * n_bytes).from_address(address))
+    return np.ctypeslib.as_array((ctypes.c_uint8 * int(n_bytes)).from_address(int(address)))
 
 
 def address_of(array: NDArray[Any]) -> int:
@@ -82,37 +82,37 @@ def cells(n: int) -> I64:
 
 def load_u8(address: int) -> int:
     """The byte at `address`, widened."""
-    return ctypes.c_uint8.from_address(address).value
+    return ctypes.c_uint8.from_address(int(address)).value
 
 
 def load_u16(address: int) -> int:
     """The little-endian 16 bits at `address`, widened."""
-    return ctypes.c_uint16.from_address(address).value
+    return ctypes.c_uint16.from_address(int(address)).value
 
 
 def load_u32(address: int) -> int:
     """The little-endian 32 bits at `address`, widened."""
-    return ctypes.c_uint32.from_address(address).value
+    return ctypes.c_uint32.from_address(int(address)).value
 
 
 def load_i64(address: int) -> int:
     """The little-endian 64 bits at `address`."""
-    return ctypes.c_int64.from_address(address).value
+    return ctypes.c_int64.from_address(int(address)).value
 
 
 def store_i64(address: int, value: int) -> None:
     """Write 64 bits at `address`."""
-    ctypes.c_int64.from_address(address).value = value
+    ctypes.c_int64.from_address(int(address)).value = int(value)
 
 
 def copy_bytes(target: int, source: int, n_bytes: int) -> None:
     """Copy between two regions that do not overlap."""
-    ctypes.memmove(target, source, n_bytes)
+    ctypes.memmove(int(target), int(source), int(n_bytes))
 
 
 def fill_bytes(target: int, value: int, n_bytes: int) -> None:
     """Set every byte of a region."""
-    ctypes.memset(target, value, n_bytes)
+    ctypes.memset(int(target), int(value), int(n_bytes))
 
 
 def text(literal: str) -> U16:

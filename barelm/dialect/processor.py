@@ -16,7 +16,7 @@ LEVELS = ("v2", "v3")
 def call_efi(function: int, arguments: tuple[int, ...]) -> int:
     """Call the firmware function at address `function` with integer arguments; returns its EFI status."""
     prototype = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * len(arguments))
-    return int(prototype(function)(*arguments))
+    return int(prototype(int(function))(*map(int, arguments)))
 
 
 def call_engine(level: int, job: int, core: int) -> int:

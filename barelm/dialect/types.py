@@ -28,6 +28,8 @@ Real = Annotated[np.float32, "float32"]
 # Vectors have a fixed logical width whatever the processor's registers; in the interpreter they are small arrays.
 F32x16 = Annotated[NDArray[np.float32], "vector of 16 float32"]
 I32x16 = Annotated[NDArray[np.int32], "vector of 16 int32"]
+I16x32 = Annotated[NDArray[np.int16], "vector of 32 int16"]
+I8x64 = Annotated[NDArray[np.int8], "vector of 64 int8"]
 
 f32 = np.float32
 i32 = np.int32
@@ -37,6 +39,9 @@ u64 = np.uint64
 
 LANES = 16
 """Lanes of a vector of float32 or int32: the width every buffer and weight panel is padded to."""
+
+BLOCK = 32
+"""Columns that share a scale in a quantized weight: every row of activations is padded to it."""
 
 
 @kernel

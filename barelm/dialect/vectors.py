@@ -41,6 +41,15 @@ def to_i32x16(v: F32x16) -> I32x16:
     return v.astype(np.int32)
 
 
+def round_i32x16(v: F32x16) -> I32x16:
+    """Lane by lane the nearest whole number, halves to even, for |v| <= 2^22.
+
+    Adding and subtracting 1.5 * 2^23 leaves no bit behind the point.
+    """
+    magic = np.float32(12582912)
+    return ((v + magic) - magic).astype(np.int32)
+
+
 def pow2_f32x16(n: I32x16) -> F32x16:
     """2^n lane by lane, for -127 < n < 128, by writing n into the exponent."""
     return ((n + np.int32(127)) << np.int32(23)).view(np.float32)
@@ -53,14 +62,14 @@ def sum_tree(v: F32x16) -> Real:
     return np.float32(v[0])
 
 
-def sqrt_f32(x: Real) -> Real:
-    """The square root of one float32, correctly rounded as IEEE 754 asks."""
-    return np.sqrt(np.float32(x))
-
-
 def max_tree(v: F32x16) -> Real:
     """The greatest lane, halving until one is left."""
     while len(v) > 1:
         half = len(v) // 2
         v = np.where(v[:half] > v[half:], v[:half], v[half:])
     return np.float32(v[0])
+
+
+def sqrt_f32(x: Real) -> Real:
+    """The square root of one float32, correctly rounded as IEEE 754 asks."""
+    return np.sqrt(np.float32(x))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from barelm.dialect.memory import address_of, memory
 from barelm.dialect.rooms import kernel
-from barelm.dialect.types import I64, U64, padded, u64
+from barelm.dialect.types import BLOCK, I64, LANES, U64, padded, u64
 from barelm.kernels.checksum import extend_checksum
+from barelm.kernels.linear import panel_bytes
 from barelm.kernels.model import Config, read_config, state_bytes
 from barelm.pack import layout
 
@@ -54,6 +55,9 @@ def sizes_are_sane(header: I64) -> bool:
     for word in range(layout.DIM, layout.SEQ_LEN + 1):
         if header[word] < 1 or header[word] > LARGEST:
             return False
+    for word in range(layout.N_CHARS, layout.N_CHAT_PIECES + 1):
+        if header[word] < 0 or header[word] > LARGEST:
+            return False
     c = read_config(header)
     if c.n_heads % c.n_kv_heads != 0 or c.head_dim % 2 != 0 or c.q_dim > LARGEST or c.batch < 1:
         return False
@@ -73,9 +77,11 @@ def sections_fit(header: I64) -> bool:
         at = layout.SECTION_TABLE + section * layout.SECTION_WORDS
         offset = header[at + layout.OFFSET]
         n_bytes = header[at + layout.BYTES]
-        if offset != end or n_bytes < needed_bytes(header, c, section):
+        if offset != end or n_bytes % 8 != 0 or n_bytes < needed_bytes(header, c, section):
             return False
-        if n_bytes > header[layout.FILE_BYTES] or header[at + layout.LAYER_BYTES] > n_bytes:
+        if n_bytes > header[layout.FILE_BYTES]:
+            return False
+        if layout.EMBEDDING <= section <= layout.CLASSIFIER and n_bytes > 0 and not is_matrix(header, c, section):
             return False
         end = offset + padded(n_bytes, layout.PAGE)
     return bool(end == header[layout.FILE_BYTES])
@@ -87,25 +93,51 @@ def needed_bytes(header: I64, c: Config, section: int) -> int:
     if section == layout.PIECE_ENDS:
         return 4 * c.vocab_size
     if section == layout.CHARS:
-        return 16 * max(header[layout.N_CHARS], 0)
+        return 16 * header[layout.N_CHARS]
     if section == layout.BYTE_TOKENS:
         return 1024
     if section == layout.MERGES:
-        return 16 * max(header[layout.N_MERGES], 0)
+        return 16 * header[layout.N_MERGES]
+    if section == layout.CATEGORIES:
+        return 4 * header[layout.N_CATEGORIES]
+    if section == layout.WORDS:
+        return 4 * header[layout.N_WORDS]
+    if section == layout.SPECIALS:
+        return 12 * header[layout.N_SPECIALS]
+    if section == layout.CHAT:
+        return layout.CHAT_TEXT * min(header[layout.N_CHAT_PIECES], 1)
     if section == layout.ROPE:
         return 4 * c.seq_len * c.head_dim
     if section == layout.ATTENTION_NORM or section == layout.FFN_NORM:
-        return 4 * c.n_layers * padded(c.dim)
+        return 4 * c.n_layers * padded(c.dim, BLOCK)
     if section == layout.FINAL_NORM:
-        return 4 * padded(c.dim)
-    if section == layout.EMBEDDING:
-        return 4 * padded(c.vocab_size) * c.dim
-    if section == layout.WQKV:
-        return 4 * c.n_layers * padded(c.q_dim + 2 * c.kv_dim) * c.dim
-    if section == layout.WO:
-        return 4 * c.n_layers * padded(c.dim) * c.q_dim
-    if section == layout.W13:
-        return 8 * c.n_layers * padded(c.hidden_dim) * c.dim
-    if section == layout.W2:
-        return 4 * c.n_layers * padded(c.dim) * c.hidden_dim
+        return 4 * padded(c.dim, BLOCK)
+    if layout.EMBEDDING <= section < layout.CLASSIFIER:
+        return 1
     return 0
+
+
+@kernel
+def is_matrix(header: I64, c: Config, section: int) -> bool:
+    """Whether a section's entry describes the matrix it has to be, whole."""
+    at = layout.SECTION_TABLE + section * layout.SECTION_WORDS
+    kind = header[at + layout.KIND]
+    rows, cols, layers = matrix_shape(c, section)
+    if kind < 0 or kind >= layout.N_KINDS or header[at + layout.ROWS] != rows or header[at + layout.COLS] != cols:
+        return False
+    layer_bytes = rows // LANES * panel_bytes(kind, cols)
+    return bool(header[at + layout.LAYER_BYTES] == layer_bytes and header[at + layout.BYTES] >= layers * layer_bytes)
+
+
+@kernel
+def matrix_shape(c: Config, section: int) -> tuple[int, int, int]:
+    """Rows (padded), columns and layers of a weight."""
+    if section == layout.WQKV:
+        return padded(c.q_dim + 2 * c.kv_dim), c.dim, c.n_layers
+    if section == layout.WO:
+        return padded(c.dim), c.q_dim, c.n_layers
+    if section == layout.W13:
+        return 2 * padded(c.hidden_dim), c.dim, c.n_layers
+    if section == layout.W2:
+        return padded(c.dim), c.hidden_dim, c.n_layers
+    return padded(c.vocab_size), c.dim, 1

@@ -1,4 +1,4 @@
-"""y = W x, the hot loop: weights in panels of 16 rows, one lane per row.
+"""y = W x in float32: weights in panels of 16 rows, one lane per row.
 
 Every output is the plain sum over j = 0, 1, ... of W[i, j] x[j], whatever the number of tokens, rows or cores at
 work: the blocks below change which sums are done side by side, never the order within one.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from barelm.dialect.memory import f32_array
 from barelm.dialect.rooms import kernel
 from barelm.dialect.types import F32, F32_2D, LANES, U8, f32
 from barelm.dialect.vectors import load_f32x16, splat_f32x16, store_f32x16
@@ -25,23 +24,20 @@ class Matrix(NamedTuple):
 
 
 @kernel
-def matmul(y: F32_2D, w: Matrix, l: int, x: F32_2D, n: int, lo: int, hi: int) -> None:
-    """y[t, i] = Σ_j W_l[i, j] x[t, j] for tokens t < n and the rows i of panels lo to hi."""
-    weights = f32_array(w.data, l * w.layer_bytes, w.rows * w.cols)
-    t = 0
-    while t + 4 <= n:
-        for panel in range(lo, hi):
-            one_panel_four_tokens(y, weights, x, w.cols, panel, t)
-        t += 4
-    while t < n:
+def matmul_f32(y: F32_2D, w: F32, cols: int, x: F32_2D, n: int, lo: int, hi: int) -> None:
+    """y[t, i] = Σ_j W[i, j] x[t, j] for tokens t < n and the rows i of panels lo to hi."""
+    n_fours = n // 4 * 4
+    for panel in range(lo, hi):
+        for t in range(0, n_fours, 4):
+            one_panel_four_tokens(y, w, x, cols, panel, t)
+    for t in range(n_fours, n):
         panel = lo
         while panel + 4 <= hi:
-            four_panels_one_token(y[t], weights, x[t], w.cols, panel)
+            four_panels_one_token(y[t], w, x[t], cols, panel)
             panel += 4
         while panel < hi:
-            one_panel_one_token(y[t], weights, x[t], w.cols, panel)
+            one_panel_one_token(y[t], w, x[t], cols, panel)
             panel += 1
-        t += 1
 
 
 @kernel
@@ -103,9 +99,8 @@ def one_panel_four_tokens(y: F32_2D, w: F32, x: F32_2D, cols: int, panel: int, t
 
 
 @kernel
-def embed(x: F32, w: Matrix, row: int) -> None:
-    """x = W[row, :]: one row out of its panel, the embedding of a token."""
-    weights = f32_array(w.data, 0, w.rows * w.cols)
-    at = row // LANES * w.cols * LANES + row % LANES
-    for j in range(w.cols):
-        x[j] = weights[at + j * LANES]
+def embed_f32(x: F32, w: F32, cols: int, row: int) -> None:
+    """x = W[row, :]: one row out of its panel."""
+    at = row // LANES * cols * LANES + row % LANES
+    for j in range(cols):
+        x[j] = w[at + j * LANES]

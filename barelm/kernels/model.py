@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from barelm.dialect.memory import f32_array, float_of_bits, i32_array, i64_array, u64_array
+from barelm.dialect.memory import f32_array, float_of_bits, i8_array, i32_array, i64_array, u64_array
 from barelm.dialect.rooms import kernel
-from barelm.dialect.types import F32, F32_2D, F32_3D, I32, I64, LANES, U8, U64, Real, padded
+from barelm.dialect.types import BLOCK, F32, F32_2D, F32_3D, I32, I64, LANES, U8, U64, Real, padded
 from barelm.kernels.matmul import Matrix
+from barelm.kernels.quantized import Activations
 from barelm.kernels.team import GATE_WORDS
 from barelm.pack import layout
 
@@ -30,7 +31,7 @@ class Config(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """What was learnt.  Norms are padded with zeros to whole vectors."""
+    """What was learnt.  Norms are padded with zeros to whole blocks."""
 
     rope: F32  # (seq_len, head_dim / 2, 2)
     attention_norm: F32_2D  # (layer, dim)
@@ -48,11 +49,12 @@ class State(NamedTuple):
     """What changes while the model runs: activations of a batch of tokens, the key-value cache, the session."""
 
     x: F32_2D  # (batch, dim) the residual stream
-    xb: F32_2D  # (batch, dim) x, normalised; then what a block adds to it
+    xn: Activations  # (batch, dim) x, normalised
+    added: F32_2D  # (batch, dim) what a block adds to x
     qkv: F32_2D  # (batch, q_dim + 2 kv_dim)
-    attended: F32_2D  # (batch, q_dim)
+    attended: Activations  # (batch, q_dim)
     h13: F32_2D  # (batch, 2 hidden_dim)
-    h: F32_2D  # (batch, hidden_dim)
+    h: Activations  # (batch, hidden_dim)
     logits: F32_2D  # (1, vocab_size)
     scores: F32_2D  # (core, seq_len)
     out: F32_2D  # (core, head_dim)
@@ -87,7 +89,7 @@ def read_config(header: I64) -> Config:
 def bind_weights(header: I64, sections: tuple[U8, ...]) -> Weights:
     """Views of the sections as weights; an absent classifier is the embedding."""
     c = read_config(header)
-    dim = padded(c.dim)
+    dim = padded(c.dim, BLOCK)
     embedding = bind_matrix(header, layout.EMBEDDING, sections[layout.EMBEDDING])
     classifier = embedding
     if header[layout.SECTION_TABLE + layout.CLASSIFIER * layout.SECTION_WORDS + layout.BYTES] > 0:
@@ -114,18 +116,40 @@ def bind_matrix(header: I64, section: int, data: U8) -> Matrix:
 
 
 @kernel
+def activations_bytes(batch: int, dim: int) -> int:
+    """The size of Activations: float32 and int8 values, a scale and a sum for each block."""
+    wide = padded(dim, BLOCK)
+    return batch * (5 * wide + 8 * (wide // BLOCK))
+
+
+@kernel
+def bind_activations(block: U8, at: int, batch: int, dim: int) -> Activations:
+    """Activations at byte `at` of a block."""
+    wide = padded(dim, BLOCK)
+    n_blocks = wide // BLOCK
+    scales = at + 4 * batch * wide
+    sums = scales + 4 * batch * n_blocks
+    return Activations(
+        f32_array(block, at, (batch, wide)),
+        i8_array(block, sums + 4 * batch * n_blocks, (batch, wide)),
+        f32_array(block, scales, (batch, n_blocks)),
+        f32_array(block, sums, (batch, n_blocks)))
+
+
+@kernel
 def state_plan(c: Config, max_cores: int) -> tuple[int, ...]:
     """Byte offsets of the parts of the state, in the order of `State`, and last its size."""
-    dim = padded(c.dim)
+    dim = padded(c.dim, BLOCK)
     seq = padded(c.seq_len)
     vocab = padded(c.vocab_size)
     x = 0
-    xb = x + 4 * c.batch * dim
-    qkv = xb + 4 * c.batch * dim
+    xn = x + 4 * c.batch * dim
+    added = xn + padded(activations_bytes(c.batch, c.dim), 64)
+    qkv = added + 4 * c.batch * dim
     attended = qkv + 4 * c.batch * padded(c.q_dim + 2 * c.kv_dim)
-    h13 = attended + 4 * c.batch * padded(c.q_dim)
+    h13 = attended + padded(activations_bytes(c.batch, c.q_dim), 64)
     h = h13 + 8 * c.batch * padded(c.hidden_dim)
-    logits = h + 4 * c.batch * padded(c.hidden_dim)
+    logits = h + padded(activations_bytes(c.batch, c.hidden_dim), 64)
     scores = logits + 4 * vocab
     out = scores + 4 * max_cores * seq
     keys = out + 4 * max_cores * padded(c.head_dim)
@@ -135,13 +159,13 @@ def state_plan(c: Config, max_cores: int) -> tuple[int, ...]:
     rng = tokens + 8 * (seq + LANES)
     gate = rng + 64
     end = gate + 8 * GATE_WORDS
-    return x, xb, qkv, attended, h13, h, logits, scores, out, keys, values, order, tokens, rng, gate, end
+    return x, xn, added, qkv, attended, h13, h, logits, scores, out, keys, values, order, tokens, rng, gate, end
 
 
 @kernel
 def state_bytes(header: I64) -> int:
     """The size of the state, in whole pages."""
-    return padded(state_plan(read_config(header), header[layout.MAX_CORES])[15], layout.PAGE)
+    return padded(state_plan(read_config(header), header[layout.MAX_CORES])[16], layout.PAGE)
 
 
 @kernel
@@ -152,21 +176,22 @@ def bind_state(header: I64, block: U8) -> State:
     seq = padded(c.seq_len)
     p = state_plan(c, cores)
     return State(
-        f32_array(block, p[0], (c.batch, padded(c.dim))),
-        f32_array(block, p[1], (c.batch, padded(c.dim))),
-        f32_array(block, p[2], (c.batch, padded(c.q_dim + 2 * c.kv_dim))),
-        f32_array(block, p[3], (c.batch, padded(c.q_dim))),
-        f32_array(block, p[4], (c.batch, 2 * padded(c.hidden_dim))),
-        f32_array(block, p[5], (c.batch, padded(c.hidden_dim))),
-        f32_array(block, p[6], (1, padded(c.vocab_size))),
-        f32_array(block, p[7], (cores, seq)),
-        f32_array(block, p[8], (cores, padded(c.head_dim))),
-        f32_array(block, p[9], (c.n_layers, c.n_kv_heads, seq * c.head_dim)),
-        f32_array(block, p[10], (c.n_layers, c.n_kv_heads, seq * padded(c.head_dim))),
-        i32_array(block, p[11], padded(c.vocab_size)),
-        i64_array(block, p[12], c.seq_len + 1),
-        u64_array(block, p[13], 1),
-        i64_array(block, p[14], GATE_WORDS))
+        f32_array(block, p[0], (c.batch, padded(c.dim, BLOCK))),
+        bind_activations(block, p[1], c.batch, c.dim),
+        f32_array(block, p[2], (c.batch, padded(c.dim, BLOCK))),
+        f32_array(block, p[3], (c.batch, padded(c.q_dim + 2 * c.kv_dim))),
+        bind_activations(block, p[4], c.batch, c.q_dim),
+        f32_array(block, p[5], (c.batch, 2 * padded(c.hidden_dim))),
+        bind_activations(block, p[6], c.batch, c.hidden_dim),
+        f32_array(block, p[7], (1, padded(c.vocab_size))),
+        f32_array(block, p[8], (cores, seq)),
+        f32_array(block, p[9], (cores, padded(c.head_dim))),
+        f32_array(block, p[10], (c.n_layers, c.n_kv_heads, seq * c.head_dim)),
+        f32_array(block, p[11], (c.n_layers, c.n_kv_heads, seq * padded(c.head_dim))),
+        i32_array(block, p[12], padded(c.vocab_size)),
+        i64_array(block, p[13], c.seq_len + 1),
+        u64_array(block, p[14], 1),
+        i64_array(block, p[15], GATE_WORDS))
 
 
 @kernel
@@ -174,4 +199,4 @@ def bind_transcript(header: I64, block: U8) -> Transcript:
     """The same block's transcript."""
     c = read_config(header)
     p = state_plan(c, header[layout.MAX_CORES])
-    return Transcript(i64_array(block, p[12], c.seq_len + 1), u64_array(block, p[13], 1))
+    return Transcript(i64_array(block, p[13], c.seq_len + 1), u64_array(block, p[14], 1))

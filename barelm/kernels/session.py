@@ -21,11 +21,11 @@ class Settings(NamedTuple):
 
 
 @kernel
-def prefill(c: Config, w: Weights, s: State, n_prompt: int, team: Team) -> None:
-    """Read tokens[0 : n_prompt]; the logits are the last one's.  Every core of the team makes the same call."""
-    for pos in range(0, n_prompt, c.batch):
-        n = min(c.batch, n_prompt - pos)
-        forward(c, w, s, pos, n, pos + n == n_prompt, team)
+def prefill(c: Config, w: Weights, s: State, start: int, end: int, team: Team) -> None:
+    """Read tokens[start : end]; the logits are the last one's.  Every core of the team makes the same call."""
+    for pos in range(start, end, c.batch):
+        n = min(c.batch, end - pos)
+        forward(c, w, s, pos, n, pos + n == end, team)
 
 
 @kernel

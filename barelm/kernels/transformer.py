@@ -7,10 +7,11 @@ same sums, hence the same bits.
 from __future__ import annotations
 
 from barelm.dialect.rooms import kernel
-from barelm.dialect.types import F32_2D, LANES, padded
+from barelm.dialect.types import BLOCK, F32_2D, LANES, padded
 from barelm.kernels.blocks import add, attend, remember, rmsnorm, rope, swiglu
-from barelm.kernels.matmul import embed, matmul
+from barelm.kernels.linear import embed, matmul
 from barelm.kernels.model import Config, State, Weights
+from barelm.kernels.quantized import Activations, quantize
 from barelm.kernels.team import Team, meet, share
 
 
@@ -30,8 +31,14 @@ def forward(c: Config, w: Weights, s: State, pos: int, n: int, want_logits: bool
     if want_logits:
         normalise(c, s, w.norm, 0, n - 1, n, team)
         lo, hi = share(padded(c.vocab_size) // LANES, team)
-        matmul(s.logits, w.classifier, 0, s.xb[n - 1:n], 1, lo, hi)
+        matmul(s.logits, w.classifier, 0, last_of(s.xn, n), 1, lo, hi)
         meet(team)
+
+
+@kernel
+def last_of(a: Activations, n: int) -> Activations:
+    """The last of n tokens alone."""
+    return Activations(a.values[n - 1:n], a.quants[n - 1:n], a.scales[n - 1:n], a.sums[n - 1:n])
 
 
 @kernel
@@ -39,14 +46,14 @@ def attention_block(c: Config, w: Weights, s: State, l: int, pos: int, n: int, t
     """x = x + Wo attention(Wq x̂, Wk x̂, Wv x̂) with x̂ = rmsnorm(x)"""
     normalise(c, s, w.attention_norm, l, 0, n, team)
     lo, hi = share(w.wqkv.rows // LANES, team)
-    matmul(s.qkv, w.wqkv, l, s.xb, n, lo, hi)
+    matmul(s.qkv, w.wqkv, l, s.xn, n, lo, hi)
     meet(team)
     position(c, w, s, l, pos, n, team)
     attention(c, s, l, pos, n, team)
     lo, hi = share(w.wo.rows // LANES, team)
-    matmul(s.xb, w.wo, l, s.attended, n, lo, hi)
+    matmul(s.added, w.wo, l, s.attended, n, lo, hi)
     for t in range(n):
-        add(s.x[t], s.xb[t], lo, hi)
+        add(s.x[t], s.added[t], lo, hi)
     meet(team)
 
 
@@ -54,24 +61,28 @@ def attention_block(c: Config, w: Weights, s: State, l: int, pos: int, n: int, t
 def feed_forward_block(c: Config, w: Weights, s: State, l: int, n: int, team: Team) -> None:
     """x = x + W2 (silu(W1 x̂) · W3 x̂) with x̂ = rmsnorm(x)"""
     normalise(c, s, w.ffn_norm, l, 0, n, team)
-    lo, hi = share(padded(c.hidden_dim) // LANES, team)
-    matmul(s.h13, w.w13, l, s.xb, n, 2 * lo, 2 * hi)
+    lo, hi = share(padded(c.hidden_dim, BLOCK) // BLOCK, team)
+    first = lo * BLOCK // LANES
+    last = min(hi * BLOCK // LANES, padded(c.hidden_dim) // LANES)
+    matmul(s.h13, w.w13, l, s.xn, n, 2 * first, 2 * last)
     for t in range(n):
-        swiglu(s.h[t], s.h13[t], lo, hi)
+        swiglu(s.h.values[t], s.h13[t], first, last)
+        quantize(s.h, t, lo, hi)
     meet(team)
     lo, hi = share(w.w2.rows // LANES, team)
-    matmul(s.xb, w.w2, l, s.h, n, lo, hi)
+    matmul(s.added, w.w2, l, s.h, n, lo, hi)
     for t in range(n):
-        add(s.x[t], s.xb[t], lo, hi)
+        add(s.x[t], s.added[t], lo, hi)
     meet(team)
 
 
 @kernel
 def normalise(c: Config, s: State, g: F32_2D, l: int, first: int, n: int, team: Team) -> None:
-    """x̂ = rmsnorm(x) for tokens first to n, every core its columns."""
-    lo, hi = share(padded(c.dim) // LANES, team)
+    """x̂ = rmsnorm(x) for tokens first to n, every core its blocks of columns."""
+    lo, hi = share(padded(c.dim, BLOCK) // BLOCK, team)
     for t in range(first, n):
-        rmsnorm(s.xb[t], s.x[t], g[l], c.norm_eps, c.dim, lo, hi)
+        rmsnorm(s.xn.values[t], s.x[t], g[l], c.norm_eps, c.dim, lo * BLOCK // LANES, hi * BLOCK // LANES)
+        quantize(s.xn, t, lo, hi)
     meet(team)
 
 
@@ -105,5 +116,9 @@ def attention(c: Config, s: State, l: int, pos: int, n: int, team: Team) -> None
         at = head * c.head_dim
         attend(out, s.qkv[t, at:], s.keys[l, g], s.values[l, g], scores, c.head_dim, pos + t + 1)
         for k in range(c.head_dim):
-            s.attended[t, at + k] = out[k]
+            s.attended.values[t, at + k] = out[k]
+    meet(team)
+    lo, hi = share(n, team)
+    for t in range(lo, hi):
+        quantize(s.attended, t, 0, padded(c.q_dim, BLOCK) // BLOCK)
     meet(team)

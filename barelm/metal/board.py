@@ -11,9 +11,10 @@ WHOLE = 23  # address of the block that holds every section, or 0
 
 # The command: what every core runs next
 COMMAND = 24
-POSITION = 25  # decode: the token's position; prefill: how many tokens the prompt has
+POSITION = 25  # decode: the token's position; prefill: how many tokens there are
 N_CORES = 26
 LEVEL = 27
+CACHED = 28  # tokens whose keys and values are in the cache
 
 PREFILL = 1
 DECODE = 2
@@ -31,6 +32,10 @@ WAIT_S = 38  # how long the last screen waits for a key
 REPORT = 39  # 1: speak to a program (see metal.story) rather than to a person
 PROMPT = 40  # address
 PROMPT_BYTES = 41
+SYSTEM = 42  # the system text of a chat: address
+SYSTEM_BYTES = 43
+TEMPLATE = 44  # 1: put the prompt through the model's chat template, where it has one
+CHAT = 45  # 1: hold a conversation with whoever is at the keyboard
 
 AT_END_RETURN = 0
 AT_END_SHUTDOWN = 1

@@ -26,6 +26,8 @@ def read_settings(fw: Firmware, b: I64, data: U8, n: int) -> None:
     set_real(b, board.TOP_P, 0.9)
     b[board.WAIT_S] = DEFAULT_WAIT_S
     b[board.PROMPT] = address_of(data)
+    b[board.SYSTEM] = address_of(data)
+    b[board.TEMPLATE] = 1
     line = 1
     at = 0
     while at < n:
@@ -55,12 +57,17 @@ def read_line(b: I64, data: U8, lo: int, hi: int) -> bool:
         return False
     at = skip_blanks(data, at + 1, hi)
     if is_word(data, lo, key_end, text("prompt")):
-        return read_prompt(b, data, at, hi)
+        return read_string(b, board.PROMPT, data, at, hi)
+    if is_word(data, lo, key_end, text("system")):
+        return read_string(b, board.SYSTEM, data, at, hi)
     if is_word(data, lo, key_end, text("at_end")):
         return read_at_end(b, data, at, hi)
     if is_word(data, lo, key_end, text("report")):
-        b[board.REPORT] = int(is_word(data, at, at + 4, text("true")))
-        return rest_is_blank(data, at + 5 - b[board.REPORT], hi)
+        return read_flag(b, board.REPORT, data, at, hi)
+    if is_word(data, lo, key_end, text("template")):
+        return read_flag(b, board.TEMPLATE, data, at, hi)
+    if is_word(data, lo, key_end, text("chat")):
+        return read_flag(b, board.CHAT, data, at, hi)
     if is_word(data, lo, key_end, text("temperature")):
         return read_real(b, board.TEMPERATURE, data, at, hi)
     if is_word(data, lo, key_end, text("top_p")):
@@ -133,8 +140,10 @@ def read_whole(b: I64, slot: int, data: U8, at: int, hi: int) -> bool:
 
 @metal
 def read_real(b: I64, slot: int, data: U8, at: int, hi: int) -> bool:
-    """A decimal, not negative, of at most fifteen digits, as the nearest float32."""
+    """A decimal, not negative, as the nearest float32: 15 digits from the first that is not 0, 18 after the dot."""
+    seen_digit = False
     digits = 0
+    decimals = 0
     scale = 1
     value = 0
     seen_dot = False
@@ -143,14 +152,28 @@ def read_real(b: I64, slot: int, data: U8, at: int, hi: int) -> bool:
             seen_dot = True
         else:
             value = value * 10 + int(data[at]) - ZERO
-            digits += 1
+            seen_digit = True
+            digits += int(value > 0)
             if seen_dot:
                 scale *= 10
+                decimals += 1
         at += 1
-    if digits == 0 or digits > 15 or not rest_is_blank(data, at, hi):
+    if not seen_digit or digits > 15 or decimals > 18 or not rest_is_blank(data, at, hi):
         return False
     set_real(b, slot, float(value) / float(scale))
     return True
+
+
+@metal
+def read_flag(b: I64, slot: int, data: U8, at: int, hi: int) -> bool:
+    """true or false."""
+    if is_word(data, at, at + 4, text("true")) and rest_is_blank(data, at + 4, hi):
+        b[slot] = 1
+        return True
+    if is_word(data, at, at + 5, text("false")) and rest_is_blank(data, at + 5, hi):
+        b[slot] = 0
+        return True
+    return False
 
 
 @metal
@@ -163,9 +186,12 @@ def set_real(b: I64, slot: int, value: float) -> None:
 @metal
 def read_at_end(b: I64, data: U8, at: int, hi: int) -> bool:
     """What to do at the end, by name."""
-    end = hi
-    while end > at and data[end - 1] != QUOTE:
-        end -= 1
+    end = at + 1
+    while end < hi and data[end] != QUOTE:
+        end += 1
+    end += 1
+    if not rest_is_blank(data, end, hi):
+        return False
     if is_word(data, at, end, text('"return"')):
         b[board.AT_END] = board.AT_END_RETURN
     elif is_word(data, at, end, text('"shutdown"')):
@@ -178,13 +204,13 @@ def read_at_end(b: I64, data: U8, at: int, hi: int) -> bool:
 
 
 @metal
-def read_prompt(b: I64, data: U8, at: int, hi: int) -> bool:
-    """A basic string, unescaped where it stands."""
+def read_string(b: I64, slot: int, data: U8, at: int, hi: int) -> bool:
+    """A basic string, unescaped where it stands: its address into a slot of the board, its length into the next."""
     if at == hi or data[at] != QUOTE:
         return False
     at += 1
+    start = at
     to = at
-    b[board.PROMPT] = address_of(data) + to
     while at < hi and data[at] != QUOTE:
         if data[at] != BACKSLASH:
             data[to] = data[at]
@@ -202,7 +228,8 @@ def read_prompt(b: I64, data: U8, at: int, hi: int) -> bool:
         at += 2
     if at >= hi or not rest_is_blank(data, at + 1, hi):
         return False
-    b[board.PROMPT_BYTES] = address_of(data) + to - b[board.PROMPT]
+    b[slot] = address_of(data) + start
+    b[slot + 1] = to - start
     return True
 
 

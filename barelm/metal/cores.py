@@ -61,7 +61,12 @@ def command(b: I64, what: int, position: int) -> int:
     b[board.POSITION] = position
     if b[board.N_CORES] > 1 and what != board.CHOOSE:
         atomic_store(b, board.ORDER, atomic_load(b, board.ORDER) + 1)
-    return call_engine(b[board.LEVEL], address_of(b), 0)
+    result = call_engine(b[board.LEVEL], address_of(b), 0)
+    if what == board.PREFILL:
+        b[board.CACHED] = position
+    elif what == board.DECODE:
+        b[board.CACHED] = position + 1
+    return result
 
 
 @metal

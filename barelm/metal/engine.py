@@ -24,7 +24,7 @@ def engine(job: int, core: int) -> int:
     w = bind_weights(header, sections_of(b, header))
     team = Team(core, b[board.N_CORES], s.gate)
     if b[board.COMMAND] == board.PREFILL:
-        prefill(c, w, s, b[board.POSITION], team)
+        prefill(c, w, s, b[board.CACHED], b[board.POSITION], team)
     else:
         decode(c, w, s, b[board.POSITION], team)
     return 0
@@ -37,7 +37,8 @@ def sections_of(b: I64, header: I64) -> tuple[U8, ...]:
         section(b, header, 0), section(b, header, 1), section(b, header, 2), section(b, header, 3),
         section(b, header, 4), section(b, header, 5), section(b, header, 6), section(b, header, 7),
         section(b, header, 8), section(b, header, 9), section(b, header, 10), section(b, header, 11),
-        section(b, header, 12), section(b, header, 13), section(b, header, 14))
+        section(b, header, 12), section(b, header, 13), section(b, header, 14),
+        section(b, header, 15), section(b, header, 16), section(b, header, 17), section(b, header, 18))
 
 
 @metal

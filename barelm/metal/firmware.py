@@ -63,6 +63,16 @@ def read_key(fw: Firmware) -> int:
 
 
 @metal
+def wait_for_key(fw: Firmware) -> int:
+    """Sleep until a key is there to read; returns the status, an error where there is no keyboard."""
+    if fw.con_in == 0:
+        return -1
+    event = cells(2)
+    event[0] = load_i64(fw.con_in + tables.WAIT_FOR_KEY)
+    return call_efi(load_i64(fw.boot + tables.WAIT_FOR_EVENT), (1, address_of(event), address_of(event) + 8))
+
+
+@metal
 def allocate_pages(fw: Firmware, n_pages: int) -> int:
     """The address of n fresh pages of 4 KiB, or 0 where the firmware refuses."""
     place = cells(1)

@@ -7,6 +7,7 @@ from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import Failure, metal
 from barelm.dialect.types import I64, U16
 from barelm.metal import arena, board, tables
+from barelm.metal.chat import hold_conversation
 from barelm.metal.clock import cycles_per_ms
 from barelm.metal.config import read_settings
 from barelm.metal.console import Console, open_console, write_number, write_utf8
@@ -58,7 +59,10 @@ def efi_main(image: int, table: int) -> int:
     b[board.HEADER] = workspace + arena.HEADER
     b[board.N_CORES] = gather_team(fw, b, min_limit(b, header), b[board.CYCLES_PER_MS])
 
-    tell_story(con, workspace, b, header)
+    if b[board.CHAT] != 0:
+        hold_conversation(con, workspace, b, header)
+    else:
+        tell_story(con, workspace, b, header)
     summarise(con, b, header)
     dismiss_team(b)
     return farewell(fw, workspace, b, header)
@@ -131,7 +135,7 @@ def farewell(fw: Firmware, workspace: int, b: I64, header: I64) -> int:
     """Wait for a reader, give everything back, and do what the configuration says."""
     done(fw, tables.EFI_SUCCESS)
     if b[board.REPORT] == 0:
-        wait_for_key(fw, b[board.WAIT_S], b[board.CYCLES_PER_MS])
+        pause_to_read(fw, b[board.WAIT_S], b[board.CYCLES_PER_MS])
     at_end = b[board.AT_END]
     arena.give_back(fw, workspace, b, header)
     if at_end == board.AT_END_SHUTDOWN:
@@ -162,7 +166,7 @@ def report_failure(image: int, table: int, failure: int) -> int:
     say(fw, text(")"))
     new_line(fw)
     done(fw, status)
-    wait_for_key(fw, FAILURE_WAIT_S, cycles_per_ms(fw))
+    pause_to_read(fw, FAILURE_WAIT_S, cycles_per_ms(fw))
     return status
 
 
@@ -181,7 +185,7 @@ def done(fw: Firmware, status: int) -> None:
 
 
 @metal
-def wait_for_key(fw: Firmware, seconds: int, per_ms: int) -> None:
+def pause_to_read(fw: Firmware, seconds: int, per_ms: int) -> None:
     """Give a reader time: until a key is pressed, or so many seconds are over."""
     if seconds == 0:
         return

@@ -3,21 +3,22 @@
 To a person the text itself is shown.  To a program (`report = true` in the configuration) ids are, since firmware
 consoles wrap lines and know few characters; every such line begins with "BARELM ":
 
+    BARELM n_prompt 1           a measurement by its name in the report; this one comes first
     BARELM IDS 1 403 407        the session's token ids, prompt first, as they come
-    BARELM n_prompt 1           a measurement by its name in the report
     BARELM DONE 0               always the last: the status, without the error bit
 """
 
 from __future__ import annotations
 
-from barelm.dialect.memory import i64_array, memory, text
+from barelm.dialect.memory import memory, text
 from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import Failure, metal
 from barelm.dialect.types import I64, U16, u64
+from barelm.kernels.chat import has_chat
 from barelm.kernels.model import Transcript, bind_transcript
 from barelm.kernels.session import ends
-from barelm.kernels.tokenizer import Vocabulary, bind_vocabulary, encode, piece
-from barelm.metal import arena, board, tables
+from barelm.kernels.tokenizer import Vocabulary, bind_vocabulary, piece
+from barelm.metal import board, tables
 from barelm.metal.clock import microseconds
 from barelm.metal.console import (
     COLUMN,
@@ -34,6 +35,7 @@ from barelm.metal.console import (
 from barelm.metal.cores import command
 from barelm.metal.engine import sections_of
 from barelm.metal.firmware import Firmware, new_line, read_key, say
+from barelm.metal.prompt import append_prompt
 from barelm.pack import layout
 
 DEFAULT_TOKENS = 256
@@ -47,46 +49,53 @@ def tell_story(con: Console, workspace: int, b: I64, header: I64) -> None:
     """Read the prompt, then choose, show and read token after token until an end, the limit or the Esc key."""
     v = bind_vocabulary(header, sections_of(b, header))
     s = bind_transcript(header, memory(b[board.STATE], header[layout.STATE_BYTES]))
-    n_prompt = encode_prompt(v, s, workspace, b, header)
-    end = n_prompt + tokens_to_make(b, header, n_prompt)
-    if b[board.SEED] == 0:
-        b[board.SEED] = cycles() | 1
-    s.rng[0] = u64(b[board.SEED])
-    for i in range(n_prompt):
-        show_token(con, b, v, s, i)
-    flush(con)
-    began = cycles()
-    command(b, board.PREFILL, n_prompt)
-    now = cycles()
-    b[board.PREFILL_CYCLES] = now - began
-    n = make_tokens(con, b, header, v, s, n_prompt, end)
-    b[board.DECODE_CYCLES] = cycles() - now
-    b[board.N_PROMPT] = n_prompt
-    b[board.N_GENERATED] = n - n_prompt
-    flush(con)
+    seed_generator(b, s)
+    n_prompt = append_prompt(v, s, workspace, b, header)
+    show_prompt(con, b, v, s, n_prompt)
+    reply(con, b, header, v, s, n_prompt, tokens_to_make(b, header, n_prompt))
     new_line(con.fw)
 
 
 @metal
-def encode_prompt(v: Vocabulary, s: Transcript, workspace: int, b: I64, header: I64) -> int:
-    """The prompt's ids into the session; returns how many."""
-    n_bytes = b[board.PROMPT_BYTES]
-    most = n_bytes + 2
-    scratch = memory(workspace + arena.SCRATCH, 16 * most)
-    ids = i64_array(scratch, 0, most)
-    n = encode(v, memory(b[board.PROMPT], n_bytes), n_bytes, ids, i64_array(scratch, 8 * most, most))
-    if n == 0 and v.bos_id >= 0:
-        ids[0] = v.bos_id
-        n = 1
-    if n == 0:
-        raise Failure(tables.EFI_INVALID_PARAMETER, "the prompt is empty, and this model needs one",
-                      "Give `prompt` in barelm.toml.")
-    if n > header[layout.SEQ_LEN]:
-        raise Failure(tables.EFI_INVALID_PARAMETER, "the prompt is longer than the context of the model",
-                      "Shorten `prompt`, or take a model with a longer context.")
-    for i in range(n):
-        s.tokens[i] = ids[i]
-    return n
+def seed_generator(b: I64, s: Transcript) -> None:
+    """Start the generator from the configured seed, or a fresh one."""
+    if b[board.SEED] == 0:
+        b[board.SEED] = cycles() | 1
+    s.rng[0] = u64(b[board.SEED])
+
+
+@metal
+def show_prompt(con: Console, b: I64, v: Vocabulary, s: Transcript, n_prompt: int) -> None:
+    """The text to be gone on with; a program is told how many ids it is, a chat shows what was asked."""
+    if b[board.REPORT] != 0:
+        measured(con.fw, text("n_prompt"), n_prompt)
+    if b[board.REPORT] == 0 and b[board.TEMPLATE] != 0 and has_chat(v):
+        put_text(con, text("> "))
+        write_bytes(con, memory(b[board.PROMPT], b[board.PROMPT_BYTES]), 0, b[board.PROMPT_BYTES])
+        put_text(con, text("\r\n"))
+    else:
+        for i in range(n_prompt):
+            show_token(con, b, v, s, i)
+    flush(con)
+
+
+@metal
+def reply(con: Console, b: I64, header: I64, v: Vocabulary, s: Transcript, n: int, n_tokens: int) -> int:
+    """Read what of tokens[:n] is not read yet, then make up to n_tokens; returns how many there are then.
+
+    What was read and made and how long it took is added up on the board.
+    """
+    n_read = n - b[board.CACHED]
+    began = cycles()
+    command(b, board.PREFILL, n)
+    now = cycles()
+    end = make_tokens(con, b, header, v, s, n, n + n_tokens)
+    flush(con)
+    b[board.PREFILL_CYCLES] += now - began
+    b[board.DECODE_CYCLES] += cycles() - now
+    b[board.N_PROMPT] += n_read
+    b[board.N_GENERATED] += end - n
+    return end
 
 
 @metal
@@ -158,7 +167,6 @@ def summarise(con: Console, b: I64, header: I64) -> None:
         for_a_person(con.fw, b, header, per_ms)
         return
     fw = con.fw
-    measured(fw, text("n_prompt"), b[board.N_PROMPT])
     measured(fw, text("n_generated"), b[board.N_GENERATED])
     measured(fw, text("prefill_us"), microseconds(b[board.PREFILL_CYCLES], per_ms))
     measured(fw, text("decode_us"), microseconds(b[board.DECODE_CYCLES], per_ms))

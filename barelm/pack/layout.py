@@ -5,13 +5,14 @@ int64 words: the first ones are named below, the section table starts at word SE
 words per section.  Sections start on multiples of PAGE, so that a read into page-aligned memory keeps file offset
 and address congruent; the gaps are zeros.
 
-A weight matrix of `rows x cols` is stored in panels of 16 rows: value (row r, column j) is element
+A weight matrix of `rows x cols` is stored in panels of 16 rows.  In float32, value (row r, column j) is element
 [r // 16][j][r % 16], so that one vector load gives column j of sixteen rows and every output is a plain sum in the
-order of j.  Rows are padded with zeros to a multiple of 16.  All layers of a matrix follow one another.
+order of j; `kernels.quantized` describes the panels of the other encodings.  Rows are padded with zeros to a multiple
+of 16.  All layers of a matrix follow one another.
 """
 
 MAGIC = int.from_bytes(b"barelm\x1a\x0a", "little")
-VERSION = 1
+VERSION = 2
 HEADER_BYTES = 4096
 HEADER_WORDS = HEADER_BYTES // 8
 PAGE = 4096
@@ -44,8 +45,13 @@ N_EOS = 4  # unused ones are -1
 ADD_BOS = 30
 ADD_SPACE = 31
 MAX_PIECE_BYTES = 32
-N_CHARS = 33
+N_CHARS = 33  # from here to N_CHAT_PIECES: counts, none negative
 N_MERGES = 34
+PRETOKENIZER = 35  # one of PRETOKENIZERS
+N_CATEGORIES = 36
+N_WORDS = 37
+N_SPECIALS = 38
+N_CHAT_PIECES = 39  # 0: no chat
 
 # Memory the metal will allocate, in bytes, each a multiple of PAGE.
 WEIGHTS_BYTES = 40  # the header and all sections
@@ -63,7 +69,7 @@ OFFSET = 0  # from the start of the file
 BYTES = 1  # 0: absent
 SUM_A = 2
 SUM_B = 3
-KIND = 4  # how weights are encoded: F32
+KIND = 4  # how weights are encoded: F32, Q8_0, ...
 ROWS = 5  # of one layer, padded
 COLS = 6
 LAYER_BYTES = 7
@@ -76,29 +82,69 @@ CHARS = 2  # int64 pairs, sorted: a character's UTF-8 bytes as a big-endian numb
 BYTE_TOKENS = 3  # int32 [256]: the token of each single byte, or -1
 MERGES = 4  # int64 pairs, sorted: left << 32 | right, rank << 32 | merged
 ROPE = 5  # float32 [seq_len][head_dim / 2][2]: cosine and sine
-ATTENTION_NORM = 6  # float32 [n_layers][dim padded]
+ATTENTION_NORM = 6  # float32 [n_layers][dim padded to 32]
 FFN_NORM = 7
-FINAL_NORM = 8  # float32 [dim padded]
+FINAL_NORM = 8  # float32 [dim padded to 32]
 EMBEDDING = 9  # vocab_size x dim, panels
 WQKV = 10  # (q_dim + 2 kv_dim) x dim: the rows of wq, wk and wv, one after another
 WO = 11  # dim x q_dim
 W13 = 12  # 2 x hidden_dim x dim: panels of w1 and w3 in turn, so that a core gates what it has computed
 W2 = 13  # dim x hidden_dim
 CLASSIFIER = 14  # vocab_size x dim, absent where the embedding serves
-SECTIONS = 15
+CATEGORIES = 15  # int32, sorted: first code point << 2 | category, up to where the next begins (kernels.pretokenizer)
+WORDS = 16  # int32: ids in the order of their pieces' bytes, where a word that is a token is not cut; else absent
+SPECIALS = 17  # int32 [N_SPECIALS][3]: text begin, text end (bytes of this section), id; then the texts
+CHAT = 18  # int32 [CHAT_WORDS], then texts; with N_CHAT_PIECES 0 the reason alone, as text
+SECTIONS = 19
 
 SECTION_NAMES = (
     "pieces", "piece ends", "characters", "byte tokens", "merges", "rope", "attention norm", "ffn norm", "final norm",
     "embedding", "wqkv", "wo", "w13", "w2", "classifier",
+    "categories", "words", "special tokens", "chat",
 )
 
-# Encodings of a weight matrix.
+# Encodings of a weight matrix (see `kernels.quantized`); quantized columns are padded with zeros to blocks of 32.
 F32 = 0
-KIND_NAMES = ("F32",)
+Q8_0 = 1
+Q4_0 = 2
+Q4_1 = 3
+KIND_NAMES = ("F32", "Q8_0", "Q4_0", "Q4_1")
+N_KINDS = len(KIND_NAMES)
 
 # Tokenizers.
 SENTENCEPIECE = 0
 BYTELEVEL = 1
+
+# Pre-tokenizers.
+PRETOKENIZERS = ("", "gpt-2", "smollm", "llama-bpe", "qwen2")
+GPT2 = 1
+SMOLLM = 2
+LLAMA_BPE = 3
+QWEN2 = 4
+
+# Chat: the words of its section.
+CHAT_FLAGS = 0
+CHAT_ENDS = 1  # where each piece ends, in bytes of the section; the first begins at CHAT_TEXT
+CHAT_WORDS = 8
+CHAT_TEXT = 4 * CHAT_WORDS
+
+# Chat: its pieces, what stands around the texts of a conversation.
+BEFORE_SYSTEM = 0
+SYSTEM_TO_USER = 1
+BEFORE_FIRST_USER = 2  # where no system text is given, with the template's own if it has one
+BEFORE_NEXT_USER = 3  # the end of the reply before included
+BEFORE_REPLY = 4
+AFTER_REPLY = 5  # at the end of a conversation
+CHAT_PIECES = 6
+
+# Chat: the texts put between the pieces.  Bits 2 * slot and 2 * slot + 1 of the flags: the template strips white space
+# on the left, on the right.
+SYSTEM = 0
+USER_AFTER_SYSTEM = 1
+FIRST_USER = 2
+NEXT_USER = 3
+CHAT_SLOTS = 4
+TAKES_SYSTEM = 1 << 8
 
 # The state's fixed parts.
 DEFAULT_BATCH = 32

@@ -14,6 +14,7 @@ from barelm.kernels.header import CUT_SHORT, DAMAGED, NOT_A_MODEL, OTHER_VERSION
 from barelm.kernels.model import Config, State, Weights, bind_state, bind_weights, read_config
 from barelm.kernels.tokenizer import Vocabulary, bind_vocabulary
 from barelm.pack import layout
+from barelm.pack.chat import ChatPieces, read_chat_section
 from barelm.pack.checksum import checksum
 
 HINT = "Pack the checkpoint again with `barelm pack`."
@@ -49,6 +50,18 @@ class Packed:
     def vocabulary(self) -> Vocabulary:
         """The tokenizer's tables, as views."""
         return bind_vocabulary(self.header, self.sections)
+
+    @property
+    def chat(self) -> ChatPieces | None:
+        """The pieces of its chat template, where it has one that could be cut into pieces."""
+        pieces = read_chat_section(self.sections[layout.CHAT], int(self.header[layout.N_CHAT_PIECES]))
+        return pieces if isinstance(pieces, ChatPieces) else None
+
+    @property
+    def chat_refusal(self) -> str:
+        """Why the model cannot chat, or ""."""
+        reason = read_chat_section(self.sections[layout.CHAT], int(self.header[layout.N_CHAT_PIECES]))
+        return reason if isinstance(reason, str) else ""
 
     def fresh_state(self) -> State:
         """A zeroed state."""

@@ -2,40 +2,104 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from barelm.checkpoint.checkpoint import Vocab
+from barelm.errors import BarelmError
+from barelm.pack import layout
+from barelm.pack.categories import category_table
+from barelm.pack.chat import ChatPieces, chat_pieces, chat_section, stop_ids
+
+KEEPS_WHOLE_WORDS = ("llama-bpe",)
+"""Pre-tokenizers whose words, where they are tokens, are taken as they are (`ignore_merges`)."""
+
+# A special token of one byte says no more than the token of that byte; without it ids are never more than bytes.
+SHORTEST_SPECIAL = 2
 
 
 @dataclass(frozen=True)
 class TokenizerTables:
-    """The arrays behind the sections PIECES, PIECE_ENDS, CHARS, BYTE_TOKENS and MERGES of `layout`."""
+    """The arrays behind the tokenizer's sections, under the names of `layout`."""
 
     pieces: NDArray[np.uint8]
     piece_ends: NDArray[np.int32]
     chars: NDArray[np.int64]
     byte_tokens: NDArray[np.int32]
     merges: NDArray[np.int64]
+    categories: NDArray[np.int32]
+    words: NDArray[np.int32]
+    specials: NDArray[np.uint8]
+    n_specials: int
+    chat: NDArray[np.uint8]
+    chat_pieces: ChatPieces | str
+
+    def sections(self) -> dict[int, NDArray[Any]]:
+        """Each section's array by its number."""
+        return {
+            layout.PIECES: self.pieces, layout.PIECE_ENDS: self.piece_ends, layout.CHARS: self.chars,
+            layout.BYTE_TOKENS: self.byte_tokens, layout.MERGES: self.merges, layout.CATEGORIES: self.categories,
+            layout.WORDS: self.words, layout.SPECIALS: self.specials, layout.CHAT: self.chat}
 
 
 def tokenizer_tables(vocab: Vocab) -> TokenizerTables:
-    """Lay a vocabulary out for searching."""
+    """Lay a vocabulary out for searching.  Raises BarelmError where its parts do not fit together."""
+    if vocab.kind == "bytelevel" and vocab.pretokenizer not in layout.PRETOKENIZERS[1:]:
+        raise BarelmError(f"the tokenizer cuts text into words by a rule barelm does not know: {vocab.pretokenizer!r}",
+                          f"Known are {', '.join(layout.PRETOKENIZERS[1:])}.")
+    pieces = chat_pieces(vocab)
+    specials = sorted_specials(vocab)
+    needs_categories = vocab.kind == "bytelevel" or isinstance(pieces, ChatPieces)
     return TokenizerTables(
         pieces=np.frombuffer(b"".join(vocab.outputs), np.uint8),
         piece_ends=np.cumsum([len(piece) for piece in vocab.outputs], dtype=np.int64).astype(np.int32),
         chars=_characters(vocab),
         byte_tokens=np.array(vocab.byte_ids, np.int32),
         merges=_merges(vocab),
+        categories=category_table() if needs_categories else np.zeros(0, np.int32),
+        words=_words(vocab),
+        specials=_special_section(specials),
+        n_specials=len(specials),
+        chat=chat_section(pieces),
+        chat_pieces=pieces,
     )
+
+
+def describe_tokenizer(header: NDArray[np.int64], vocab: Vocab, tables: TokenizerTables) -> None:
+    """Write the tokenizer's words of the header."""
+    ends = (*stop_ids(vocab, tables.chat_pieces), *(-1,) * layout.N_EOS)[:layout.N_EOS]
+    header[layout.TOKENIZER_KIND] = layout.BYTELEVEL if vocab.kind == "bytelevel" else layout.SENTENCEPIECE
+    header[layout.BOS_ID] = vocab.bos_id
+    header[layout.EOS_ID:layout.EOS_ID + layout.N_EOS] = ends
+    header[layout.ADD_BOS] = vocab.add_bos
+    header[layout.ADD_SPACE] = vocab.add_space_prefix
+    header[layout.MAX_PIECE_BYTES] = max(len(piece) for piece in vocab.outputs)
+    header[layout.N_CHARS] = len(tables.chars) // 2
+    header[layout.N_MERGES] = len(tables.merges) // 2
+    if vocab.kind == "bytelevel":
+        header[layout.PRETOKENIZER] = layout.PRETOKENIZERS.index(vocab.pretokenizer)
+    header[layout.N_CATEGORIES] = len(tables.categories)
+    header[layout.N_WORDS] = len(tables.words)
+    header[layout.N_SPECIALS] = tables.n_specials
+    header[layout.N_CHAT_PIECES] = layout.CHAT_PIECES if isinstance(tables.chat_pieces, ChatPieces) else 0
+
+
+def _ordinary(vocab: Vocab) -> Iterable[tuple[int, bytes]]:
+    """The tokens text may turn into without being asked: all but the special ones."""
+    special = set(vocab.special.values())
+    return ((token, piece) for token, piece in enumerate(vocab.pieces) if token not in special)
 
 
 def _characters(vocab: Vocab) -> NDArray[np.int64]:
     """Every piece that is one character: its UTF-8 as a big-endian number, its token; the first of equal pieces."""
     table: dict[int, int] = {}
-    for token, piece in enumerate(vocab.pieces):
+    if vocab.kind == "bytelevel":
+        return _sorted_pairs([], [])
+    for token, piece in _ordinary(vocab):
         if 0 < len(piece) <= 4 and _is_one_character(piece):
             table.setdefault(int.from_bytes(piece, "big"), token)
     return _sorted_pairs(list(table), list(table.values()))
@@ -47,23 +111,35 @@ def _is_one_character(piece: bytes) -> bool:
 
 def _merges(vocab: Vocab) -> NDArray[np.int64]:
     """left << 32 | right to rank << 32 | merged for every pair of tokens that merges."""
-    if vocab.kind == "bytelevel":
-        ids = {piece: token for token, piece in reversed(list(enumerate(vocab.pieces)))}
-        triples = [(left, right, rank, ids[vocab.pieces[left] + vocab.pieces[right]])
-                   for rank, (left, right) in enumerate(vocab.merges)]
-    else:
-        triples = _score_merges(vocab)
     keys: dict[int, int] = {}
-    for left, right, rank, merged in triples:
+    for left, right, rank, merged in _listed_merges(vocab) if vocab.kind == "bytelevel" else _score_merges(vocab):
         keys.setdefault(left << 32 | right, rank << 32 | merged)
     return _sorted_pairs(list(keys), list(keys.values()))
 
 
+def _first_ids(vocab: Vocab) -> dict[bytes, int]:
+    ids: dict[bytes, int] = {}
+    for token, piece in _ordinary(vocab):
+        ids.setdefault(piece, token)
+    return ids
+
+
+def _listed_merges(vocab: Vocab) -> list[tuple[int, int, int, int]]:
+    """Byte-level BPE: the pairs listed, the earlier first."""
+    ids = _first_ids(vocab)
+    triples = []
+    for rank, (left, right) in enumerate(vocab.merges):
+        merged = ids.get(vocab.pieces[left] + vocab.pieces[right])
+        if merged is None:
+            raise BarelmError(f"merge {rank} of the tokenizer makes {vocab.pieces[left] + vocab.pieces[right]!r}, "
+                              "which is no token", "Was the file converted completely?")
+        triples.append((left, right, rank, merged))
+    return triples
+
+
 def _score_merges(vocab: Vocab) -> list[tuple[int, int, int, int]]:
     """SentencePiece: any two pieces whose concatenation is a piece merge, a higher score first, equals together."""
-    ids: dict[bytes, int] = {}
-    for token, piece in enumerate(vocab.pieces):
-        ids.setdefault(piece, token)
+    ids = _first_ids(vocab)
     ranks = {score: rank for rank, score in enumerate(sorted(set(vocab.scores), reverse=True))}
     triples = []
     for piece, merged in ids.items():
@@ -73,6 +149,29 @@ def _score_merges(vocab: Vocab) -> list[tuple[int, int, int, int]]:
             if left is not None and right is not None:
                 triples.append((left, right, rank, merged))
     return triples
+
+
+def _words(vocab: Vocab) -> NDArray[np.int32]:
+    """Ids in the order of their bytes, the first of equal pieces; none unless words are looked up whole."""
+    if vocab.kind != "bytelevel" or vocab.pretokenizer not in KEEPS_WHOLE_WORDS:
+        return np.zeros(0, np.int32)
+    ids = {piece: token for piece, token in _first_ids(vocab).items() if vocab.outputs[token] == piece}
+    return np.array([ids[piece] for piece in sorted(ids)], np.int32)
+
+
+def sorted_specials(vocab: Vocab) -> list[tuple[bytes, int]]:
+    """Special tokens by the first byte of their texts, those alike the longest first: the first that matches is it."""
+    texts = [(text.encode(), token) for text, token in vocab.special.items()]
+    return sorted(((text, token) for text, token in texts if len(text) >= SHORTEST_SPECIAL),
+                  key=lambda special: (special[0][0], -len(special[0]), special[0]))
+
+
+def _special_section(specials: list[tuple[bytes, int]]) -> NDArray[np.uint8]:
+    directory = np.zeros((len(specials), 3), np.int32)
+    ends = directory.nbytes + np.cumsum([len(text) for text, _ in specials], dtype=np.int64)
+    for k, (text, token) in enumerate(specials):
+        directory[k] = ends[k] - len(text), ends[k], token
+    return np.frombuffer(directory.tobytes() + b"".join(text for text, _ in specials), np.uint8)
 
 
 def _sorted_pairs(keys: list[int], values: list[int]) -> NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from llvmlite import ir
@@ -76,3 +76,8 @@ def assembly(builder: Any, result: ir.Type, code: str, constraints: str, argumen
     """Inline assembly with side effects (x86-64 only)."""
     signature = ir.FunctionType(result, [a.type for a in arguments])
     return builder.asm(signature, code, constraints, arguments, True)
+
+
+def pick(builder: Any, a: Any, lanes: Iterable[int]) -> Any:
+    """The same, for any run of lanes."""
+    return shuffle(builder, a, list(lanes))

@@ -13,9 +13,9 @@ from numba import njit
 from numba.extending import overload
 
 from barelm.dialect import rooms
-from barelm.dialect.lowering import memory, processor, vectors
+from barelm.dialect.lowering import memory, processor, quants, vectors
 
-PRIMITIVES = (memory, vectors, processor)
+PRIMITIVES = (memory, vectors, quants, processor)
 """Importing these registers every lowering."""
 
 # NumPy's rules for division by zero; no bounds checks: kernels are checked in the interpreter, which has them.

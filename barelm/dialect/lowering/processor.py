@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import llvmlite.binding as llvm
 from llvmlite import ir
 from numba.core import cgutils, types
 
 from barelm.dialect import processor
 from barelm.dialect.lowering.emit import I32, I64, VOID, assembly, call, lowers
+
+llvm.initialize_native_asmparser()  # without it LLVM aborts the process where the host's JIT meets inline assembly
 
 DEFAULT_MXCSR = 0x1F80
 """Exceptions masked, round to nearest, no flush to zero (Intel SDM volume 1, section 10.2.3)."""

@@ -66,6 +66,13 @@ def _to_i32x16(typing: Any, v: Any) -> Any:
     return I32X16(F32X16), lambda context, builder, signature, arguments: builder.fptosi(arguments[0], _i32x16)
 
 
+@lowers(vectors.round_i32x16)
+def _round_i32x16(typing: Any, v: Any) -> Any:
+    magic = ir.Constant(_f32x16, [12582912.0] * LANES)
+    return I32X16(F32X16), lambda context, builder, signature, arguments: builder.fptosi(
+        builder.fsub(builder.fadd(arguments[0], magic), magic), _i32x16)
+
+
 @lowers(vectors.pow2_f32x16)
 def _pow2_f32x16(typing: Any, n: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -102,7 +109,7 @@ def _sqrt_f32(typing: Any, x: Any) -> Any:
 def _operator(model: Any, instruction: str) -> None:
     @lowers(model)
     def arithmetic(typing: Any, a: Any, b: Any) -> Any:
-        if not (isinstance(a, Vector) and a == b):
+        if not (isinstance(a, Vector) and a == b and isinstance(a.dtype, types.Float)):
             return None
         return a(a, a), lambda context, builder, signature, arguments: getattr(builder, instruction)(*arguments)
 

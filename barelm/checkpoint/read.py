@@ -1,0 +1,59 @@
+"""A checkpoint of any format: what its first bytes say decides who reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from barelm.checkpoint.checkpoint import Checkpoint
+from barelm.checkpoint.files import read_start
+from barelm.checkpoint.gguf import MAGIC as GGUF
+from barelm.checkpoint.gguf_llama import GgufHeader, read_gguf, read_gguf_header
+from barelm.checkpoint.llama2c import WHAT_TO_GIVE, Header, read_llama2c, read_llama2c_header
+from barelm.checkpoint.tokenizer_bin import find_tokenizer
+from barelm.errors import BarelmError
+from barelm.pack import layout
+
+BLM = layout.MAGIC.to_bytes(8, "little")
+FETCH_THE_FILE = "Fetch the file itself, not the page about it."
+
+# What people give by mistake, by its first bytes.
+STRANGERS = (
+    (BLM, "is packed already", "Use it as it is."),
+    (b"PK\x03\x04", "is a PyTorch checkpoint", "Turn it into a .bin with llama2.c's export.py."),
+    (b"version https://git-lfs", "is a Git LFS pointer, not the model it stands for", "Fetch it with `git lfs pull`."),
+    (b"<!DOCTYPE", "is a web page", FETCH_THE_FILE),
+    (b"<!doctype", "is a web page", FETCH_THE_FILE),
+    (b"<html", "is a web page", FETCH_THE_FILE),
+)
+
+
+def read_checkpoint(path: Path, tokenizer: Path | None = None) -> Checkpoint:
+    """The checkpoint at `path`; its tokenizer is looked for beside it where none is given and it has none inside.
+
+    Raises BarelmError where it cannot be read, is of no known format, or is damaged.
+    """
+    if _start_of(path).startswith(GGUF):
+        if tokenizer:
+            raise BarelmError(f"{path} has a tokenizer of its own", "Leave the other one out.")
+        return read_gguf(path)
+    return read_llama2c(path, tokenizer)
+
+
+def read_header(path: Path) -> Header | GgufHeader:
+    """Format, shape and size of the checkpoint at `path`, without its weights and tokenizer; raises as above."""
+    return read_gguf_header(path) if _start_of(path).startswith(GGUF) else read_llama2c_header(path)
+
+
+def tokenizer_beside(path: Path) -> Path | None:
+    """The tokenizer a model takes from the files beside it; None for a packed or GGUF one, which carries its own."""
+    start, _ = read_start(path, len(BLM), WHAT_TO_GIVE)
+    return None if start.startswith((BLM, GGUF)) else find_tokenizer(path, read_header(path).shape.vocab_size)
+
+
+def _start_of(path: Path) -> bytes:
+    """The first bytes, where they are not those of something else."""
+    start, _ = read_start(path, 64, WHAT_TO_GIVE)
+    for first, what, hint in STRANGERS:
+        if start.startswith(first):
+            raise BarelmError(f"{path} {what}", hint)
+    return start

@@ -1,0 +1,32 @@
+"""`barelm chat`: a machine booted into a conversation, its console this terminal."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from barelm import pipeline
+from barelm.commands.boot import converse
+from barelm.commands.run import check_machine
+from barelm.commands.screen import Screen
+from barelm.errors import BarelmError
+from barelm.files import working_folder
+from barelm.machine.choice import choose_machine
+from barelm.machine.machine import Spec
+from barelm.pipeline import Order
+
+
+def chat_with(order: Order, machine: str | None) -> int:
+    """Hold a conversation; the code is 1 where the program failed."""
+    check_machine(order.memory_mb, order.cores)
+    with Screen() as screen:
+        chosen = choose_machine(machine, screen.note)
+        model = pipeline.packed_model(order.model, order.tokenizer, order.packing, screen)
+        if model.chat is None:
+            raise BarelmError(f"{model.name} cannot chat: {model.chat_refusal}",
+                              "Use `barelm run`, which completes a text.")
+        program = pipeline.built_program(screen)
+        with working_folder() as folder:
+            settings = replace(order.settings.suited(True), chat=True, at_end="shutdown", wait=0, cores=order.cores)
+            image = pipeline.bootable_image(folder / "chat.img", program, model.path, settings, screen)
+            spec = Spec(image, order.memory_mb or pipeline.memory_mb(model), order.cores)
+            return converse(chosen, spec, screen)

@@ -1,0 +1,87 @@
+"""Vectors of narrow integers: sixteen rows by four columns of a quantized weight, and their exact dot products.
+
+Byte 4 r + c of a vector of 64 belongs to row r and column c.  Sums are integers and exact within the bounds each
+primitive states, so every processor gives the same bits however its instructions pair them up.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from barelm.dialect.types import I8, LANES, U8, F32x16, I8x64, I16x32, I32x16
+
+GROUP = 4
+"""Columns of one row side by side in a vector."""
+
+WIDTH = LANES * GROUP
+
+
+def load_i8x64(x: U8, i: int) -> I8x64:
+    """x[i : i + 64] as int8."""
+    return x[i:i + WIDTH].view(np.int8).copy()
+
+
+def low_nibbles(v: I8x64) -> I8x64:
+    """The lower four bits of every byte, 0 to 15."""
+    return (v.view(np.uint8) & 15).view(np.int8)
+
+
+def high_nibbles(v: I8x64) -> I8x64:
+    """The upper four bits of every byte, 0 to 15."""
+    return (v.view(np.uint8) >> 4).view(np.int8)
+
+
+def repeat_i8x64(x: I8, i: int) -> I8x64:
+    """x[i : i + 4], once for every row."""
+    return np.tile(x[i:i + GROUP], LANES)
+
+
+def splat_i16x32(s: int) -> I16x32:
+    """s in every lane."""
+    return np.full(2 * LANES, s, np.int16)
+
+
+def splat_i32x16(s: int) -> I32x16:
+    """s in every lane."""
+    return np.full(LANES, s, np.int32)
+
+
+def dot2_u4(total: I16x32, q: I8x64, x: I8x64) -> I16x32:
+    """Lane k: total + q[2k] x[2k] + q[2k+1] x[2k+1], for 0 <= q <= 15 and |x| <= 127.
+
+    Eight of these in a row stay inside int16: 8 * 2 * 15 * 127 = 30480.
+    """
+    products = q.astype(np.int16) * x.astype(np.int16)
+    return total + products[0::2] + products[1::2]
+
+
+def sum_pairs(v: I16x32) -> I32x16:
+    """Lane k: v[2k] + v[2k+1]."""
+    wide = v.astype(np.int32)
+    return wide[0::2] + wide[1::2]
+
+
+def dot4_i8(total: I32x16, w: I8x64, x: I8x64) -> I32x16:
+    """Lane k: total + the sum over c of w[4k+c] x[4k+c], for |x| <= 127."""
+    products = w.astype(np.int32) * x.astype(np.int32)
+    return total + products.reshape(LANES, GROUP).sum(1, dtype=np.int32)
+
+
+def to_f32x16(v: I32x16) -> F32x16:
+    """Lane by lane as float32; exact below 2^24."""
+    return v.astype(np.float32)
+
+
+def load_f16x16(x: U8, i: int) -> F32x16:
+    """Sixteen finite float16 from byte i on, widened; exact."""
+    return x[i:i + 2 * LANES].view(np.float16).astype(np.float32)
+
+
+def store_i8x16(x: I8, i: int, v: I32x16) -> None:
+    """x[i : i + 16] = v, for -128 <= v <= 127."""
+    x[i:i + LANES] = v.astype(np.int8)
+
+
+def sum_i32x16(v: I32x16) -> int:
+    """The sum of the lanes."""
+    return int(v.sum(dtype=np.int64))

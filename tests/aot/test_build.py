@@ -1,0 +1,127 @@
+"""The same sources give the same bytes, and nothing is compiled twice."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import barelm
+from barelm.aot import build
+from barelm.aot.link import link
+from barelm.errors import BarelmError
+from tests.built import program, seeded_cache
+
+REPOSITORY = Path(__file__).parents[2]
+
+SMALL = """
+from barelm.metal.cpu import cpu_level
+from barelm.dialect.rooms import metal
+from barelm.metal.firmware import new_line, open_firmware
+from tests.aot.small import build
+import hashlib
+
+@metal
+def main(image: int, table: int) -> int:
+    new_line(open_firmware(image, table))
+    return cpu_level()
+
+print(hashlib.sha256(build(main)).hexdigest())
+"""
+WHOLE = "from barelm.aot.build import *; import hashlib; print(hashlib.sha256(compile_and_link()).hexdigest())"
+
+
+def said_by(code: str, hash_seed: int) -> str:
+    """What a fresh Python says that orders its sets by `hash_seed`."""
+    environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed), "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=REPOSITORY, capture_output=True,
+                          text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_a_small_program_is_the_same_under_any_hash_seed() -> None:
+    assert said_by(SMALL, 1) == said_by(SMALL, 2)
+
+
+def test_the_whole_program_is_the_same_from_another_process() -> None:
+    import hashlib
+
+    assert said_by(WHOLE, 12345) == hashlib.sha256(program().read_bytes()).hexdigest()
+
+
+def test_what_is_cached_starts_no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(seeded_cache(tmp_path)))
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a compiler was started")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    assert build.is_built()
+    assert build.build_program().read_bytes() == program().read_bytes()
+
+
+def test_fresh_compiles_though_it_is_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(seeded_cache(tmp_path)))
+    monkeypatch.setattr(build, "compile_and_link", lambda: b"anew")
+    assert build.build_program(fresh=True).read_bytes() == b"anew"
+    assert [path.suffix for path in (tmp_path / "barelm" / "programs").iterdir()] == [".efi"]
+
+
+@pytest.fixture
+def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of what the key is made of, for changing."""
+    original = Path(barelm.__file__).parent
+    for path in original.rglob("*.py"):
+        copy = tmp_path / path.relative_to(original)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    monkeypatch.setattr(build, "_PACKAGE", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["metal/main.py", "kernels/blocks.py", "dialect/lowering/memory.py", "aot/link.py",
+                                  "pack/layout.py"])
+def test_key_changes_with_every_source_that_matters(sources: Path, name: str) -> None:
+    before = build.source_key()
+    assert build.source_key() == before
+    with open(sources / name, "a") as file:
+        file.write("\n")
+    assert build.source_key() != before
+
+
+def test_key_does_not_change_with_what_does_not_matter(sources: Path) -> None:
+    before = build.source_key()
+    (sources / "cli.py").write_text("")
+    (sources / "metal" / "notes.txt").write_text("x")
+    assert build.source_key() == before
+
+
+def test_key_changes_with_a_new_or_renamed_file(sources: Path) -> None:
+    before = build.source_key()
+    (sources / "metal" / "clock.py").rename(sources / "metal" / "watch.py")
+    assert build.source_key() != before
+
+
+@pytest.mark.parametrize("words, message, hint", [
+    ("main.py:3 allocates\nTake the arena.\n", "main.py:3 allocates", "Take the arena."),
+    ("Traceback\n  x\nKeyError: 'x'\n", "compiling the story failed: KeyError: 'x'", "python.* -m barelm.aot.object"),
+    ("", "compiling the story failed: no reason given", "barelm.aot.object story")])
+def test_a_compilers_last_words_are_the_message(monkeypatch: pytest.MonkeyPatch, words: str, message: str,
+                                               hint: str) -> None:
+    child = f"import sys; sys.stderr.write({words!r}); sys.exit(1)"
+    real = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **options: real([sys.executable, "-c", child], **options))
+    with pytest.raises(BarelmError) as refused:
+        build.compile_objects()
+    assert refused.value.message == message
+    assert __import__("re").search(hint, refused.value.hint)
+
+
+def test_a_linkers_words_are_the_message() -> None:
+    with pytest.raises(BarelmError, match="linking the program failed: .*nonsense"):
+        link({"nonsense": b"no object"})

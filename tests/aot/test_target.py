@@ -1,0 +1,101 @@
+"""What of Numba's private surface is used, so that a new Numba says here what it changed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numba
+import pytest
+from numba import types
+from numba.core import codegen
+from numba.core.runtime.context import NRTContext
+from numba.core.target_extension import dispatcher_registry, jit_registry
+
+from barelm.aot import target
+from barelm.dialect.lowering.install import install
+from barelm.dialect.rooms import metal
+from barelm.dialect.types import I64
+
+CLASSES = (target.MetalLibrary, target.MetalCodegen, target.MetalCallConv, target.Uncounted, target.MetalContext,
+           target.MetalTarget, target.MetalDispatcher)
+PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
+
+# What Numba's classes get from their instances or from nowhere: not overrides.
+OWN = {"_lowering", "_typing", "targetdescr"}
+# Attributes set on instances, so that classes do not show them.
+OF_INSTANCES = {"_tm", "_tm_features", "_target_data", "_data_layout", "_loopvect", "_opt_level", "options"}
+
+
+def overrides(ours: type) -> list[str]:
+    """Everything a class of the target defines, but for what Python adds by itself."""
+    by_python = {"__module__", "__doc__", "__firstlineno__", "__static_attributes__", "__annotations__",
+                 "__abstractmethods__", "_abc_impl", "__classdictcell__", "__parameters__"}
+    return [name for name in vars(ours) if name not in by_python | OWN | OF_INSTANCES]
+
+
+def test_numba_is_the_version_the_target_was_written_against() -> None:
+    assert numba.__version__.startswith(target.NUMBA_VERSION + "."), (
+        f"barelm.aot.target was written against Numba {target.NUMBA_VERSION}: read its release notes, run this file, "
+        "then change NUMBA_VERSION and the pin in pyproject.toml")
+
+
+def test_the_pin_is_in_the_package() -> None:
+    pins = tomllib.loads(PYPROJECT.read_text())["project"]["dependencies"]
+    assert f"numba=={target.NUMBA_VERSION}.*" in pins
+    llvmlite = next(pin for pin in pins if pin.startswith("llvmlite=="))
+    assert importlib.metadata.version("llvmlite").startswith(llvmlite.removeprefix("llvmlite==").removesuffix("*"))
+
+
+@pytest.mark.parametrize("ours, name", [(ours, name) for ours in CLASSES for name in overrides(ours)],
+                         ids=lambda value: getattr(value, "__name__", value))
+def test_what_is_overridden_is_still_there_with_the_same_parameters(ours: type, name: str) -> None:
+    theirs = next((vars(base)[name] for base in ours.__mro__[1:] if name in vars(base)), None)
+    assert theirs is not None, f"Numba {numba.__version__} has no {ours.__mro__[1].__name__}.{name} any more"
+    mine = vars(ours)[name]
+    if inspect.isfunction(mine) and inspect.isfunction(theirs) and name != "__init__":
+        assert parameters(mine) == parameters(theirs), f"{ours.__mro__[1].__name__}.{name} changed its parameters"
+
+
+def parameters(function: Any) -> list[str]:
+    """Kinds and defaults of the parameters: Numba passes most of them by position."""
+    return [f"{p.kind.name} {p.default is not p.empty}"
+            for p in inspect.signature(inspect.unwrap(function)).parameters.values()]
+
+
+def test_the_decorator_is_found_by_its_target() -> None:
+    decorator = jit_registry[target.Metal]
+    assert decorator is target.metal_jit and dispatcher_registry[target.Metal] is target.MetalDispatcher
+    assert isinstance(decorator()(third), target.MetalDispatcher)
+    assert target.MetalDispatcher.targetdescr.target_context.call_conv.__class__ is target.MetalCallConv
+
+
+def test_every_allocating_method_asks_what_is_overridden() -> None:
+    allocating = [name for name in vars(NRTContext) if re.search("alloc|new", name) and name.endswith("_unchecked")]
+    assert len(allocating) >= 6, allocating
+    for name in allocating:
+        source = inspect.getsource(getattr(NRTContext, name))
+        assert "_require_nrt()" in source or "_call_varsize_alloc(" in source, f"NRTContext.{name} allocates unasked"
+
+
+def test_a_library_still_shows_its_module() -> None:
+    assert "_ensure_finalized" in vars(codegen.CodeLibrary)
+    assert "_final_module" in inspect.getsource(codegen.CPUCodeLibrary.__init__)
+
+
+@metal
+def third(words: I64, i: int) -> int:
+    """A view made and passed on, so reference counting would show."""
+    return words[i:][3]
+
+
+def test_lowered_code_has_no_reference_counts_and_no_python() -> None:
+    install()
+    text, name = target.lower(third, (types.int64[::1], types.int64))
+    assert f"@{name}(" in text and target.TRIPLE in text
+    assert not re.search(r"declare .*@\"?(NRT_|Py|numba_)", text)
+    assert "inttoptr (i64" not in text

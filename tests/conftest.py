@@ -1,0 +1,46 @@
+"""Fixtures that several rooms share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from barelm.checkpoint.checkpoint import Checkpoint
+from barelm.checkpoint.read import read_checkpoint
+from barelm.pack.reader import Packed, read_packed
+from barelm.pack.writer import write_packed
+from tests.models import shared_model
+
+# Machines of any speed run these; what is slow elsewhere is no failure, and a rerun finds the same.
+settings.register_profile("barelm", deadline=None, max_examples=40, derandomize=True,
+                          suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+settings.load_profile("barelm")
+
+
+class Pack(Protocol):
+    """Packs a checkpoint and opens the result."""
+
+    def __call__(self, checkpoint: Checkpoint, quant: str = "keep") -> Packed:
+        """`quant` as for `write_packed`."""
+
+
+@pytest.fixture
+def pack(tmp_path: Path) -> Pack:
+    """A function that packs a checkpoint and opens the result."""
+    def packed(checkpoint: Checkpoint, quant: str = "keep") -> Packed:
+        path = tmp_path / f"{checkpoint.name}.{quant}.blm"
+        write_packed(checkpoint, path, quant=quant)
+        return read_packed(path)
+
+    return packed
+
+
+@pytest.fixture(scope="session")
+def stories(tmp_path_factory: pytest.TempPathFactory) -> Packed:
+    """stories260K, packed; skips where it is not at hand."""
+    path = tmp_path_factory.mktemp("stories") / "stories260K.blm"
+    write_packed(read_checkpoint(shared_model("stories260K.bin"), shared_model("tok512.bin")), path)
+    return read_packed(path)

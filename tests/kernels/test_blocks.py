@@ -1,0 +1,82 @@
+"""The blocks of a Llama: the same bits in both worlds, close to double precision."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from barelm.checkpoint.checkpoint import Shape
+from barelm.dialect.types import f32, padded
+from barelm.kernels import blocks
+from barelm.pack.writer import rope_table
+from tests.kernels import references
+from tests.kernels.agree import agree, normal
+
+
+@pytest.mark.parametrize("dim", [16, 24, 64, 250])
+def test_rmsnorm(dim: int) -> None:
+    x, g, y = (np.zeros(padded(dim), np.float32) for _ in range(3))
+    x[:dim], g[:dim] = normal(dim, dim, scale=3), normal(dim + 1, dim)
+    n = padded(dim) // 16
+    agree(blocks.rmsnorm, y, x, g, f32(1e-5), dim, 0, n)
+    assert np.allclose(y[:dim], references.rmsnorm(x[:dim].astype(float), g[:dim].astype(float), 1e-5), 1e-5, 1e-6)
+    parts = np.zeros_like(y)
+    for lo in range(n):
+        agree(blocks.rmsnorm, parts, x, g, f32(1e-5), dim, lo, lo + 1)
+    assert parts.tobytes() == y.tobytes()
+
+
+@pytest.mark.parametrize("n", [1, 15, 16, 17, 100])
+@pytest.mark.parametrize("scale", [0.01, 1, 50])
+def test_softmax(n: int, scale: float) -> None:
+    x = np.full(padded(n), -np.inf, np.float32)
+    x[:n] = normal(n, n, scale=scale)
+    expected = references.softmax(x[:n].astype(float))
+    agree(blocks.softmax, x, padded(n))
+    assert np.allclose(x[:n], expected, 2e-6, 1e-30)
+    assert np.all(x[n:] < 1e-30)
+
+
+@pytest.mark.parametrize("head_dim, pos", [(2, 0), (8, 1), (48, 511), (64, 37)])
+def test_rope(head_dim: int, pos: int) -> None:
+    table = rope_table(Shape(head_dim, 1, 1, 1, 1, 1, 512, head_dim)).reshape(-1)
+    x = normal(pos, 3 * head_dim)
+    head = np.zeros((pos + 1, 1, head_dim))
+    head[pos] = x[head_dim:2 * head_dim]
+    before = x.copy()
+    agree(blocks.rope, x, head_dim, table, pos, head_dim)
+    assert np.allclose(x[head_dim:2 * head_dim], references.rotate(head, 10000.0)[pos, 0], 1e-5, 1e-6)
+    x[head_dim:2 * head_dim] = before[head_dim:2 * head_dim]
+    assert np.array_equal(x, before)
+
+
+@pytest.mark.parametrize("head_dim", [2, 8, 20, 48])
+@pytest.mark.parametrize("n", [1, 3, 16, 17, 33, 70])
+def test_attention_of_one_head(head_dim: int, n: int) -> None:
+    k, v, q = normal(n, n, head_dim), normal(n + 1, n, head_dim), normal(n + 2, head_dim)
+    keys = np.zeros(padded(n) * head_dim, np.float32)
+    values = np.zeros(padded(n) * padded(head_dim), np.float32)
+    for pos in range(n):
+        agree(blocks.remember, keys, values, k[pos], v[pos], pos, head_dim)
+    out, scores = np.zeros(padded(head_dim), np.float32), np.zeros(padded(n), np.float32)
+    agree(blocks.attend, out, q, keys, values, scores, head_dim, n)
+    share = references.softmax(k.astype(float) @ q / np.sqrt(head_dim))
+    assert np.allclose(scores[:n], share, 1e-5, 1e-7)
+    assert np.allclose(out[:head_dim], share @ v.astype(float), 1e-5, 1e-6)
+    assert not out[head_dim:].any()
+
+
+@pytest.mark.parametrize("lo, hi", [(0, 4), (1, 3), (2, 2)])
+def test_swiglu_and_add_touch_only_their_share(lo: int, hi: int) -> None:
+    h13, h = normal(1, 128, scale=4), np.full(64, 9, np.float32)
+    a, b = h13.reshape(4, 2, 16).astype(float).transpose(1, 0, 2).reshape(2, 64)
+    agree(blocks.swiglu, h, h13, lo, hi)
+    mine = slice(16 * lo, 16 * hi)
+    assert np.allclose(h[mine], (a / (1 + np.exp(-a)) * b)[mine], 1e-5, 1e-6)
+    x, y = normal(2, 64), normal(3, 64)
+    total, before = x + y, x.copy()
+    agree(blocks.add, x, y, lo, hi)
+    assert np.array_equal(x[mine], total[mine])
+    for array, old in ((h, np.full(64, 9, np.float32)), (x, before)):
+        array[mine] = old[mine]
+        assert np.array_equal(array, old)

@@ -1,0 +1,71 @@
+"""Whole stories: the public transcript of stories260K, and the same ids in both worlds whatever the settings."""
+
+from __future__ import annotations
+
+import pytest
+
+from barelm.dialect.types import f32
+from barelm.kernels import session
+from barelm.kernels.session import Settings
+from barelm.pack import layout
+from barelm.pack.reader import Packed
+from tests.conftest import Pack
+from tests.kernels.agree import agree, normal
+from tests.models import tiny_checkpoint
+from tests.worlds import interpreter, jit, tell
+
+# karpathy/llama2.c, test_all.py: temperature 0, 200 steps, no prompt.
+TRANSCRIPT = (
+    "Once upon a time, there was a little girl named Lily. She loved to play outside in the park. One day, she saw a "
+    "big, red ball. She wanted to play with it, but it was too high.\n"
+    "Lily's mom said, \"Lily, let's go to the park.\" Lily was sad and didn't know what to do. She said, \"I want to "
+    "play with your ball, but I can't find it.\"\n"
+    "Lily was sad and didn't know what to do. She said, \"I'm sorry, Lily. I didn't know what to do.\"\n"
+    "Lily didn't want to help her mom, so she")
+
+
+def test_the_public_transcript_compiled(stories: Packed) -> None:
+    story = tell(jit, stories, n_tokens=200)
+    assert story.text == TRANSCRIPT
+    assert (len(story.ids), story.n_prompt, story.ids[0]) == (201, 1, 1)
+
+
+def test_the_public_transcript_interpreted(stories: Packed) -> None:
+    assert tell(interpreter, stories, n_tokens=200).text == TRANSCRIPT
+
+
+@pytest.mark.parametrize("prompt, temperature, top_p, seed", [
+    ("", 1.0, 0.9, 1), ("Lily", 1.0, 0.9, 2), ("The café — 🙂", 1.0, 0.9, 3), ("One day", 0.5, 1.0, 2**63 + 1),
+    ("A cat", 2.0, 0.3, 4),
+])
+def test_drawn_stories_are_the_same_in_both_worlds(stories: Packed, prompt: str, temperature: float, top_p: float,
+                                                  seed: int) -> None:
+    told = [tell(world, stories, prompt, temperature=temperature, top_p=top_p, seed=seed, n_tokens=10)
+            for world in (interpreter, jit)]
+    assert told[0] == told[1]
+    assert told[0].text.startswith(prompt)
+
+
+def test_seeds_tell_different_stories(stories: Packed) -> None:
+    told = {tell(jit, stories, temperature=1.0, seed=seed, n_tokens=60).text for seed in range(1, 9)}
+    assert len(told) == 8
+
+
+def test_choose_ends_within_the_vocabulary(pack: Pack) -> None:
+    packed = pack(tiny_checkpoint(vocab_size=301))
+    s = packed.fresh_state()
+    for seed in range(1, 20):
+        s.logits[0, :301] = normal(seed, 301)
+        # Beyond the vocabulary lies padding, which must never win.
+        s.logits[0, 301:] = 99
+        s.rng[0] = seed
+        assert 0 <= agree(session.choose, packed.config, s, Settings(f32(1), f32(0))) < 301
+
+
+@pytest.mark.parametrize("token, ends", [(0, False), (1, True), (2, True), (3, False), (-1, False)])
+def test_ends(pack: Pack, token: int, ends: bool) -> None:
+    header = pack(tiny_checkpoint()).header
+    if token >= 0:
+        assert agree(session.ends, header, token) is ends
+    header[layout.EOS_ID + 2] = 300
+    assert agree(session.ends, header, 300)

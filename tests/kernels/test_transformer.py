@@ -1,0 +1,155 @@
+"""The forward pass: against double precision, the same bits in both worlds, in any batches and on any team."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from numba import njit
+from numpy.typing import NDArray
+
+from barelm.checkpoint.checkpoint import Checkpoint
+from barelm.dialect.lowering.install import JIT_OPTIONS, install
+from barelm.kernels import session, team
+from barelm.kernels.model import State
+from barelm.kernels.team import GATE_WORDS, Team
+from barelm.pack.reader import Packed
+from tests.conftest import Pack
+from tests.kernels import references
+from tests.kernels.agree import agree, arrays
+from tests.models import tiny_checkpoint
+from tests.worlds import World, alone, interpreter, jit, same_bits
+
+MODELS = {
+    "even": {},
+    "untied": {"tied": False, "seq_len": 40},
+    "one head": {"dim": 16, "n_heads": 1, "n_kv_heads": 1, "hidden_dim": 16, "n_layers": 1},
+    "odd sizes": {"dim": 36, "n_heads": 6, "n_kv_heads": 3, "hidden_dim": 21, "vocab_size": 303, "seq_len": 37},
+    "all heads alike": {"dim": 40, "n_heads": 4, "n_kv_heads": 4, "hidden_dim": 50, "vocab_size": 317},
+    "wide heads": {"dim": 80, "n_heads": 2, "n_kv_heads": 1, "hidden_dim": 8},
+}
+models = pytest.mark.parametrize("sizes", MODELS.values(), ids=MODELS)
+quants = pytest.mark.parametrize("quant", ["f32", "q8", "q4"])
+
+
+def some_tokens(checkpoint: Checkpoint, n: int) -> list[int]:
+    """Ids out of the vocabulary."""
+    return [int(token) for token in np.random.default_rng(n).integers(0, checkpoint.shape.vocab_size, n)]
+
+
+def prefilled(world: World, packed: Packed, tokens: list[int]) -> State:
+    """The state after reading the tokens as a prompt."""
+    s = packed.fresh_state()
+    s.tokens[:len(tokens)] = tokens
+    world(session.prefill)(packed.config, packed.weights(), s, 0, len(tokens), alone())
+    return s
+
+
+def bits(s: State) -> list[bytes]:
+    """What must not depend on how the work was done."""
+    return [s.logits.tobytes(), s.keys.tobytes(), s.values.tobytes()]
+
+
+@models
+def test_logits_are_those_of_double_precision(pack: Pack, sizes: dict[str, Any]) -> None:
+    checkpoint = tiny_checkpoint(3, **sizes)
+    packed = pack(checkpoint)
+    tokens = some_tokens(checkpoint, checkpoint.shape.seq_len)
+    truth = references.logits(checkpoint, tokens)
+    c, w, s = packed.config, packed.weights(), packed.fresh_state()
+    s.tokens[:len(tokens)] = tokens
+    for pos in range(len(tokens)):
+        jit(session.decode)(c, w, s, pos, alone())
+        assert np.abs(s.logits[0, :c.vocab_size] - truth[pos]).max() < 2e-5 * np.abs(truth).max()
+
+
+@pytest.mark.parametrize("quant, tolerance", [("q8", 0.02), ("q4", 0.3)])
+@models
+def test_quantized_logits_are_near(pack: Pack, sizes: dict[str, Any], quant: str, tolerance: float) -> None:
+    checkpoint = tiny_checkpoint(3, **sizes)
+    packed = pack(checkpoint, quant)
+    tokens = some_tokens(checkpoint, 8)
+    truth = references.logits(checkpoint, tokens)[-1]
+    found = prefilled(jit, packed, tokens).logits[0, :len(truth)]
+    assert np.linalg.norm(found - truth) < tolerance * np.linalg.norm(truth)
+
+
+@quants
+@models
+def test_batches_do_not_change_a_bit(pack: Pack, sizes: dict[str, Any], quant: str) -> None:
+    checkpoint = tiny_checkpoint(4, **sizes)
+    packed = pack(checkpoint, quant)
+    tokens = some_tokens(checkpoint, checkpoint.shape.seq_len - 1)
+    whole = prefilled(jit, packed, tokens)
+    s = prefilled(jit, packed, tokens[:1])
+    s.tokens[:len(tokens)] = tokens
+    jit(session.prefill)(packed.config, packed.weights(), s, 1, 6, alone())
+    for pos in range(6, len(tokens)):
+        jit(session.decode)(packed.config, packed.weights(), s, pos, alone())
+    assert bits(s) == bits(whole)
+
+
+@quants
+@models
+def test_the_worlds_agree(pack: Pack, sizes: dict[str, Any], quant: str) -> None:
+    checkpoint = tiny_checkpoint(5, **sizes)
+    packed = pack(checkpoint, quant)
+    tokens = some_tokens(checkpoint, 7)
+    defined, compiled = (prefilled(world, packed, tokens) for world in (interpreter, jit))
+    assert len(arrays(defined)) == len(arrays(compiled)) > 10
+    for mine, yours in zip(arrays(defined), arrays(compiled)):
+        assert same_bits(mine, yours)
+
+
+@pytest.mark.parametrize("n", [0, 1, 5, 16, 33])
+@pytest.mark.parametrize("n_cores", [1, 2, 3, 7])
+def test_shares_are_the_whole_in_order(n: int, n_cores: int) -> None:
+    gate = np.zeros(GATE_WORDS, np.int64)
+    shares = [agree(team.share, n, Team(core, n_cores, gate)) for core in range(n_cores)]
+    assert [i for lo, hi in shares for i in range(lo, hi)] == list(range(n))
+    assert max(hi - lo for lo, hi in shares) - min(hi - lo for lo, hi in shares) <= 1
+
+
+@pytest.fixture(scope="module")
+def prefill_on_threads() -> Any:
+    """`prefill`, compiled so that several threads run it at once."""
+    install()
+    return njit(nogil=True, **JIT_OPTIONS)(session.prefill)
+
+
+@quants
+@pytest.mark.parametrize("n_cores", [2, 5])
+@pytest.mark.parametrize("sizes", [MODELS["even"], MODELS["odd sizes"]], ids=["even", "odd sizes"])
+def test_a_team_gives_the_bits_of_one(pack: Pack, prefill_on_threads: Any, sizes: dict[str, Any],
+                                      n_cores: int, quant: str) -> None:
+    checkpoint = tiny_checkpoint(6, **sizes)
+    packed = pack(checkpoint, quant)
+    tokens = some_tokens(checkpoint, 9)
+    expected = bits(prefilled(jit, packed, tokens))
+    assert bits(on_a_team(prefill_on_threads, packed, tokens, n_cores)) == expected
+
+
+def test_a_team_meets_in_the_interpreter_too(pack: Pack) -> None:
+    checkpoint = tiny_checkpoint(7, dim=16, hidden_dim=16, n_layers=1, n_heads=2, n_kv_heads=1, vocab_size=300)
+    packed = pack(checkpoint)
+    expected = bits(prefilled(jit, packed, [5, 6, 7]))
+    assert bits(on_a_team(interpreter(session.prefill), packed, [5, 6, 7], 2)) == expected
+
+
+def on_a_team(prefill: Any, packed: Packed, tokens: list[int], n_cores: int) -> State:
+    """The state after a team of threads read the tokens together."""
+    c, w, s = packed.config, packed.weights(), packed.fresh_state()
+    s.tokens[:len(tokens)] = tokens
+    gate: NDArray[np.int64] = np.zeros(GATE_WORDS, np.int64)
+    # Compiled before the threads start: one that waits for the compiler would keep the others spinning.
+    prefill(c, w, packed.fresh_state(), 0, 0, Team(0, 1, gate))
+    threads = [threading.Thread(target=prefill, args=(c, w, s, 0, len(tokens), Team(core, n_cores, gate)), daemon=True)
+               for core in range(n_cores)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=120)
+        assert not thread.is_alive(), "the team never met"
+    return s

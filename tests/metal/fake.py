@@ -1,0 +1,208 @@
+"""A firmware of callbacks in this process: metal code in the interpreter runs against it, service by service."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from barelm.metal import tables
+from barelm.metal.firmware import Firmware, open_firmware
+
+PAGE = 4096
+ERROR = -1 << 63
+IMAGE_HANDLE, VOLUME_HANDLE = 0x1111, 0x2222
+SWITCHED_OFF = "the machine is off"
+
+Handler = Callable[..., int]
+
+
+class Table:
+    """Memory for a table of services and data, by byte offset."""
+
+    def __init__(self, n_bytes: int = 512) -> None:
+        self.words = np.zeros(n_bytes // 8, np.int64)
+        self._kept: list[Any] = []
+
+    @property
+    def address(self) -> int:
+        """Where it lies."""
+        return int(self.words.ctypes.data)
+
+    def put(self, offset: int, value: int) -> None:
+        """One word."""
+        self.words[offset // 8] = value
+
+    def serve(self, offset: int, n_arguments: int, handler: Handler) -> None:
+        """One service."""
+        prototype = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * n_arguments)
+        callback = prototype(handler)
+        self._kept.append(callback)
+        self.put(offset, ctypes.cast(callback, ctypes.c_void_p).value or 0)
+
+
+class FakeFile:
+    """An open file; the volume's root too."""
+
+    def __init__(self, firmware: FakeFirmware, content: bytes) -> None:
+        self.firmware, self.content, self.at, self.table = firmware, content, 0, Table()
+        self.table.serve(tables.OPEN, 5, firmware.open)
+        self.table.serve(tables.CLOSE, 1, self.close)
+        self.table.serve(tables.READ, 3, self.read)
+        self.table.serve(tables.GET_POSITION, 2, self.get_position)
+        self.table.serve(tables.SET_POSITION, 2, self.set_position)
+
+    def close(self, this: int) -> int:
+        self.firmware.n_open -= 1
+        return 0
+
+    def read(self, this: int, size: int, target: int) -> int:
+        wanted = load(size)
+        self.firmware.reads.append((self.at, wanted, target))
+        if self.firmware.refuses_read(wanted, target):
+            return ERROR | tables.EFI_DEVICE_ERROR
+        part = self.content[self.at:self.at + wanted]
+        ctypes.memmove(target, part, len(part))
+        self.at += len(part)
+        store(size, len(part))
+        return 0
+
+    def get_position(self, this: int, position: int) -> int:
+        store(position, self.at)
+        return 0
+
+    def set_position(self, this: int, position: int) -> int:
+        self.at = len(self.content) if position == tables.END_OF_FILE else position
+        return 0
+
+
+class FakeFirmware:
+    """Tables, memory with limits, a volume, a screen, a keyboard; everything asked of it is remembered."""
+
+    def __init__(self, files: dict[str, bytes] | None = None) -> None:
+        self.files = files
+        self.screen = ""
+        self.keys: list[int] = []  # scan code << 16 | unit
+        self.largest_pages = 1 << 40  # of one allocation
+        self.n_pages_left = 1 << 40
+        self.has_low_memory = True
+        self.refuses_read: Callable[[int, int], bool] = lambda n_bytes, target: False
+        self.pages: dict[int, int] = {}
+        self.asked: list[int] = []  # pages, of every allocation asked for
+        self.reads: list[tuple[int, int, int]] = []
+        self.stalls: list[int] = []
+        self.resets: list[int] = []
+        self.watchdog: list[int] = []
+        self.n_open = 0
+        self._memory: list[Any] = []
+        self._make_tables()
+
+    def _make_tables(self) -> None:
+        self.table, self.boot, self.runtime = Table(), Table(), Table()
+        self.con_in, self.con_out, self.loaded, self.volume = Table(), Table(), Table(), Table()
+        for offset, table in ((tables.CON_IN, self.con_in), (tables.CON_OUT, self.con_out),
+                              (tables.BOOT_SERVICES, self.boot), (tables.RUNTIME_SERVICES, self.runtime)):
+            self.table.put(offset, table.address)
+        self.boot.serve(tables.ALLOCATE_PAGES, 4, self.allocate)
+        self.boot.serve(tables.FREE_PAGES, 2, self.free)
+        self.boot.serve(tables.HANDLE_PROTOCOL, 3, self.handle_protocol)
+        self.boot.serve(tables.LOCATE_PROTOCOL, 3, lambda *_: ERROR | tables.EFI_NOT_FOUND)
+        self.boot.serve(tables.STALL, 1, self.stall)
+        self.boot.serve(tables.SET_WATCHDOG_TIMER, 4, lambda seconds, *_: self.watchdog.append(seconds) or 0)
+        self.runtime.serve(tables.RESET_SYSTEM, 4, lambda kind, *_: self.resets.append(kind) or 0)
+        self.con_out.serve(tables.OUTPUT_STRING, 2, self.output)
+        self.con_out.serve(tables.ENABLE_CURSOR, 2, lambda *_: 0)
+        self.con_in.serve(tables.READ_KEY_STROKE, 2, self.read_key)
+        self.loaded.put(tables.DEVICE_HANDLE, VOLUME_HANDLE)
+        self.volume.serve(tables.OPEN_VOLUME, 2, self.open_volume)
+
+    @property
+    def fw(self) -> Firmware:
+        """As metal code sees it."""
+        return open_firmware(IMAGE_HANDLE, self.table.address)
+
+    def allocate(self, kind: int, memory_type: int, n_pages: int, place: int) -> int:
+        self.asked.append(n_pages)
+        low = kind == tables.ALLOCATE_MAX_ADDRESS
+        if n_pages > min(self.largest_pages, self.n_pages_left) or (low and not self.has_low_memory):
+            return ERROR | tables.EFI_OUT_OF_RESOURCES
+        block = np.full((n_pages + 1) * PAGE, 0xAF, np.uint8)
+        self._memory.append(block)
+        address = (int(block.ctypes.data) + PAGE - 1) // PAGE * PAGE
+        self.pages[address] = n_pages
+        self.n_pages_left -= n_pages
+        store(place, address)
+        return 0
+
+    def free(self, address: int, n_pages: int) -> int:
+        assert self.pages.pop(address) == n_pages, "pages go back as they were taken"
+        self.n_pages_left += n_pages
+        return 0
+
+    def handle_protocol(self, handle: int, guid: int, interface: int) -> int:
+        wanted = ctypes.string_at(guid, 16)
+        if (handle, wanted) == (IMAGE_HANDLE, tables.LOADED_IMAGE_PROTOCOL.tobytes()):
+            store(interface, self.loaded.address)
+        elif ((handle, wanted) == (VOLUME_HANDLE, tables.SIMPLE_FILE_SYSTEM_PROTOCOL.tobytes())
+              and self.files is not None):
+            store(interface, self.volume.address)
+        else:
+            return ERROR | tables.EFI_UNSUPPORTED
+        return 0
+
+    def open_volume(self, this: int, root: int) -> int:
+        return self._opened(b"", root)
+
+    def open(self, this: int, file: int, name: int, mode: int, attributes: int) -> int:
+        assert mode == tables.FILE_MODE_READ
+        content = (self.files or {}).get(text_at(name))
+        return ERROR | tables.EFI_NOT_FOUND if content is None else self._opened(content, file)
+
+    def _opened(self, content: bytes, place: int) -> int:
+        file = FakeFile(self, content)
+        self._memory.append(file)
+        self.last_file = file
+        self.n_open += 1
+        store(place, file.table.address)
+        return 0
+
+    def file(self, content: bytes) -> int:
+        """An open file, as metal code holds it."""
+        place = np.zeros(1, np.int64)
+        self._opened(content, int(place.ctypes.data))
+        return int(place[0])
+
+    def stall(self, microseconds: int) -> int:
+        self.stalls.append(microseconds)
+        return 0
+
+    def output(self, this: int, units: int) -> int:
+        self.screen += text_at(units)
+        return 0
+
+    def read_key(self, this: int, key: int) -> int:
+        if not self.keys:
+            return ERROR | 6
+        scan, unit = divmod(self.keys.pop(0), 1 << 16)
+        ctypes.memmove(key, scan.to_bytes(2, "little") + unit.to_bytes(2, "little"), 4)
+        return 0
+
+
+def load(address: int) -> int:
+    """The word at an address."""
+    return ctypes.c_int64.from_address(address).value
+
+
+def store(address: int, value: int) -> None:
+    """Write the word at an address."""
+    ctypes.c_int64.from_address(address).value = value
+
+
+def text_at(address: int) -> str:
+    """The UTF-16 text at an address, to its zero."""
+    raw = bytearray()
+    while unit := ctypes.string_at(address + len(raw), 2).strip(b"\0") and ctypes.string_at(address + len(raw), 2):
+        raw += unit
+    return raw.decode("utf-16-le", "surrogatepass")
