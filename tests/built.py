@@ -11,14 +11,23 @@ from pathlib import Path
 import pytest
 
 from barelm.aot.build import build_program, source_key
+from barelm.errors import BarelmError
 from barelm.files import cache_folder
 
 _CACHE = os.environ.get("XDG_CACHE_HOME")  # before any test points it elsewhere
 
 
-@functools.cache
 def program() -> Path:
     """The `.efi`, built where it is not in the cache; other workers wait for it."""
+    built = _built()
+    if isinstance(built, BarelmError):
+        pytest.fail(f"the program does not compile: {built.message}. {built.hint}", pytrace=False)
+    return built
+
+
+@functools.cache
+def _built() -> Path | BarelmError:
+    """Once a process, whether it works or not."""
     with pytest.MonkeyPatch.context() as patch:
         if _CACHE is None:
             patch.delenv("XDG_CACHE_HOME", raising=False)
@@ -26,7 +35,10 @@ def program() -> Path:
             patch.setenv("XDG_CACHE_HOME", _CACHE)
         with open(cache_folder("programs") / "lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            return build_program()
+            try:
+                return build_program()
+            except BarelmError as error:
+                return error
 
 
 def seeded_cache(folder: Path) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +27,17 @@ class Pack(Protocol):
 
     def __call__(self, checkpoint: Checkpoint, quant: str = "keep") -> Packed:
         """`quant` as for `write_packed`."""
+
+
+@pytest.fixture(autouse=True)
+def boots_take_turns(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One emulated machine at a time, over all parallel workers: they would only slow one another down."""
+    if request.node.get_closest_marker("boot") is None:
+        yield
+        return
+    with open(tmp_path_factory.getbasetemp().parent / "boots.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture

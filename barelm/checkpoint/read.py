@@ -18,7 +18,7 @@ FETCH_THE_FILE = "Fetch the file itself, not the page about it."
 
 # What people give by mistake, by its first bytes.
 STRANGERS = (
-    (BLM, "is packed already", "Use it as it is."),
+    (BLM, "is packed already", "Use it as it is, under a name that ends in .blm."),
     (b"PK\x03\x04", "is a PyTorch checkpoint", "Turn it into a .bin with llama2.c's export.py."),
     (b"version https://git-lfs", "is a Git LFS pointer, not the model it stands for", "Fetch it with `git lfs pull`."),
     (b"<!DOCTYPE", "is a web page", FETCH_THE_FILE),

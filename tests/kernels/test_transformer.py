@@ -65,7 +65,7 @@ def test_logits_are_those_of_double_precision(pack: Pack, sizes: dict[str, Any])
         assert np.abs(s.logits[0, :c.vocab_size] - truth[pos]).max() < 2e-5 * np.abs(truth).max()
 
 
-@pytest.mark.parametrize("quant, tolerance", [("q8", 0.02), ("q4", 0.3)])
+@pytest.mark.parametrize("quant, tolerance", [("q8", 0.05), ("q4", 0.5)])
 @models
 def test_quantized_logits_are_near(pack: Pack, sizes: dict[str, Any], quant: str, tolerance: float) -> None:
     checkpoint = tiny_checkpoint(3, **sizes)

@@ -105,7 +105,8 @@ def test_every_end_is_a_success(tmp_path: Path, at_end: str) -> None:
 def test_a_person_sees_the_text_and_two_lines_of_figures(tmp_path: Path) -> None:
     ran = boot(tmp_path, Settings("to the sun", 0.0, tokens=25), packed()[1])
     text = tell(interpreter, packed()[0], "to the sun", n_tokens=25).text
-    assert "".join(c for c in text if c >= " ") in ran.screen.replace("\n", "")
+    shown = "".join(c for c in text if c >= " ").rstrip("\ufffd")  # a character cut at the very end is not shown
+    assert shown in ran.screen.replace("\n", "")
     assert ran.screen.startswith("barelm: tiny\n")
     assert re.search(r"\n\d+ tokens, [\d.]+ a second; prompt of \d+, [\d.]+ a second; seed \d+\n"
                      r"loaded at [\d.]+ MB/s; memory [\d.]+ MB; cores 1; x86-64-v[23]\nBARELM DONE 0\n", ran.screen)
