@@ -54,6 +54,7 @@ On = Annotated[MachineName | None, Parameter(name="--machine", help="Default: qe
 Memory = Annotated[int, Parameter(name="--memory", help="Of the machine, MiB; 0: what the model needs.")]
 Cores = Annotated[int, Parameter(name="--cores", help="Of the machine.")]
 Quant = Annotated[Literal["keep", "q8", "q4", "f32"], Parameter(help="How to pack the weights.")]
+Kv = Annotated[Literal["auto", "f32", "f16", "q8"], Parameter(help="How to keep keys and values.")]
 Context = Annotated[int, Parameter(help="Tokens to have room for; 0: the model's own, at most 2048.")]
 System = Annotated[str, Parameter(help="The system text of a chat model.")]
 Raw = Annotated[bool, Parameter(negative="", help="Complete the prompt as it stands, without the chat template.")]
@@ -63,9 +64,9 @@ Output = Annotated[Path | None, Parameter(name=["--output", "-o"], help="Where t
 
 @app.command
 def run(model: str | None = None, prompt: str | None = None, /, *, raw: Raw = False, system: System = "",
-        tokenizer: Tokenizer = None, quant: Quant = "keep", context: Context = 0, temperature: Temperature = None,
-        top_p: TopP = 0.9, seed: Seed = 0, tokens: Tokens = 0, machine: On = None, memory: Memory = 0,
-        cores: Cores = 1, json: Json = False) -> int:
+        tokenizer: Tokenizer = None, quant: Quant = "keep", kv: Kv = "auto", context: Context = 0,
+        temperature: Temperature = None, top_p: TopP = 0.9, seed: Seed = 0, tokens: Tokens = 0, machine: On = None,
+        memory: Memory = 0, cores: Cores = 1, json: Json = False) -> int:
     """Boot a machine into a model and print what it says.
 
     Packs the checkpoint, compiles the program, writes an image, boots it, streams the text.  A chat model answers the
@@ -83,12 +84,12 @@ def run(model: str | None = None, prompt: str | None = None, /, *, raw: Raw = Fa
 
     model, prompt = _model_and_prompt(model, prompt)
     settings = Settings(prompt, temperature, top_p, seed, tokens, system=system, template=not raw)
-    return run_model(Order(model, tokenizer, Packing(quant, context), settings, memory, cores), machine, json)
+    return run_model(Order(model, tokenizer, Packing(quant, kv, context), settings, memory, cores), machine, json)
 
 
 @app.command
 def chat(model: str = DEFAULT_MODEL, prompt: str = "", /, *, system: System = "", quant: Quant = "keep",
-         context: Context = 0, temperature: Temperature = None, top_p: TopP = 0.9, seed: Seed = 0, tokens: Tokens = 0,
+         kv: Kv = "auto", context: Context = 0, temperature: Temperature = None, top_p: TopP = 0.9, seed: Seed = 0, tokens: Tokens = 0,
          machine: On = None, memory: Memory = 0, cores: Cores = 1) -> int:
     """Boot a machine into a conversation; this terminal is its console.
 
@@ -102,11 +103,11 @@ def chat(model: str = DEFAULT_MODEL, prompt: str = "", /, *, system: System = ""
     from barelm.commands.chat import chat_with
 
     settings = Settings(prompt, temperature, top_p, seed, tokens, system=system)
-    return chat_with(Order(model, None, Packing(quant, context), settings, memory, cores), machine)
+    return chat_with(Order(model, None, Packing(quant, kv, context), settings, memory, cores), machine)
 
 
 @app.command
-def pack(model: str, /, *, output: Output = None, tokenizer: Tokenizer = None, quant: Quant = "keep",
+def pack(model: str, /, *, output: Output = None, tokenizer: Tokenizer = None, quant: Quant = "keep", kv: Kv = "auto",
          context: Context = 0) -> int:
     """Pack a checkpoint into a .blm, the form the metal reads straight into place.
 
@@ -117,7 +118,7 @@ def pack(model: str, /, *, output: Output = None, tokenizer: Tokenizer = None, q
     """
     from barelm.commands.make import make_model
 
-    return make_model(model, tokenizer, Packing(quant, context), output)
+    return make_model(model, tokenizer, Packing(quant, kv, context), output)
 
 
 @app.command
@@ -132,7 +133,7 @@ def build(*, output: Output = None, fresh: Annotated[bool, Parameter(negative=""
 @app.command
 def image(model: str = DEFAULT_MODEL, /, *, output: Output = None, chat: Annotated[bool, Parameter(negative="",
           help="Hold a conversation with whoever is at the keyboard.")] = False, prompt: str = "",
-          system: System = "", raw: Raw = False, tokenizer: Tokenizer = None, quant: Quant = "keep",
+          system: System = "", raw: Raw = False, tokenizer: Tokenizer = None, quant: Quant = "keep", kv: Kv = "auto",
           context: Context = 0, temperature: Temperature = None, top_p: TopP = 0.9, seed: Seed = 0, tokens: Tokens = 0,
           cores: Annotated[int, Parameter(help="The most to use; 0: all.")] = 0, at_end: AtEnd = "return",
           wait: Annotated[int, Parameter(help="Seconds the last screen waits for a key.")] = 30,
@@ -152,7 +153,7 @@ def image(model: str = DEFAULT_MODEL, /, *, output: Output = None, chat: Annotat
     from barelm.commands.make import make_image
 
     settings = Settings(prompt, temperature, top_p, seed, tokens, cores, at_end, wait, system, not raw, chat)
-    return make_image(model, tokenizer, Packing(quant, context), settings, output, plain, free)
+    return make_image(model, tokenizer, Packing(quant, kv, context), settings, output, plain, free)
 
 
 @app.command

@@ -55,6 +55,7 @@ class Packing:
     """How a checkpoint is packed: its weights as they are or quantized, its context as long as it is or shorter."""
 
     quant: str = "keep"  # one of pack.weights.QUANTS
+    kv: str = "auto"  # the form of keys and values: auto, f32, f16, q8
     context: int = 0  # 0: the model's, at most DEFAULT_CONTEXT
 
 
@@ -105,7 +106,7 @@ def pack(path: Path, tokenizer: Path | None, packing: Packing, out: Path, watch:
                           f"Ask for a --context of at most {most}.")
     seq_len = packing.context or min(most, DEFAULT_CONTEXT)
     checkpoint = replace(checkpoint, shape=replace(checkpoint.shape, seq_len=seq_len))
-    write_packed(checkpoint, out, watch.progress, packing.quant)
+    write_packed(checkpoint, out, watch.progress, packing.quant, packing.kv)
 
 
 def pack_key(path: Path, tokenizer: Path | None, packing: Packing) -> str:

@@ -74,7 +74,8 @@ def header_facts(header: NDArray[np.int64]) -> Facts:
              "weights_bytes": layout.WEIGHTS_BYTES, "state_bytes": layout.STATE_BYTES,
              "workspace_bytes": layout.WORKSPACE_BYTES, "memory_bytes": layout.MEMORY_BYTES}
     return {"what": f"packed model, layout {header[layout.VERSION_WORD]}", "name": model_name(header),
-            "bytes": int(header[layout.FILE_BYTES]), **{name: int(header[word]) for name, word in words.items()}}
+            "bytes": int(header[layout.FILE_BYTES]), "kv": layout.KV_NAMES[header[layout.KV_KIND]],
+            **{name: int(header[word]) for name, word in words.items()}}
 
 
 def sections_of(header: NDArray[np.int64]) -> list[Facts]:

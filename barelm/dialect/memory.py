@@ -63,6 +63,11 @@ def float_of_bits(bits: int) -> Real:
     return np.uint32(bits & 0xFFFFFFFF).view(np.float32)
 
 
+def bits_of_float(x: Real) -> int:
+    """The IEEE 754 bits of a float32, widened."""
+    return int(np.float32(x).view(np.uint32))
+
+
 def memory(address: int, n_bytes: int) -> U8:
     """The bytes at `address`, as an array over them.  The caller answers for their being there."""
     if n_bytes == 0:

@@ -77,6 +77,11 @@ def load_f16x16(x: U8, i: int) -> F32x16:
     return x[i:i + 2 * LANES].view(np.float16).astype(np.float32)
 
 
+def load_i8x16(x: U8, i: int) -> I32x16:
+    """x[i : i + 16] as int8, widened."""
+    return x[i:i + LANES].view(np.int8).astype(np.int32)
+
+
 def store_i8x16(x: I8, i: int, v: I32x16) -> None:
     """x[i : i + 16] = v, for -128 <= v <= 127."""
     x[i:i + LANES] = v.astype(np.int8)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from barelm.dialect.rooms import kernel
-from barelm.dialect.types import F32, LANES, Real, f32, padded
+from barelm.dialect.types import F32, LANES, U8, Real, f32, padded
 from barelm.dialect.vectors import load_f32x16, max_f32x16, max_tree, splat_f32x16, sqrt_f32, store_f32x16, sum_tree
+from barelm.kernels.cache import cached
 from barelm.kernels.mathf import exp_f32x16
+from barelm.pack import layout
 
 
 @kernel
@@ -56,27 +58,17 @@ def rope(x: F32, at: int, table: F32, pos: int, head_dim: int) -> None:
 
 
 @kernel
-def remember(keys: F32, values: F32, k: F32, v: F32, pos: int, head_dim: int) -> None:
-    """Put one head's key and value at position `pos` of the cache.
-
-    Keys lie as [pos / 16][head_dim][16], so that one vector holds a component of sixteen positions; values as
-    [pos][head_dim, padded].
-    """
-    at = pos // LANES * head_dim * LANES + pos % LANES
-    row = pos * padded(head_dim)
-    for i in range(head_dim):
-        keys[at + i * LANES] = k[i]
-        values[row + i] = v[i]
-
-
-@kernel
-def attend(out: F32, q: F32, keys: F32, values: F32, scores: F32, head_dim: int, n: int) -> None:
+def attend(out: F32, q: F32, keys: U8, values: U8, key_scales: F32, value_scales: F32, scores: F32, kind: int,
+           head_dim: int, n: int) -> None:
     """out = softmax(q Kᵀ / sqrt(head_dim)) V for one head over n positions (Vaswani et al. 2017).
 
-    `out` (head_dim, padded) and `scores` (n, padded) are this core's own.
+    `out` (head_dim, padded) and `scores` (n, padded) are this core's own; `kind` is the form of the cache.
     """
-    score(scores, q, keys, head_dim, n)
+    score(scores, q, keys, key_scales, kind, head_dim, n)
     softmax(scores, padded(n))
+    if kind == layout.KV_Q8:
+        for t in range(n):
+            scores[t] = scores[t] * value_scales[t]
     width = padded(head_dim)
     for c in range(0, width, LANES):
         a0 = splat_f32x16(f32(0))
@@ -86,19 +78,19 @@ def attend(out: F32, q: F32, keys: F32, values: F32, scores: F32, head_dim: int,
         t = 0
         while t + 4 <= n:
             at = t * width + c
-            a0 = a0 + splat_f32x16(scores[t]) * load_f32x16(values, at)
-            a1 = a1 + splat_f32x16(scores[t + 1]) * load_f32x16(values, at + width)
-            a2 = a2 + splat_f32x16(scores[t + 2]) * load_f32x16(values, at + 2 * width)
-            a3 = a3 + splat_f32x16(scores[t + 3]) * load_f32x16(values, at + 3 * width)
+            a0 = a0 + splat_f32x16(scores[t]) * cached(kind, values, at)
+            a1 = a1 + splat_f32x16(scores[t + 1]) * cached(kind, values, at + width)
+            a2 = a2 + splat_f32x16(scores[t + 2]) * cached(kind, values, at + 2 * width)
+            a3 = a3 + splat_f32x16(scores[t + 3]) * cached(kind, values, at + 3 * width)
             t += 4
         while t < n:
-            a0 = a0 + splat_f32x16(scores[t]) * load_f32x16(values, t * width + c)
+            a0 = a0 + splat_f32x16(scores[t]) * cached(kind, values, t * width + c)
             t += 1
         store_f32x16(out, c, (a0 + a1) + (a2 + a3))
 
 
 @kernel
-def score(scores: F32, q: F32, keys: F32, head_dim: int, n: int) -> None:
+def score(scores: F32, q: F32, keys: U8, key_scales: F32, kind: int, head_dim: int, n: int) -> None:
     """scores[t] = q · k_t / sqrt(head_dim), sixteen positions at a time, and -inf behind the last."""
     scale = splat_f32x16(f32(1) / sqrt_f32(f32(head_dim)))
     size = head_dim * LANES
@@ -109,8 +101,8 @@ def score(scores: F32, q: F32, keys: F32, head_dim: int, n: int) -> None:
         at = p * head_dim
         for i in range(head_dim):
             qi = splat_f32x16(q[i])
-            a0 = a0 + qi * load_f32x16(keys, at + i * LANES)
-            a1 = a1 + qi * load_f32x16(keys, at + size + i * LANES)
+            a0 = a0 + qi * cached(kind, keys, at + i * LANES)
+            a1 = a1 + qi * cached(kind, keys, at + size + i * LANES)
         store_f32x16(scores, p, a0 * scale)
         store_f32x16(scores, p + LANES, a1 * scale)
         p += 2 * LANES
@@ -118,8 +110,11 @@ def score(scores: F32, q: F32, keys: F32, head_dim: int, n: int) -> None:
         a0 = splat_f32x16(f32(0))
         at = p * head_dim
         for i in range(head_dim):
-            a0 = a0 + splat_f32x16(q[i]) * load_f32x16(keys, at + i * LANES)
+            a0 = a0 + splat_f32x16(q[i]) * cached(kind, keys, at + i * LANES)
         store_f32x16(scores, p, a0 * scale)
+    if kind == layout.KV_Q8:
+        for i in range(0, n, LANES):
+            store_f32x16(scores, i, load_f32x16(scores, i) * load_f32x16(key_scales, i))
     for t in range(n, padded(n)):
         scores[t] = f32(-np.inf)
 

@@ -63,6 +63,8 @@ def sizes_are_sane(header: I64) -> bool:
         return False
     if c.batch > c.seq_len or header[layout.MAX_CORES] < 1 or header[layout.MAX_CORES] > 4096:
         return False
+    if c.kv_kind < 0 or c.kv_kind > layout.KV_Q8:
+        return False
     if header[layout.BOS_ID] >= c.vocab_size or header[layout.WORKSPACE_BYTES] != layout.WORKSPACE:
         return False
     return bool(header[layout.STATE_BYTES] == state_bytes(header))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from barelm.dialect.memory import f32_array, float_of_bits, i8_array, i32_array, i64_array, u64_array
+from barelm.dialect.memory import f32_array, float_of_bits, i8_array, i32_array, i64_array, u8_array, u64_array
 from barelm.dialect.rooms import kernel
-from barelm.dialect.types import BLOCK, F32, F32_2D, F32_3D, I32, I64, LANES, U8, U64, Real, padded
+from barelm.dialect.types import BLOCK, F32, F32_2D, F32_3D, I32, I64, LANES, U8, U8_3D, U64, Real, padded
+from barelm.kernels.cache import item_bytes
 from barelm.kernels.matmul import Matrix
 from barelm.kernels.quantized import Activations
 from barelm.kernels.team import GATE_WORDS
@@ -28,6 +29,7 @@ class Config(NamedTuple):
     seq_len: int
     batch: int  # tokens one pass may take
     norm_eps: Real
+    kv_kind: int  # the form of the key-value cache
 
 
 class Weights(NamedTuple):
@@ -58,8 +60,10 @@ class State(NamedTuple):
     logits: F32_2D  # (1, vocab_size)
     scores: F32_2D  # (core, seq_len)
     out: F32_2D  # (core, head_dim)
-    keys: F32_3D  # (layer, kv head, seq_len * head_dim)
-    values: F32_3D  # (layer, kv head, seq_len * head_dim padded)
+    keys: U8_3D  # (layer, kv head, bytes); see `kernels.cache`
+    values: U8_3D  # (layer, kv head, bytes)
+    key_scales: F32_3D  # (layer, kv head, seq_len), of int8 keys
+    value_scales: F32_3D
     order: I32  # (vocab_size) the sampler's heap
     tokens: I64  # (seq_len + 1) the ids of the session, prompt first
     rng: U64  # (1) the sampler's generator
@@ -82,7 +86,8 @@ def read_config(header: I64) -> Config:
     return Config(
         header[layout.DIM], header[layout.HIDDEN_DIM], header[layout.N_LAYERS], n_heads, n_kv_heads, head_dim,
         n_heads * head_dim, n_kv_heads * head_dim, header[layout.VOCAB_SIZE], header[layout.SEQ_LEN],
-        header[layout.BATCH], float_of_bits(header[layout.NORM_EPS_BITS]))
+        header[layout.BATCH], float_of_bits(header[layout.NORM_EPS_BITS]),
+        header[layout.KV_KIND])
 
 
 @kernel
@@ -153,19 +158,31 @@ def state_plan(c: Config, max_cores: int) -> tuple[int, ...]:
     scores = logits + 4 * vocab
     out = scores + 4 * max_cores * seq
     keys = out + 4 * max_cores * padded(c.head_dim)
-    values = keys + 4 * c.n_layers * c.n_kv_heads * seq * c.head_dim
-    order = values + 4 * c.n_layers * c.n_kv_heads * seq * padded(c.head_dim)
+    heads = c.n_layers * c.n_kv_heads
+    values = keys + heads * item_bytes(c.kv_kind) * seq * c.head_dim
+    key_scales = values + heads * item_bytes(c.kv_kind) * seq * padded(c.head_dim)
+    value_scales = key_scales + 4 * heads * scales_of(c)
+    order = value_scales + 4 * heads * scales_of(c)
     tokens = order + 4 * vocab
     rng = tokens + 8 * (seq + LANES)
     gate = rng + 64
     end = gate + 8 * GATE_WORDS
-    return x, xn, added, qkv, attended, h13, h, logits, scores, out, keys, values, order, tokens, rng, gate, end
+    return (x, xn, added, qkv, attended, h13, h, logits, scores, out, keys, values, key_scales, value_scales, order,
+            tokens, rng, gate, end)
+
+
+@kernel
+def scales_of(c: Config) -> int:
+    """Scales a head's cache has for its keys, and as many for its values."""
+    if c.kv_kind == layout.KV_Q8:
+        return padded(c.seq_len)
+    return 0
 
 
 @kernel
 def state_bytes(header: I64) -> int:
     """The size of the state, in whole pages."""
-    return padded(state_plan(read_config(header), header[layout.MAX_CORES])[16], layout.PAGE)
+    return padded(state_plan(read_config(header), header[layout.MAX_CORES])[18], layout.PAGE)
 
 
 @kernel
@@ -186,12 +203,14 @@ def bind_state(header: I64, block: U8) -> State:
         f32_array(block, p[7], (1, padded(c.vocab_size))),
         f32_array(block, p[8], (cores, seq)),
         f32_array(block, p[9], (cores, padded(c.head_dim))),
-        f32_array(block, p[10], (c.n_layers, c.n_kv_heads, seq * c.head_dim)),
-        f32_array(block, p[11], (c.n_layers, c.n_kv_heads, seq * padded(c.head_dim))),
-        i32_array(block, p[12], padded(c.vocab_size)),
-        i64_array(block, p[13], c.seq_len + 1),
-        u64_array(block, p[14], 1),
-        i64_array(block, p[15], GATE_WORDS))
+        u8_array(block, p[10], (c.n_layers, c.n_kv_heads, item_bytes(c.kv_kind) * seq * c.head_dim)),
+        u8_array(block, p[11], (c.n_layers, c.n_kv_heads, item_bytes(c.kv_kind) * seq * padded(c.head_dim))),
+        f32_array(block, p[12], (c.n_layers, c.n_kv_heads, scales_of(c))),
+        f32_array(block, p[13], (c.n_layers, c.n_kv_heads, scales_of(c))),
+        i32_array(block, p[14], padded(c.vocab_size)),
+        i64_array(block, p[15], c.seq_len + 1),
+        u64_array(block, p[16], 1),
+        i64_array(block, p[17], GATE_WORDS))
 
 
 @kernel
@@ -199,4 +218,4 @@ def bind_transcript(header: I64, block: U8) -> Transcript:
     """The same block's transcript."""
     c = read_config(header)
     p = state_plan(c, header[layout.MAX_CORES])
-    return Transcript(i64_array(block, p[13], c.seq_len + 1), u64_array(block, p[14], 1))
+    return Transcript(i64_array(block, p[15], c.seq_len + 1), u64_array(block, p[16], 1))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from barelm.dialect.rooms import kernel
 from barelm.dialect.types import BLOCK, F32_2D, LANES, padded
-from barelm.kernels.blocks import add, attend, remember, rmsnorm, rope, swiglu
+from barelm.kernels.blocks import add, attend, rmsnorm, rope, swiglu
+from barelm.kernels.cache import remember_key, remember_value
 from barelm.kernels.linear import embed, matmul
 from barelm.kernels.model import Config, State, Weights
 from barelm.kernels.quantized import Activations, quantize
@@ -98,7 +99,10 @@ def position(c: Config, w: Weights, s: State, l: int, pos: int, n: int, team: Te
         rope(s.qkv[t], at, w.rope, pos + t, c.head_dim)
         if head >= c.n_heads:
             g = head - c.n_heads
-            remember(s.keys[l, g], s.values[l, g], s.qkv[t, at:], s.qkv[t, at + c.kv_dim:], pos + t, c.head_dim)
+            k = s.qkv[t, at:]
+            v = s.qkv[t, at + c.kv_dim:]
+            remember_key(c.kv_kind, s.keys[l, g], s.key_scales[l, g], k, pos + t, c.head_dim)
+            remember_value(c.kv_kind, s.values[l, g], s.value_scales[l, g], v, pos + t, c.head_dim)
     meet(team)
 
 
@@ -114,7 +118,8 @@ def attention(c: Config, s: State, l: int, pos: int, n: int, team: Team) -> None
         head = i % c.n_heads
         g = head // group
         at = head * c.head_dim
-        attend(out, s.qkv[t, at:], s.keys[l, g], s.values[l, g], scores, c.head_dim, pos + t + 1)
+        attend(out, s.qkv[t, at:], s.keys[l, g], s.values[l, g], s.key_scales[l, g], s.value_scales[l, g], scores,
+               c.kv_kind, c.head_dim, pos + t + 1)
         for k in range(c.head_dim):
             s.attended.values[t, at + k] = out[k]
     meet(team)

@@ -12,7 +12,7 @@ of 16.  All layers of a matrix follow one another.
 """
 
 MAGIC = int.from_bytes(b"barelm\x1a\x0a", "little")
-VERSION = 2
+VERSION = 3
 HEADER_BYTES = 4096
 HEADER_WORDS = HEADER_BYTES // 8
 PAGE = 4096
@@ -36,6 +36,7 @@ SEQ_LEN = 15
 NORM_EPS_BITS = 16  # the bits of a float32
 BATCH = 17  # tokens a forward pass takes at once while reading the prompt
 MAX_CORES = 18  # processors the state has room for
+KV_KIND = 19  # how keys and values are kept (see `kernels.cache`)
 
 # The tokenizer.
 TOKENIZER_KIND = 24
@@ -110,6 +111,12 @@ Q4_0 = 2
 Q4_1 = 3
 KIND_NAMES = ("F32", "Q8_0", "Q4_0", "Q4_1")
 N_KINDS = len(KIND_NAMES)
+
+# Forms of the key-value cache.
+KV_F32 = 0
+KV_F16 = 1
+KV_Q8 = 2
+KV_NAMES = ("f32", "f16", "q8")
 
 # Tokenizers.
 SENTENCEPIECE = 0

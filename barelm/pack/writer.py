@@ -29,14 +29,18 @@ ROPE_ROWS = 4096
 """Positions whose angles are computed at once: a long context costs no more memory than a short one."""
 
 
-def write_packed(checkpoint: Checkpoint, out: Path, progress: Progress | None = None, quant: str = "keep") -> None:
+def write_packed(checkpoint: Checkpoint, out: Path, progress: Progress | None = None, quant: str = "keep",
+                 kv: str = "auto") -> None:
     """Write `checkpoint` as a packed model, its matrices encoded as `quant` says (one of `weights.QUANTS`).
+
+    `kv` is the form its keys and values will be kept in, one of `layout.KV_NAMES`; "auto" is f16, but f32 where all
+    weights are, so that a model in full precision is computed in full precision.
 
     `progress` is called with bytes done and bytes in all.  Raises BarelmError where `out` cannot be written; nothing
     half-written stays behind.
     """
     tables = tokenizer_tables(checkpoint.vocab)
-    header, total = plan_header(checkpoint, tables, quant)
+    header, total = plan_header(checkpoint, tables, quant, kv)
     with written_beside(out) as beside, open(beside, "wb") as file:
         _write_sections(file, header, checkpoint, tables, total, progress)
         _write_header(file, header)
@@ -71,7 +75,8 @@ def section_entry(header: NDArray[np.int64], section: int) -> NDArray[np.int64]:
     return header[at:at + layout.SECTION_WORDS]
 
 
-def plan_header(checkpoint: Checkpoint, tables: TokenizerTables, quant: str = "keep") -> tuple[NDArray[np.int64], int]:
+def plan_header(checkpoint: Checkpoint, tables: TokenizerTables, quant: str = "keep", kv: str = "auto"
+                ) -> tuple[NDArray[np.int64], int]:
     """The header with every size and offset, sums still zero, and the size of the file."""
     header = np.zeros(layout.HEADER_WORDS, np.int64)
     header[layout.MAGIC_WORD], header[layout.VERSION_WORD] = layout.MAGIC, layout.VERSION
@@ -93,6 +98,7 @@ def plan_header(checkpoint: Checkpoint, tables: TokenizerTables, quant: str = "k
         entry[layout.OFFSET] = offset
         offset += padded(int(entry[layout.BYTES]), layout.PAGE)
     header[layout.FILE_BYTES] = header[layout.WEIGHTS_BYTES] = offset
+    header[layout.KV_KIND] = _kv_kind(header, kv)
     header[layout.STATE_BYTES] = state_bytes(header)
     header[layout.WORKSPACE_BYTES] = layout.WORKSPACE
     header[layout.MEMORY_BYTES] = offset + header[layout.STATE_BYTES] + layout.WORKSPACE
@@ -105,6 +111,13 @@ def _decodes(name: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _kv_kind(header: NDArray[np.int64], kv: str) -> int:
+    if kv != "auto":
+        return layout.KV_NAMES.index(kv)
+    kinds = {int(section_entry(header, section)[layout.KIND]) for section in MATRICES}
+    return layout.KV_F32 if kinds == {layout.F32} else layout.KV_F16
 
 
 def _describe_shape(header: NDArray[np.int64], shape: Shape) -> None:

@@ -116,7 +116,7 @@ def test_shares_are_the_whole_in_order(n: int, n_cores: int) -> None:
 def prefill_on_threads() -> Any:
     """`prefill`, compiled so that several threads run it at once."""
     install()
-    return njit(nogil=True, **JIT_OPTIONS)(session.prefill)
+    return njit(**JIT_OPTIONS)(session.prefill)
 
 
 @quants

@@ -19,7 +19,7 @@ PRIMITIVES = (memory, vectors, quants, processor)
 """Importing these registers every lowering."""
 
 # NumPy's rules for division by zero; no bounds checks: kernels are checked in the interpreter, which has them.
-JIT_OPTIONS: dict[str, Any] = {"error_model": "numpy", "boundscheck": False}
+JIT_OPTIONS: dict[str, Any] = {"error_model": "numpy", "boundscheck": False, "nogil": True}
 
 _installed: set[Callable[..., Any]] = set()
 

@@ -60,6 +60,12 @@ def _float_of_bits(typing: Any, bits: Any) -> Any:
         builder.trunc(arguments[0], I32), F32)
 
 
+@lowers(memory.bits_of_float)
+def _bits_of_float(typing: Any, x: Any) -> Any:
+    return types.int64(types.float32), lambda context, builder, signature, arguments: builder.zext(
+        builder.bitcast(arguments[0], I32), I64)
+
+
 @lowers(memory.memory)
 def _memory(typing: Any, address: Any, n_bytes: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

@@ -100,6 +100,15 @@ def _load_f16x16(typing: Any, x: Any, i: Any) -> Any:
     return F32X16(x, types.intp), generate
 
 
+@lowers(quants.load_i8x16)
+def _load_i8x16(typing: Any, x: Any, i: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        narrow = _place(context, builder, signature, arguments, ir.VectorType(I8, LANES))
+        return builder.sext(builder.load(narrow, align=1), levels.I32X16)
+
+    return I32X16(x, types.intp), generate
+
+
 @lowers(quants.store_i8x16)
 def _store_i8x16(typing: Any, x: Any, i: Any, v: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

@@ -1,0 +1,96 @@
+"""The key-value cache of one head: float32, float16, or int8 with a scale for each position.
+
+Keys lie as [pos / 16][head_dim][16], so that one vector holds a component of sixteen positions; values as
+[pos][head_dim, padded].
+"""
+
+from __future__ import annotations
+
+from barelm.dialect.memory import bits_of_float, f32_array, float_of_bits, i8_array, u16_array
+from barelm.dialect.quants import load_f16x16, load_i8x16, to_f32x16
+from barelm.dialect.rooms import kernel
+from barelm.dialect.types import F32, I8, LANES, U8, F32x16, Real, f32, padded
+from barelm.dialect.vectors import load_f32x16
+from barelm.pack import layout
+
+LARGEST_F16 = 0x477FE000  # the bits of 65504 as a float32
+LEAST_NORMAL_F16 = 0x38800000  # of 2^-14
+LEAST_PEAK = 1e-30
+ROUND_WHOLE = 12582912.0
+"""1.5 * 2^23: added and subtracted, it leaves no bit behind the point."""
+
+
+@kernel
+def item_bytes(kind: int) -> int:
+    """Bytes of one component."""
+    if kind == layout.KV_F32:
+        return 4
+    if kind == layout.KV_F16:
+        return 2
+    return 1
+
+
+@kernel
+def remember(kind: int, cache: U8, scales: F32, at: int, step: int, x: F32, pos: int, n: int) -> None:
+    """Put the n components of a key or value at elements at, at + step, ... of a head's cache."""
+    if kind == layout.KV_F32:
+        floats = f32_array(cache, 0, len(cache) // 4)
+        for i in range(n):
+            floats[at + i * step] = x[i]
+    elif kind == layout.KV_F16:
+        halves = u16_array(cache, 0, len(cache) // 2)
+        for i in range(n):
+            halves[at + i * step] = f16_bits(x[i])
+    else:
+        scales[pos] = remember_q8(i8_array(cache, 0, len(cache)), at, step, x, n)
+
+
+@kernel
+def remember_key(kind: int, keys: U8, scales: F32, k: F32, pos: int, head_dim: int) -> None:
+    """Put one head's key at position `pos`."""
+    remember(kind, keys, scales, pos // LANES * head_dim * LANES + pos % LANES, LANES, k, pos, head_dim)
+
+
+@kernel
+def remember_value(kind: int, values: U8, scales: F32, v: F32, pos: int, head_dim: int) -> None:
+    """Put one head's value at position `pos`."""
+    remember(kind, values, scales, pos * padded(head_dim), 1, v, pos, head_dim)
+
+
+@kernel
+def remember_q8(quants: I8, at: int, step: int, x: F32, n: int) -> Real:
+    """As int8; returns the scale, max|x| / 127."""
+    peak = f32(0)
+    for i in range(n):
+        peak = max(peak, max(x[i], -x[i]))
+    inverse = f32(0)
+    if peak > f32(LEAST_PEAK):
+        inverse = f32(127) / peak
+    magic = f32(ROUND_WHOLE)
+    for i in range(n):
+        quants[at + i * step] = int((x[i] * inverse + magic) - magic)
+    if peak > f32(LEAST_PEAK):
+        return peak / f32(127)
+    return f32(0)
+
+
+@kernel
+def f16_bits(x: Real) -> int:
+    """The float16 nearest to x, halves to even, as its bits; beyond the greatest, 65504, the greatest."""
+    bits = bits_of_float(x)
+    sign = bits >> 16 & 0x8000
+    size = min(bits & 0x7FFFFFFF, LARGEST_F16)
+    if size < LEAST_NORMAL_F16:
+        # The spacing of float16 below 2^-14 is that of float32 from 1/2 to 1: the addition rounds.
+        return sign | (bits_of_float(float_of_bits(size) + f32(0.5)) - bits_of_float(f32(0.5)))
+    return sign | (size - ((127 - 15) << 23) + 0xFFF + (size >> 13 & 1)) >> 13
+
+
+@kernel
+def cached(kind: int, cache: U8, i: int) -> F32x16:
+    """Sixteen components of a head's cache from element i on; int8 without its scale."""
+    if kind == layout.KV_F16:
+        return load_f16x16(cache, 2 * i)
+    if kind == layout.KV_Q8:
+        return to_f32x16(load_i8x16(cache, i))
+    return load_f32x16(f32_array(cache, 0, len(cache) // 4), i)

@@ -1,0 +1,154 @@
+"""Imports go one way, and every room touches only what it may: read from the sources, nothing is run."""
+
+from __future__ import annotations
+
+import ast
+import functools
+from pathlib import Path
+
+import pytest
+
+import barelm
+
+PACKAGE = Path(barelm.__file__).parent
+SOURCES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
+
+# What a room of the dialect may import of the package, beside itself; the others may import anything but METAL.
+MAY_IMPORT = {
+    "dialect": ("barelm.dialect",),
+    "kernels": ("barelm.dialect", "barelm.kernels", "barelm.pack.layout"),
+    "metal": ("barelm.dialect", "barelm.kernels", "barelm.metal", "barelm.pack.layout"),
+}
+IMPORTERS_OF_METAL = ("aot", "metal")
+COMPILERS = ("numba", "llvmlite")
+USERS_OF_COMPILERS = ("aot/", "dialect/lowering/")
+KERNELS_MAY_USE = {"__future__", "typing", "numpy"}
+METAL_MAY_USE = KERNELS_MAY_USE | {"uuid"}
+CASTS = {"f32", "f64", "float"}
+
+
+@functools.cache
+def tree(name: str) -> ast.Module:
+    """A source, parsed."""
+    return ast.parse((PACKAGE / name).read_text())
+
+
+def room(name: str) -> str:
+    """The folder a source is in, or the source itself at the top."""
+    return name.split("/")[0]
+
+
+def imports(name: str) -> set[str]:
+    """Every module a source imports anywhere, `from a import b` as a.b where b is a module and a where it is not."""
+    found = set()
+    for node in ast.walk(tree(name)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}: imports are absolute here"
+            found |= {_module(str(node.module), alias.name) for alias in node.names}
+    return found
+
+
+def _module(package: str, name: str) -> str:
+    inside = PACKAGE.parent / package.replace(".", "/") / name
+    return f"{package}.{name}" if inside.is_dir() or inside.with_suffix(".py").is_file() else package
+
+
+def within(module: str, packages: tuple[str, ...]) -> bool:
+    """Whether a module is one of the packages or inside one."""
+    return any(module == package or module.startswith(package + ".") for package in packages)
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if room(name) in MAY_IMPORT])
+def test_rooms_of_the_dialect_import_only_downwards(name: str) -> None:
+    ours = {module for module in imports(name) if within(module, ("barelm",))}
+    assert {module for module in ours if not within(module, MAY_IMPORT[room(name)])} == set()
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if room(name) not in IMPORTERS_OF_METAL])
+def test_only_the_compiler_imports_metal(name: str) -> None:
+    assert {module for module in imports(name) if within(module, ("barelm.metal",))} == set()
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if not name.startswith(USERS_OF_COMPILERS)])
+def test_only_lowerings_and_aot_know_numba(name: str) -> None:
+    assert {module for module in imports(name) if within(module, COMPILERS)} == set()
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if room(name) == "kernels"])
+def test_kernels_touch_nothing_but_numbers(name: str) -> None:
+    foreign = {module.split(".")[0] for module in imports(name)} - {"barelm"}
+    assert foreign <= KERNELS_MAY_USE
+    assert {called for called in calls(name) if called in ("print", "open", "input", "exec", "eval")} == set()
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if room(name) == "metal"])
+def test_metal_imports_nothing_of_an_operating_system(name: str) -> None:
+    assert {module.split(".")[0] for module in imports(name)} - {"barelm"} <= METAL_MAY_USE
+
+
+def calls(name: str) -> set[str]:
+    """The plain names a source calls."""
+    return {node.func.id for node in ast.walk(tree(name))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if room(name) == "metal" and name != "metal/firmware.py"])
+def test_only_one_file_calls_the_firmware(name: str) -> None:
+    assert not calls(name) & {"call_efi"}
+
+
+def test_metal_tables_are_data_only() -> None:
+    functions = [node.name for node in tree("metal/tables.py").body if isinstance(node, ast.FunctionDef)]
+    assert functions == ["_guid"]
+
+
+def naked_floats(source: ast.Module) -> list[int]:
+    """Lines with a float literal that is not the argument of a cast."""
+    dressed = {id(inner) for node in ast.walk(source)
+               if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CASTS
+               for argument in node.args for inner in ast.walk(argument)}
+    return [node.lineno for node in ast.walk(source)
+            if isinstance(node, ast.Constant) and isinstance(node.value, float) and id(node) not in dressed]
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if room(name) == "kernels"])
+def test_kernels_have_no_float_without_a_width(name: str) -> None:
+    assert naked_floats(tree(name)) == []
+
+
+def test_a_naked_float_is_noticed() -> None:
+    assert naked_floats(ast.parse("y = x * 2.0\nz = f32(-3.0)\n")) == [1]
+
+
+def dialect_functions() -> list[tuple[str, ast.FunctionDef]]:
+    """Every function of kernels and metal with one of the two decorators."""
+    return [(name, node) for name in SOURCES for node in ast.walk(tree(name))
+            if isinstance(node, ast.FunctionDef) and any(
+                isinstance(mark, ast.Name) and mark.id in ("kernel", "metal") for mark in node.decorator_list)]
+
+
+def test_every_function_of_the_dialect_says_what_it_does() -> None:
+    silent = [f"{name}:{node.lineno} {node.name}" for name, node in dialect_functions() if not ast.get_docstring(node)]
+    assert len(dialect_functions()) > 100 and silent == []
+
+
+def test_every_function_of_kernels_and_metal_has_its_decorator() -> None:
+    bare = []
+    for name in SOURCES:
+        wanted = {"kernels": "kernel", "metal": "metal"}.get(room(name))
+        if wanted is None or name == "metal/tables.py":
+            continue
+        for node in tree(name).body:
+            if isinstance(node, ast.FunctionDef):
+                marks = [mark.id for mark in node.decorator_list if isinstance(mark, ast.Name)]
+                if wanted not in marks:
+                    bare.append(f"{name}:{node.lineno} {node.name}")
+    assert bare == []
+
+
+def test_no_function_of_the_dialect_has_defaults_it_could_hide_behind() -> None:
+    hidden = [f"{name}:{node.lineno} {node.name}" for name, node in dialect_functions()
+              if room(name) != "dialect" and (node.args.defaults or node.args.kw_defaults)]
+    assert hidden == []
