@@ -89,8 +89,8 @@ def run(model: str | None = None, prompt: str | None = None, /, *, raw: Raw = Fa
 
 @app.command
 def chat(model: str = DEFAULT_MODEL, prompt: str = "", /, *, system: System = "", quant: Quant = "keep",
-         kv: Kv = "auto", context: Context = 0, temperature: Temperature = None, top_p: TopP = 0.9, seed: Seed = 0, tokens: Tokens = 0,
-         machine: On = None, memory: Memory = 0, cores: Cores = 1) -> int:
+         kv: Kv = "auto", context: Context = 0, temperature: Temperature = None, top_p: TopP = 0.9, seed: Seed = 0,
+         tokens: Tokens = 0, machine: On = None, memory: Memory = 0, cores: Cores = 1) -> int:
     """Boot a machine into a conversation; this terminal is its console.
 
     Parameters

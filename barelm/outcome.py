@@ -8,6 +8,9 @@ from typing import Any
 from barelm.errors import BarelmError
 from barelm.transcript import Transcript
 
+_NEEDED = ("n_prompt", "n_generated", "prefill_us", "decode_us", "load_bytes", "load_us", "memory_bytes", "cores",
+           "seed")
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -40,6 +43,9 @@ def outcome_of(heard: Transcript, machine: str) -> Outcome:
         message, hint, place = (*heard.failure, "", "", "")[:3]
         raise BarelmError(message or f"the program ended with status {heard.status}", f"{hint} {place}".strip())
     m = heard.measured
+    if missing := [name for name in _NEEDED if name not in m]:
+        raise BarelmError(f"the program ended well but its report lacks {', '.join(missing)}",
+                          "The console lost some of its lines: try again, or another --machine.")
     return Outcome(
         text=heard.text, token_ids=heard.token_ids, n_prompt=m["n_prompt"], n_generated=m["n_generated"],
         prefill_tokens_per_s=_rate(m["n_prompt"], m["prefill_us"]),

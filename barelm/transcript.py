@@ -60,7 +60,7 @@ class Transcript:
 
     def _read_marked(self, words: list[str]) -> str:
         kind, numbers = words[0], words[1:]
-        if not all(number.isdecimal() for number in numbers) or not numbers:
+        if not all(number.isdecimal() and len(number) < 20 for number in numbers) or not numbers:
             return ""
         if kind == "IDS":
             return "".join(self._text_of(int(number)) for number in numbers)

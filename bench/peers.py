@@ -102,7 +102,7 @@ def _measure(module: str, model: str, n_tokens: int, cores: int) -> Speeds:
 
 
 def _with_xllamacpp(library: Any, model: str, ids: list[int], n_tokens: int, cores: int) -> Speeds:
-    """Its server's own timings: from the first token made to the last are n - 1 passes, which it counts as n."""
+    """Its server's own timings; from the first token made to the last are n - 1 passes."""
     parameters = library.CommonParams()
     parameters.model.path, parameters.n_ctx, parameters.n_parallel, parameters.verbosity = model, _N_CTX, 1, 0
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = cores

@@ -105,12 +105,19 @@ def test_metal_tables_are_data_only() -> None:
 
 
 def naked_floats(source: ast.Module) -> list[int]:
-    """Lines with a float literal that is not the argument of a cast."""
+    """Lines with a float that is not the argument of a cast; the name of a constant counts where it is used."""
+    constants = {target.id: node.value for node in source.body if isinstance(node, ast.Assign) and _is_float(node.value)
+                 for target in node.targets if isinstance(target, ast.Name)}
     dressed = {id(inner) for node in ast.walk(source)
                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CASTS
                for argument in node.args for inner in ast.walk(argument)}
-    return [node.lineno for node in ast.walk(source)
-            if isinstance(node, ast.Constant) and isinstance(node.value, float) and id(node) not in dressed]
+    dressed |= {id(inner) for value in constants.values() for inner in ast.walk(value)}
+    return [node.lineno for node in ast.walk(source) if id(node) not in dressed and (
+        _is_float(node) or (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in constants))]
+
+
+def _is_float(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, float)
 
 
 @pytest.mark.parametrize("name", [name for name in SOURCES if room(name) == "kernels"])
@@ -119,7 +126,8 @@ def test_kernels_have_no_float_without_a_width(name: str) -> None:
 
 
 def test_a_naked_float_is_noticed() -> None:
-    assert naked_floats(ast.parse("y = x * 2.0\nz = f32(-3.0)\n")) == [1]
+    source = "EPS = 0.5\ndef f(x):\n    y = x * 2.0\n    z = f32(-3.0) + f32(EPS)\n    return y + EPS\n"
+    assert sorted(naked_floats(ast.parse(source))) == [3, 5]
 
 
 def dialect_functions() -> list[tuple[str, ast.FunctionDef]]:

@@ -21,6 +21,7 @@ from barelm.pack.reader import parse_header
 from barelm.pipeline import FIRMWARE_MB, MODEL_PATH, SILENCE_S
 
 DEFAULT_MEMORY_MB = 1024
+PROMPT = b"\n> "  # as `metal.chat` shows it
 END_OF_INPUT = "\x04"  # Ctrl-D
 
 
@@ -35,9 +36,13 @@ def boot_image(image: Path, machine: str | None, memory: int, cores: int) -> int
 def converse(machine: Machine, spec: Spec, screen: Screen) -> int:
     """Power on, show the console, pass keys on until the machine is off or the program has ended."""
     screen.step(f"Booting on {machine.name}")
-    with machine.start(spec) as session, typing_to(session):
+    seen = b""
+    with machine.start(spec) as session, typing_to(session) as listening:
         while console := session.read(SILENCE_S):
             screen.clear()
+            seen = (seen + console)[-256:]
+            if PROMPT in seen:
+                listening.set()
             sys.stdout.buffer.write(console)
             sys.stdout.flush()
             if session.status is not None:
@@ -63,19 +68,23 @@ def needed_memory_mb(image: Path) -> int:
 
 
 @contextlib.contextmanager
-def typing_to(session: Session) -> Iterator[None]:
+def typing_to(session: Session) -> Iterator[threading.Event]:
     """Pass on what comes from standard input while this lasts; a terminal is given back as it was.
 
-    From a terminal keys go over as they are typed; where a file or a pipe ends, Ctrl-D is typed.
+    From a terminal keys go over as they are typed.  A file or a pipe waits for the event yielded, for firmware would
+    take what comes too early as keys of its own; at its end Ctrl-D is typed.
     """
-    over = threading.Event()
-    reader = threading.Thread(target=_pass_on, args=(sys.stdin.fileno(), session, over), daemon=True)
+    listening, over = threading.Event(), threading.Event()
+    reader = threading.Thread(target=_pass_on, args=(sys.stdin.fileno(), session, listening, over), daemon=True)
+    if os.isatty(sys.stdin.fileno()):
+        listening.set()
     with _by_key(sys.stdin.fileno()):
         reader.start()
         try:
-            yield
+            yield listening
         finally:
             over.set()
+            listening.set()
 
 
 @contextlib.contextmanager
@@ -95,7 +104,8 @@ def _by_key(descriptor: int) -> Iterator[None]:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
-def _pass_on(descriptor: int, session: Session, over: threading.Event) -> None:
+def _pass_on(descriptor: int, session: Session, listening: threading.Event, over: threading.Event) -> None:
+    listening.wait()
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     with contextlib.suppress(BarelmError, OSError, ValueError):
         while not over.is_set():

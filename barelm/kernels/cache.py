@@ -15,8 +15,8 @@ from barelm.pack import layout
 
 LARGEST_F16 = 0x477FE000  # the bits of 65504 as a float32
 LEAST_NORMAL_F16 = 0x38800000  # of 2^-14
-LEAST_PEAK = 1e-30
-ROUND_WHOLE = 12582912.0
+LEAST_PEAK = f32(1e-30)
+ROUND_WHOLE = f32(12582912)
 """1.5 * 2^23: added and subtracted, it leaves no bit behind the point."""
 
 
@@ -64,12 +64,11 @@ def remember_q8(quants: I8, at: int, step: int, x: F32, n: int) -> Real:
     for i in range(n):
         peak = max(peak, max(x[i], -x[i]))
     inverse = f32(0)
-    if peak > f32(LEAST_PEAK):
+    if peak > LEAST_PEAK:
         inverse = f32(127) / peak
-    magic = f32(ROUND_WHOLE)
     for i in range(n):
-        quants[at + i * step] = int((x[i] * inverse + magic) - magic)
-    if peak > f32(LEAST_PEAK):
+        quants[at + i * step] = int((x[i] * inverse + ROUND_WHOLE) - ROUND_WHOLE)
+    if peak > LEAST_PEAK:
         return peak / f32(127)
     return f32(0)
 

@@ -43,7 +43,7 @@ from barelm.dialect.vectors import (
 Q8_0_BYTES = 544  # of a block of sixteen rows
 Q4_0_BYTES = 288
 Q4_1_BYTES = 320
-LEAST_PEAK = 1e-30
+LEAST_PEAK = f32(1e-30)
 """Activations below this count as zero: the inverse of their scale would not be finite."""
 
 
@@ -68,14 +68,14 @@ def quantize(a: Activations, t: int, lo: int, hi: int) -> None:
         zero = splat_f32x16(f32(0))
         peak = max_tree(max_f32x16(max_f32x16(v0, zero - v0), max_f32x16(v1, zero - v1)))
         inverse = f32(0)
-        if peak > f32(LEAST_PEAK):
+        if peak > LEAST_PEAK:
             inverse = f32(127) / peak
         q0 = round_i32x16(v0 * splat_f32x16(inverse))
         q1 = round_i32x16(v1 * splat_f32x16(inverse))
         store_i8x16(q, i, q0)
         store_i8x16(q, i + LANES, q1)
         scale = f32(0)
-        if peak > f32(LEAST_PEAK):
+        if peak > LEAST_PEAK:
             scale = peak / f32(127)
         a.scales[t, b] = scale
         a.sums[t, b] = scale * f32(sum_i32x16(q0 + q1))

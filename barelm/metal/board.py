@@ -50,6 +50,12 @@ N_GENERATED = 52
 PREFILL_CYCLES = 53
 DECODE_CYCLES = 54
 
+# Keys typed while an answer was being made, each as `firmware.read_key` returns it: a ring of N_KEYS words.
+KEYS_PUT = 56
+KEYS_TAKEN = 57
+KEYS = 128
+N_KEYS = 256
+
 # On cache lines of their own: these are spun on.
 ORDER = 64  # counts commands; a worker runs one whenever it changes
 CLAIMS = 72  # workers that have come; CLOSED once the team is complete

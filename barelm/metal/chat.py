@@ -40,7 +40,7 @@ def hold_conversation(con: Console, workspace: int, b: I64, header: I64) -> None
     while True:
         put_text(con, text("> "))
         flush(con)
-        n_bytes = read_line(con, line)
+        n_bytes = read_line(con, b, line)
         if n_bytes == LEFT:
             return
         if n_bytes > 0:

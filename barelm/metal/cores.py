@@ -41,8 +41,15 @@ def worker(job: int) -> int:
     """The life of another processor: claim a number, then run every command until told to stop."""
     b = i64_array(memory(job, board.BYTES), 0, board.WORDS)
     core = atomic_add(b, board.CLAIMS, 1) + 1
-    if core >= board.CLOSED:
-        return 0
+    if core < board.CLOSED:
+        work(b, job, core)
+    atomic_add(b, board.CLAIMS, -1)  # from here on the board may be gone
+    return 0
+
+
+@metal
+def work(b: I64, job: int, core: int) -> None:
+    """Run every command, as core number `core`, until told to stop."""
     enable_vectors(b[board.LEVEL])
     done = 0
     while True:
@@ -50,7 +57,7 @@ def worker(job: int) -> int:
             pause()
         done = atomic_load(b, board.ORDER)
         if b[board.COMMAND] == board.STOP or core >= b[board.N_CORES]:
-            return 0
+            return
         call_engine(b[board.LEVEL], job, core)
 
 
@@ -71,6 +78,9 @@ def command(b: I64, what: int, position: int) -> int:
 
 @metal
 def dismiss_team(b: I64) -> None:
-    """Send the workers back to the firmware."""
+    """Send the workers back to the firmware, and wait until none needs the board: it is given back next."""
     b[board.COMMAND] = board.STOP
     atomic_store(b, board.ORDER, atomic_load(b, board.ORDER) + 1)
+    deadline = cycles() + WAIT_MS * b[board.CYCLES_PER_MS]
+    while atomic_load(b, board.CLAIMS) & (board.CLOSED - 1) > 0 and cycles() < deadline:
+        pause()

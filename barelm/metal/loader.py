@@ -63,6 +63,9 @@ def load_model(fw: Firmware, workspace: int, b: I64, header: I64, file: int) -> 
     for section in range(layout.SECTIONS):
         load_section(fw, workspace, b, header, file, section, sums, progress)
     b[board.LOAD_CYCLES] = cycles() - began
+    if progress[1] != 0:
+        new_line(fw)
+        new_line(fw)
 
 
 @metal
@@ -70,7 +73,7 @@ def load_section(fw: Firmware, workspace: int, b: I64, header: I64, file: int, s
                  progress: I64) -> None:
     """Read one section chunk by chunk, summing each while the processor's caches still hold some of it.
 
-    progress[0] is when the screen was last told.
+    progress[0] is when the screen was last told, progress[1] whether it ever was.
     """
     at = layout.SECTION_TABLE + section * layout.SECTION_WORDS
     n_bytes = header[at + layout.BYTES]
@@ -124,6 +127,7 @@ def show_progress(fw: Firmware, b: I64, header: I64, done: int, progress: I64) -
     if b[board.REPORT] != 0 or now - progress[0] < PROGRESS_MS * b[board.CYCLES_PER_MS]:
         return
     progress[0] = now
+    progress[1] = 1
     say(fw, text("\rLoading: "))
     write_number(fw, done * 100 // header[layout.FILE_BYTES])
     say(fw, text(" % of "))

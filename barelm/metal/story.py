@@ -34,14 +34,14 @@ from barelm.metal.console import (
 )
 from barelm.metal.cores import command
 from barelm.metal.engine import sections_of
-from barelm.metal.firmware import Firmware, new_line, read_key, say
+from barelm.metal.firmware import Firmware, new_line, say
+from barelm.metal.keyboard import stop_asked
 from barelm.metal.prompt import append_prompt
 from barelm.pack import layout
 
 DEFAULT_TOKENS = 256
 SHOW_EVERY_MS = 30
 LINE_COLUMNS = 64
-CONTROL_C = 3
 
 
 @metal
@@ -51,8 +51,9 @@ def tell_story(con: Console, workspace: int, b: I64, header: I64) -> None:
     s = bind_transcript(header, memory(b[board.STATE], header[layout.STATE_BYTES]))
     seed_generator(b, s)
     n_prompt = append_prompt(v, s, workspace, b, header)
+    n_tokens = tokens_to_make(b, header, n_prompt)
     show_prompt(con, b, v, s, n_prompt)
-    reply(con, b, header, v, s, n_prompt, tokens_to_make(b, header, n_prompt))
+    reply(con, b, header, v, s, n_prompt, n_tokens)
     new_line(con.fw)
 
 
@@ -123,8 +124,7 @@ def make_tokens(con: Console, b: I64, header: I64, v: Vocabulary, s: Transcript,
         if cycles() - con.state[SHOWN_AT] > SHOW_EVERY_MS * b[board.CYCLES_PER_MS]:
             end_line(con, b)
             flush(con)
-            key = read_key(con.fw)
-            if key >> 16 == tables.SCAN_ESC or key & 0xFFFF == CONTROL_C:
+            if stop_asked(con.fw, b):
                 return n
         if n < end:
             command(b, board.DECODE, n - 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -49,9 +50,11 @@ def test_a_small_program_is_the_same_under_any_hash_seed() -> None:
 
 
 def test_the_whole_program_is_the_same_from_another_process() -> None:
-    import hashlib
-
-    assert said_by(WHOLE, 12345) == hashlib.sha256(program().read_bytes()).hexdigest()
+    key, expected = build.source_key(), hashlib.sha256(program().read_bytes()).hexdigest()
+    said = said_by(WHOLE, 12345)
+    if build.source_key() != key or program().stem != key:
+        pytest.skip("somebody changed the sources meanwhile")
+    assert said == expected
 
 
 def test_what_is_cached_starts_no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

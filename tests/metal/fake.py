@@ -84,7 +84,7 @@ class FakeFirmware:
     def __init__(self, files: dict[str, bytes] | None = None) -> None:
         self.files = files
         self.screen = ""
-        self.keys: list[int] = []  # scan code << 16 | unit
+        self.keys: list[int | None] = []  # scan code << 16 | unit; None: nothing for one look
         self.largest_pages = 1 << 40  # of one allocation
         self.n_pages_left = 1 << 40
         self.has_low_memory = True
@@ -183,9 +183,10 @@ class FakeFirmware:
         return 0
 
     def read_key(self, this: int, key: int) -> int:
-        if not self.keys:
+        typed = self.keys.pop(0) if self.keys else None
+        if typed is None:
             return ERROR | 6
-        scan, unit = divmod(self.keys.pop(0), 1 << 16)
+        scan, unit = divmod(typed, 1 << 16)
         ctypes.memmove(key, scan.to_bytes(2, "little") + unit.to_bytes(2, "little"), 4)
         return 0
 

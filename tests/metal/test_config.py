@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from barelm.metal import board
 from barelm.metal.config import DEFAULT_WAIT_S, read_settings
 from barelm.metal.firmware import Firmware
-from barelm.settings import AT_END, LARGEST_REAL, LARGEST_SEED, Settings
+from barelm.settings import AT_END, LARGEST_REAL, LARGEST_SEED, STORY_TEMPERATURE, Settings
 from tests.metal.fake import FakeFirmware
 from tests.worlds import World, both_worlds, interpreter, jit
 
@@ -33,7 +33,8 @@ def reals(most: float) -> st.SearchStrategy[float]:
 
 SETTINGS = st.builds(
     Settings, PROMPTS, reals(LARGEST_REAL), reals(1), st.integers(0, LARGEST_SEED),
-    st.integers(0, 1 << 24), st.integers(0, 4096), st.sampled_from(AT_END), st.integers(0, 10**6), st.booleans())
+    st.integers(0, 1 << 24), st.integers(0, 4096), st.sampled_from(AT_END), st.integers(0, 10**6),
+    PROMPTS, st.booleans(), st.booleans(), st.booleans())
 
 
 @dataclass
@@ -50,7 +51,7 @@ class Read:
 
     def words(self) -> list[int]:
         """Everything but an address."""
-        return [int(w) for i, w in enumerate(self.b) if i != board.PROMPT]
+        return [int(w) for i, w in enumerate(self.b) if i not in (board.PROMPT, board.SYSTEM)]
 
 
 def read(world: World, raw: bytes, firmware: FakeFirmware | None = None) -> Read:
@@ -76,6 +77,8 @@ def test_what_is_written_is_read(world: World, wanted: Settings) -> None:
     assert got.real(board.TOP_P) == np.float32(wanted.top_p)
     assert [got.b[slot] for slot in (board.SEED, board.TOKENS, board.CORES, board.WAIT_S, board.REPORT)] == [
         wanted.seed, wanted.tokens, wanted.cores, wanted.wait, wanted.report]
+    assert [got.b[slot] for slot in (board.TEMPLATE, board.CHAT)] == [wanted.template, wanted.chat]
+    assert got.b[board.SYSTEM_BYTES] == len(wanted.system.encode())
     assert AT_END[got.b[board.AT_END]] == wanted.at_end
 
 
@@ -92,7 +95,7 @@ def test_our_own_file_is_read_without_a_word() -> None:
 def test_nothing_said_means_the_defaults(raw: bytes) -> None:
     got, usual = shown(raw), Settings()
     assert (got.screen, got.prompt) == ("", b"")
-    assert got.real(board.TEMPERATURE) == np.float32(usual.temperature)
+    assert got.real(board.TEMPERATURE) == np.float32(STORY_TEMPERATURE)
     assert got.real(board.TOP_P) == np.float32(usual.top_p)
     assert got.b[board.WAIT_S] == usual.wait == DEFAULT_WAIT_S
     assert not got.b[[board.SEED, board.TOKENS, board.CORES, board.AT_END, board.REPORT]].any()
@@ -133,7 +136,7 @@ def test_a_line_that_is_not_understood_is_named_and_changes_nothing(line: bytes)
     assert got.screen == "barelm.toml: line 6 is not understood and passed over.\r\n"
     assert got.prompt == b"kept" and got.b[board.TOKENS] == 9
     changed = [i for i in range(board.WORDS) if got.b[i] != good.b[i]]
-    assert set(changed) <= {board.TOKENS, board.PROMPT}
+    assert set(changed) <= {board.TOKENS, board.PROMPT, board.SYSTEM}
 
 
 def test_every_bad_line_is_named_by_its_number() -> None:

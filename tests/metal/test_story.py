@@ -1,4 +1,4 @@
-"""The whole boot story in the interpreter, against a firmware of callbacks: what is said, and that all is given back."""
+"""The whole boot story in the interpreter, on a firmware of callbacks: what is said, and that all is given back."""
 
 from __future__ import annotations
 
@@ -126,9 +126,9 @@ def test_a_seed_of_zero_is_a_fresh_one() -> None:
 def test_a_key_ends_the_story_early(key: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("barelm.metal.story.SHOW_EVERY_MS", -1)
     firmware = FakeFirmware({"model.blm": model()[1], "barelm.toml": Settings("to", 0, tokens=50, report=True).toml()})
-    firmware.keys = [ord("x")] * 4 + [key]
+    firmware.keys = [None, None, key]
     run(firmware)
-    assert "BARELM n_generated 5\r\n" in firmware.screen
+    assert "BARELM n_generated 3\r\n" in firmware.screen
 
 
 @pytest.mark.parametrize("at_end, resets", [

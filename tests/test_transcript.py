@@ -1,0 +1,133 @@
+"""What a program said is read back the same wherever its lines are cut, and noise does no harm."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from barelm.errors import BarelmError
+from barelm.kernels.tokenizer import Vocabulary
+from barelm.outcome import outcome_of
+from barelm.pack.reader import read_packed
+from barelm.pack.writer import write_packed
+from barelm.transcript import Transcript
+from tests.models import tiny_checkpoint
+
+VOCAB_SIZE = 320
+FIGURES = {"n_prompt": 2, "n_generated": 3, "prefill_us": 500, "decode_us": 1000, "load_us": 2000,
+           "load_bytes": 4_000_000, "memory_bytes": 123, "cores": 2, "cpu_level": 1, "seed": 9}
+
+
+@functools.cache
+def vocabulary() -> Vocabulary:
+    """A vocabulary with byte tokens, so that characters come in parts."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tiny.blm"
+        write_packed(tiny_checkpoint(1, vocab_size=VOCAB_SIZE), path)
+        return read_packed(path).vocabulary()
+
+
+def bytes_as_tokens(text: str) -> list[int]:
+    """A text by its bytes' tokens (<0x00> is token 3)."""
+    return [byte + 3 for byte in text.encode()]
+
+
+def console(ids: list[int], per_line: int = 5, figures: dict[str, int] | None = None, status: int = 0) -> bytes:
+    """What the program of a session writes."""
+    lines = [f"BARELM IDS {' '.join(map(str, ids[i:i + per_line]))}" for i in range(0, len(ids), per_line)]
+    lines += [f"BARELM {name} {value}" for name, value in (FIGURES if figures is None else figures).items()]
+    return "\n".join([*lines, f"BARELM DONE {status}", ""]).encode()
+
+
+def heard(*parts: bytes) -> tuple[Transcript, str]:
+    """A transcript fed with parts, and the text it returned on the way."""
+    transcript = Transcript(vocabulary())
+    said = "".join(transcript.hear(part) for part in parts) + transcript.finish()
+    return transcript, said
+
+
+@given(st.lists(st.integers(0, VOCAB_SIZE - 1), max_size=40), st.lists(st.integers(0, 400), max_size=10))
+def test_lines_may_be_cut_anywhere(ids: list[int], cuts: list[int]) -> None:
+    raw = "BdsDxe: starté 世\n".encode() + console(ids) + "after 🙂\n".encode()
+    edges = sorted({0, len(raw), *[min(cut, len(raw)) for cut in cuts]})
+    whole, said = heard(raw)
+    parts, said_in_parts = heard(*[raw[lo:hi] for lo, hi in zip(edges, edges[1:])])
+    assert said == said_in_parts == whole.text == parts.text
+    assert whole.token_ids == parts.token_ids == ids
+    assert whole.measured == parts.measured == FIGURES
+    assert (whole.status, whole.other) == (parts.status, parts.other) == (0, ["BdsDxe: starté 世", "after 🙂"])
+
+
+def test_a_character_of_several_tokens_comes_whole() -> None:
+    transcript = Transcript(vocabulary())
+    ids = bytes_as_tokens("é🙂")
+    said = [transcript.hear(f"BARELM IDS {token}\n".encode()) for token in ids]
+    assert said == ["", "é", "", "", "", "🙂"] and transcript.token_ids == ids
+
+
+def test_a_cut_character_shows_as_the_replacement_at_the_very_end() -> None:
+    transcript, said = heard(console(bytes_as_tokens("a🙂")[:-1]))
+    assert said == transcript.text == "a\ufffd"
+
+
+def test_carriage_returns_and_blanks_are_nothing() -> None:
+    transcript, said = heard(console(bytes_as_tokens("ab")).replace(b"\n", b"\r\n") + b"  \r\n")
+    assert (said, transcript.status, transcript.other) == ("ab", 0, [])
+
+
+@pytest.mark.parametrize("line", [b"BARELM IDS 5 x", b"BARELM IDS", b"BARELM", b"BARELM ", b"BARELM DONE", b"BARELM 7",
+                                  b"BARELM IDS -5", b"BARELM IDS 320", b"BARELM IDS 99999999999", b"BARELM DONE zero",
+                                  b"BARELM DONE " + b"9" * 5000, b"BARELM seed 1.5", "BARELM DONE ²".encode()])
+def test_a_damaged_line_says_nothing(line: bytes) -> None:
+    transcript, said = heard(line + b"\n")
+    assert (said, transcript.token_ids, transcript.status, transcript.measured) == ("", [], None, {})
+
+
+@given(st.lists(st.one_of(st.binary(max_size=20), st.sampled_from(
+    [b"BARELM ", b"IDS ", b"DONE ", b"\n", b"17 ", b"barelm stopped: ", b"\xe4", b"\r"])), max_size=25))
+def test_noise_does_no_harm(parts: list[bytes]) -> None:
+    transcript, said = heard(*parts)
+    assert transcript.text == said and len(transcript.other) <= 10 and len(transcript.failure) <= 3
+
+
+FAILURE = b"BARELM IDS 1\n\nbarelm stopped: it broke\nMend it.\n(x.py:3, status 7)\nBARELM DONE 7\nPress any key\n"
+
+
+@given(st.integers(0, len(FAILURE)))
+def test_a_failure_is_the_programs_own_words(cut: int) -> None:
+    transcript, _ = heard(FAILURE[:cut], FAILURE[cut:])
+    assert transcript.failure == ["it broke", "Mend it.", "(x.py:3, status 7)"]
+    with pytest.raises(BarelmError) as failure:
+        outcome_of(transcript, "qemu")
+    assert (failure.value.message, failure.value.hint) == ("it broke", "Mend it. (x.py:3, status 7)")
+
+
+def test_outcome_has_the_figures() -> None:
+    ids = bytes_as_tokens("abcde")
+    outcome = outcome_of(heard(console(ids))[0], "hosted")
+    assert (outcome.text, outcome.token_ids, outcome.n_prompt, outcome.n_generated) == ("abcde", ids, 2, 3)
+    assert (outcome.prefill_tokens_per_s, outcome.decode_tokens_per_s, outcome.load_mb_per_s) == (4000, 2000, 2000)
+    assert (outcome.memory_bytes, outcome.cores, outcome.seed, outcome.status) == (123, 2, 9, 0)
+    assert outcome.as_json(5)["efi_bytes"] == 5 and outcome.machine == "hosted"
+
+
+@pytest.mark.parametrize("n_generated", [0, 1])
+def test_one_token_takes_no_time_to_decode(n_generated: int) -> None:
+    figures = {**FIGURES, "n_generated": n_generated, "decode_us": 0, "prefill_us": 0, "load_us": 0}
+    outcome = outcome_of(heard(console([5], figures=figures))[0], "hosted")
+    assert (outcome.prefill_tokens_per_s, outcome.decode_tokens_per_s, outcome.load_mb_per_s) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("raw, message, hint", [
+    (b"Shell>\nlast\n", "the machine (qemu) went off before the program ended", "Its last words: Shell> | last"),
+    (b"BARELM DONE 9\n", "the program ended with status 9", ""),
+    (console([5], figures={"cores": 1}), "the program ended well but its report lacks n_prompt", "lost some")])
+def test_an_end_without_a_story(raw: bytes, message: str, hint: str) -> None:
+    with pytest.raises(BarelmError) as failure:
+        outcome_of(heard(raw)[0], "qemu")
+    assert failure.value.message.startswith(message) and hint in failure.value.hint
