@@ -26,7 +26,7 @@ HELP = """Boot any UEFI PC straight into a Llama.
 
 Examples:
 
-    barelm run "What is the capital of France?"
+    barelm run "Why is the sky blue?"
     barelm chat
     barelm run stories260K.bin "Once upon a time"
     barelm run stories15M --temperature 0.8 --seed 42 --machine qemu

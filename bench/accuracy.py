@@ -97,7 +97,8 @@ def ids_of(packed: Packed, prompt: Prompt) -> list[int]:
         text = packed.chat.turn(text)
     raw = np.frombuffer(text.encode(), np.uint8)
     ids, ranks = np.zeros(len(raw) + 2, np.int64), np.zeros(len(raw) + 2, np.int64)
-    n = jit(tokenizer.encode)(packed.vocabulary(), raw, len(raw), int(prompt.chat), ids, ranks)
+    with np.errstate(over="ignore"):  # the interpreter is quicker here than the compiler
+        n = tokenizer.encode(packed.vocabulary(), raw, len(raw), int(prompt.chat), ids, ranks)
     return [int(token) for token in ids[:n]]
 
 

@@ -96,7 +96,7 @@ class _ByBinding:
 
 
 def llama_cpp_logits(module: str, model: Path, texts: list[tuple[list[int], list[int]]], n_ctx: int,
-                     n_threads: int = 2) -> list[NDArray[np.float32]]:
+                     n_threads: int = 1) -> list[NDArray[np.float32]]:
     """For each prompt and its continuation, the logits each id of the continuation is drawn from.
 
     The prompt is read at once, the continuation id by id, as anyone's chat does.

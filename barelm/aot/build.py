@@ -70,7 +70,8 @@ def compile_objects() -> dict[str, bytes]:
 
 
 def _refused(part: str, words: str) -> BarelmError:
-    lines = words.strip().splitlines() or ["no reason given"]
+    lines = [line for line in words.splitlines() if line.strip() and not line.startswith("During: ")]
+    lines = lines or ["no reason given"]
     if len(lines) == 2:
         return BarelmError(lines[0], lines[1])
     return BarelmError(f"compiling the {part} failed: {lines[-1]}",

@@ -7,6 +7,7 @@ writes the objects of one part into a folder.  `build` runs both parts at once, 
 
 from __future__ import annotations
 
+import gc
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +126,7 @@ def compile_part(part: str) -> dict[str, bytes]:
 def main(arguments: list[str]) -> int:
     """Compile one part into a folder; a failure ends as its message and hint on stderr, in two lines."""
     part, folder = arguments
+    gc.disable()  # the compiler makes a million small objects and the process is short: a tenth of the time
     try:
         for name, content in compile_part(part).items():
             (Path(folder) / f"{name}.obj").write_bytes(content)

@@ -22,6 +22,7 @@ from barelm.pipeline import FIRMWARE_MB, MODEL_PATH, SILENCE_S
 
 DEFAULT_MEMORY_MB = 1024
 PROMPT = b"\n> "  # as `metal.chat` shows it
+ANY_KEY = b"Press any key"  # and of its last screen
 END_OF_INPUT = "\x04"  # Ctrl-D
 
 
@@ -41,7 +42,7 @@ def converse(machine: Machine, spec: Spec, screen: Screen) -> int:
         while console := session.read(SILENCE_S):
             screen.clear()
             seen = (seen + console)[-256:]
-            if PROMPT in seen:
+            if PROMPT in seen or ANY_KEY in seen:
                 listening.set()
             sys.stdout.buffer.write(console)
             sys.stdout.flush()

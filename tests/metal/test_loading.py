@@ -231,7 +231,7 @@ def progress_of(monkeypatch: pytest.MonkeyPatch, report: int) -> str:
 
 
 def test_progress_is_shown_to_a_person_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = progress_of(monkeypatch, 0).split("\r")
+    lines = progress_of(monkeypatch, 0).rstrip().split("\r")
     shown = [int(line.split()[1]) for line in lines[1:]]
     assert shown == sorted(shown) and shown[-1] == 100
     size = len(model()) / 1e6
