@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +10,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from barelm.errors import BarelmError
+
+PACKAGE = Path(__file__).parent
+
+
+def sources_digest(*rooms: str) -> bytes:
+    """SHA-256 over the sources of some rooms: what was made by others is made again."""
+    digest = hashlib.sha256()
+    for path in (path for room in rooms for path in sorted((PACKAGE / room).rglob("*.py"))):
+        digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.digest()
 
 
 def cache_folder(kind: str) -> Path:

@@ -17,10 +17,9 @@ from barelm.checkpoint.hub import resolve_model
 from barelm.checkpoint.read import read_checkpoint
 from barelm.disk import write_image
 from barelm.errors import BarelmError
-from barelm.files import cache_folder, working_folder
+from barelm.files import cache_folder, sources_digest, working_folder
 from barelm.machine.machine import Machine, Spec
 from barelm.outcome import Outcome, outcome_of
-from barelm.pack import layout
 from barelm.pack.reader import Packed, read_packed
 from barelm.pack.writer import write_packed
 from barelm.settings import Settings
@@ -110,8 +109,8 @@ def pack(path: Path, tokenizer: Path | None, packing: Packing, out: Path, watch:
 
 
 def pack_key(path: Path, tokenizer: Path | None, packing: Packing) -> str:
-    """A name for what decides the bytes of a packed model: files as they are now, what is asked, the layout."""
-    parts: list[object] = [layout.VERSION, packing]
+    """A name for what decides the bytes of a packed model: files as they are now, what is asked, who packs."""
+    parts: list[object] = [sources_digest("pack", "checkpoint"), packing]
     for file in (path, tokenizer):
         if file is not None and file.is_file():
             status = file.stat()

@@ -118,7 +118,7 @@ def measure(kind: str, model: Path, n_tokens: int, module: str | None, each: boo
     row = {"bench": "accuracy", "model": f"SmolLM2-135M {kind}", "prompts": len(prompts), "tokens": n_tokens,
            "prompt_tokens": [min(map(len, prompts)), max(map(len, prompts))],
            "peer": None if module is None else peers.llama_cpp_name(module),
-           **{side: summary(distances) for side, distances in sides.items()}}
+           **{side: summary(distances) for side, distances in sides.items()}, "difference": difference(sides)}
     print(json.dumps(row), flush=True)
     show(str(row["model"]), sides, each)
 
@@ -136,6 +136,15 @@ def summary(distances: list[Distance]) -> dict[str, Any]:
             "largest_gap_at_parting": max((gap for _, _, gap in partings), default=0.0), "partings": partings}
 
 
+def difference(sides: dict[str, list[Distance]]) -> list[float]:
+    """Mean of barelm's KL less llama.cpp's, prompt by prompt, and its standard error; nothing where one is missing."""
+    if len(sides) < 2:
+        return []
+    ours, theirs = (np.array([d.kl.mean() for d in distances]) for distances in sides.values())
+    less = ours - theirs
+    return [float(f"{figure:.3g}") for figure in (less.mean(), less.std(ddof=1) / np.sqrt(len(less)))]
+
+
 def show(model: str, sides: dict[str, list[Distance]], each: bool) -> None:
     """The table."""
     print(f"{model}: {len(PROMPTS)} prompts", file=sys.stderr)
@@ -144,6 +153,8 @@ def show(model: str, sides: dict[str, list[Distance]], each: bool) -> None:
         print(f"  {side:<10} mean KL {s['mean_kl']:.3e}  median {s['median_kl']:.3e}  max {s['max_kl']:.3e}  logit noise "
               f"{s['logit_noise']:.4f}  top-1 {s['top1']:.2%}  whole {s['whole_continuations']}/{len(distances)}  "
               f"largest gap at parting {s['largest_gap_at_parting']:.4f}", file=sys.stderr)
+    if error := difference(sides):
+        print(f"  barelm's mean KL less llama.cpp's: {error[0]:.1e}, standard error {error[1]:.1e}", file=sys.stderr)
     if each:
         for k, prompt in enumerate(PROMPTS):
             figures = "   ".join(f"{side} {d[k].kl.mean():.3e} parts {_parting(d[k])}" for side, d in sides.items())

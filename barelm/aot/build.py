@@ -10,16 +10,14 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-import barelm
 from barelm.aot.link import link
 from barelm.aot.pe import check_program
 from barelm.errors import BarelmError
-from barelm.files import cache_folder, replace_file
+from barelm.files import PACKAGE, cache_folder, replace_file, sources_digest
 
 PARTS = ("story", "engine")
 """Compiled side by side, each in a process of its own."""
 
-_PACKAGE = Path(barelm.__file__).parent
 _ROOMS = ("aot", "dialect", "kernels", "metal")
 _TOOLS = ("numba", "llvmlite", "ziglang")
 
@@ -80,10 +78,8 @@ def _refused(part: str, words: str) -> BarelmError:
 
 def source_key() -> str:
     """A name for all that decides the program's bytes: the sources and the versions of the tools."""
-    digest = hashlib.sha256()
-    sources = [path for room in _ROOMS for path in sorted((_PACKAGE / room).rglob("*.py"))]
-    for path in (*sources, _PACKAGE / "pack" / "layout.py"):
-        digest.update(path.relative_to(_PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    digest = hashlib.sha256(sources_digest(*_ROOMS))
+    digest.update((PACKAGE / "pack" / "layout.py").read_bytes())
     for tool in _TOOLS:
         digest.update(f"{tool} {version(tool)}\n".encode())
     digest.update(f"python {sys.version_info.major}.{sys.version_info.minor}\n".encode())

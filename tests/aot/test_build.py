@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import barelm
+from barelm import files
 from barelm.aot import build
 from barelm.aot.link import link
 from barelm.errors import BarelmError
@@ -83,7 +84,8 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         copy = tmp_path / path.relative_to(original)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(path.read_bytes())
-    monkeypatch.setattr(build, "_PACKAGE", tmp_path)
+    monkeypatch.setattr(build, "PACKAGE", tmp_path)
+    monkeypatch.setattr(files, "PACKAGE", tmp_path)
     return tmp_path
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from barelm.checkpoint.checkpoint import Shape
 from barelm.dialect.types import f32, padded
-from barelm.kernels import blocks
+from barelm.kernels import blocks, cache
+from barelm.pack import layout
 from barelm.pack.writer import rope_table
 from tests.kernels import references
 from tests.kernels.agree import agree, normal
@@ -50,20 +51,33 @@ def test_rope(head_dim: int, pos: int) -> None:
     assert np.array_equal(x, before)
 
 
+# How far a form of the cache may take the result from the float64 one.
+TOLERANCE = {layout.KV_F32: 1e-6, layout.KV_F16: 2e-3, layout.KV_Q8: 3e-2}
+
+
 @pytest.mark.parametrize("head_dim", [2, 8, 20, 48])
-@pytest.mark.parametrize("n", [1, 3, 16, 17, 33, 70])
-def test_attention_of_one_head(head_dim: int, n: int) -> None:
-    k, v, q = normal(n, n, head_dim), normal(n + 1, n, head_dim), normal(n + 2, head_dim)
-    keys = np.zeros(padded(n) * head_dim, np.float32)
-    values = np.zeros(padded(n) * padded(head_dim), np.float32)
+@pytest.mark.parametrize("n", [1, 3, 16, 17, 45])
+@pytest.mark.parametrize("kind", TOLERANCE, ids=layout.KV_NAMES)
+def test_attention_of_one_head(kind: int, n: int, head_dim: int) -> None:
+    q, k, v = normal(1, head_dim), normal(2, n, head_dim), normal(3, n, head_dim)
+    size = cache.item_bytes(kind) * padded(n)
+    keys, values = np.zeros(size * head_dim, np.uint8), np.zeros(size * padded(head_dim), np.uint8)
+    key_scales, value_scales = np.zeros(padded(n), np.float32), np.zeros(padded(n), np.float32)
     for pos in range(n):
-        agree(blocks.remember, keys, values, k[pos], v[pos], pos, head_dim)
+        agree(cache.remember_key, kind, keys, key_scales, k[pos], pos, head_dim)
+        agree(cache.remember_value, kind, values, value_scales, v[pos], pos, head_dim)
     out, scores = np.zeros(padded(head_dim), np.float32), np.zeros(padded(n), np.float32)
-    agree(blocks.attend, out, q, keys, values, scores, head_dim, n)
+    agree(blocks.attend, out, q, keys, values, key_scales, value_scales, scores, kind, head_dim, n)
     share = references.softmax(k.astype(float) @ q / np.sqrt(head_dim))
-    assert np.allclose(scores[:n], share, 1e-5, 1e-7)
-    assert np.allclose(out[:head_dim], share @ v.astype(float), 1e-5, 1e-6)
+    assert np.allclose(out[:head_dim], share @ v.astype(float), 0, TOLERANCE[kind] * np.abs(v).max())
     assert not out[head_dim:].any()
+
+
+def test_float16_is_the_nearest_one() -> None:
+    x = np.concatenate([normal(1, 400), normal(2, 200, scale=1e-5), normal(3, 100, scale=1e5),
+                        np.float32([0, -0.0, 65504, 65519.99, 65520, -1e9, 2.0**-24, 2.0**-25, 6.1e-5])])
+    nearest = np.clip(x, -65504, 65504).astype(np.float16).view(np.uint16)
+    assert [agree(cache.f16_bits, value) for value in x] == nearest.tolist()
 
 
 @pytest.mark.parametrize("lo, hi", [(0, 4), (1, 3), (2, 2)])

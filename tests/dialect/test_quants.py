@@ -1,0 +1,175 @@
+"""The narrow integers: every primitive in the interpreter and in every form this host has, up to the edges promised."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from barelm.dialect.lowering import levels
+from barelm.dialect.quants import (
+    dot2_u4,
+    dot4_i8,
+    high_nibbles,
+    load_f16x16,
+    load_i8x16,
+    load_i8x64,
+    low_nibbles,
+    repeat_i8x64,
+    splat_i16x32,
+    splat_i32x16,
+    store_i8x16,
+    sum_i32x16,
+    sum_pairs,
+    to_f32x16,
+)
+from barelm.dialect.types import F32, I8, I32, U8
+from barelm.dialect.vectors import load_f32x16, round_i32x16, store_f32x16
+from tests.forms import LEVELS, WORLDS, every_world
+from tests.worlds import World, same_bits
+
+Bytes = NDArray[np.uint8]
+Octets = NDArray[np.int8]
+
+activations = arrays(np.int8, 8, elements=st.integers(-127, 127) | st.sampled_from([-127, 0, 127]))
+weights = arrays(np.uint8, 64, elements=st.integers(0, 255) | st.sampled_from([0x80, 0x7F, 0xFF, 0x00]))
+
+
+def dots(w: U8, at: int, x: I8, start: int, out: F32) -> None:
+    """Both dot products over a vector from byte `at` on, the sums beginning with `start`."""
+    v = load_i8x64(w, at)
+    store_f32x16(out, 0, to_f32x16(dot4_i8(splat_i32x16(start), v, repeat_i8x64(x, 0))))
+    low = dot2_u4(splat_i16x32(start), low_nibbles(v), repeat_i8x64(x, 0))
+    store_f32x16(out, 16, to_f32x16(sum_pairs(low)))
+    store_f32x16(out, 32, to_f32x16(sum_pairs(dot2_u4(low, high_nibbles(v), repeat_i8x64(x, 4)))))
+
+
+def dots_in_whole_numbers(w: Bytes, x: Octets, start: int) -> list[int]:
+    """The same by arithmetic without limits: byte 4 r + c is row r, column c."""
+    rows, x = w.astype(int).reshape(16, 4), x.astype(int)
+    signed = np.where(rows > 127, rows - 256, rows) @ x[:4] + start
+    low = (rows & 15) @ x[:4] + 2 * start
+    return [*signed, *low, *(low + (rows >> 4) @ x[4:])]
+
+
+def check_dots(world: World, w: Bytes, x: Octets, start: int = 0, at: int = 0) -> None:
+    out = np.zeros(48, np.float32)
+    world(dots)(np.concatenate([np.full(at, 77, np.uint8), w]), at, x, start, out)
+    assert out.astype(int).tolist() == dots_in_whole_numbers(w, x, start)
+
+
+@every_world
+@given(weights, activations, st.integers(-1000, 1000), st.integers(0, 5))
+def test_dot_products_are_exact(world: World, w: Bytes, x: Octets, start: int, at: int) -> None:
+    check_dots(world, w, x, start, at)
+
+
+@every_world
+@pytest.mark.parametrize("x", [-127, -1, 0, 1, 127])
+@pytest.mark.parametrize("byte", [0x80, 0x7F, 0xFF, 0x81, 0x0F, 0xF0, 0])
+def test_dot_products_at_the_edges(world: World, byte: int, x: int) -> None:
+    check_dots(world, np.full(64, byte, np.uint8), np.full(8, x, np.int8))
+
+
+def whole_blocks(w: U8, x: I8, out: F32) -> None:
+    """Eight in a row, which is a block of 32 columns."""
+    v = load_i8x64(w, 0)
+    d = splat_i32x16(0)
+    e = splat_i16x32(0)
+    for _ in range(8):
+        d = dot4_i8(d, v, repeat_i8x64(x, 0))
+        e = dot2_u4(e, low_nibbles(v), repeat_i8x64(x, 0))
+    store_f32x16(out, 0, to_f32x16(d))
+    store_f32x16(out, 16, to_f32x16(sum_pairs(e)))
+
+
+@every_world
+@pytest.mark.parametrize("x", [-127, 127])
+@pytest.mark.parametrize("byte, signed, nibble", [(0x80, -128, 0), (0xFF, -1, 15), (0x8F, -113, 15), (0x7F, 127, 15)])
+def test_nothing_overflows_over_a_block(world: World, x: int, byte: int, signed: int, nibble: int) -> None:
+    out = np.zeros(32, np.float32)
+    world(whole_blocks)(np.full(64, byte, np.uint8), np.full(4, x, np.int8), out)
+    assert out.astype(int).tolist() == [32 * signed * x] * 16 + [32 * nibble * x] * 16
+
+
+def nibbles(w: U8, out: F32) -> None:
+    """What is unpacked, as sums with one column at a time."""
+    one = np.zeros(4, np.int8)
+    v = load_i8x64(w, 0)
+    for c in range(4):
+        one[c] = 1
+        store_f32x16(out, 32 * c, to_f32x16(dot4_i8(splat_i32x16(0), low_nibbles(v), repeat_i8x64(one, 0))))
+        store_f32x16(out, 32 * c + 16, to_f32x16(dot4_i8(splat_i32x16(0), high_nibbles(v), repeat_i8x64(one, 0))))
+        one[c] = 0
+
+
+@every_world
+def test_every_byte_is_two_nibbles(world: World) -> None:
+    for first in range(0, 256, 64):
+        w, out = np.arange(first, first + 64, dtype=np.uint8), np.zeros(128, np.float32)
+        world(nibbles)(w, out)
+        low, high = out.reshape(4, 2, 16).transpose(1, 2, 0).reshape(2, 64)
+        assert low.tolist() == (w & 15).tolist() and high.tolist() == (w >> 4).tolist()
+
+
+def lanes(x: U8, i: int, out: F32, total: I32) -> None:
+    """int8 widened, and their sum."""
+    v = load_i8x16(x, i)
+    store_f32x16(out, 0, to_f32x16(v))
+    total[0] = sum_i32x16(v + splat_i32x16(1000))
+
+
+@every_world
+@pytest.mark.parametrize("i", [0, 1, 15])
+def test_bytes_are_widened_and_summed(world: World, i: int) -> None:
+    x = np.array([-128, 127, -1, 0, 1, -127, 64, -64] * 4, np.int8)
+    out, total = np.zeros(16, np.float32), np.zeros(1, np.int32)
+    world(lanes)(x.view(np.uint8), i, out, total)
+    assert out.tolist() == x[i:i + 16].tolist()
+    assert total[0] == x[i:i + 16].sum(dtype=int) + 16000
+
+
+def narrow(x: F32, out: I8, i: int) -> None:
+    """Floats rounded to int8."""
+    store_i8x16(out, i, round_i32x16(load_f32x16(x, 0)))
+
+
+@every_world
+@pytest.mark.parametrize("i", [0, 3])
+def test_rounding_goes_to_the_nearest_halves_to_even(world: World, i: int) -> None:
+    x = np.array([0.5, 1.5, -0.5, -2.5, 126.5, -127.5, 127, -128, 0.49999997, 1e-40, -0.0, 126.49, 3, -3.5, 2.5, 64.5],
+                 np.float32)
+    out = np.full(20, 99, np.int8)
+    world(narrow)(x, out, i)
+    assert out.tolist() == [99] * i + np.rint(x).astype(int).tolist() + [99] * (4 - i)
+
+
+def widen(x: U8, at: int, n: int, out: F32) -> None:
+    """n vectors of float16."""
+    for k in range(n):
+        store_f32x16(out, 16 * k, load_f16x16(x, at + 32 * k))
+
+
+@every_world
+@pytest.mark.parametrize("at", [0, 2, 5])
+def test_every_finite_float16_is_widened_exactly(world: World, at: int) -> None:
+    everything = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    halves = everything[np.isfinite(everything)]
+    assert len(halves) % 16 == 0 and (np.abs(halves[halves != 0]) < 2.0 ** -14).any()
+    out = np.zeros(len(halves), np.float32)
+    world(widen)(np.frombuffer(bytes(at) + halves.tobytes(), np.uint8).copy(), at, len(halves) // 16, out)
+    assert same_bits(out, halves.astype(np.float32))
+
+
+def test_every_level_has_every_form() -> None:
+    assert all(set(forms) == set(levels.SIGNATURES) for forms in levels.FORMS.values())
+    assert LEVELS[0] == "generic" and set(WORLDS) == {"interpreter", *LEVELS}
+
+
+@pytest.mark.parametrize("level", levels.FORMS)
+def test_a_level_module_defines_every_form(level: str) -> None:
+    ir = levels.level_module(level)
+    assert all(f'"barelm_{name}"' in ir for name in levels.SIGNATURES)
