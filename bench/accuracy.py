@@ -69,7 +69,8 @@ def distance(reference: F64, found: NDArray[np.floating[Any]]) -> Distance:
 
 def _log_softmax(logits: F64) -> F64:
     shifted = logits - logits.max(1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    found: F64 = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    return found
 
 
 def barelm_logits(packed: Packed, texts: list[Text]) -> Iterator[NDArray[np.float32]]:
@@ -114,7 +115,8 @@ def measure(kind: str, model: Path, n_tokens: int, module: str | None, each: boo
         texts = list(zip(prompts, chosen))
         sides = {"barelm": [distance(*pair) for pair in zip(reference, barelm_logits(packed, texts))]}
     if module is not None:
-        sides["llama_cpp"] = [distance(*pair) for pair in zip(reference, llama_cpp_logits(module, model, texts, CONTEXT))]
+        theirs = llama_cpp_logits(module, model, texts, CONTEXT)
+        sides["llama_cpp"] = [distance(*pair) for pair in zip(reference, theirs)]
     row = {"bench": "accuracy", "model": f"SmolLM2-135M {kind}", "prompts": len(prompts), "tokens": n_tokens,
            "prompt_tokens": [min(map(len, prompts)), max(map(len, prompts))],
            "peer": None if module is None else peers.llama_cpp_name(module),
@@ -150,8 +152,9 @@ def show(model: str, sides: dict[str, list[Distance]], each: bool) -> None:
     print(f"{model}: {len(PROMPTS)} prompts", file=sys.stderr)
     for side, distances in sides.items():
         s = summary(distances)
-        print(f"  {side:<10} mean KL {s['mean_kl']:.3e}  median {s['median_kl']:.3e}  max {s['max_kl']:.3e}  logit noise "
-              f"{s['logit_noise']:.4f}  top-1 {s['top1']:.2%}  whole {s['whole_continuations']}/{len(distances)}  "
+        print(f"  {side:<10} mean KL {s['mean_kl']:.3e}  median {s['median_kl']:.3e}  max {s['max_kl']:.3e}  "
+              f"logit noise {s['logit_noise']:.4f}  top-1 {s['top1']:.2%}", file=sys.stderr)
+        print(f"  {'':<10} whole {s['whole_continuations']}/{len(distances)}  "
               f"largest gap at parting {s['largest_gap_at_parting']:.4f}", file=sys.stderr)
     if error := difference(sides):
         print(f"  barelm's mean KL less llama.cpp's: {error[0]:.1e}, standard error {error[1]:.1e}", file=sys.stderr)
@@ -174,7 +177,7 @@ def main() -> None:
     parser.add_argument("--each", action="store_true", help="say it for every prompt too")
     chosen = parser.parse_args()
     if find_default_model() is None:
-        raise SystemExit("The default model is not at hand: `barelm show` fetches it, or set BARELM_MODELS to its folder.")
+        raise SystemExit("The default model is not at hand: fetch it by `barelm show`, or set BARELM_MODELS.")
     module = peers.llama_cpp()
     if module is None:
         print("There is no llama.cpp in this Python: `pip install xllamacpp` brings one.", file=sys.stderr)

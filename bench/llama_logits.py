@@ -71,7 +71,7 @@ def _parameters(c: Any, n_ctx: int) -> _Block:
     """The context's defaults, but for the length of the text."""
     block: _Block = c.llama_context_default_params()
     if list(block.words[:2]) != [_DEFAULT_N_CTX, _DEFAULT_N_BATCH]:
-        raise SystemExit(f"the parameters of this llama.cpp begin with {list(block.words[:2])}, which is not understood")
+        raise SystemExit(f"this llama.cpp's parameters begin with {list(block.words[:2])}, which is not understood")
     block.words[0] = n_ctx
     return block
 

@@ -15,24 +15,24 @@ class Prompt(NamedTuple):
 
 _LONG = (
     "The lighthouse at the end of the cape had been dark for eleven years when Marta bought it. The roof leaked, the "
-    "stairs were rotten, and the great lens lay in pieces on the floor of the lamp room, but the walls were two metres "
-    "thick and the view went on for ever. She began with the roof. All summer she carried slates up the path on her "
-    "back, four at a time, and in the evenings she sat on the rocks and watched the ships go by, far out, where the "
-    "water turned from green to blue. In the village they said that she would give up before the first storm. The first "
-    "storm came in September. It took the scaffolding and two of the windows, and it flooded the cellar up to the third "
-    "step, but the roof held. After that the baker's son came to help her on Sundays, and then his sister, and by "
-    "Christmas there were seven of them, sanding and painting and arguing about the lens. It was the old pilot who found "
-    "the answer, in a notebook his father had left him, between a recipe for eel soup and")
+    "stairs were rotten, and the great lens lay in pieces on the floor of the lamp room, but the walls were two "
+    "metres thick and the view went on for ever. She began with the roof. All summer she carried slates up the path "
+    "on her back, four at a time, and in the evenings she sat on the rocks and watched the ships go by, far out, "
+    "where the water turned from green to blue. In the village they said that she would give up before the first "
+    "storm. The first storm came in September. It took the scaffolding and two of the windows, and it flooded the "
+    "cellar up to the third step, but the roof held. After that the baker's son came to help her on Sundays, and "
+    "then his sister, and by Christmas there were seven of them, sanding and painting and arguing about the lens. It "
+    "was the old pilot who found the answer, in a notebook his father had left him, between a recipe for eel soup and")
 
 _LONG_QUESTION = (
-    "I am planning a small vegetable garden behind my house. The plot is four metres by six, it gets sun from ten in the "
-    "morning until five in the afternoon, and the soil is heavy clay that stays wet in spring and cracks in summer. I "
-    "have about two hours a week. Last year I planted tomatoes, carrots and lettuce: the tomatoes got blight in August, "
-    "the carrots were short and forked, and the slugs ate nearly all of the lettuce. This year I would like to grow "
-    "things that more or less look after themselves, and I would like something to eat from May until October. We are "
-    "two adults and one child who eats only peas. Which five vegetables would you choose for this plot, when would you "
-    "sow each of them, and what should I do about the soil before I begin? Please answer with a short list, one line for "
-    "each vegetable, and one paragraph about the soil at the end.")
+    "I am planning a small vegetable garden behind my house. The plot is four metres by six, it gets sun from ten in "
+    "the morning until five in the afternoon, and the soil is heavy clay that stays wet in spring and cracks in "
+    "summer. I have about two hours a week. Last year I planted tomatoes, carrots and lettuce: the tomatoes got "
+    "blight in August, the carrots were short and forked, and the slugs ate nearly all of the lettuce. This year I "
+    "would like to grow things that more or less look after themselves, and I would like something to eat from May "
+    "until October. We are two adults and one child who eats only peas. Which five vegetables would you choose for "
+    "this plot, when would you sow each of them, and what should I do about the soil before I begin? Please answer "
+    "with a short list, one line for each vegetable, and one paragraph about the soil at the end.")
 
 _PYTHON = '''def binary_search(values, target):
     """The index of target in the sorted list, or -1."""

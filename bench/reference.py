@@ -35,10 +35,12 @@ class Reference:
             x = x + self._attention(l, self._norm(x, f"layers.{l}.attention_norm"), positions, parts)
             x = x + self._feed_forward(l, self._norm(x, f"layers.{l}.ffn_norm"))
         self._lengths = [length + len(text) for length, text in zip(self._lengths, texts)]
-        return self._norm(x[starts[1:] - 1], "final_norm") @ t.get("classifier", t["token_embedding"]).T
+        last: F64 = self._norm(x[starts[1:] - 1], "final_norm") @ t.get("classifier", t["token_embedding"]).T
+        return last
 
     def _norm(self, x: F64, name: str) -> F64:
-        return self._tensors[name] * x / np.sqrt((x * x).mean(-1, keepdims=True) + self._shape.norm_eps)
+        normed: F64 = self._tensors[name] * x / np.sqrt((x * x).mean(-1, keepdims=True) + self._shape.norm_eps)
+        return normed
 
     def _attention(self, l: int, x: F64, positions: NDArray[np.int64], parts: list[slice]) -> F64:
         s, size = self._shape, self._shape.head_dim
@@ -55,16 +57,19 @@ class Reference:
                 scores = q[head, part] @ keys[group].T / np.sqrt(size)
                 shares = np.exp(np.where(unseen, -np.inf, scores - scores.max(-1, keepdims=True)))
                 out[head, part] = shares / shares.sum(-1, keepdims=True) @ values[group]
-        return out.swapaxes(0, 1).reshape(len(x), -1) @ self._tensors[f"layers.{l}.wo"].T
+        added: F64 = out.swapaxes(0, 1).reshape(len(x), -1) @ self._tensors[f"layers.{l}.wo"].T
+        return added
 
     def _rotated(self, x: F64, positions: NDArray[np.int64]) -> F64:
-        pairs = np.ascontiguousarray(x).view(np.complex128)
-        return (pairs * self._turns[positions]).view(np.float64)
+        pairs = np.ascontiguousarray(x).view(np.complex128) * self._turns[positions]
+        floats: F64 = pairs.view(np.float64)
+        return floats
 
     def _feed_forward(self, l: int, x: F64) -> F64:
         a, b, w2 = (self._tensors[f"layers.{l}.{name}"] for name in ("w1", "w3", "w2"))
         h = x @ a.T
-        return h / (1 + np.exp(-h)) * (x @ b.T) @ w2.T
+        added: F64 = h / (1 + np.exp(-h)) * (x @ b.T) @ w2.T
+        return added
 
 
 def continue_greedily(checkpoint: Checkpoint, prompts: list[list[int]], n: int) -> tuple[list[list[int]], list[F64]]:

@@ -122,9 +122,9 @@ def bind_matrix(header: I64, section: int, data: U8) -> Matrix:
 
 @kernel
 def activations_bytes(batch: int, dim: int) -> int:
-    """The size of Activations: float32 and int8 values, a scale and a sum for each block."""
+    """The size of Activations: float32 and int8 values, two scales and a sum for each block."""
     wide = padded(dim, BLOCK)
-    return batch * (5 * wide + 8 * (wide // BLOCK))
+    return batch * (5 * wide + 12 * (wide // BLOCK))
 
 
 @kernel
@@ -133,11 +133,11 @@ def bind_activations(block: U8, at: int, batch: int, dim: int) -> Activations:
     wide = padded(dim, BLOCK)
     n_blocks = wide // BLOCK
     scales = at + 4 * batch * wide
-    sums = scales + 4 * batch * n_blocks
+    sums = scales + 8 * batch * n_blocks
     return Activations(
         f32_array(block, at, (batch, wide)),
         i8_array(block, sums + 4 * batch * n_blocks, (batch, wide)),
-        f32_array(block, scales, (batch, n_blocks)),
+        f32_array(block, scales, (batch, 2 * n_blocks)),
         f32_array(block, sums, (batch, n_blocks)))
 
 

@@ -27,6 +27,7 @@ _ASKED = {"q8": layout.Q8_0, "q4": layout.Q4_1, "f32": layout.F32}
 _KEPT = ((frozenset({"Q4_0"}), layout.Q4_0), (frozenset({"Q4_0", "Q4_1"}), layout.Q4_1),
          (frozenset({"Q8_0", "Q5_0"}), layout.Q8_0))
 
+LEAST_SCALE = 1e-37  # the inverse of a smaller one is not finite; as float16 it is zero anyway
 _CHUNK_ROWS = 4096  # a multiple of LANES
 
 
@@ -146,7 +147,7 @@ _AS_STORED: dict[tuple[str, int], Callable[[Bytes], Rows]] = {
 def quantize_q8_0(values: NDArray[np.float32]) -> Rows:
     """d = max|x| / 127, q = round(x / d), over the last axis of 32."""
     scales = np.abs(values).max(-1) / np.float32(127)
-    inverse = np.divide(np.float32(1), scales, out=np.zeros_like(scales), where=scales > 0)
+    inverse = np.divide(np.float32(1), scales, out=np.zeros_like(scales), where=scales > LEAST_SCALE)
     return Rows(np.rint(values * inverse[..., None]).astype(np.int8), scales.astype(np.float16))
 
 
@@ -154,7 +155,7 @@ def quantize_q4_1(values: NDArray[np.float32]) -> Rows:
     """d = (max - min) / 15, m = min, q = floor((x - m) / d + 1/2), over the last axis of 32."""
     minima = values.min(-1)
     scales = (values.max(-1) - minima) / np.float32(15)
-    inverse = np.divide(np.float32(1), scales, out=np.zeros_like(scales), where=scales > 0)
+    inverse = np.divide(np.float32(1), scales, out=np.zeros_like(scales), where=scales > LEAST_SCALE)
     steps = (values - minima[..., None]) * inverse[..., None] + np.float32(0.5)
     return Rows(np.minimum(steps, 15).astype(np.uint8), scales.astype(np.float16), minima.astype(np.float16))
 

@@ -1,0 +1,169 @@
+"""A quantized chat model gives the same bits in every world: interpreter, JIT, and the program on hosted cores.
+
+The program prints ids, not logits: greedy ones show which logit is the greatest, drawn ones the distribution.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from barelm import pipeline
+from barelm.checkpoint.gguf_llama import read_gguf
+from barelm.dialect.types import f32
+from barelm.kernels import session, tokenizer
+from barelm.machine.hosted import Hosted
+from barelm.machine.machine import Spec
+from barelm.outcome import Outcome
+from barelm.pack.reader import Packed, read_packed
+from barelm.pack.writer import write_packed
+from barelm.settings import Settings
+from tests.built import program
+from tests.gguf_files import write_small_gguf
+from tests.worlds import World, alone, interpreter, jit
+
+hosted = pytest.mark.skipif(Hosted().why_not() is not None, reason=str(Hosted().why_not()))
+
+MODELS: dict[str, dict[str, Any]] = {
+    "Q4_1": {"type": "Q4_1", "types": {"token_embd.weight": "Q8_0"}},  # as the default model is
+    "Q4_0": {"type": "Q4_0", "tied": False, "n_kv_heads": 1},
+    "Q8_0": {"type": "Q8_0", "n_kv_heads": 4},
+}
+KV = ("f32", "f16", "q8")
+N_TOKENS = 24
+
+
+@functools.cache
+def folder() -> tempfile.TemporaryDirectory[str]:
+    """Where the models lie; gone with the process."""
+    return tempfile.TemporaryDirectory(prefix="same-bits-")
+
+
+@functools.cache
+def model(name: str, kv: str = "f16") -> Packed:
+    """One of the models, packed."""
+    path = Path(folder().name) / f"{name}.{kv}"
+    write_packed(read_gguf(write_small_gguf(path.with_suffix(".gguf"), seed=8, **MODELS[name])), path, kv=kv)
+    return read_packed(path)
+
+
+class Quiet:
+    """A `pipeline.Watcher` that tells nobody."""
+
+    def step(self, what: str) -> None:
+        """Nothing."""
+
+    def progress(self, done: int, total: int) -> None:
+        """Nothing."""
+
+
+def some_ids(packed: Packed, n: int) -> list[int]:
+    """n ids out of the vocabulary."""
+    return [int(token) for token in np.random.default_rng(n).integers(3, packed.config.vocab_size, n)]
+
+
+def hashes(world: World, packed: Packed, ids: list[int], n_prompt: int) -> list[str]:
+    """The logits after the prompt, read at once, and after each of the other ids."""
+    c, w, s = packed.config, packed.weights(), packed.fresh_state()
+    s.tokens[:len(ids)] = ids
+    world(session.prefill)(c, w, s, 0, n_prompt, alone())
+    found = [hashlib.sha256(s.logits.tobytes()).hexdigest()]
+    for pos in range(n_prompt, len(ids)):
+        world(session.decode)(c, w, s, pos, alone())
+        found.append(hashlib.sha256(s.logits.tobytes()).hexdigest())
+    return found
+
+
+@pytest.mark.parametrize("kv", KV)
+@pytest.mark.parametrize("name", MODELS)
+def test_interpreter_and_jit_have_the_same_logits(name: str, kv: str) -> None:
+    packed = model(name, kv)
+    ids = some_ids(packed, 7)
+    found = hashes(interpreter, packed, ids, 5)
+    assert found == hashes(jit, packed, ids, 5) and len(set(found)) == 3
+
+
+@pytest.mark.parametrize("kv", KV)
+@pytest.mark.parametrize("name", MODELS)
+def test_a_prompt_read_at_once_or_id_by_id_has_the_same_logits(name: str, kv: str) -> None:
+    packed = model(name, kv)
+    ids = some_ids(packed, 72)
+    one_by_one = hashes(jit, packed, ids, 1)
+    for n_prompt in (2, 3, 4, 5, 8, 31, 33, 70):
+        assert hashes(jit, packed, ids, n_prompt) == one_by_one[n_prompt - 1:]
+
+
+def answer(packed: Packed, ids: list[int], settings: Settings) -> list[int]:
+    """What the JIT world answers: prompt, then generated."""
+    c, w, s = packed.config, packed.weights(), packed.fresh_state()
+    choice = session.Settings(f32(settings.temperature or 0.0), f32(settings.top_p))
+    s.tokens[:len(ids)] = ids
+    s.rng[0] = settings.seed
+    jit(session.prefill)(c, w, s, 0, len(ids), alone())
+    ids = list(ids)
+    for _ in range(settings.tokens):
+        token = int(jit(session.choose)(c, s, choice))
+        if session.ends(packed.header, token):
+            break
+        s.tokens[len(ids)] = token
+        ids.append(token)
+        jit(session.decode)(c, w, s, len(ids) - 1, alone())
+    return ids
+
+
+def encoded(packed: Packed, text: str, special: int = 0) -> list[int]:
+    """The ids of a text."""
+    raw = np.frombuffer(text.encode(), np.uint8)
+    ids, ranks = np.zeros(len(raw) + 2, np.int64), np.zeros(len(raw) + 2, np.int64)
+    n = interpreter(tokenizer.encode)(packed.vocabulary(), raw, len(raw), special, ids, ranks)
+    return [int(token) for token in ids[:n]]
+
+
+def on_hosted(folder: Path, packed: Packed, settings: Settings, cores: int) -> Outcome:
+    """The program's own run."""
+    image = pipeline.bootable_image(folder / "test.img", program(), packed.path, settings, Quiet())
+    spec = Spec(image, pipeline.memory_mb(packed), cores)
+    outcome = pipeline.boot(spec, Hosted(), packed, Quiet(), lambda text: None)
+    assert outcome.cores == cores
+    return outcome
+
+
+def asked(prompt: str, temperature: float, *, template: bool = False, seed: int = 5) -> Settings:
+    """The settings of a run that reports."""
+    return Settings(prompt, temperature, 0.95, seed, N_TOKENS, at_end="shutdown", report=True, template=template)
+
+
+@hosted
+@pytest.mark.parametrize("temperature", [0.0, 1.0], ids=["greedy", "drawn"])
+@pytest.mark.parametrize("n_prompt, cores", [(1, 1), (5, 2), (33, 3), (70, 1), (70, 2), (70, 3)])
+def test_the_program_says_what_the_jit_does(tmp_path: Path, n_prompt: int, cores: int, temperature: float) -> None:
+    packed = model("Q4_1")
+    settings = asked("x" * n_prompt, temperature)  # nothing merges with an x: an id for each
+    outcome = on_hosted(tmp_path, packed, settings, cores)
+    assert outcome.n_prompt == n_prompt
+    assert outcome.token_ids == answer(packed, encoded(packed, settings.prompt), settings)
+
+
+@hosted
+@pytest.mark.parametrize("name, kv, cores", [("Q4_0", "q8", 2), ("Q8_0", "f32", 3), ("Q4_1", "q8", 1)])
+def test_every_encoding_does_on_the_program(tmp_path: Path, name: str, kv: str, cores: int) -> None:
+    packed = model(name, kv)
+    settings = asked("the world, hello 世界 " * 2, 0.8)
+    outcome = on_hosted(tmp_path, packed, settings, cores)
+    assert outcome.token_ids == answer(packed, encoded(packed, settings.prompt), settings)
+
+
+@hosted
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_question_goes_through_the_template(tmp_path: Path, cores: int) -> None:
+    packed = model("Q4_1")
+    assert packed.chat is not None
+    settings = asked("hello world?", 1.0, template=True)
+    expected = answer(packed, encoded(packed, packed.chat.turn(settings.prompt), special=1), settings)
+    assert on_hosted(tmp_path, packed, settings, cores).token_ids == expected
