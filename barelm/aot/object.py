@@ -53,7 +53,7 @@ def compile_story(main: Any, report: Any, worker: Any) -> dict[str, bytes]:
     report_ir, report_name = lower(report, (_WORD, _WORD, _WORD))
     worker_ir, worker_name = lower(worker, (_WORD,))
     entry = runtime.ENTRY.replace("MAIN", main_name).replace("REPORT", report_name).replace("WORKER", worker_name)
-    return {"story": emit([main_ir, report_ir, worker_ir, runtime.RUNTIME, entry], runtime.KEPT, STORY)}
+    return {"story": emit([*main_ir, *report_ir, *worker_ir, runtime.RUNTIME, entry], runtime.KEPT, STORY)}
 
 
 def compile_engine(engine: Any) -> dict[str, bytes]:
@@ -63,7 +63,7 @@ def compile_engine(engine: Any) -> dict[str, bytes]:
     objects = {}
     for level in LEVELS:
         stub = runtime.ENGINE.replace("ENTRY", engine_name).replace("LEVEL", level)
-        objects[level] = emit([engine_ir, stub, level_module(level)], (f"barelm_engine_{level}",), CPU_LEVELS[level])
+        objects[level] = emit([*engine_ir, stub, level_module(level)], (f"barelm_engine_{level}",), CPU_LEVELS[level])
     return objects
 
 

@@ -71,9 +71,9 @@ def test_allocation_is_refused_with_file_and_line(function: Any, text: str) -> N
 
 def test_call_of_libm_is_refused_and_the_caller_named() -> None:
     install()
-    module, name = lower(calls_expf, (types.int64,))
+    modules, name = lower(calls_expf, (types.int64,))
     with pytest.raises(BarelmError, match=r"test_symbols\.calls_expf\S* calls llvm\.exp\.f32, which does not exist"):
-        emit([module], (name,), STORY)
+        emit(modules, (name,), STORY)
 
 
 def module(body: str) -> str:
