@@ -20,6 +20,8 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import PassManager
 from numba.core.descriptors import TargetDescriptor
 from numba.core.dispatcher import Dispatcher
+from numba.core.registry import cpu_target
+from numba.core.runtime import rtsys
 from numba.core.runtime.context import NRTContext
 from numba.core.target_extension import (
     CPU,
@@ -164,6 +166,11 @@ class MetalContext(cpu.CPUContext):  # type: ignore[misc]
 
     def post_lowering(self, module: Any, library: Any) -> None:
         """Nothing to add: no fast maths, no Python."""
+
+    def load_additional_registries(self) -> None:
+        """Numba builds its run time for whoever compiles first, once a process: that has to be the host's JIT."""
+        rtsys.initialize(cpu_target.target_context)
+        super().load_additional_registries()
 
     def get_executable(self, library: Any, fndesc: Any, env: Any) -> Any:
         """A unique key per function, as Numba needs one; never called."""
