@@ -19,7 +19,8 @@ from barelm.checkpoint.gguf_llama import read_gguf
 from barelm.dialect.types import f32
 from barelm.kernels import session, tokenizer
 from barelm.machine.hosted import Hosted
-from barelm.machine.machine import Spec
+from barelm.machine.machine import Machine, Spec
+from barelm.machine.qemu import Qemu
 from barelm.outcome import Outcome
 from barelm.pack.reader import Packed, read_packed
 from barelm.pack.writer import write_packed
@@ -125,11 +126,11 @@ def encoded(packed: Packed, text: str, special: int = 0) -> list[int]:
     return [int(token) for token in ids[:n]]
 
 
-def on_hosted(folder: Path, packed: Packed, settings: Settings, cores: int) -> Outcome:
-    """The program's own run."""
+def on_hosted(folder: Path, packed: Packed, settings: Settings, cores: int, machine: Machine | None = None) -> Outcome:
+    """The program's own run, on the hosted firmware or on another machine."""
     image = pipeline.bootable_image(folder / "test.img", program(), packed.path, settings, Quiet())
     spec = Spec(image, pipeline.memory_mb(packed), cores)
-    outcome = pipeline.boot(spec, Hosted(), packed, Quiet(), lambda text: None)
+    outcome = pipeline.boot(spec, machine or Hosted(), packed, Quiet(), lambda text: None)
     assert outcome.cores == cores
     return outcome
 
@@ -167,3 +168,24 @@ def test_a_question_goes_through_the_template(tmp_path: Path, cores: int) -> Non
     settings = asked("hello world?", 1.0, template=True)
     expected = answer(packed, encoded(packed, packed.chat.turn(settings.prompt), special=1), settings)
     assert on_hosted(tmp_path, packed, settings, cores).token_ids == expected
+
+
+@pytest.mark.boot
+@pytest.mark.skipif(Qemu().why_not() is not None, reason=str(Qemu().why_not()))
+@pytest.mark.parametrize("cores", [1, 2])
+def test_qemu_says_what_the_jit_does(tmp_path: Path, cores: int) -> None:
+    packed = model("Q4_1")
+    settings = asked("x" * 33, 1.0)
+    outcome = on_hosted(tmp_path, packed, settings, cores, Qemu())
+    assert outcome.token_ids == answer(packed, encoded(packed, settings.prompt), settings)
+
+
+@hosted
+@pytest.mark.boot
+@pytest.mark.skipif(Qemu().why_not() is not None, reason=str(Qemu().why_not()))
+def test_the_public_transcript_in_qemu_and_hosted(tmp_path: Path, stories: Packed) -> None:
+    settings = Settings("", 0.0, 0.9, 1, 200, at_end="shutdown", report=True)
+    here, there = (on_hosted(tmp_path, stories, settings, 1, machine) for machine in (Hosted(), Qemu()))
+    assert here.token_ids == there.token_ids and here.text == there.text
+    assert there.text.startswith("Once upon a time, there was a little girl named Lily.")
+    assert there.text.endswith("Lily didn't want to help her mom, so she")
