@@ -44,14 +44,6 @@ def output_string(fw: Firmware, units: U16, at: int) -> int:
 
 
 @metal
-def hide_cursor(fw: Firmware) -> int:
-    """Switch the blinking cursor off."""
-    if fw.con_out == 0:
-        return tables.EFI_SUCCESS
-    return call_efi(load_i64(fw.con_out + tables.ENABLE_CURSOR), (fw.con_out, 0))
-
-
-@metal
 def read_key(fw: Firmware) -> int:
     """The next key typed, as scan code << 16 | UTF-16 unit, or 0 where none waits."""
     if fw.con_in == 0:

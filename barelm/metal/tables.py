@@ -9,7 +9,6 @@ import numpy as np
 from barelm.dialect.types import U8
 
 # EFI_SYSTEM_TABLE (4.3)
-FIRMWARE_VENDOR = 24
 CON_IN = 48
 CON_OUT = 64
 RUNTIME_SERVICES = 88
@@ -32,7 +31,6 @@ RESET_SYSTEM = 104
 READ_KEY_STROKE = 8
 WAIT_FOR_KEY = 16
 OUTPUT_STRING = 8
-ENABLE_CURSOR = 64
 
 SCAN_ESC = 0x17  # appendix B
 
@@ -74,7 +72,6 @@ EFI_NOT_FOUND = 14
 EFI_ABORTED = 21
 EFI_INCOMPATIBLE_VERSION = 25
 EFI_CRC_ERROR = 27
-EFI_END_OF_FILE = 31
 
 
 def _guid(text: str) -> U8:

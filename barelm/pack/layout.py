@@ -76,7 +76,6 @@ COLS = 6
 LAYER_BYTES = 7
 
 # Sections, in file order.
-HEADER_SECTION = -1
 PIECES = 0  # the bytes every token prints, one after another
 PIECE_ENDS = 1  # int32 per token: where its piece ends in PIECES
 CHARS = 2  # int64 pairs, sorted: a character's UTF-8 bytes as a big-endian number, the token that stands for it

@@ -113,7 +113,6 @@ class FakeFirmware:
         self.boot.serve(tables.SET_WATCHDOG_TIMER, 4, lambda seconds, *_: self.watchdog.append(seconds) or 0)
         self.runtime.serve(tables.RESET_SYSTEM, 4, lambda kind, *_: self.resets.append(kind) or 0)
         self.con_out.serve(tables.OUTPUT_STRING, 2, self.output)
-        self.con_out.serve(tables.ENABLE_CURSOR, 2, lambda *_: 0)
         self.con_in.serve(tables.READ_KEY_STROKE, 2, self.read_key)
         self.loaded.put(tables.DEVICE_HANDLE, VOLUME_HANDLE)
         self.volume.serve(tables.OPEN_VOLUME, 2, self.open_volume)
