@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Literal
@@ -19,6 +20,7 @@ from cyclopts import App, Parameter
 
 from barelm import __version__
 from barelm.errors import BarelmError
+from barelm.pack.layout import KEYBOARDS
 from barelm.pipeline import Order, Packing
 from barelm.settings import Settings
 
@@ -32,6 +34,10 @@ Examples:
     barelm run stories15M --temperature 0.8 --seed 42 --machine qemu
     barelm image stories15M.bin --output stick.img --prompt "Lily went"
     barelm boot stick.img
+    barelm flash stick.img
+    barelm report report.json
+    barelm ls stick.img
+    barelm cp stick.img:report.json .
     barelm show stick.img
 """
 
@@ -45,11 +51,6 @@ MachineName = Literal["qemu", "hosted"]
 AtEnd = Literal["return", "shutdown", "restart"]
 
 Tokenizer = Annotated[Path | None, Parameter(name=["--tokenizer", "-z"], help="Its tokenizer, where not beside it.")]
-Temperature = Annotated[float | None, Parameter(name=["--temperature", "-t"], help=(
-    "0: always the most likely token.  Default: 0.2 where a chat model answers, else 1."))]
-TopP = Annotated[float, Parameter(name=["--top-p", "-p"], help="Draw from the most likely tokens that exceed this.")]
-Seed = Annotated[int, Parameter(name=["--seed", "-s"], help="The same seed draws the same; 0: a fresh one.")]
-Tokens = Annotated[int, Parameter(name=["--tokens", "-n"], help="To generate; 0: up to 256, as the context allows.")]
 On = Annotated[MachineName | None, Parameter(name="--machine", help="Default: qemu where installed, else hosted.")]
 Memory = Annotated[int, Parameter(name="--memory", help="Of the machine, MiB; 0: what the model needs.")]
 Cores = Annotated[int, Parameter(name="--cores", help="Of the machine.")]
@@ -62,11 +63,31 @@ Json = Annotated[bool, Parameter(name="--json", negative="", help="One JSON obje
 Output = Annotated[Path | None, Parameter(name=["--output", "-o"], help="Where to write.")]
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are chosen, and how many: options that several commands share, named as in `Settings`."""
+
+    temperature: Annotated[float | None, Parameter(name=["--temperature", "-t"], help=(
+        "0: always the most likely token.  Default: 0.2 where a chat model answers, else 1."))] = None
+    top_p: Annotated[float, Parameter(name=["--top-p", "-p"], help=(
+        "Draw from the most likely tokens that exceed this; 0 or 1: from all."))] = 0.9
+    top_k: Annotated[int, Parameter(name=["--top-k", "-k"], help=(
+        "Draw from so many most likely tokens; 0: from all."))] = 0
+    min_p: Annotated[float, Parameter(help="Leave out tokens less likely than this share of the best one.")] = 0.0
+    repeat: Annotated[float, Parameter(help="The penalty for repetition; 1: none.")] = 1.0
+    stop: Annotated[tuple[str, ...], Parameter(negative="", show_default=False, help=(
+        "End where this text appears; may be given several times."))] = ()
+    seed: Annotated[int, Parameter(name=["--seed", "-s"], help="The same seed draws the same; 0: a fresh one.")] = 0
+    tokens: Annotated[int, Parameter(name=["--tokens", "-n"], help=(
+        "To generate; 0: up to 256, as the context allows."))] = 0
+
+
 @app.command
 def run(model: str | None = None, prompt: str | None = None, /, *, raw: Raw = False, system: System = "",
         tokenizer: Tokenizer = None, quant: Quant = "keep", kv: Kv = "auto", context: Context = 0,
-        temperature: Temperature = None, top_p: TopP = 0.9, seed: Seed = 0, tokens: Tokens = 0, machine: On = None,
-        memory: Memory = 0, cores: Cores = 1, json: Json = False) -> int:
+        sampling: Sampling = Sampling(), machine: On = None, memory: Memory = 0, cores: Cores = 1,
+        json: Json = False) -> int:
     """Boot a machine into a model and print what it says.
 
     Packs the checkpoint, compiles the program, writes an image, boots it, streams the text.  A chat model answers the
@@ -83,14 +104,14 @@ def run(model: str | None = None, prompt: str | None = None, /, *, raw: Raw = Fa
     from barelm.commands.run import run_model
 
     model, prompt = _model_and_prompt(model, prompt)
-    settings = Settings(prompt, temperature, top_p, seed, tokens, system=system, template=not raw)
+    settings = Settings(prompt, system=system, template=not raw, **vars(sampling))
     return run_model(Order(model, tokenizer, Packing(quant, kv, context), settings, memory, cores), machine, json)
 
 
 @app.command
 def chat(model: str = DEFAULT_MODEL, prompt: str = "", /, *, system: System = "", quant: Quant = "keep",
-         kv: Kv = "auto", context: Context = 0, temperature: Temperature = None, top_p: TopP = 0.9, seed: Seed = 0,
-         tokens: Tokens = 0, machine: On = None, memory: Memory = 0, cores: Cores = 1) -> int:
+         kv: Kv = "auto", context: Context = 0, sampling: Sampling = Sampling(), machine: On = None,
+         memory: Memory = 0, cores: Cores = 1) -> int:
     """Boot a machine into a conversation; this terminal is its console.
 
     Parameters
@@ -102,7 +123,7 @@ def chat(model: str = DEFAULT_MODEL, prompt: str = "", /, *, system: System = ""
     """
     from barelm.commands.chat import chat_with
 
-    settings = Settings(prompt, temperature, top_p, seed, tokens, system=system)
+    settings = Settings(prompt, system=system, **vars(sampling))
     return chat_with(Order(model, None, Packing(quant, kv, context), settings, memory, cores), machine)
 
 
@@ -134,11 +155,16 @@ def build(*, output: Output = None, fresh: Annotated[bool, Parameter(negative=""
 def image(model: str = DEFAULT_MODEL, /, *, output: Output = None, chat: Annotated[bool, Parameter(negative="",
           help="Hold a conversation with whoever is at the keyboard.")] = False, prompt: str = "",
           system: System = "", raw: Raw = False, tokenizer: Tokenizer = None, quant: Quant = "keep", kv: Kv = "auto",
-          context: Context = 0, temperature: Temperature = None, top_p: TopP = 0.9, seed: Seed = 0, tokens: Tokens = 0,
+          context: Context = 0, sampling: Sampling = Sampling(),
           cores: Annotated[int, Parameter(help="The most to use; 0: all.")] = 0, at_end: AtEnd = "return",
           wait: Annotated[int, Parameter(help="Seconds the last screen waits for a key.")] = 30,
+          countdown: Annotated[int, Parameter(help="Seconds the menu of several models waits.")] = 5,
+          keyboard: Annotated[str, Parameter(help=f"Printed on its keys: {', '.join(KEYBOARDS)}.")] = "us",
+          selftest: Annotated[bool, Parameter(negative="", help="Check the machine's results at every start.")] = False,
+          screen: Annotated[bool, Parameter(help="Draw on the screen; without, its firmware writes.")] = True,
           plain: Annotated[bool, Parameter(negative="", help="A bare FAT32 volume, no partition table.")] = False,
-          free: Annotated[int, Parameter(help="MiB to leave free on the volume.")] = 0) -> int:
+          free: Annotated[int | None, Parameter(help=(
+              "MiB to leave free on the volume.  Default: 64 with --chat, else 0."))] = None) -> int:
     """Write a bootable disk image with the program, the model and its configuration.
 
     Parameters
@@ -152,12 +178,14 @@ def image(model: str = DEFAULT_MODEL, /, *, output: Output = None, chat: Annotat
     """
     from barelm.commands.make import make_image
 
-    settings = Settings(prompt, temperature, top_p, seed, tokens, cores, at_end, wait, system, not raw, chat)
+    settings = Settings(prompt, cores=cores, at_end=at_end, wait=wait, system=system, template=not raw, chat=chat,
+                        countdown=countdown, keyboard=keyboard, selftest=selftest, screen=screen, **vars(sampling))
     return make_image(model, tokenizer, Packing(quant, kv, context), settings, output, plain, free)
 
 
 @app.command
-def boot(image: Path, /, *, machine: On = None, memory: Memory = 0, cores: Cores = 1) -> int:
+def boot(image: Path, /, *, write: Annotated[bool, Parameter(negative="", help="Keep on the image what is written.")]
+         = False, machine: On = None, memory: Memory = 0, cores: Cores = 1) -> int:
     """Boot a disk image and show its console; keys typed here are typed there.
 
     Parameters
@@ -167,7 +195,97 @@ def boot(image: Path, /, *, machine: On = None, memory: Memory = 0, cores: Cores
     """
     from barelm.commands.boot import boot_image
 
-    return boot_image(image, machine, memory, cores)
+    return boot_image(image, machine, memory, cores, write)
+
+
+@app.command
+def flash(image: Path, device: Path | None = None, /, *, yes: Annotated[bool, Parameter(name=["--yes", "-y"],
+          negative="", help="Do not ask.")] = False, fixed: Annotated[bool, Parameter(negative="",
+          help="Allow a disk that is built in.")] = False, json: Json = False) -> int:
+    """Write an image onto a USB stick, then read it back and compare every byte.
+
+    Everything that was on the stick is lost.  Disks in use are refused, the system's own above all.
+
+    Examples:
+
+        barelm flash stick.img
+        sudo barelm flash stick.img /dev/sdb
+
+    Parameters
+    ----------
+    image
+        What `barelm image` wrote.
+    device
+        The whole disk, or a plain file.  Without it the removable disks are listed.
+    """
+    from barelm.commands.flash import flash_image
+
+    return flash_image(image, device, fixed, yes, json)
+
+
+@app.command
+def report(file: Path, /, *more: Path, output: Output = None, json: Json = False) -> int:
+    """Show what machines measured: a table, and how the speed grows with the cores.
+
+    Examples:
+
+        barelm report report.json
+        barelm report laptop.json /media/me/BARELM stick.img --output plot.svg
+
+    Parameters
+    ----------
+    file
+        A report.json, a folder that holds some, or the image or stick it was written to.
+    more
+        Further ones.
+    output
+        An .svg to draw the plot into.
+    """
+    from barelm.commands.report import show_reports
+
+    return show_reports([file, *more], output, json)
+
+
+@app.command
+def ls(place: str, /, *, json: Json = False) -> int:
+    """List the files of an image or a stick.
+
+    Examples:
+
+        barelm ls stick.img
+        barelm ls stick.img:sessions
+
+    Parameters
+    ----------
+    place
+        IMAGE or IMAGE:PATH; the image may be a device.
+    """
+    from barelm.commands.files import list_files
+
+    return list_files(place, json)
+
+
+@app.command
+def cp(source: str, *more: str) -> int:
+    """Copy files out of an image or a stick, or into one.
+
+    A file that is there already is replaced, in one moment at the end; directories on the way are made.
+
+    Examples:
+
+        barelm cp stick.img:report.json .
+        barelm cp notes.md more.md stick.img:sessions/
+
+    Parameters
+    ----------
+    source
+        A file, or IMAGE:PATH.
+    more
+        Further ones and, last, where they go.
+    """
+    from barelm.commands.files import copy_files
+
+    return copy_files([source, *more])
 
 
 @app.command

@@ -12,12 +12,13 @@ from pathlib import Path
 from barelm.errors import BarelmError
 
 PACKAGE = Path(__file__).parent
+SOURCES = (".py", ".npz")
 
 
 def sources_digest(*rooms: str) -> bytes:
-    """SHA-256 over the sources of some rooms: what was made by others is made again."""
+    """SHA-256 over the sources of some rooms, data files among them: what was made by others is made again."""
     digest = hashlib.sha256()
-    for path in (path for room in rooms for path in sorted((PACKAGE / room).rglob("*.py"))):
+    for path in (path for room in rooms for path in sorted((PACKAGE / room).rglob("*")) if path.suffix in SOURCES):
         digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.digest()
 

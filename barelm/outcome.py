@@ -34,18 +34,24 @@ class Outcome:
         return {**asdict(self), "efi_bytes": efi_bytes}
 
 
-def outcome_of(heard: Transcript, machine: str) -> Outcome:
-    """The outcome of what was heard.  Raises BarelmError where the program failed, in its own words, or vanished."""
+def check_ended(heard: Transcript, machine: str) -> None:
+    """Raise BarelmError where the program failed, in its own words, or vanished."""
     if heard.status is None:
         raise BarelmError(f"the machine ({machine}) went off before the program ended",
                           "Its last words: " + " | ".join(heard.other[-4:]))
     if heard.status != 0:
         message, hint, place = (*heard.failure, "", "", "")[:3]
         raise BarelmError(message or f"the program ended with status {heard.status}", f"{hint} {place}".strip())
+
+
+def outcome_of(heard: Transcript, machine: str) -> Outcome:
+    """The outcome of what was heard; raises as `check_ended`."""
+    check_ended(heard, machine)
     m = heard.measured
     if missing := [name for name in _NEEDED if name not in m]:
         raise BarelmError(f"the program ended well but its report lacks {', '.join(missing)}",
                           "The console lost some of its lines: try again, or another --machine.")
+    assert heard.status is not None
     return Outcome(
         text=heard.text, token_ids=heard.token_ids, n_prompt=m["n_prompt"], n_generated=m["n_generated"],
         prefill_tokens_per_s=_rate(m["n_prompt"], m["prefill_us"]),

@@ -9,17 +9,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from barelm.aot.build import build_program, is_built
 from barelm.checkpoint.hub import resolve_model
 from barelm.checkpoint.read import read_checkpoint
-from barelm.disk import write_image
+from barelm.disk import open_volume, write_image
 from barelm.errors import BarelmError
 from barelm.files import cache_folder, sources_digest, working_folder
+from barelm.machine.hosted import Hosted
 from barelm.machine.machine import Machine, Spec
-from barelm.outcome import Outcome, outcome_of
+from barelm.outcome import Outcome, check_ended, outcome_of
+from barelm.pack import layout
+from barelm.pack.golden import Golden
 from barelm.pack.reader import Packed, read_packed
 from barelm.pack.writer import write_packed
 from barelm.settings import Settings
@@ -31,6 +35,9 @@ SETTINGS_PATH = "barelm.toml"
 
 DEFAULT_CONTEXT = 2048
 """Of a model with a longer one: the cache of keys and values takes memory for all of it."""
+
+PREFIX_MB = 1
+"""Beside the cache, what a saved session takes at most."""
 
 FIRMWARE_MB = 256
 """What a firmware takes for itself, generously."""
@@ -80,7 +87,7 @@ def run(order: Order, machine: Machine, watch: Watcher, say: Callable[[str], Non
         settings = replace(order.settings.suited(chats), report=True, at_end="shutdown", cores=order.cores)
         image = bootable_image(folder / "run.img", program, model.path, settings, watch)
         spec = Spec(image, order.memory_mb or memory_mb(model), order.cores)
-        return boot(spec, machine, model, watch, say, reply_only=settings.template and chats)
+        return boot(spec, machine, model, watch, say, reply_only=settings.template and chats, stops=settings.stop)
 
 
 def packed_model(model: str, tokenizer: Path | None, packing: Packing, watch: Watcher) -> Packed:
@@ -96,7 +103,11 @@ def packed_model(model: str, tokenizer: Path | None, packing: Packing, watch: Wa
 
 
 def pack(path: Path, tokenizer: Path | None, packing: Packing, out: Path, watch: Watcher) -> None:
-    """Read a checkpoint and write it packed."""
+    """Read a checkpoint and write it packed, with an example of what it computes where this host can run it."""
+    example = None
+    if Hosted().why_not() is None:
+        program = built_program(watch)
+        example = partial(example_of, program=program, watch=watch)
     watch.step(f"Packing {path.name}")
     checkpoint = read_checkpoint(path, tokenizer)
     most = checkpoint.shape.seq_len
@@ -105,12 +116,46 @@ def pack(path: Path, tokenizer: Path | None, packing: Packing, out: Path, watch:
                           f"Ask for a --context of at most {most}.")
     seq_len = packing.context or min(most, DEFAULT_CONTEXT)
     checkpoint = replace(checkpoint, shape=replace(checkpoint.shape, seq_len=seq_len))
-    write_packed(checkpoint, out, watch.progress, packing.quant, packing.kv)
+    write_packed(checkpoint, out, watch.progress, packing.quant, packing.kv, example)
+
+
+def example_of(model: Path, program: Path, watch: Watcher) -> Golden | None:
+    """What a packed model makes of fixed ids (`metal.selftest`), computed natively on the hosted firmware."""
+    packed = read_packed(model, verify=False)
+    heard = Transcript(packed.vocabulary())
+    with working_folder() as folder:
+        settings = Settings(tokens=1, report=True, selftest=True, at_end="shutdown")
+        image = bootable_image(folder / "example.img", program, model, settings, watch)
+        with Hosted().start(Spec(image, memory_mb(packed))) as session:
+            while not heard.golden and (console := session.read(SILENCE_S)):
+                heard.hear(console)
+    return Golden.heard(heard.golden)
+
+
+def prefix_of(model: Packed, settings: Settings, program: Path, watch: Watcher) -> bytes | None:
+    """The key-value cache of what every conversation begins with, in the form of a session; None where that is nothing.
+
+    It is computed by the program itself, on the hosted firmware: the same bits as on the metal.
+    """
+    watch.step("Reading the system text")
+    with working_folder() as folder:
+        free = PREFIX_MB << 20 | model.memory_bytes
+        image = bootable_image(folder / "prefix.img", program, model.path,
+                               replace(settings, prefix=True, report=True, chat=False, selftest=False), watch,
+                               free_bytes=free)
+        with Hosted().start(Spec(image, memory_mb(model), writable=True)) as session:
+            heard = Transcript(model.vocabulary())
+            while console := session.read(SILENCE_S):
+                heard.hear(console)
+        check_ended(heard, "hosted")
+        with open_volume(image) as volume:
+            entry = volume.lookup(layout.PREFIX_PATH)
+            return volume.read(entry, 0, entry.size) if entry else None
 
 
 def pack_key(path: Path, tokenizer: Path | None, packing: Packing) -> str:
     """A name for what decides the bytes of a packed model: files as they are now, what is asked, who packs."""
-    parts: list[object] = [sources_digest("pack", "checkpoint"), packing]
+    parts: list[object] = [sources_digest("pack", "checkpoint", "kernels"), packing]
     for file in (path, tokenizer):
         if file is not None and file.is_file():
             status = file.stat()
@@ -126,10 +171,12 @@ def built_program(watch: Watcher) -> Path:
 
 
 def bootable_image(out: Path, program: Path, model: Path, settings: Settings, watch: Watcher, *,
-                   plain: bool = False, free_bytes: int = 0) -> Path:
-    """A disk image that any UEFI PC boots into the model."""
+                   plain: bool = False, free_bytes: int = 0, prefix: bytes | None = None) -> Path:
+    """A disk image that any UEFI PC boots into the model; `prefix` as `prefix_of` computes it."""
     watch.step(f"Writing {out.name}")
     files: dict[str, Path | bytes] = {PROGRAM_PATH: program, SETTINGS_PATH: settings.toml(), MODEL_PATH: model}
+    if prefix is not None:
+        files[layout.PREFIX_PATH] = prefix
     write_image(out, files, plain=plain, free_bytes=free_bytes, progress=watch.progress)
     return out
 
@@ -148,10 +195,12 @@ def check_room(model: Packed, settings: Settings) -> None:
 
 
 def boot(spec: Spec, machine: Machine, model: Packed, watch: Watcher, say: Callable[[str], None], *,
-         reply_only: bool = False) -> Outcome:
-    """Power on, listen to the end, power off.  With `reply_only` the text is what was generated, without the prompt."""
+         reply_only: bool = False, stops: tuple[str, ...] = ()) -> Outcome:
+    """Power on, listen to the end, power off.  With `reply_only` the text is what was generated, without the prompt;
+    it ends before the first of the `stops`.
+    """
     watch.step(f"Booting on {machine.name}")
-    heard = Transcript(model.vocabulary(), reply_only=reply_only)
+    heard = Transcript(model.vocabulary(), reply_only=reply_only, stops=stops)
     with machine.start(spec) as session:
         while heard.status is None and (console := session.read(SILENCE_S)):
             say(heard.hear(console))

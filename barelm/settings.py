@@ -15,6 +15,8 @@ CHAT_TEMPERATURE = 0.2  # what SmolLM2's authors use
 LARGEST_SEED = 10**18 - 1
 LARGEST_REAL = 1000.0
 """Above this a temperature is as good as infinite."""
+MOST_STOPS = 8
+MOST_STOP_BYTES = 256
 
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
@@ -35,6 +37,16 @@ class Settings:
     template     put the prompt through the model's chat template, where it has one
     chat         hold a conversation with whoever is at the keyboard
     report       speak to a program (see `metal.story`) rather than to a person
+    top_k        draw from so many most likely tokens; 0: from all
+    min_p        draw from tokens at least so likely, as a share of the most likely one's probability; 0: from all
+    repeat       what makes the last 64 tokens less likely to come again, the more above 1; 0 or 1: nothing
+    stop         texts that end an answer where one appears, themselves left out
+    model        the file to load, where the volume has several
+    countdown    seconds the menu waits before it takes that one
+    keyboard     what is printed on the keys: one of `pack.layout.KEYBOARDS`
+    selftest     compute the packed example at every start
+    prefix       compute the beginning of every conversation, write it as `layout.PREFIX_PATH`, and end
+    screen       draw on the screen; without, the firmware's console writes
     """
 
     prompt: str = ""
@@ -49,6 +61,16 @@ class Settings:
     template: bool = True
     chat: bool = False
     report: bool = False
+    top_k: int = 0
+    min_p: float = 0.0
+    repeat: float = 1.0
+    stop: tuple[str, ...] = ()
+    model: str = ""
+    countdown: int = 5
+    keyboard: str = "us"
+    selftest: bool = False
+    screen: bool = True
+    prefix: bool = False
 
     def __post_init__(self) -> None:
         _check_real("temperature", self.temperature or 0.0, LARGEST_REAL)
@@ -57,13 +79,23 @@ class Settings:
         _check_whole("the number of tokens", self.tokens, 1 << 24)
         _check_whole("the number of cores", self.cores, 4096)
         _check_whole("the wait", self.wait, 10**6)
-        if self.at_end not in AT_END:
-            raise BarelmError(f"the machine cannot {self.at_end!r} at the end", f"Choose one of {', '.join(AT_END)}.")
-        if bad := next((c for c in self.prompt + self.system if c == "\0" or "\ud800" <= c <= "\udfff"), None):
-            raise BarelmError(f"the prompt holds the character U+{ord(bad):04X}, which is no text", "Leave it out.")
+        _check_whole("the countdown", self.countdown, 10**6)
+        _check_whole("top-k", self.top_k, 1 << 24)
+        _check_real("min-p", self.min_p, 1.0)
+        _check_real("the repetition penalty", self.repeat, LARGEST_REAL)
+        _check_name("the machine cannot {} at the end", self.at_end, AT_END)
+        _check_name("there is no keyboard {}", self.keyboard, layout.KEYBOARDS)
+        if len(self.stop) > MOST_STOPS:
+            raise BarelmError(f"{len(self.stop)} stops are too many", f"Give at most {MOST_STOPS}.")
+        _check_text("the prompt", self.prompt)
+        _check_text("the system text", self.system)
+        _check_text("a stop", "".join(self.stop))
+        _check_text("the model's name", self.model)
+        if long := next((stop for stop in self.stop if len(stop.encode()) > MOST_STOP_BYTES), ""):
+            raise BarelmError(f"the stop {long[:20]!r}... is too long", f"Give one of at most {MOST_STOP_BYTES} bytes.")
         if len(self.toml()) > layout.TEXT_BYTES:
             raise BarelmError(f"the prompt is longer than the {layout.TEXT_BYTES:,} bytes a configuration may have",
-                              "Shorten it.")
+                              "Shorten it, or the system text or a stop.")
 
     def suited(self, to_chat: bool) -> Settings:
         """The same with a temperature: where none was asked for, one for a model that chats, or for one that does not.
@@ -87,6 +119,16 @@ class Settings:
             f"template = {str(self.template).lower()}",
             f"chat = {str(self.chat).lower()}",
             f"report = {str(self.report).lower()}",
+            f"top_k = {self.top_k}",
+            f"min_p = {_decimal(self.min_p)}",
+            f"repeat = {_decimal(self.repeat)}",
+            f"stop = [{', '.join(map(_quoted, self.stop))}]",
+            f"model = {_quoted(self.model)}",
+            f"countdown = {self.countdown}",
+            f'keyboard = "{self.keyboard}"',
+            f"selftest = {str(self.selftest).lower()}",
+            f"screen = {str(self.screen).lower()}",
+            f"prefix = {str(self.prefix).lower()}",
         ]
         return ("\n".join(lines) + "\n").encode()
 
@@ -99,6 +141,16 @@ def _check_real(what: str, value: float, most: float) -> None:
 def _check_whole(what: str, value: int, most: int) -> None:
     if not 0 <= value <= most:
         raise BarelmError(f"{what} cannot be {value}", f"Give a whole number from 0 to {most}.")
+
+
+def _check_name(sentence: str, name: str, names: tuple[str, ...]) -> None:
+    if name not in names:
+        raise BarelmError(sentence.format(repr(name)), f"Choose one of {', '.join(names)}.")
+
+
+def _check_text(what: str, text: str) -> None:
+    if bad := next((c for c in text if c == "\0" or "\ud800" <= c <= "\udfff"), None):
+        raise BarelmError(f"{what} holds the character U+{ord(bad):04X}, which is no text", "Leave it out.")
 
 
 def _decimal(value: float) -> str:

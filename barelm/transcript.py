@@ -20,10 +20,12 @@ class Transcript:
 
     vocabulary: Vocabulary
     reply_only: bool = False  # leave the prompt's tokens, which come first, out of the text
+    stops: tuple[str, ...] = ()  # generated text ends before the first of these
     text: str = ""
     token_ids: list[int] = field(default_factory=list)
     measured: dict[str, int] = field(default_factory=dict)
     status: int | None = None
+    golden: list[int] = field(default_factory=list)  # of the example (see `pack.golden`)
     failure: list[str] = field(default_factory=list)  # message, hint, place
     other: list[str] = field(default_factory=list)  # the last lines that were none of ours
 
@@ -31,6 +33,8 @@ class Transcript:
         self._line = ""
         self._console = codecs.getincrementaldecoder("utf-8")("replace")
         self._text = codecs.getincrementaldecoder("utf-8")("replace")
+        self._held = ""  # the end of what was generated, which may be the beginning of a stop
+        self._stopped = False
 
     def hear(self, console: bytes) -> str:
         """Take more of the console; returns the text of the tokens in it, whole characters only."""
@@ -42,8 +46,9 @@ class Transcript:
         return said
 
     def finish(self) -> str:
-        """The text a cut character at the very end stands for."""
-        said = self._text.decode(b"", final=True)
+        """What was held back, and the text a cut character at the very end stands for."""
+        said = self._until_stop(self._text.decode(b"", final=True)) + self._held
+        self._held = ""
         self.text += said
         return said
 
@@ -64,7 +69,9 @@ class Transcript:
             return ""
         if kind == "IDS":
             return "".join(self._text_of(int(number)) for number in numbers)
-        if kind == "DONE":
+        if kind == "GOLDEN":
+            self.golden = [int(number) for number in numbers]
+        elif kind == "DONE":
             self.status = int(numbers[0])
         else:
             self.measured[kind] = int(numbers[0])
@@ -75,7 +82,24 @@ class Transcript:
             return ""
         previous = self.token_ids[-1] if self.token_ids else -1
         self.token_ids.append(token)
-        if self.reply_only and len(self.token_ids) <= self.measured.get("n_prompt", 0):
+        is_prompt = len(self.token_ids) <= self.measured.get("n_prompt", 0)
+        if self.reply_only and is_prompt:
             return ""
         lo, hi = piece(self.vocabulary, previous, token)
-        return self._text.decode(self.vocabulary.pieces[lo:hi].tobytes())
+        text = self._text.decode(self.vocabulary.pieces[lo:hi].tobytes())
+        return text if is_prompt else self._until_stop(text)
+
+    def _until_stop(self, text: str) -> str:
+        """What of more generated text may be shown: nothing from a stop on, nor what could still become one.
+
+        Of several stops the one that is complete first counts, whatever pieces the text comes in.
+        """
+        if self._stopped:
+            return ""
+        text, self._held = self._held + text, ""
+        if ends := [(at + len(stop), at) for stop in self.stops if stop and (at := text.find(stop)) >= 0]:
+            self._stopped = True
+            return text[:min(ends)[1]]
+        begun = max((n for stop in self.stops for n in range(1, len(stop)) if text.endswith(stop[:n])), default=0)
+        self._held = text[len(text) - begun:]
+        return text[:len(text) - begun]

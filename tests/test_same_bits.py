@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,13 +104,14 @@ def test_a_prompt_read_at_once_or_id_by_id_has_the_same_logits(name: str, kv: st
 def answer(packed: Packed, ids: list[int], settings: Settings) -> list[int]:
     """What the JIT world answers: prompt, then generated."""
     c, w, s = packed.config, packed.weights(), packed.fresh_state()
-    choice = session.Settings(f32(settings.temperature or 0.0), f32(settings.top_p))
+    choice = session.Settings(f32(settings.temperature or 0.0), f32(settings.top_p), settings.top_k,
+                              f32(settings.min_p), f32(settings.repeat))
     s.tokens[:len(ids)] = ids
     s.rng[0] = settings.seed
     jit(session.prefill)(c, w, s, 0, len(ids), alone())
     ids = list(ids)
     for _ in range(settings.tokens):
-        token = int(jit(session.choose)(c, s, choice))
+        token = int(jit(session.choose)(c, s, choice, len(ids)))
         if session.ends(packed.header, token):
             break
         s.tokens[len(ids)] = token
@@ -148,6 +150,16 @@ def test_the_program_says_what_the_jit_does(tmp_path: Path, n_prompt: int, cores
     settings = asked("x" * n_prompt, temperature)  # nothing merges with an x: an id for each
     outcome = on_hosted(tmp_path, packed, settings, cores)
     assert outcome.n_prompt == n_prompt
+    assert outcome.token_ids == answer(packed, encoded(packed, settings.prompt), settings)
+
+
+@hosted
+@pytest.mark.parametrize("limits", [{"top_k": 7}, {"min_p": 0.3}, {"repeat": 1.5}, {"repeat": 3.0, "temperature": 0.0},
+                                    {"top_k": 20, "min_p": 0.05, "repeat": 1.2, "top_p": 1.0}])
+def test_the_program_keeps_to_the_limits(tmp_path: Path, limits: dict[str, float]) -> None:
+    packed = model("Q4_1")
+    settings = replace(asked("x" * 70, 1.0), **limits)  # type: ignore[arg-type]
+    outcome = on_hosted(tmp_path, packed, settings, 2)
     assert outcome.token_ids == answer(packed, encoded(packed, settings.prompt), settings)
 
 

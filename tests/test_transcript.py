@@ -44,9 +44,9 @@ def console(ids: list[int], per_line: int = 5, figures: dict[str, int] | None = 
     return "\n".join([*lines, f"BARELM DONE {status}", ""]).encode()
 
 
-def heard(*parts: bytes) -> tuple[Transcript, str]:
+def heard(*parts: bytes, stops: tuple[str, ...] = (), reply_only: bool = False) -> tuple[Transcript, str]:
     """A transcript fed with parts, and the text it returned on the way."""
-    transcript = Transcript(vocabulary())
+    transcript = Transcript(vocabulary(), reply_only=reply_only, stops=stops)
     said = "".join(transcript.hear(part) for part in parts) + transcript.finish()
     return transcript, said
 
@@ -93,6 +93,51 @@ def test_a_damaged_line_says_nothing(line: bytes) -> None:
 def test_noise_does_no_harm(parts: list[bytes]) -> None:
     transcript, said = heard(*parts)
     assert transcript.text == said and len(transcript.other) <= 10 and len(transcript.failure) <= 3
+
+
+def until_stop(text: str, stops: tuple[str, ...]) -> str:
+    """The text before the stop that is the first to be whole, character after character."""
+    for end in range(len(text) + 1):
+        if found := [stop for stop in stops if stop and text[:end].endswith(stop)]:
+            return text[:end - max(map(len, found))]
+    return text
+
+
+STOPS = st.lists(st.text("abé", max_size=4), max_size=3).map(tuple)
+
+
+@given(st.text("abé", max_size=20), STOPS, st.lists(st.integers(0, 400), max_size=10), st.integers(1, 5))
+def test_a_stop_ends_the_text_wherever_it_is_cut(text: str, stops: tuple[str, ...], cuts: list[int],
+                                                 per_line: int) -> None:
+    raw = console(bytes_as_tokens(text), per_line, figures={**FIGURES, "n_prompt": 0})
+    edges = sorted({0, len(raw), *[min(cut, len(raw)) for cut in cuts]})
+    transcript, said = heard(*[raw[lo:hi] for lo, hi in zip(edges, edges[1:])], stops=stops)
+    assert said == transcript.text == until_stop(text, stops)
+    assert transcript.token_ids == bytes_as_tokens(text) and transcript.status == 0
+
+
+@given(st.text("abé", max_size=20), STOPS)
+def test_nothing_is_said_that_a_stop_takes_back(text: str, stops: tuple[str, ...]) -> None:
+    transcript = Transcript(vocabulary(), stops=stops)
+    so_far = ""
+    for token in bytes_as_tokens(text):
+        so_far += transcript.hear(f"BARELM IDS {token}\n".encode())
+        assert until_stop(text, stops).startswith(so_far)
+    assert so_far + transcript.finish() == until_stop(text, stops)
+
+
+def test_text_that_becomes_no_stop_is_only_held_back() -> None:
+    transcript = Transcript(vocabulary(), stops=("aab",))
+    said = [transcript.hear(f"BARELM IDS {token}\n".encode()) for token in bytes_as_tokens("xaaaba")]
+    assert said == ["x", "", "", "a", "", ""] and transcript.finish() == "" and transcript.text == "xa"
+    assert heard(console(bytes_as_tokens("xaa")), stops=("aab",))[1] == "xaa"
+
+
+@pytest.mark.parametrize("reply_only, text", [(False, "abab-"), (True, "-")])
+def test_a_stop_in_the_prompt_is_none(reply_only: bool, text: str) -> None:
+    raw = b"BARELM n_prompt 4\n" + console(bytes_as_tokens("abab-ab-"), figures={})
+    transcript, said = heard(raw, stops=("ab", "bab-"), reply_only=reply_only)
+    assert said == transcript.text == text
 
 
 FAILURE = b"BARELM IDS 1\n\nbarelm stopped: it broke\nMend it.\n(x.py:3, status 7)\nBARELM DONE 7\nPress any key\n"

@@ -60,7 +60,7 @@ class Story:
 
 
 def tell(world: World, packed: Packed, prompt: str = "", *, temperature: float = 0.0, top_p: float = 0.9,
-         seed: int = 1, n_tokens: int = 200) -> Story:
+         top_k: int = 0, min_p: float = 0.0, repeat: float = 1.0, seed: int = 1, n_tokens: int = 200) -> Story:
     """Run a session in `world`, as `metal.story` does on the metal."""
     c, w, s, v = packed.config, packed.weights(), packed.fresh_state(), packed.vocabulary()
     raw = np.frombuffer(prompt.encode() + b"\0", np.uint8)
@@ -68,14 +68,14 @@ def tell(world: World, packed: Packed, prompt: str = "", *, temperature: float =
     n_prompt = int(world(tokenizer.encode)(v, raw, len(raw) - 1, 0, ids, ranks))
     s.tokens[:n_prompt] = ids[:n_prompt]
     s.rng[0] = seed
-    settings = Settings(f32(temperature), f32(top_p))
+    settings = Settings(f32(temperature), f32(top_p), top_k, f32(min_p), f32(repeat))
     world(session.prefill)(c, w, s, 0, n_prompt, alone())
     n = n_prompt
     out = bytearray()
     for i in range(n_prompt):
         out += _piece(world, v, int(s.tokens[i - 1]) if i else -1, int(s.tokens[i]))
     while n < n_prompt + n_tokens:
-        token = int(world(session.choose)(c, s, settings))
+        token = int(world(session.choose)(c, s, settings, n))
         if world(session.ends)(packed.header, token):
             break
         s.tokens[n] = token

@@ -5,10 +5,16 @@ from __future__ import annotations
 import codecs
 import contextlib
 import os
+import re
+import shutil
+import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 
 from barelm.commands.run import check_machine
 from barelm.commands.screen import Screen
@@ -16,35 +22,47 @@ from barelm.disk import open_volume
 from barelm.errors import BarelmError
 from barelm.machine.choice import choose_machine
 from barelm.machine.machine import Machine, Session, Spec
+from barelm.machine.terminal import PlainText
 from barelm.pack import layout
 from barelm.pack.reader import parse_header
 from barelm.pipeline import FIRMWARE_MB, MODEL_PATH, SILENCE_S
 
 DEFAULT_MEMORY_MB = 1024
-PROMPT = b"\n> "  # as `metal.chat` shows it
-ANY_KEY = b"Press any key"  # and of its last screen
+PROMPT = "\n> "  # as `metal.chat` shows it
+ANY_KEY = "Press any key"  # and of its last screen
 END_OF_INPUT = "\x04"  # Ctrl-D
+INTERRUPT = "\x03"  # Ctrl-C
+IMPATIENCE_S = 1.0
+"""Whoever presses Ctrl-C three times in so long wants out, whatever the machine does."""
+
+_DONE = re.compile(rb"BARELM DONE \d+\s*")
+_RESET = "\x1b[?2004l\x1b[0m\x1b[?25h"
 
 
-def boot_image(image: Path, machine: str | None, memory: int, cores: int) -> int:
-    """Power an image on, show its console, pass keys on; the code is 1 where the program failed."""
+def boot_image(image: Path, machine: str | None, memory: int, cores: int, write: bool = False) -> int:
+    """Power an image on, show its console, pass keys on; the code is 1 where the program failed.
+
+    What the program writes stays on the image only with `write`.
+    """
     check_machine(memory, cores)
     with Screen() as screen:
         chosen = choose_machine(machine, screen.note)
-        return converse(chosen, Spec(image, memory or needed_memory_mb(image), cores), screen)
+        return converse(chosen, Spec(image, memory or needed_memory_mb(image), cores, write), screen)
 
 
 def converse(machine: Machine, spec: Spec, screen: Screen) -> int:
     """Power on, show the console, pass keys on until the machine is off or the program has ended."""
     screen.step(f"Booting on {machine.name}")
-    seen = b""
-    with machine.start(spec) as session, typing_to(session) as listening:
+    shows = sys.stdout.isatty()
+    plain, seen = PlainText(), ""
+    with machine.start(replace(spec, terminal=True)) as session, typing_to(session) as listening:
         while console := session.read(SILENCE_S):
             screen.clear()
-            seen = (seen + console)[-256:]
+            text = plain.feed(console)
+            seen = (seen + text)[-256:]
             if PROMPT in seen or ANY_KEY in seen:
                 listening.set()
-            sys.stdout.buffer.write(console)
+            sys.stdout.buffer.write(_DONE.sub(b"", console if shows else text.encode()))
             sys.stdout.flush()
             if session.status is not None:
                 break
@@ -72,14 +90,14 @@ def needed_memory_mb(image: Path) -> int:
 def typing_to(session: Session) -> Iterator[threading.Event]:
     """Pass on what comes from standard input while this lasts; a terminal is given back as it was.
 
-    From a terminal keys go over as they are typed.  A file or a pipe waits for the event yielded, for firmware would
-    take what comes too early as keys of its own; at its end Ctrl-D is typed.
+    From a terminal keys go over as they are typed, Ctrl-C too once the event yielded is set: then the machine knows
+    what it means.  So does the terminal's size when it changes.  A file or a pipe waits for that event, for firmware
+    would take what comes too early as keys of its own; at its end Ctrl-D is typed.
     """
     listening, over = threading.Event(), threading.Event()
-    reader = threading.Thread(target=_pass_on, args=(sys.stdin.fileno(), session, listening, over), daemon=True)
-    if os.isatty(sys.stdin.fileno()):
-        listening.set()
-    with _by_key(sys.stdin.fileno()):
+    descriptor = sys.stdin.fileno()
+    reader = threading.Thread(target=_pass_on, args=(descriptor, session, listening, over), daemon=True)
+    with _by_key(descriptor), _telling_size(session, descriptor):
         reader.start()
         try:
             yield listening
@@ -98,21 +116,54 @@ def _by_key(descriptor: int) -> Iterator[None]:
     import tty
 
     before = termios.tcgetattr(descriptor)
-    tty.setcbreak(descriptor)
+    tty.setraw(descriptor, termios.TCSADRAIN)
+    raw = termios.tcgetattr(descriptor)
+    raw[1] |= termios.OPOST  # what goes out is written as ever
+    termios.tcsetattr(descriptor, termios.TCSADRAIN, raw)
     try:
         yield
     finally:
+        if sys.stdout.isatty():
+            sys.stdout.write(_RESET)
+            sys.stdout.flush()
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
+@contextlib.contextmanager
+def _telling_size(session: Session, descriptor: int) -> Iterator[None]:
+    """Tell the machine when the terminal's window changes, in the words of a terminal that is asked."""
+    if not os.isatty(descriptor) or not hasattr(signal, "SIGWINCH"):
+        yield
+        return
+
+    def tell(number: int, frame: FrameType | None) -> None:
+        size = shutil.get_terminal_size()
+        with contextlib.suppress(BarelmError, OSError, ValueError):
+            session.send(f"\x1b[{size.lines};{size.columns}R")
+
+    before = signal.signal(signal.SIGWINCH, tell)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGWINCH, before)
+
+
 def _pass_on(descriptor: int, session: Session, listening: threading.Event, over: threading.Event) -> None:
-    listening.wait()
+    a_terminal = os.isatty(descriptor)
+    if not a_terminal:
+        listening.wait()
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    pressed: list[float] = []
     with contextlib.suppress(BarelmError, OSError, ValueError):
         while not over.is_set():
             typed = os.read(descriptor, 256)
             if over.is_set():
                 return
-            session.send(decoder.decode(typed) if typed else END_OF_INPUT)
+            text = decoder.decode(typed) if typed else END_OF_INPUT
+            if a_terminal and INTERRUPT in text:
+                pressed = [*pressed[-2:], time.monotonic()]
+                if not listening.is_set() or (len(pressed) == 3 and pressed[2] - pressed[0] < IMPATIENCE_S):
+                    os.kill(os.getpid(), signal.SIGINT)
+            session.send(text)
             if not typed:
                 return

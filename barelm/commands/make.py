@@ -11,8 +11,12 @@ from barelm.checkpoint.hub import resolve_model
 from barelm.commands.screen import Screen
 from barelm.errors import BarelmError
 from barelm.files import replace_file
+from barelm.machine.hosted import Hosted
 from barelm.pipeline import Packing
 from barelm.settings import Settings
+
+CHAT_FREE_MB = 64
+"""Left on the volume for conversations, unless told otherwise."""
 
 
 def make_model(model: str, tokenizer: Path | None, packing: Packing, out: Path | None) -> int:
@@ -34,8 +38,10 @@ def make_program(out: Path | None, fresh: bool) -> int:
 
 
 def make_image(model: str, tokenizer: Path | None, packing: Packing, settings: Settings, out: Path | None,
-               plain: bool, free_mb: int) -> int:
-    """Write a bootable image."""
+               plain: bool, free_mb: int | None) -> int:
+    """Write a bootable image; for a conversation with room to save some, and with its system text already read."""
+    if free_mb is None:
+        free_mb = CHAT_FREE_MB if settings.chat else 0
     if free_mb < 0:
         raise BarelmError(f"cannot leave {free_mb} MiB free", "Give --free in MiB, 0 or more.")
     with Screen() as screen:
@@ -44,7 +50,14 @@ def make_image(model: str, tokenizer: Path | None, packing: Packing, settings: S
         out = out or Path(packed.name + ".img")
         program = pipeline.built_program(screen)
         settings = settings.suited(packed.chat is not None)
-        pipeline.bootable_image(out, program, packed.path, settings, screen, plain=plain, free_bytes=free_mb << 20)
+        prefix = None
+        if packed.chat is not None and settings.template and (settings.chat or settings.system):
+            if reason := Hosted().why_not():
+                screen.note(f"The system text will be read at every start: {reason}.")
+            else:
+                prefix = pipeline.prefix_of(packed, settings, program, screen)
+        pipeline.bootable_image(out, program, packed.path, settings, screen, plain=plain, free_bytes=free_mb << 20,
+                                prefix=prefix)
         return _wrote(screen, out)
 
 

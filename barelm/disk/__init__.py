@@ -1,6 +1,8 @@
-"""Disk images without root: a GPT with an EFI system partition in FAT32, written and read back in Python."""
+"""Disk images without root: a GPT with an EFI system partition in FAT32, written, read back and changed in Python."""
 
+from barelm.disk.editor import Editor, open_editor
 from barelm.disk.image import ImageLayout, write_image
+from barelm.disk.table import VolumeFullError
 from barelm.disk.volume import Entry, Volume, open_volume
 
-__all__ = ["Entry", "ImageLayout", "Volume", "open_volume", "write_image"]
+__all__ = ["Editor", "Entry", "ImageLayout", "Volume", "VolumeFullError", "open_editor", "open_volume", "write_image"]

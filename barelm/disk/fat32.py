@@ -49,6 +49,9 @@ class Geometry:
     data_offset: int
     cluster_count: int
     root_cluster: int
+    sector_bytes: int = SECTOR
+    mirrors: tuple[int, ...] = ()       # where the other copies of the file allocation table are
+    info_offset: int = 0                # of the FSInfo sector; 0: there is none
 
     def cluster_offset(self, cluster: int) -> int:
         """Where the data of `cluster` starts."""
@@ -61,7 +64,7 @@ def parse_boot_sector(sector: bytes, volume_bytes: int) -> Geometry:
     Raises ValueError, with the reason, where it is not FAT32 or claims more than `volume_bytes`.
     """
     (_, _, unit, per_cluster, reserved, fats, root_entries, total16, _, fat16_size, _, _, _, total, fat_size,
-     flags, _, root, *_) = _BOOT.unpack_from(sector)
+     flags, _, root, info, *_) = _BOOT.unpack_from(sector)
     if sector[510:512] != b"\x55\xaa" or unit not in (512, 1024, 2048, 4096):
         raise ValueError("it has neither a partition table nor a FAT boot sector")
     if root_entries or fat16_size or total16:
@@ -77,7 +80,10 @@ def parse_boot_sector(sector: bytes, volume_bytes: int) -> Geometry:
         raise ValueError("its file allocation table does not cover its clusters")
     if not FIRST_CLUSTER <= root < FIRST_CLUSTER + count:
         raise ValueError("its root directory lies outside the volume")
-    return Geometry(per_cluster * unit, (reserved + active * fat_size) * unit, overhead * unit, count, root)
+    mirrored = [] if flags & 0x80 else [fat for fat in range(fats) if fat != active]
+    return Geometry(per_cluster * unit, (reserved + active * fat_size) * unit, overhead * unit, count, root, unit,
+                    tuple((reserved + fat * fat_size) * unit for fat in mirrored),
+                    info * unit if info < reserved else 0)
 
 
 @dataclass(eq=False)

@@ -67,6 +67,38 @@ def _protective_mbr(end: int) -> bytes:
     return bytes(446) + record + bytes(48) + b"\x55\xaa"
 
 
+def stretched(read: Callable[[int, int], bytes], image_bytes: int, disk_bytes: int) -> list[tuple[int, bytes]]:
+    """(byte offset, bytes) of what has to change for the GPT of an image to be that of a larger disk.
+
+    The backup moves to the end of the disk (section 5.3.2), the primary header and the protective MBR learn of it, the
+    header of the old backup goes.  Later pieces count where they overlap.  Nothing changes where the size is the same.
+    Raises ValueError, with the reason, where the primary table is damaged or the disk is smaller.
+    """
+    sectors, end = image_bytes // SECTOR, disk_bytes // SECTOR - 1
+    table, entry_bytes = _read_table(read, 1, sectors)
+    if end < sectors:
+        if end == sectors - 1:
+            return []
+        raise ValueError("the disk is smaller than the image")
+    header = bytearray(read(SECTOR, SECTOR))
+    _, _, size, _, _, _, _, first_usable, _, disk_id, primary, count, _, table_crc = _HEADER.unpack_from(header)
+    table_sectors = -(-len(table) // SECTOR)
+
+    def moved(own: int, other: int, table_lba: int) -> bytes:
+        def pack(crc: int) -> bytes:
+            _HEADER.pack_into(header, 0, _SIGNATURE, _REVISION, size, crc, 0, own, other, first_usable,
+                              end - table_sectors - 1, disk_id, table_lba, count, entry_bytes, table_crc)
+            return bytes(header)
+        return pack(zlib.crc32(pack(0)[:size]))
+
+    mbr = read(0, SECTOR)
+    stale = (sectors - 1) * SECTOR
+    pieces = [(stale, bytes(SECTOR))] if read(stale, 8) == _SIGNATURE else []
+    return [*pieces, (0, mbr[:446] + _protective_mbr(end)[446:]), (SECTOR, moved(1, end, primary)),
+            ((end - table_sectors) * SECTOR, table.ljust(table_sectors * SECTOR, b"\0")),
+            (end * SECTOR, moved(end, 1, end - table_sectors))]
+
+
 def find_esp(read: Callable[[int, int], bytes], disk_bytes: int) -> tuple[int, int] | None:
     """(byte offset, size) of the first EFI system partition; None where the disk has no GPT at all.
 

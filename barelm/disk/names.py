@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import string
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from barelm.errors import BarelmError
 
@@ -90,6 +90,20 @@ def short_names(names: Sequence[str]) -> dict[str, bytes]:
         taken.add(short)
         shorts[name] = short
     return shorts
+
+
+def short_name(name: str, taken: Collection[bytes]) -> bytes:
+    """The 8.3 name for one more name in a directory whose 8.3 names are `taken`, as `short_names` would give it."""
+    exact = _exact_short(name)
+    if exact is not None and exact not in taken:
+        return exact
+    base, extension = _basis(name)
+    for tail in range(1, _MAX_TAIL + 1):
+        short = _pack_short(f"{base[:7 - len(str(tail))]}~{tail}", extension)
+        if short not in taken:
+            return short
+    raise BarelmError(f"too many names in one directory resemble {name!r}",
+                      "Spread the files over several directories.")
 
 
 def _exact_short(name: str) -> bytes | None:

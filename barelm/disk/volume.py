@@ -7,8 +7,6 @@ of the image and by fixed limits, whatever its headers say.
 from __future__ import annotations
 
 import bisect
-import os
-import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -17,10 +15,9 @@ from barelm.disk import gpt
 from barelm.disk.chains import ClusterChains
 from barelm.disk.directory import DirectoryEntry, parse_directory
 from barelm.disk.fat32 import DIRECTORY_SLOTS, FIRST_CLUSTER, VOLUME_SLOTS, Geometry, parse_boot_sector
+from barelm.disk.medium import Medium
 from barelm.disk.names import PATH_LIMIT, SLOT_BYTES, fold
-from barelm.errors import BarelmError
 
-_HINT = "Write the image again, or check that it was copied whole."
 _CACHED_FILES = 64
 
 
@@ -59,23 +56,16 @@ class Volume:
     def __init__(self, image: Path) -> None:
         """Open `image` and read its directories; raises BarelmError as open_volume does."""
         self.path = image
-        self._lock = threading.Lock()
         self._extents: dict[tuple[int, int], _Extents] = {}
+        self._medium = Medium(image)
         try:
-            self._file = open(image, "rb", buffering=0)
-        except OSError as error:
-            raise self._unreadable(error) from error
-        try:
-            self._image_bytes = self._file.seek(0, os.SEEK_END)
-            self.offset, self._geometry = self._locate()
-            self._chains = ClusterChains(lambda at, n: self._bytes_at(self.offset + at, n), self._geometry)
+            self.offset, self.geometry = self._locate()
+            self._chains = ClusterChains(lambda at, n: self._medium.read(self.offset + at, n), self.geometry)
             self._root, self._files = self._read_tree()
         except BaseException as error:
-            self._file.close()
-            if isinstance(error, OSError):
-                raise self._unreadable(error) from error
+            self._medium.close()
             if isinstance(error, ValueError):
-                raise self._damaged(str(error)) from error
+                raise self._medium.damaged(str(error)) from error
             raise
 
     def __enter__(self) -> Volume:
@@ -87,12 +77,12 @@ class Volume:
 
     def close(self) -> None:
         """Close the image; reading afterwards fails."""
-        self._file.close()
+        self._medium.close()
 
     @property
     def cluster_bytes(self) -> int:
         """Bytes of one cluster."""
-        return self._geometry.cluster_bytes
+        return self.geometry.cluster_bytes
 
     def files(self) -> list[Entry]:
         """All files, in the order of their directories."""
@@ -151,54 +141,23 @@ class Volume:
             at = offset + done
             end = chain.starts[run + 1] if run + 1 < len(chain.starts) else entry.size
             n = min(want - done, end - at)
-            self._fill(chain.offsets[run] + at - chain.starts[run], buffer[done:done + n])
+            self._medium.fill(chain.offsets[run] + at - chain.starts[run], buffer[done:done + n])
             done += n
             run += 1
         return done
 
-    def _damaged(self, what: str) -> BarelmError:
-        return BarelmError(f"{self.path} is not a sound disk image: {what}", _HINT)
-
-    def _unreadable(self, error: OSError) -> BarelmError:
-        return BarelmError(f"cannot read {self.path}: {error.strerror}",
-                           "Check the path and its permissions.")
-
-    def _bytes_at(self, offset: int, n: int) -> bytes:
-        buffer = bytearray(n)
-        self._fill(offset, memoryview(buffer))
-        return bytes(buffer)
-
-    def _fill(self, offset: int, buffer: memoryview) -> None:
-        """Fill the whole buffer from the image at `offset`."""
-        if offset + len(buffer) > self._image_bytes:
-            raise self._damaged("something in it lies past its end")
-        done = 0
-        while done < len(buffer):
-            try:
-                if hasattr(os, "preadv"):
-                    n = os.preadv(self._file.fileno(), [buffer[done:]], offset + done)
-                else:
-                    with self._lock:
-                        self._file.seek(offset + done)
-                        n = self._file.readinto(buffer[done:]) or 0
-            except OSError as error:
-                raise self._unreadable(error) from error
-            if not n:
-                raise self._damaged("it was cut short while it was being read")
-            done += n
-
     def _locate(self) -> tuple[int, Geometry]:
         """Offset and geometry of the FAT32 volume; ValueError, with the reason, where there is none."""
-        if self._image_bytes < gpt.SECTOR:
+        if self._medium.n_bytes < gpt.SECTOR:
             raise ValueError("it is too short to be one")
-        offset, size = gpt.find_esp(self._bytes_at, self._image_bytes) or (0, self._image_bytes)
-        return offset, parse_boot_sector(self._bytes_at(offset, gpt.SECTOR), size)
+        offset, size = gpt.find_esp(self._medium.read, self._medium.n_bytes) or (0, self._medium.n_bytes)
+        return offset, parse_boot_sector(self._medium.read(offset, gpt.SECTOR), size)
 
     def _read_tree(self) -> tuple[_Directory, list[Entry]]:
         """The directories from the root down, and all files in them."""
         root = _Directory()
         files: list[Entry] = []
-        pending = [("", self._geometry.root_cluster, root)]
+        pending = [("", self.geometry.root_cluster, root)]
         owned: set[int] = set()
         budget = VOLUME_SLOTS
         for path, first, directory in pending:
@@ -222,7 +181,7 @@ class Volume:
 
     def _directory_content(self, first: int, owned: set[int]) -> bytes:
         """The slots of a directory; `owned` collects the clusters of all, so that none is part of two."""
-        geometry = self._geometry
+        geometry = self.geometry
         limit = -(-DIRECTORY_SLOTS * SLOT_BYTES // geometry.cluster_bytes)
         runs = self._chains.runs(first, limit + 1)
         if sum(count for _, count in runs) > limit:
@@ -232,15 +191,15 @@ class Volume:
             raise ValueError("two of its directories share clusters")
         owned.update(clusters)
         return b"".join(
-            self._bytes_at(self.offset + geometry.cluster_offset(head), count * geometry.cluster_bytes)
+            self._medium.read(self.offset + geometry.cluster_offset(head), count * geometry.cluster_bytes)
             for head, count in runs)
 
     def _file_entry(self, path: str, listed: DirectoryEntry) -> Entry:
         """The entry of a file in the directory at `path`, checked against the volume but for its chain."""
-        end = FIRST_CLUSTER + self._geometry.cluster_count
+        end = FIRST_CLUSTER + self.geometry.cluster_count
         if listed.size and not FIRST_CLUSTER <= listed.first_cluster < end:
             raise ValueError(f"the file {listed.name!r} in it lies outside the volume")
-        if listed.size > self._geometry.cluster_count * self._geometry.cluster_bytes:
+        if listed.size > self.geometry.cluster_count * self.geometry.cluster_bytes:
             raise ValueError(f"the file {listed.name!r} in it is larger than the volume")
         return Entry(_joined(path, listed.name), listed.size, listed.first_cluster)
 
@@ -249,19 +208,19 @@ class Volume:
         key = entry.first_cluster, entry.size
         found = self._extents.get(key)
         if found is None:
-            cluster_bytes = self._geometry.cluster_bytes
+            cluster_bytes = self.geometry.cluster_bytes
             try:
                 runs = self._chains.runs(entry.first_cluster, -(-entry.size // cluster_bytes))
             except ValueError as reason:
-                raise self._damaged(f"{reason} (reading {entry.path})") from reason
+                raise self._medium.damaged(f"{reason} (reading {entry.path})") from reason
             found = _Extents([], [])
             at = 0
             for head, count in runs:
                 found.starts.append(at)
-                found.offsets.append(self.offset + self._geometry.cluster_offset(head))
+                found.offsets.append(self.offset + self.geometry.cluster_offset(head))
                 at += count * cluster_bytes
             if at < entry.size:
-                raise self._damaged(f"the cluster chain of {entry.path} ends before the file does")
+                raise self._medium.damaged(f"the cluster chain of {entry.path} ends before the file does")
             if len(self._extents) >= _CACHED_FILES:
                 self._extents.clear()
             self._extents[key] = found

@@ -58,6 +58,8 @@ def sizes_are_sane(header: I64) -> bool:
     for word in range(layout.N_CHARS, layout.N_CHAT_PIECES + 1):
         if header[word] < 0 or header[word] > LARGEST:
             return False
+    if header[layout.GOLDEN_N] < 0 or header[layout.GOLDEN_N] > min(layout.GOLDEN_MOST, header[layout.SEQ_LEN]):
+        return False
     c = read_config(header)
     if c.n_heads % c.n_kv_heads != 0 or c.head_dim % 2 != 0 or c.q_dim > LARGEST or c.batch < 1:
         return False

@@ -71,10 +71,11 @@ class State(NamedTuple):
 
 
 class Transcript(NamedTuple):
-    """The two parts of the state a storyteller writes."""
+    """The parts of the state a storyteller reads and writes."""
 
     tokens: I64
     rng: U64
+    logits: F32  # (vocab_size) of the last token read
 
 
 @kernel
@@ -218,4 +219,25 @@ def bind_transcript(header: I64, block: U8) -> Transcript:
     """The same block's transcript."""
     c = read_config(header)
     p = state_plan(c, header[layout.MAX_CORES])
-    return Transcript(i64_array(block, p[15], c.seq_len + 1), u64_array(block, p[16], 1))
+    return Transcript(i64_array(block, p[15], c.seq_len + 1), u64_array(block, p[16], 1),
+                      f32_array(block, p[7], c.vocab_size))
+
+
+@kernel
+def cache_part(header: I64, part: int, n: int) -> tuple[int, int, int]:
+    """Keys, values, the scales of keys, those of values (part 0 to 3), as bytes of the state.
+
+    Where the first head's begin, how far one head's are from the next one's (all heads of a layer, layer after layer),
+    and how many bytes of each hold the first n positions.
+    """
+    c = read_config(header)
+    p = state_plan(c, header[layout.MAX_CORES])
+    size = item_bytes(c.kv_kind)
+    seq = padded(c.seq_len)
+    if part == 0:
+        return p[10], size * seq * c.head_dim, size * padded(n) * c.head_dim
+    if part == 1:
+        return p[11], size * seq * padded(c.head_dim), size * padded(n) * padded(c.head_dim)
+    if part == 2:
+        return p[12], 4 * scales_of(c), 4 * min(padded(n), scales_of(c))
+    return p[13], 4 * scales_of(c), 4 * min(padded(n), scales_of(c))

@@ -1,13 +1,19 @@
-"""From logits to the next token: greedy, or drawn with temperature and top-p from llama2.c's generator."""
+"""From logits to the next token: repetition penalty, temperature, softmax, top-k, min-p, top-p, one draw, in turn.
+
+With temperature 0 the most likely token is taken right behind the penalty.  The generator is llama2.c's.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from barelm.dialect.rooms import kernel
-from barelm.dialect.types import F32, I32, LANES, U64, Real, f32, padded, u64
+from barelm.dialect.types import F32, I32, I64, LANES, U64, Real, f32, padded, u64
 from barelm.dialect.vectors import load_f32x16, splat_f32x16, store_f32x16
 from barelm.kernels.blocks import softmax
+
+REPEAT_WINDOW = 64
+"""How many of the last tokens the repetition penalty looks at: llama.cpp's window."""
 
 
 @kernel
@@ -22,12 +28,30 @@ def random_f32(rng: U64) -> Real:
 
 
 @kernel
-def sample(logits: F32, order: I32, rng: U64, n: int, temperature: Real, top_p: Real) -> int:
+def penalise(logits: F32, tokens: I64, n: int, penalty: Real) -> None:
+    """x = x / penalty where x > 0, else x · penalty: once for each distinct of the last REPEAT_WINDOW of n tokens.
+
+    Keskar et al. 2019.  It changes the logits in place: a second call on the same logits applies it again.
+    """
+    lo = max(n - REPEAT_WINDOW, 0)
+    for i in range(lo, n):
+        token = tokens[i]
+        known = False
+        for j in range(lo, i):
+            known = known or tokens[j] == token
+        if not known:
+            if logits[token] > f32(0):
+                logits[token] = logits[token] / penalty
+            else:
+                logits[token] = logits[token] * penalty
+
+
+@kernel
+def sample(logits: F32, order: I32, rng: U64, n: int, temperature: Real, top_p: Real, top_k: int, min_p: Real) -> int:
     """The next token out of n logits, which are overwritten when one is drawn.
 
     Temperature 0 takes the most likely.  Otherwise p = softmax(logits / temperature), and the token is drawn from
-    the smallest set of most likely ones whose probabilities exceed `top_p` (Holtzman et al. 2019); from all of
-    them where `top_p` is not inside (0, 1).
+    all of them, or from what `top_k` (0: no limit), `min_p` (0: none) and `top_p` (not inside (0, 1): none) leave.
     """
     if temperature == f32(0):
         return argmax(logits, n)
@@ -37,9 +61,9 @@ def sample(logits: F32, order: I32, rng: U64, n: int, temperature: Real, top_p: 
         logits[i] = f32(-np.inf)
     softmax(logits, padded(n))
     coin = random_f32(rng)
-    if top_p <= f32(0) or top_p >= f32(1):
+    if (top_p <= f32(0) or top_p >= f32(1)) and (top_k <= 0 or top_k >= n) and min_p <= f32(0):
         return draw(logits, n, coin)
-    return draw_top_p(logits, order, n, top_p, coin)
+    return draw_among(logits, order, n, top_p, top_k, min_p, coin)
 
 
 @kernel
@@ -64,13 +88,23 @@ def draw(p: F32, n: int, coin: Real) -> int:
 
 
 @kernel
-def draw_top_p(p: F32, order: I32, n: int, top_p: Real, coin: Real) -> int:
-    """Draw among the most likely tokens that together exceed `top_p`.
+def draw_among(p: F32, order: I32, n: int, top_p: Real, top_k: int, min_p: Real, coin: Real) -> int:
+    """Draw among candidates: the `top_k` most likely; of these those with p >= min_p · max p (Nguyen et al. 2024); of
+    these the smallest set of most likely ones that exceeds `top_p` (Holtzman et al. 2019), all where none does.
 
-    Tokens below (1 - top_p) / (n - 1) cannot be among them.  A heap gives the rest one by one, greatest first, and
-    only as many as are needed: `order` ends as [heap | taken, the first taken at the very end].
+    No step renormalises: p is always a share of the whole vocabulary.  So each takes a beginning of the tokens by
+    likelihood, the shortest decides, and the order of the steps does not matter.  The most likely always stays.
+
+    Tokens below (1 - top_p) / (n - 1) cannot be among the first to exceed `top_p`.  A heap gives the rest one by one,
+    greatest first, and only as many as are needed: `order` ends as [heap | taken, the first taken at the very end].
     """
-    cutoff = (f32(1) - top_p) / f32(n - 1)
+    most = f32(2)  # more than all together
+    cutoff = f32(0)
+    if top_p > f32(0) and top_p < f32(1):
+        most = top_p
+        cutoff = (f32(1) - top_p) / f32(n - 1)
+    if min_p > f32(0):
+        cutoff = max(cutoff, min_p * p[argmax(p, n)])
     size = 0
     for i in range(n):
         if p[i] >= cutoff:
@@ -79,9 +113,12 @@ def draw_top_p(p: F32, order: I32, n: int, top_p: Real, coin: Real) -> int:
     if size == 0:
         return argmax(p, n)
     heapify(p, order, size)
+    end = 0
+    if 0 < top_k < size:
+        end = size - top_k
     left = size
     total = f32(0)
-    while left > 0 and total <= top_p:
+    while left > end and total <= most:
         left -= 1
         top = order[0]
         order[0] = order[left]

@@ -5,19 +5,22 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from barelm.dialect.rooms import kernel
-from barelm.dialect.types import I64, Real
+from barelm.dialect.types import I64, Real, f32
 from barelm.kernels.model import Config, State, Weights
-from barelm.kernels.sampler import sample
+from barelm.kernels.sampler import penalise, sample
 from barelm.kernels.team import Team
 from barelm.kernels.transformer import forward
 from barelm.pack import layout
 
 
 class Settings(NamedTuple):
-    """How the next token is chosen."""
+    """How the next token is chosen; `kernels.sampler` says in which order these apply."""
 
-    temperature: Real
-    top_p: Real
+    temperature: Real  # 0: the most likely
+    top_p: Real  # not inside (0, 1): no limit
+    top_k: int  # 0: no limit
+    min_p: Real  # 0: no limit
+    repeat: Real  # the repetition penalty; 0 or 1: none
 
 
 @kernel
@@ -35,9 +38,16 @@ def decode(c: Config, w: Weights, s: State, pos: int, team: Team) -> None:
 
 
 @kernel
-def choose(c: Config, s: State, settings: Settings) -> int:
-    """The next token, from the logits: one core's work."""
-    return sample(s.logits[0], s.order, s.rng, c.vocab_size, settings.temperature, settings.top_p)
+def choose(c: Config, s: State, settings: Settings, n: int) -> int:
+    """The next token, from the logits behind the first n of `tokens`: one core's work.
+
+    The penalty for repetition and the draw change the logits in place, so each choice takes a `prefill` or `decode` of
+    its own: to choose anew, read the last token again.
+    """
+    if settings.repeat > f32(0) and settings.repeat != f32(1):
+        penalise(s.logits[0], s.tokens, n, settings.repeat)
+    return sample(s.logits[0], s.order, s.rng, c.vocab_size, settings.temperature, settings.top_p, settings.top_k,
+                  settings.min_p)
 
 
 @kernel

@@ -15,23 +15,34 @@ import sys
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from barelm.errors import BarelmError
 from barelm.machine.firmware.faults import Fault
 from barelm.machine.machine import Spec
+from barelm.machine.screen import BGR, Screen, save_picture
+from barelm.machine.terminal import PlainText
 
 CHILD = "barelm.machine.firmware.child"
 _CHUNK = 1 << 16
 _LAST_WORDS_S = 10
-_PROGRAM_ENDED = (0, 1)  # exit codes of the child where the program returned a status
+_ENDED_WELL = (0, 1, 4)  # exit codes of the child: the program returned a status, or the power was cut as asked for
 
 
 @dataclass(frozen=True)
 class Hosted:
-    """`machine.Machine`: runs the program in a process of this Linux, with `faults` in its firmware."""
+    """`machine.Machine`: runs the program in a process of this Linux, with `faults` in its firmware.
+
+    `screen` is the size of its screen in pixels, where it is to have one, and `pixels` one of `screen.KINDS`.
+    With a `power_cut` of n the power goes off right after the n-th sector write (0: never): then the session has no
+    status, and `read` says nothing but that the machine is off.
+    """
 
     faults: tuple[Fault, ...] = ()
     name: str = "hosted"
+    screen: tuple[int, int] | None = None
+    pixels: str = BGR
+    power_cut: int = 0
 
     def why_not(self) -> str | None:
         """Why this machine cannot be used here, in a sentence; None where it can."""
@@ -47,25 +58,34 @@ class Hosted:
             raise BarelmError(reason, "Use the QEMU machine instead: it runs the same image anywhere.")
         if not spec.image.is_file():
             raise BarelmError(f"there is no image {spec.image}", "Check the path; `barelm image` writes one.")
-        return HostedSession(spec, self.faults)
+        screen = Screen(*self.screen, self.pixels) if self.screen else None
+        return HostedSession(spec, self.faults, screen, self.power_cut)
 
 
 class HostedSession:
     """A running child process: `machine.Session`."""
 
-    def __init__(self, spec: Spec, faults: tuple[Fault, ...]) -> None:
+    def __init__(self, spec: Spec, faults: tuple[Fault, ...], screen: Screen | None = None,
+                 power_cut: int = 0) -> None:
         """Start it, in a session of its own: what Ctrl-C means is decided here, not by the terminal."""
         report_in, report_out = os.pipe()
         self._report = open(report_in, "rb")
         self._errors = tempfile.TemporaryFile()
+        self._pixels = tempfile.TemporaryFile() if screen else None
+        shared = [self._pixels.fileno()] if self._pixels else []
         self._status: int | None = None
+        self._terminal = spec.terminal
+        self._text = PlainText()
         self._calls: dict[str, int] = {}
+        self._writes = 0
         self._failure: BarelmError | None = None
         command = [sys.executable, "-m", CHILD, os.path.abspath(spec.image), f"--memory-mb={spec.memory_mb}",
-                   f"--cores={spec.cores}", f"--report-fd={report_out}", *(f"--fault={fault}" for fault in faults)]
+                   f"--cores={spec.cores}", f"--report-fd={report_out}", *(f"--fault={fault}" for fault in faults),
+                   *(f"--screen-fd={fd}" for fd in shared), *([f"--screen={screen}"] if screen else []),
+                   *(["--writable"] if spec.writable else []), f"--power-cut={power_cut}"]
         try:
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                             stderr=self._errors, bufsize=0, pass_fds=[report_out],
+                                             stderr=self._errors, bufsize=0, pass_fds=[report_out, *shared],
                                              start_new_session=True)
         finally:
             os.close(report_out)
@@ -82,8 +102,9 @@ class HostedSession:
             self._process.wait()
             while os.read(self._screen.fileno(), _CHUNK):
                 pass  # its end: then the machine's memory is free again
-        for file in (self._keyboard, self._screen, self._errors, self._report):
-            file.close()
+        for file in (self._keyboard, self._screen, self._errors, self._report, self._pixels):
+            if file is not None:
+                file.close()
 
     @property
     def status(self) -> int | None:
@@ -95,6 +116,14 @@ class HostedSession:
         """How often each service was called, once the machine is off: what there is to make fail."""
         return self._calls
 
+    @property
+    def writes(self) -> int:
+        """How many sector writes there were, once the machine is off: where the power can be cut.
+
+        A run of neighbouring sectors that one service call fills with data counts as one.
+        """
+        return self._writes
+
     def read(self, timeout_s: float) -> bytes:
         """The next console bytes, empty when the machine is off; raises BarelmError as `machine.Session.read`."""
         if self._failure is not None:
@@ -103,13 +132,17 @@ class HostedSession:
             return b""
         poll = select.poll()
         poll.register(self._screen, select.POLLIN)
-        if not poll.poll(timeout_s * 1000):
-            raise BarelmError(f"the program said nothing for {timeout_s:g} s",
-                              "It hangs, or this machine is very busy; try again with more time.")
-        content = os.read(self._screen.fileno(), _CHUNK)
-        if not content:
-            self._settle()
-        return content
+        while True:
+            if not poll.poll(timeout_s * 1000):
+                raise BarelmError(f"the program said nothing for {timeout_s:g} s",
+                                  "It hangs, or this machine is very busy; try again with more time.")
+            content = os.read(self._screen.fileno(), _CHUNK)
+            if not content:
+                self._settle()
+            if self._terminal or not content:
+                return content
+            if text := self._text.feed(content):
+                return text.encode()
 
     def send(self, text: str) -> None:
         """Type; on a machine that is off it has no effect."""
@@ -117,6 +150,12 @@ class HostedSession:
         with suppress(BrokenPipeError):
             while content:
                 content = content[os.write(self._keyboard.fileno(), content):]
+
+    def screenshot(self, path: Path) -> None:
+        """Write what the screen shows, on or off: a PNG where `path` ends in .png, else a PPM."""
+        if self._pixels is None:
+            raise BarelmError("this machine has no screen", "Start it as Hosted(screen=(1920, 1080)).")
+        save_picture(self._pixels, path)
 
     def _settle(self) -> None:
         """The screen went dark: learn the program's status, or raise what went wrong."""
@@ -130,8 +169,8 @@ class HostedSession:
         written = self._report.read()
         if written:
             report = json.loads(written)
-            self._status, self._calls = report["status"], report["calls"]
-        if code not in _PROGRAM_ENDED:
+            self._status, self._calls, self._writes = report["status"], report["calls"], report["writes"]
+        if code not in _ENDED_WELL:
             self._errors.seek(0)
             message, _, hint = self._errors.read().decode(errors="replace").removesuffix("\n").rpartition("\n")
             self._failure = BarelmError(message or f"the hosted machine ended with {code}", hint)

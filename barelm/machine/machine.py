@@ -9,11 +9,17 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Spec:
-    """What to power on: a disk image, how much memory (MiB), how many cores."""
+    """What to power on: a disk image, how much memory (MiB), how many cores.
+
+    Where it is `writable`, what the program writes stays on the image; where whoever reads the console is a
+    `terminal`, escapes are passed on.
+    """
 
     image: Path
     memory_mb: int = 1024
     cores: int = 1
+    writable: bool = False
+    terminal: bool = False
 
 
 class Session(Protocol):
@@ -28,7 +34,8 @@ class Session(Protocol):
         """The status the program returned to the firmware, once the machine is off; None where unknown."""
 
     def read(self, timeout_s: float) -> bytes:
-        """The next console bytes: UTF-8, terminal escapes and carriage returns removed.  Empty when it is off.
+        """The next console bytes: UTF-8, terminal escapes and carriage returns removed, unless the spec says
+        `terminal`.  Empty when it is off.
 
         Raises BarelmError when nothing came for `timeout_s` seconds while it is still on, or when it crashed.
         """

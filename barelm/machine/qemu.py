@@ -1,4 +1,4 @@
-"""QEMU as a machine: a q35 PC with OVMF, its console on a serial line, its disk the image, which it never writes."""
+"""QEMU as a machine: a q35 PC with OVMF, its console on a serial line, its disk the image, written where asked."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Qemu:
         chosen = self._accelerate or accelerator.best_accelerator(program)
         host = Host(program, chosen, find_ovmf(Path(program)), accelerator.is_x86_64())
         process = QemuProcess(lambda wiring: command(spec, self.options, host, wiring), host.ovmf.variables)
-        return QemuSession(process, has_screen=self.options.has_screen)
+        return QemuSession(process, has_screen=self.options.has_screen, terminal=spec.terminal)
 
 
 def check(spec: Spec) -> None:
@@ -132,7 +132,7 @@ def command(spec: Spec, options: Options, host: Host, wiring: Wiring) -> list[st
         *(["-device", "VGA"] if options.has_screen else []),
         "-drive", f"if=pflash,unit=0,format={ovmf.code_format},readonly=on,file={escaped(ovmf.code)}",
         "-drive", f"if=pflash,unit=1,format={ovmf.variables_format},file={escaped(wiring.variables)}",
-        "-drive", f"if=none,id=disk,format=raw,snapshot=on,file={escaped(spec.image)}",
+        "-drive", f"if=none,id=disk,format=raw,snapshot={'off' if spec.writable else 'on'},file={escaped(spec.image)}",
         *BUSES[options.bus],
         "-chardev", f"socket,id=console,host={LOCALHOST},port={wiring.console_port}",
         "-serial", "chardev:console",

@@ -23,11 +23,12 @@ _CRASH = "!!!! X64 Exception Type"      # how the exception handler of OVMF begi
 class QemuSession:
     """A Session of QEMU."""
 
-    def __init__(self, process: QemuProcess, *, has_screen: bool = False) -> None:
-        """Takes over `process`, which has a graphics card where `has_screen`."""
+    def __init__(self, process: QemuProcess, *, has_screen: bool = False, terminal: bool = False) -> None:
+        """Takes over `process`, which has a graphics card where `has_screen`; `terminal` as in `Spec`."""
         self._status: int | None = None
         self._process = process
         self._has_screen = has_screen
+        self._terminal = terminal
         self._text = PlainText()
         self._recent = ""
         self._line = ""
@@ -63,7 +64,9 @@ class QemuSession:
             self._remember(text)
             if not data:
                 self._ended()
-            if text:
+            if data and self._terminal:
+                return data
+            if text and not self._terminal:
                 return text.encode()
         return b""
 

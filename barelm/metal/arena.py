@@ -6,7 +6,14 @@ from barelm.dialect.memory import fill_bytes, i64_array, memory
 from barelm.dialect.rooms import Failure, metal
 from barelm.dialect.types import I64, padded
 from barelm.metal import board, tables
-from barelm.metal.firmware import Firmware, allocate_low_pages, allocate_pages, free_pages
+from barelm.metal.firmware import (
+    Firmware,
+    allocate_low_pages,
+    allocate_pages,
+    free_pages,
+    publish_interface,
+    withdraw_interface,
+)
 from barelm.pack import layout
 
 # The workspace, byte offsets.  The scratch serves the loader as bounce buffer and the tokenizer as working space.
@@ -17,6 +24,24 @@ TEXT = 16384
 TEXT_BYTES = layout.TEXT_BYTES
 LINE = TEXT + TEXT_BYTES
 LINE_BYTES = 16384
+HISTORY = LINE + LINE_BYTES  # lines typed before
+HISTORY_BYTES = 16384
+KEYBOARD = HISTORY + HISTORY_BYTES  # metal.keyboard
+KEYBOARD_BYTES = 4096
+SERIAL = KEYBOARD + KEYBOARD_BYTES  # metal.serial
+SERIAL_BYTES = 8192
+DISPLAY = SERIAL + SERIAL_BYTES  # metal.display
+DISPLAY_BYTES = 4096
+CHAT = DISPLAY + DISPLAY_BYTES  # metal.conversation: its words and turns
+CHAT_BYTES = 20480
+TYPED = CHAT + CHAT_BYTES  # and what was typed
+TYPED_BYTES = 81920
+SYSTEM = TYPED + TYPED_BYTES  # a system text given in the conversation
+SYSTEM_BYTES = 16384
+STOPS = SYSTEM + SYSTEM_BYTES  # texts that end an answer, given in the conversation; and one that may be beginning
+STOPS_BYTES = 2048
+NAMES = STOPS + STOPS_BYTES  # file names, in UTF-16
+NAMES_BYTES = 8192
 SCRATCH = 1 << 18
 
 
@@ -33,6 +58,7 @@ def open_workspace(fw: Firmware) -> int:
     fill_bytes(address, 0, layout.WORKSPACE)
     b = i64_array(memory(address + BOARD, board.BYTES), 0, board.WORDS)
     b[board.MEMORY] = layout.WORKSPACE
+    publish_interface(fw, tables.BARELM_WORKSPACE, address)
     return address
 
 
@@ -72,16 +98,30 @@ def take_state(fw: Firmware, b: I64, header: I64) -> bool:
 
 
 @metal
-def give_back(fw: Firmware, workspace: int, b: I64, header: I64) -> None:
-    """Return every page to the firmware, the workspace last."""
+def give_back_model(fw: Firmware, b: I64, header: I64) -> None:
+    """Return the pages of weights and state to the firmware."""
     if b[board.WHOLE] != 0:
-        free_pages(fw, b[board.WHOLE], header[layout.FILE_BYTES] // layout.PAGE)
+        give(fw, b, b[board.WHOLE], header[layout.FILE_BYTES])
     else:
         for section in range(layout.SECTIONS):
             at = layout.SECTION_TABLE + section * layout.SECTION_WORDS
             if b[board.SECTIONS + section] != 0:
-                free_pages(fw, b[board.SECTIONS + section],
-                           padded(header[at + layout.BYTES], layout.PAGE) // layout.PAGE)
+                give(fw, b, b[board.SECTIONS + section], header[at + layout.BYTES])
     if b[board.STATE] != 0:
-        free_pages(fw, b[board.STATE], header[layout.STATE_BYTES] // layout.PAGE)
+        give(fw, b, b[board.STATE], header[layout.STATE_BYTES])
+    for word in range(board.STATE, board.WHOLE + 1):
+        b[word] = 0
+
+
+@metal
+def give(fw: Firmware, b: I64, address: int, n_bytes: int) -> None:
+    """Return what was taken."""
+    free_pages(fw, address, padded(n_bytes, layout.PAGE) // layout.PAGE)
+    b[board.MEMORY] -= padded(n_bytes, layout.PAGE)
+
+
+@metal
+def give_back(fw: Firmware, workspace: int) -> None:
+    """Return the workspace, the board with it."""
+    withdraw_interface(fw, tables.BARELM_WORKSPACE, workspace)
     free_pages(fw, workspace, layout.WORKSPACE // layout.PAGE)

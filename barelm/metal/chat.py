@@ -4,66 +4,130 @@ from __future__ import annotations
 
 from barelm.dialect.memory import memory, text
 from barelm.dialect.rooms import Failure, metal
-from barelm.dialect.types import I64, U8
+from barelm.dialect.types import U8
 from barelm.kernels.chat import has_chat
-from barelm.kernels.model import Transcript, bind_transcript
-from barelm.kernels.tokenizer import Vocabulary, bind_vocabulary
-from barelm.metal import arena, board, tables
-from barelm.metal.console import Console, flush, put_text, write_bytes
-from barelm.metal.engine import sections_of
-from barelm.metal.firmware import new_line, say
-from barelm.metal.keyboard import LEFT, read_line
-from barelm.metal.prompt import append_turn
-from barelm.metal.story import reply, seed_generator
+from barelm.metal import board, tables
+from barelm.metal.commands import ANSWER, EDIT, GO_ON, LEAVE, obey
+from barelm.metal.console import set_colour
+from barelm.metal.conversation import (
+    DROPPED,
+    END,
+    N_TURNS,
+    TOO_LONG,
+    TURN_WORDS,
+    TURNS,
+    add_turn,
+    end_of,
+    turns_of,
+    typed_of,
+)
+from barelm.metal.editor import LEFT, open_editor, read_line, set_line
+from barelm.metal.prompt import check_system
+from barelm.metal.reply import reply
+from barelm.metal.sinks import ALARM, DIM, PERSON, SCREEN, TEXT, flush, is_on
+from barelm.metal.status import show_status
+from barelm.metal.story import seed_generator
+from barelm.metal.talk import Talk, keyboard_of, vocabulary_of
+from barelm.metal.writing import end_row, put_bytes, put_number, put_ratio, put_text, say_line
 from barelm.pack import layout
 
 
 @metal
-def hold_conversation(con: Console, workspace: int, b: I64, header: I64) -> None:
-    """Ask and answer.  The configured prompt is the first question."""
-    v = bind_vocabulary(header, sections_of(b, header))
-    if not has_chat(v):
+def hold_conversation(t: Talk) -> int:
+    """Ask and answer; the configured prompt is the first question.  Returns how it ended, one of `commands`."""
+    if not has_chat(vocabulary_of(t)):
         raise Failure(tables.EFI_UNSUPPORTED, "this model cannot chat: it has no chat template",
                       "Take a chat model, or leave `chat` out of barelm.toml.")
-    s = bind_transcript(header, memory(b[board.STATE], header[layout.STATE_BYTES]))
-    seed_generator(b, s)
-    say(con.fw, text("Type a message and press Enter.  Esc stops an answer, and leaves where nothing is being said."))
-    new_line(con.fw)
-    n = 0
-    typed = memory(b[board.PROMPT], b[board.PROMPT_BYTES])
+    check_system(t)
+    seed_generator(t)
+    say_line(t.con, DIM, text("Type a message and press Enter.  Esc stops an answer, /help says what else there is."))
+    typed = memory(t.b[board.PROMPT], t.b[board.PROMPT_BYTES])
     if len(typed) > 0:
-        put_text(con, text("> "))
-        write_bytes(con, typed, 0, len(typed))
-        put_text(con, text("\r\n"))
-        n = answer(con, workspace, b, header, v, s, n, typed)
-    line = memory(workspace + arena.LINE, arena.LINE_BYTES)
+        ask(t)
+        put_bytes(t.con, typed, 0, len(typed))
+        end_row(t.con)
+        answer(t, typed)
+    editor = open_editor(t.workspace)
     while True:
-        put_text(con, text("> "))
-        flush(con)
-        n_bytes = read_line(con, b, line)
-        if n_bytes == LEFT:
-            return
-        if n_bytes > 0:
-            n = answer(con, workspace, b, header, v, s, n, line[:n_bytes])
+        show_status(t, end_of(t, turns_of(t)[N_TURNS]), 0, 0)
+        ask(t)
+        n = read_line(t.con, keyboard_of(t.con, t.b), editor)
+        set_colour(t.con, TEXT)
+        if n == LEFT:
+            return LEAVE
+        line = editor.line
+        if n > 1 and line[0] == 47 and line[1] != 47:
+            verdict = obey(t, line, n)
+            if verdict == ANSWER:
+                make_answer(t)
+            elif verdict == EDIT:
+                set_line(editor, typed_of(t, turns_of(t)[N_TURNS]))
+            elif verdict != GO_ON:
+                return verdict
+        elif n > 1 and line[0] == 47:
+            answer(t, line[1:n])
+        elif n > 0:
+            answer(t, line[:n])
 
 
 @metal
-def answer(con: Console, workspace: int, b: I64, header: I64, v: Vocabulary, s: Transcript, n: int, typed: U8) -> int:
-    """Append a turn behind n ids and reply; returns how many ids there are then.
+def ask(t: Talk) -> None:
+    """The sign that it is the person's turn."""
+    set_colour(t.con, PERSON)
+    put_text(t.con, text("> "))
 
-    Where the context has no room left the conversation begins anew with this turn.
-    """
-    end = append_turn(v, s, workspace, b, header, n, typed)
-    if end < 0 and n > 0:
-        say(con.fw, text("[The context is full: what was said before is forgotten.]\r\n"))
-        b[board.CACHED] = 0
-        end = append_turn(v, s, workspace, b, header, 0, typed)
-    if end < 0:
-        say(con.fw, text("[That is longer than the context of the model.]\r\n"))
-        return 0
-    n_tokens = header[layout.SEQ_LEN] - end + 1
-    if b[board.TOKENS] > 0:
-        n_tokens = min(n_tokens, b[board.TOKENS])
-    end = reply(con, b, header, v, s, end, n_tokens)
-    new_line(con.fw)
-    return end
+
+@metal
+def answer(t: Talk, typed: U8) -> None:
+    """Append a turn and reply."""
+    set_colour(t.con, TEXT)
+    if add_turn(t, typed) == TOO_LONG:
+        say_line(t.con, ALARM, text("That is longer than the context of the model.  Shorten it."))
+        return
+    dropped = turns_of(t)[DROPPED]
+    if dropped > 0:
+        set_colour(t.con, DIM)
+        put_text(t.con, text("The context is full.  Turns forgotten, the oldest first: "))
+        put_number(t.con, dropped)
+        say_line(t.con, DIM, text("."))
+        turns_of(t)[DROPPED] = 0
+    make_answer(t)
+
+
+@metal
+def make_answer(t: Talk) -> None:
+    """Reply to the last turn, and say what came of it."""
+    turns = turns_of(t)
+    last = TURNS + (turns[N_TURNS] - 1) * TURN_WORDS
+    n = turns[last + END]
+    n_tokens = t.header[layout.SEQ_LEN] - n + 1
+    if t.b[board.TOKENS] > 0:
+        n_tokens = min(n_tokens, t.b[board.TOKENS])
+    turns[last + END] = reply(t, n, n_tokens)
+    end_row(t.con)
+    if t.b[board.ENDED] == board.ENDED_BY_KEY:
+        say_line(t.con, DIM, text("[stopped]"))
+    elif t.b[board.ENDED] == board.ENDED_AT_LIMIT and n_tokens == t.b[board.TOKENS]:
+        say_line(t.con, DIM, text("[as many tokens as /tokens allows]"))
+    elif t.b[board.ENDED] == board.ENDED_AT_LIMIT:
+        say_line(t.con, DIM, text("[the context is full; what is said next makes room]"))
+    if not is_on(t.con, SCREEN):
+        tell_figures(t, turns[last + END])
+    flush(t.con)
+
+
+@metal
+def tell_figures(t: Talk, n: int) -> None:
+    """Where there is no status row: what the reply took, in a line."""
+    set_colour(t.con, DIM)
+    put_text(t.con, text("["))
+    put_number(t.con, t.b[board.LAST_MADE])
+    put_text(t.con, text(" tokens, "))
+    put_ratio(t.con, max(t.b[board.LAST_MADE] - 1, 0) * 1000 * t.b[board.CYCLES_PER_MS], t.b[board.LAST_CYCLES])
+    put_text(t.con, text(" a second; "))
+    put_number(t.con, t.b[board.LAST_READ])
+    put_text(t.con, text(" read; "))
+    put_number(t.con, n)
+    put_text(t.con, text(" of "))
+    put_number(t.con, t.header[layout.SEQ_LEN])
+    say_line(t.con, DIM, text("]"))

@@ -1,173 +1,194 @@
-"""Text on the screen: numbers, and UTF-8 as it comes, turned into the UTF-16 the firmware shows."""
+"""The console: one stream of text on every sink, and a text that is redrawn in place on all of them.
+
+Each sink wraps at its own width, and takes a word that reaches the edge to the next row whole, though it comes letter
+by letter.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from barelm.dialect.memory import address_of, cells, i64_array, memory, text, u16_array
-from barelm.dialect.processor import cycles
+from barelm.dialect.memory import memory
 from barelm.dialect.rooms import metal
-from barelm.dialect.types import I64, U8, U16
-from barelm.metal.firmware import Firmware, output_string, say
+from barelm.dialect.types import U8
+from barelm.kernels.utf8 import decode_character
+from barelm.metal.display import follow, place_cursor, refresh, scroll_view
+from barelm.metal.firmware import set_attribute
+from barelm.metal.sinks import (
+    AT,
+    COLOUR,
+    INPUT_AT,
+    INPUT_COLUMN,
+    INPUT_ROWS,
+    INTO,
+    INTO_BYTES,
+    INTO_FILLED,
+    LINE_FEED,
+    MOST_WORD,
+    N_SINKS,
+    PLAIN,
+    ROW,
+    SCREEN,
+    SINK_WORDS,
+    SINKS,
+    SPACE,
+    TAB,
+    WORD,
+    Console,
+    clear_rest,
+    columns_of,
+    draw,
+    encode_utf8,
+    flush,
+    flush_units,
+    go_to,
+    is_on,
+    next_row,
+    screen_of,
+    word_of,
+)
 
-UNITS = 512
-"""UTF-16 units gathered before the firmware is called."""
-
-STATE_WORDS = 8
-CONSOLE_BYTES = 2 * UNITS + 8 * STATE_WORDS
-
-FILLED = 0  # words of Console.state
-CODE_POINT = 1
-PENDING = 2
-COLUMN = 3  # where a line for a program stands
-SHOWN_AT = 4  # cycles when the firmware was last called
-
-REPLACEMENT = 0xFFFD
-
-
-class Console(NamedTuple):
-    """The firmware's text output with a line of units gathered before it."""
-
-    fw: Firmware
-    units: U16
-    state: I64
-
-
-@metal
-def open_console(fw: Firmware, address: int) -> Console:
-    """A console over CONSOLE_BYTES of zeroed memory."""
-    block = memory(address, CONSOLE_BYTES)
-    return Console(fw, u16_array(block, 8 * STATE_WORDS, UNITS), i64_array(block, 0, STATE_WORDS))
-
-
-@metal
-def write_number(fw: Firmware, number: int) -> None:
-    """Show a whole number in decimal."""
-    digits = cells(8)
-    units = u16_array(memory(address_of(digits), 64), 0, 32)
-    at = 31
-    rest = abs(number)
-    while True:
-        at -= 1
-        units[at] = 48 + rest % 10
-        rest //= 10
-        if rest == 0:
-            break
-    if number < 0:
-        at -= 1
-        units[at] = 45
-    output_string(fw, units, at)
+TAB_CELLS = 4
 
 
 @metal
-def write_ratio(fw: Firmware, amount: int, per: int) -> None:
-    """Show amount / per with one decimal below a hundred, and none above."""
-    if per <= 0:
-        say(fw, text("-"))
-        return
-    tenths = (amount * 10 + per // 2) // per
-    if tenths >= 1000:
-        write_number(fw, (amount + per // 2) // per)
-        return
-    write_number(fw, tenths // 10)
-    say(fw, text("."))
-    write_number(fw, tenths % 10)
-
-
-@metal
-def write_utf8(con: Console, words: I64) -> None:
-    """Show zero-padded UTF-8 held in int64 words."""
-    data = memory(address_of(words), 8 * len(words))
-    n = 0
-    while n < len(data) and data[n] != 0:
-        n += 1
-    write_bytes(con, data, 0, n)
-    flush(con)
-
-
-@metal
-def put_text(con: Console, units: U16) -> None:
-    """Gather a constant text."""
-    for i in range(len(units) - 1):
-        put_unit(con, int(units[i]))
-
-
-@metal
-def put_number(con: Console, number: int) -> int:
-    """Gather a whole number, not negative; returns how many digits it has."""
-    divisor = 1
-    n = 1
-    while number // divisor >= 10:
-        divisor *= 10
-        n += 1
-    while divisor > 0:
-        put_unit(con, 48 + number // divisor % 10)
-        divisor //= 10
-    return n
-
-
-@metal
-def write_bytes(con: Console, data: U8, lo: int, hi: int) -> None:
-    """Gather data[lo:hi], UTF-8 that may be cut anywhere; the rest of a character may come with the next call."""
-    for i in range(lo, hi):
-        decode_byte(con, int(data[i]))
-
-
-@metal
-def decode_byte(con: Console, byte: int) -> None:
-    """One byte of UTF-8 into the decoder; what is not UTF-8 shows as the replacement character."""
-    if con.state[PENDING] > 0:
-        if byte & 0xC0 == 0x80:
-            con.state[CODE_POINT] = con.state[CODE_POINT] << 6 | (byte & 0x3F)
-            con.state[PENDING] -= 1
-            if con.state[PENDING] == 0:
-                put_code_point(con, con.state[CODE_POINT])
-            return
-        con.state[PENDING] = 0
-        put_code_point(con, REPLACEMENT)
-    if byte < 0x80:
-        put_code_point(con, byte)
-    elif byte & 0xE0 == 0xC0:
-        con.state[CODE_POINT] = byte & 0x1F
-        con.state[PENDING] = 1
-    elif byte & 0xF0 == 0xE0:
-        con.state[CODE_POINT] = byte & 0x0F
-        con.state[PENDING] = 2
-    elif byte & 0xF8 == 0xF0:
-        con.state[CODE_POINT] = byte & 0x07
-        con.state[PENDING] = 3
-    else:
-        put_code_point(con, REPLACEMENT)
+def set_colour(con: Console, colour: int) -> None:
+    """The colour of what is put next."""
+    if is_on(con, PLAIN) and con.state[COLOUR] != colour:
+        flush_units(con)
+        set_attribute(con.fw, colour)
+    con.state[COLOUR] = colour
 
 
 @metal
 def put_code_point(con: Console, code_point: int) -> None:
-    """Gather one character; a line feed becomes the two the firmware wants, other controls are dropped."""
-    if code_point == 10:
-        put_unit(con, 13)
-        put_unit(con, 10)
-    elif code_point >= 0x10000:
-        put_unit(con, 0xD800 + ((code_point - 0x10000) >> 10))
-        put_unit(con, 0xDC00 + ((code_point - 0x10000) & 0x3FF))
-    elif code_point >= 32 or code_point == 9:
-        put_unit(con, code_point)
+    """One character on every sink; a line feed ends the row, other controls but tabs are dropped."""
+    if con.state[INTO] != 0:
+        put_into(con, code_point)
+        return
+    if code_point == TAB:
+        for _ in range(TAB_CELLS):
+            put_code_point_everywhere(con, SPACE)
+        return
+    if code_point == LINE_FEED or code_point >= 160 or 32 <= code_point < 127:
+        put_code_point_everywhere(con, code_point)
 
 
 @metal
-def put_unit(con: Console, unit: int) -> None:
-    """Gather one UTF-16 unit, showing the line when it is full."""
-    filled = con.state[FILLED]
-    con.units[filled] = unit
-    con.state[FILLED] = filled + 1
-    if filled + 3 >= UNITS and (unit < 0xD800 or unit >= 0xDC00):
-        flush(con)
+def put_code_point_everywhere(con: Console, code_point: int) -> None:
+    """The same for what is neither tab nor another control."""
+    for sink in range(N_SINKS):
+        if is_on(con, sink):
+            if code_point == LINE_FEED:
+                next_row(con, sink)
+            else:
+                put_wrapped(con, sink, code_point)
+    if code_point == SPACE or code_point == LINE_FEED:
+        con.state[WORD] = 0
+    else:
+        word_of(con)[con.state[WORD] % MOST_WORD] = code_point
+        con.state[WORD] = con.state[WORD] % MOST_WORD + 1
 
 
 @metal
-def flush(con: Console) -> None:
-    """Show what was gathered."""
-    if con.state[FILLED] > 0:
-        con.units[con.state[FILLED]] = 0
-        output_string(con.fw, con.units, 0)
-        con.state[FILLED] = 0
-    con.state[SHOWN_AT] = cycles()
+def put_wrapped(con: Console, sink: int, code_point: int) -> None:
+    """One character on a sink; at the edge, the word it belongs to goes to the next row."""
+    at = SINKS + sink * SINK_WORDS + AT
+    width = columns_of(con, sink)
+    if con.state[at] >= width:
+        n = con.state[WORD]
+        if code_point == SPACE or n == 0 or 2 * n > width:
+            next_row(con, sink)
+            if code_point == SPACE:
+                return
+        else:
+            go_to(con, sink, 0, con.state[at] - n)
+            clear_rest(con, sink, 0)
+            next_row(con, sink)
+            for i in range(n):
+                draw(con, sink, int(word_of(con)[i]) & 0x1FFFFF)
+    draw(con, sink, code_point)
+
+
+@metal
+def begin_input(con: Console) -> None:
+    """From here on a text is drawn again and again, by `show_input`."""
+    con.state[WORD] = 0
+    for sink in range(N_SINKS):
+        at = SINKS + sink * SINK_WORDS
+        con.state[at + INPUT_COLUMN] = con.state[at + AT]
+        con.state[at + INPUT_ROWS] = 0
+        con.state[at + INPUT_AT] = 0
+
+
+@metal
+def show_input(con: Console, line: U8, n: int, cursor: int) -> None:
+    """Draw line[:n] where `begin_input` was, with the cursor at byte `cursor` (-1: none)."""
+    for sink in range(N_SINKS):
+        if is_on(con, sink):
+            redraw(con, sink, line, n, cursor)
+    at = SINKS + SCREEN * SINK_WORDS
+    if is_on(con, SCREEN):
+        follow(screen_of(con))
+        place_cursor(screen_of(con), con.state[at + ROW] if cursor >= 0 else -1, con.state[at + AT])
+    flush(con)
+
+
+@metal
+def redraw(con: Console, sink: int, line: U8, n: int, cursor: int) -> None:
+    """The same on one sink."""
+    at = SINKS + sink * SINK_WORDS
+    first = con.state[at + INPUT_COLUMN]
+    width = columns_of(con, sink)
+    go_to(con, sink, con.state[at + INPUT_AT], first)
+    rows = 0
+    cursor_row = 0
+    cursor_column = first
+    i = 0
+    while i < n:
+        code_point, length = decode_character(line, i, n)
+        if code_point == LINE_FEED or con.state[at + AT] >= width:
+            if i == cursor and code_point == LINE_FEED:
+                cursor_row = rows
+                cursor_column = con.state[at + AT]
+            clear_rest(con, sink, 0)
+            next_row(con, sink)
+            go_to(con, sink, 0, first)
+            rows += 1
+        if i == cursor and code_point != LINE_FEED:
+            cursor_row = rows
+            cursor_column = con.state[at + AT]
+        if code_point != LINE_FEED:
+            draw(con, sink, code_point)
+        i += length
+    if cursor == n or cursor < 0:
+        cursor_row = rows
+        cursor_column = con.state[at + AT]
+    clear_rest(con, sink, max(con.state[at + INPUT_ROWS] - rows, 0))
+    go_to(con, sink, rows - cursor_row, cursor_column)
+    con.state[at + INPUT_ROWS] = rows
+    con.state[at + INPUT_AT] = cursor_row
+
+
+@metal
+def end_input(con: Console, line: U8, n: int) -> None:
+    """The text stays as it is; what follows comes below it."""
+    show_input(con, line, n, n)
+    if is_on(con, SCREEN):
+        place_cursor(screen_of(con), -1, 0)
+    put_code_point(con, LINE_FEED)
+    flush(con)
+
+
+@metal
+def scroll(con: Console, n_rows: int) -> None:
+    """Look back on the screen, or forth again."""
+    if is_on(con, SCREEN):
+        scroll_view(screen_of(con), n_rows)
+        refresh(con.fw, screen_of(con))
+
+
+@metal
+def put_into(con: Console, code_point: int) -> None:
+    """One character into the buffer that takes the text; what no longer fits is left out."""
+    filled = con.state[INTO_FILLED]
+    if filled + 4 <= con.state[INTO_BYTES]:
+        con.state[INTO_FILLED] += encode_utf8(memory(con.state[INTO] + filled, 4), code_point)

@@ -23,8 +23,7 @@ def gather_team(fw: Firmware, b: I64, limit: int, per_ms: int) -> int:
     mp = locate_protocol(fw, tables.MP_SERVICES_PROTOCOL)
     if mp == 0 or limit == 1:
         return 1
-    present = count_processors(mp)
-    wanted = present
+    wanted = count_processors(mp)[1]
     if limit > 0 and limit < wanted:
         wanted = limit
     if wanted <= 1 or start_workers(fw, mp, address_of(b)) < 0:
@@ -34,6 +33,15 @@ def gather_team(fw: Firmware, b: I64, limit: int, per_ms: int) -> int:
         pause()
     came = atomic_add(b, board.CLAIMS, board.CLOSED)
     return 1 + min(came, wanted - 1)
+
+
+@metal
+def processors_present(fw: Firmware) -> tuple[int, int]:
+    """How many processors there are, and how many of them are enabled; one where nobody says."""
+    mp = locate_protocol(fw, tables.MP_SERVICES_PROTOCOL)
+    if mp == 0:
+        return 1, 1
+    return count_processors(mp)
 
 
 @metal
@@ -53,12 +61,15 @@ def work(b: I64, job: int, core: int) -> None:
     enable_vectors(b[board.LEVEL])
     done = 0
     while True:
-        while atomic_load(b, board.ORDER) == done:
+        order = atomic_load(b, board.ORDER)
+        if order == done:
             pause()
-        done = atomic_load(b, board.ORDER)
-        if b[board.COMMAND] == board.STOP or core >= b[board.N_CORES]:
+            continue
+        done = order
+        if b[board.COMMAND] == board.STOP or core >= b[board.TEAM]:
             return
-        call_engine(b[board.LEVEL], job, core)
+        if core < order & board.ORDER_CORES:
+            call_engine(b[board.LEVEL], job, core)
 
 
 @metal
@@ -67,7 +78,7 @@ def command(b: I64, what: int, position: int) -> int:
     b[board.COMMAND] = what
     b[board.POSITION] = position
     if b[board.N_CORES] > 1 and what != board.CHOOSE:
-        atomic_store(b, board.ORDER, atomic_load(b, board.ORDER) + 1)
+        give_order(b, b[board.N_CORES])
     result = call_engine(b[board.LEVEL], address_of(b), 0)
     if what == board.PREFILL:
         b[board.CACHED] = position
@@ -77,10 +88,17 @@ def command(b: I64, what: int, position: int) -> int:
 
 
 @metal
+def give_order(b: I64, n_cores: int) -> None:
+    """Have the first cores of the team do what stands on the board; the others must not even look at it."""
+    count = (atomic_load(b, board.ORDER) >> board.ORDER_BITS) + 1
+    atomic_store(b, board.ORDER, count << board.ORDER_BITS | n_cores)
+
+
+@metal
 def dismiss_team(b: I64) -> None:
     """Send the workers back to the firmware, and wait until none needs the board: it is given back next."""
     b[board.COMMAND] = board.STOP
-    atomic_store(b, board.ORDER, atomic_load(b, board.ORDER) + 1)
+    give_order(b, b[board.TEAM])
     deadline = cycles() + WAIT_MS * b[board.CYCLES_PER_MS]
     while atomic_load(b, board.CLAIMS) & (board.CLOSED - 1) > 0 and cycles() < deadline:
         pause()

@@ -20,7 +20,9 @@ def engine(job: int, core: int) -> int:
     c = read_config(header)
     s = bind_state(header, memory(b[board.STATE], header[layout.STATE_BYTES]))
     if b[board.COMMAND] == board.CHOOSE:
-        return choose(c, s, Settings(float_of_bits(b[board.TEMPERATURE]), float_of_bits(b[board.TOP_P])))
+        settings = Settings(float_of_bits(b[board.TEMPERATURE]), float_of_bits(b[board.TOP_P]), b[board.TOP_K],
+                            float_of_bits(b[board.MIN_P]), float_of_bits(b[board.REPEAT]))
+        return choose(c, s, settings, b[board.POSITION])
     w = bind_weights(header, sections_of(b, header))
     team = Team(core, b[board.N_CORES], s.gate)
     if b[board.COMMAND] == board.PREFILL:

@@ -1,4 +1,7 @@
-"""Every call into the firmware: one short function per service, status checked or returned; only it uses `call_efi`."""
+"""Calls into the firmware: one short function per service, status checked or returned.
+
+Only this file, `volume` and `devices` use `call_efi`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import NamedTuple
 from barelm.dialect.memory import address_of, cells, load_i64, text
 from barelm.dialect.processor import call_efi, worker_entry
 from barelm.dialect.rooms import metal
-from barelm.dialect.types import U8, U16
+from barelm.dialect.types import I64, U8, U16
 from barelm.metal import tables
 
 
@@ -44,24 +47,46 @@ def output_string(fw: Firmware, units: U16, at: int) -> int:
 
 
 @metal
-def read_key(fw: Firmware) -> int:
-    """The next key typed, as scan code << 16 | UTF-16 unit, or 0 where none waits."""
-    if fw.con_in == 0:
-        return 0
-    key = cells(1)
-    if call_efi(load_i64(fw.con_in + tables.READ_KEY_STROKE), (fw.con_in, address_of(key))) != 0:
-        return 0
-    return (key[0] & 0xFFFF) << 16 | (key[0] >> 16 & 0xFFFF)
+def console_columns(fw: Firmware) -> int:
+    """How many columns the firmware's console has."""
+    size = cells(2)
+    if fw.con_out == 0 or call_efi(load_i64(fw.con_out + tables.QUERY_MODE), (
+            fw.con_out, load_i64(load_i64(fw.con_out + tables.MODE)) >> 32,
+            address_of(size), address_of(size) + 8)) != 0:
+        return 80
+    return size[0]
 
 
 @metal
-def wait_for_key(fw: Firmware) -> int:
-    """Sleep until a key is there to read; returns the status, an error where there is no keyboard."""
-    if fw.con_in == 0:
-        return -1
-    event = cells(2)
-    event[0] = load_i64(fw.con_in + tables.WAIT_FOR_KEY)
-    return call_efi(load_i64(fw.boot + tables.WAIT_FOR_EVENT), (1, address_of(event), address_of(event) + 8))
+def console_row(fw: Firmware) -> int:
+    """In which row its cursor is."""
+    if fw.con_out == 0:
+        return 0
+    return load_i64(load_i64(fw.con_out + tables.MODE) + tables.CURSOR_ROW) & 0xFFFF
+
+
+@metal
+def set_cursor_position(fw: Firmware, column: int, row: int) -> int:
+    """Put its cursor somewhere."""
+    if fw.con_out == 0:
+        return tables.EFI_SUCCESS
+    return call_efi(load_i64(fw.con_out + tables.SET_CURSOR_POSITION), (fw.con_out, column, row))
+
+
+@metal
+def set_attribute(fw: Firmware, colour: int) -> int:
+    """The colour of what it shows next, by the numbers of UEFI 12.4.7."""
+    if fw.con_out == 0:
+        return tables.EFI_SUCCESS
+    return call_efi(load_i64(fw.con_out + tables.SET_ATTRIBUTE), (fw.con_out, colour))
+
+
+@metal
+def clear_screen(fw: Firmware) -> int:
+    """Blank it."""
+    if fw.con_out == 0:
+        return tables.EFI_SUCCESS
+    return call_efi(load_i64(fw.con_out + tables.CLEAR_SCREEN), (fw.con_out,))
 
 
 @metal
@@ -120,73 +145,45 @@ def locate_protocol(fw: Firmware, guid: U8) -> int:
 
 
 @metal
-def open_own_volume(fw: Firmware) -> int:
-    """The root directory of the volume this program was started from, or 0."""
-    loaded = protocol_of(fw, fw.image, tables.LOADED_IMAGE_PROTOCOL)
-    if loaded == 0:
-        return 0
-    file_system = protocol_of(fw, load_i64(loaded + tables.DEVICE_HANDLE), tables.SIMPLE_FILE_SYSTEM_PROTOCOL)
-    if file_system == 0:
-        return 0
-    root = cells(1)
-    if call_efi(load_i64(file_system + tables.OPEN_VOLUME), (file_system, address_of(root))) != 0:
-        return 0
-    return root[0]
+def publish_interface(fw: Firmware, guid: U8, interface: int) -> int:
+    """Put an interface of our own on this program's handle, so that whatever else runs of it finds it."""
+    handle = cells(1)
+    handle[0] = fw.image
+    return call_efi(load_i64(fw.boot + tables.INSTALL_PROTOCOL_INTERFACE),
+                    (address_of(handle), address_of(guid), 0, interface))
 
 
 @metal
-def open_file(root: int, name: U16) -> int:
-    """A file of a volume, for reading, or 0."""
-    file = cells(1)
-    status = call_efi(load_i64(root + tables.OPEN),
-                      (root, address_of(file), address_of(name), tables.FILE_MODE_READ, 0))
-    if status != 0:
-        return 0
-    return file[0]
+def withdraw_interface(fw: Firmware, guid: U8, interface: int) -> int:
+    """Take it off again."""
+    return call_efi(load_i64(fw.boot + tables.UNINSTALL_PROTOCOL_INTERFACE), (fw.image, address_of(guid), interface))
 
 
 @metal
-def close_file(file: int) -> int:
-    """Close a file or a directory."""
-    return call_efi(load_i64(file + tables.CLOSE), (file,))
+def memory_map(fw: Firmware, target: U8) -> tuple[int, int]:
+    """The memory map (7.2.3) into a buffer: its bytes (0: refused), and how many of them one descriptor has."""
+    words = cells(4)
+    words[0] = len(target)
+    status = call_efi(load_i64(fw.boot + tables.GET_MEMORY_MAP), (
+        address_of(words), address_of(target), address_of(words) + 8, address_of(words) + 16, address_of(words) + 24))
+    if status != 0 or words[2] <= 0:
+        return 0, 1
+    return words[0], words[2]
 
 
 @metal
-def seek(file: int, position: int) -> int:
-    """Set where the next read begins."""
-    return call_efi(load_i64(file + tables.SET_POSITION), (file, position))
+def get_time(fw: Firmware, now: I64) -> int:
+    """EFI_TIME (8.3.1) into two words; returns the status."""
+    return call_efi(load_i64(fw.runtime + tables.GET_TIME), (address_of(now), 0))
 
 
 @metal
-def file_size(file: int) -> int:
-    """The size of a file in bytes, or -1."""
-    position = cells(1)
-    if seek(file, tables.END_OF_FILE) != 0:
-        return -1
-    if call_efi(load_i64(file + tables.GET_POSITION), (file, address_of(position))) != 0:
-        return -1
-    if seek(file, 0) != 0:
-        return -1
-    return position[0]
-
-
-@metal
-def read_file(file: int, target: int, n_bytes: int) -> int:
-    """Read up to n bytes to an address; returns how many came, or -1 where the firmware reports an error."""
-    n = cells(1)
-    n[0] = n_bytes
-    if call_efi(load_i64(file + tables.READ), (file, address_of(n), target)) != 0:
-        return -1
-    return n[0]
-
-
-@metal
-def count_processors(mp: int) -> int:
-    """Processors that are enabled, or 1 where the service fails."""
+def count_processors(mp: int) -> tuple[int, int]:
+    """Processors, and those that are enabled; 1 where the service fails."""
     counts = cells(2)
     if call_efi(load_i64(mp + tables.GET_NUMBER_OF_PROCESSORS), (mp, address_of(counts), address_of(counts) + 8)) != 0:
-        return 1
-    return counts[1]
+        return 1, 1
+    return counts[0], counts[1]
 
 
 @metal

@@ -14,20 +14,25 @@ from barelm.dialect.types import I64, U64, padded, u64
 from barelm.kernels.checksum import extend_checksum
 from barelm.kernels.header import CUT_SHORT, DAMAGED, NOT_A_MODEL, OTHER_VERSION, check_header
 from barelm.metal import arena, board, tables
-from barelm.metal.console import write_number, write_ratio
-from barelm.metal.firmware import Firmware, file_size, new_line, read_file, say, seek
+from barelm.metal.console import begin_input, put_code_point, show_input
+from barelm.metal.facts import put_megabytes
+from barelm.metal.sinks import ALARM, Console
+from barelm.metal.volume import file_size, read_file, seek
+from barelm.metal.writing import begin_text, end_text, put_number, put_text, say_line
 from barelm.pack import layout
 
 CHUNK = 16 << 20
 LEAST_CHUNK = 64 << 10
 PROGRESS_MS = 250
-MEGA = 1000000
+BAR_CELLS = 24
+FULL_BLOCK, LIGHT_SHADE = 0x2588, 0x2591  # between the full block and U+258F: seven eighths to one
+LINE_BYTES = 1024
 
 REPACK = "Pack the checkpoint again with `barelm pack` and copy it here."
 
 
 @metal
-def read_model_header(fw: Firmware, workspace: int, file: int) -> I64:
+def read_model_header(workspace: int, file: int) -> I64:
     """The header of the model file, checked, in the workspace."""
     n_bytes = file_size(file)
     target = workspace + arena.HEADER
@@ -47,33 +52,33 @@ def read_model_header(fw: Firmware, workspace: int, file: int) -> I64:
 
 
 @metal
-def load_model(fw: Firmware, workspace: int, b: I64, header: I64, file: int) -> None:
+def load_model(con: Console, workspace: int, b: I64, header: I64, file: int) -> None:
     """Find room for the model and read every section; raises where memory, disk or file fail."""
-    if not arena.take_weights(fw, b, header) or not arena.take_state(fw, b, header):
-        say(fw, text("This model takes "))
-        write_number(fw, (header[layout.MEMORY_BYTES] + MEGA - 1) // MEGA)
-        say(fw, text(" MB of memory."))
-        new_line(fw)
+    if not arena.take_weights(con.fw, b, header) or not arena.take_state(con.fw, b, header):
+        put_text(con, text("This model takes "))
+        put_megabytes(con, header[layout.MEMORY_BYTES])
+        say_line(con, ALARM, text(" of memory."))
         raise Failure(tables.EFI_OUT_OF_RESOURCES, "the firmware has not enough memory for this model",
                       "Take a smaller model, or a machine with more memory.")
     began = cycles()
-    progress = cells(2)
+    progress = cells(4)
     progress[0] = began
+    progress[2] = began
     sums = u64_array(memory(address_of(cells(2)), 16), 0, 2)
+    begin_input(con)
     for section in range(layout.SECTIONS):
-        load_section(fw, workspace, b, header, file, section, sums, progress)
+        load_section(con, workspace, b, header, file, section, sums, progress)
     b[board.LOAD_CYCLES] = cycles() - began
     if progress[1] != 0:
-        new_line(fw)
-        new_line(fw)
+        show_input(con, memory(workspace, 0), 0, -1)
 
 
 @metal
-def load_section(fw: Firmware, workspace: int, b: I64, header: I64, file: int, section: int, sums: U64,
+def load_section(con: Console, workspace: int, b: I64, header: I64, file: int, section: int, sums: U64,
                  progress: I64) -> None:
     """Read one section chunk by chunk, summing each while the processor's caches still hold some of it.
 
-    progress[0] is when the screen was last told, progress[1] whether it ever was.
+    progress[0] is when the screen was last told, progress[1] whether it ever was, progress[2] when loading began.
     """
     at = layout.SECTION_TABLE + section * layout.SECTION_WORDS
     n_bytes = header[at + layout.BYTES]
@@ -83,16 +88,16 @@ def load_section(fw: Firmware, workspace: int, b: I64, header: I64, file: int, s
     while done < n_bytes:
         target = b[board.SECTIONS + section] + done
         n = min(CHUNK, padded(n_bytes, layout.PAGE) - done)
-        read_chunk(fw, workspace, file, header[at + layout.OFFSET] + done, target, n)
+        read_chunk(workspace, file, header[at + layout.OFFSET] + done, target, n)
         extend_checksum(sums, memory(target, n), min(n, n_bytes - done))
         done += n
-        show_progress(fw, b, header, header[at + layout.OFFSET] + done, progress)
+        show_progress(con, workspace, b, header, header[at + layout.OFFSET] + done, progress)
     if sums[0] != u64(header[at + layout.SUM_A]) or sums[1] != u64(header[at + layout.SUM_B]):
         raise Failure(tables.EFI_CRC_ERROR, "model.blm is damaged: a checksum does not match", REPACK)
 
 
 @metal
-def read_chunk(fw: Firmware, workspace: int, file: int, offset: int, target: int, n_bytes: int) -> None:
+def read_chunk(workspace: int, file: int, offset: int, target: int, n_bytes: int) -> None:
     """n bytes from `offset` of the file to `target`, in ever smaller reads while the firmware refuses."""
     size = n_bytes
     done = 0
@@ -121,16 +126,30 @@ def read_chunk(fw: Firmware, workspace: int, file: int, offset: int, target: int
 
 
 @metal
-def show_progress(fw: Firmware, b: I64, header: I64, done: int, progress: I64) -> None:
-    """Now and then: how much is loaded, and how fast."""
+def show_progress(con: Console, workspace: int, b: I64, header: I64, done: int, progress: I64) -> None:
+    """Now and then: a bar, how much is loaded, how fast, and how long it will take."""
     now = cycles()
-    if b[board.REPORT] != 0 or now - progress[0] < PROGRESS_MS * b[board.CYCLES_PER_MS]:
+    per_ms = b[board.CYCLES_PER_MS]
+    if b[board.REPORT] != 0 or now - progress[0] < PROGRESS_MS * per_ms:
         return
     progress[0] = now
     progress[1] = 1
-    say(fw, text("\rLoading: "))
-    write_number(fw, done * 100 // header[layout.FILE_BYTES])
-    say(fw, text(" % of "))
-    write_ratio(fw, header[layout.FILE_BYTES], MEGA)
-    say(fw, text(" MB  "))
-
+    whole = header[layout.FILE_BYTES]
+    buffer = memory(workspace + arena.NAMES, LINE_BYTES)
+    begin_text(con, buffer)
+    put_text(con, text("Loading "))
+    eighths = done * 8 * BAR_CELLS // whole
+    for cell in range(BAR_CELLS):
+        filled = min(max(eighths - 8 * cell, 0), 8)
+        put_code_point(con, LIGHT_SHADE if filled == 0 else FULL_BLOCK + 8 - filled)
+    put_text(con, text(" "))
+    put_number(con, done * 100 // whole)
+    put_text(con, text(" % of "))
+    put_megabytes(con, whole)
+    took_ms = max((now - progress[2]) // per_ms, 1)
+    put_text(con, text(", "))
+    put_number(con, done // took_ms // 1000)
+    put_text(con, text(" MB/s, "))
+    put_number(con, (whole - done) * took_ms // done // 1000 + 1)
+    put_text(con, text(" s left"))
+    show_input(con, buffer, end_text(con), -1)

@@ -2,38 +2,49 @@
 
 from __future__ import annotations
 
-from barelm.dialect.memory import i64_array, load_i64, memory, text, u16_array
-from barelm.dialect.processor import cycles
+from barelm.dialect.memory import cells, i64_array, memory, text
 from barelm.dialect.rooms import Failure, metal
-from barelm.dialect.types import I64, U16
+from barelm.dialect.types import I64
 from barelm.metal import arena, board, tables
 from barelm.metal.chat import hold_conversation
 from barelm.metal.clock import cycles_per_ms
+from barelm.metal.commands import ANOTHER_MODEL, LEAVE, RESTART, SWITCH_OFF
 from barelm.metal.config import read_settings
-from barelm.metal.console import Console, open_console, write_number, write_utf8
+from barelm.metal.conversation import forget
 from barelm.metal.cores import dismiss_team, gather_team
 from barelm.metal.cpu import NO_LEVEL, cpu_level, enable_vectors
 from barelm.metal.firmware import (
     Firmware,
-    close_file,
     disable_watchdog,
-    new_line,
-    open_file,
     open_firmware,
-    open_own_volume,
-    output_string,
-    read_file,
-    read_key,
+    protocol_of,
     reset_system,
-    say,
-    stall,
 )
+from barelm.metal.keyboard import close_keyboard, wait_for_key
 from barelm.metal.loader import load_model, read_model_header
-from barelm.metal.story import summarise, tell_story
+from barelm.metal.menu import open_chosen_model
+from barelm.metal.selftest import tell_example
+from barelm.metal.sessions import make_prefix, take_up_prefix
+from barelm.metal.sinks import (
+    CONSOLE_BYTES,
+    Console,
+    bind_console,
+    close_line,
+    close_screen,
+    flush,
+    open_console,
+    plain_console,
+)
+from barelm.metal.start import greet, introduce, say_failure
+from barelm.metal.story import measured, summarise, tell_story
+from barelm.metal.talk import Talk, keyboard_of
+from barelm.metal.telling import tell_selftest
+from barelm.metal.volume import close_file, open_file, open_own_volume, read_file
+from barelm.metal.writing import put_number, put_text
 from barelm.pack import layout
 
 FAILURE_WAIT_S = 30
-POLL_US = 50000
+CONSOLE_WORDS = CONSOLE_BYTES // 8
 
 
 @metal
@@ -49,23 +60,48 @@ def efi_main(image: int, table: int) -> int:
     b[board.LEVEL] = find_level()
     enable_vectors(b[board.LEVEL])
 
-    file = find_model(root)
-    header = read_model_header(fw, workspace, file)
-    con = open_console(fw, workspace + arena.CONSOLE)
-    greet(con, b, header)
-    load_model(fw, workspace, b, header, file)
-    close_file(file)
-    close_file(root)
-    b[board.HEADER] = workspace + arena.HEADER
-    b[board.N_CORES] = gather_team(fw, b, min_limit(b, header), b[board.CYCLES_PER_MS])
-
-    if b[board.CHAT] != 0:
-        hold_conversation(con, workspace, b, header)
-    else:
-        tell_story(con, workspace, b, header)
-    summarise(con, b, header)
+    con = open_console(fw, b, workspace)
+    greet(con, b, workspace)
+    b[board.TEAM] = 0
+    ending = ANOTHER_MODEL
+    while ending == ANOTHER_MODEL:
+        file = open_chosen_model(con, b, workspace, root, b[board.TEAM] > 0)
+        header = read_model_header(workspace, file)
+        introduce(con, b, header)
+        load_model(con, workspace, b, header, file)
+        close_file(file)
+        b[board.HEADER] = workspace + arena.HEADER
+        if b[board.TEAM] == 0:
+            b[board.TEAM] = gather_team(fw, b, b[board.CORES], b[board.CYCLES_PER_MS])
+        b[board.N_CORES] = min(b[board.TEAM], header[layout.MAX_CORES])
+        t = Talk(con, b, header, workspace, root)
+        ending = talk(t)
+        if ending != ANOTHER_MODEL:
+            summarise(t)
+        arena.give_back_model(fw, b, header)
     dismiss_team(b)
-    return farewell(fw, workspace, b, header)
+    close_file(root)
+    return farewell(con, b, workspace, ending)
+
+
+@metal
+def talk(t: Talk) -> int:
+    """A conversation or a story with the model that is loaded; returns how it ended, one of `commands`."""
+    forget(t)
+    t.b[board.CACHED] = 0
+    if t.b[board.SELFTEST] != 0:
+        if t.b[board.REPORT] != 0:
+            tell_example(t)
+        else:
+            tell_selftest(t)
+    if t.b[board.PREFIX] != 0:
+        measured(t.con.fw, text("prefix"), make_prefix(t))
+        return LEAVE
+    take_up_prefix(t)
+    if t.b[board.CHAT] != 0:
+        return hold_conversation(t)
+    tell_story(t)
+    return LEAVE
 
 
 @metal
@@ -85,8 +121,11 @@ def read_configuration(fw: Firmware, workspace: int, b: I64, root: int) -> None:
     n_bytes = 0
     file = open_file(root, text("barelm.toml"))
     if file != 0:
-        n_bytes = max(read_file(file, target, arena.TEXT_BYTES), 0)
+        n_bytes = read_file(file, target, arena.TEXT_BYTES)
         close_file(file)
+        if n_bytes < 0:
+            raise Failure(tables.EFI_DEVICE_ERROR, "the disk reports an error while barelm.toml is read",
+                          "Write the image again, or try another stick or port.")
     read_settings(fw, b, memory(target, n_bytes), n_bytes)
 
 
@@ -101,43 +140,19 @@ def find_level() -> int:
 
 
 @metal
-def find_model(root: int) -> int:
-    """The model file, open."""
-    file = open_file(root, text("model.blm"))
-    if file == 0:
-        raise Failure(tables.EFI_NOT_FOUND, "there is no model.blm on this volume",
-                      "Copy a packed model (`barelm pack`) there under that name.")
-    return file
-
-
-@metal
-def min_limit(b: I64, header: I64) -> int:
-    """The most cores to use: what the configuration allows and the model's state has room for."""
-    most = header[layout.MAX_CORES]
-    if b[board.CORES] > 0 and b[board.CORES] < most:
-        return b[board.CORES]
-    return most
-
-
-@metal
-def greet(con: Console, b: I64, header: I64) -> None:
-    """Say who is speaking."""
-    if b[board.REPORT] != 0:
-        return
-    say(con.fw, text("barelm: "))
-    write_utf8(con, header[layout.NAME:layout.NAME + layout.NAME_WORDS])
-    new_line(con.fw)
-    new_line(con.fw)
-
-
-@metal
-def farewell(fw: Firmware, workspace: int, b: I64, header: I64) -> int:
-    """Wait for a reader, give everything back, and do what the configuration says."""
-    done(fw, tables.EFI_SUCCESS)
-    if b[board.REPORT] == 0:
-        pause_to_read(fw, b[board.WAIT_S], b[board.CYCLES_PER_MS])
+def farewell(con: Console, b: I64, workspace: int, ending: int) -> int:
+    """Wait for a reader, give everything back, and do what the configuration or the last command says."""
+    fw = con.fw
     at_end = b[board.AT_END]
-    arena.give_back(fw, workspace, b, header)
+    if ending == SWITCH_OFF:
+        at_end = board.AT_END_SHUTDOWN
+    elif ending == RESTART:
+        at_end = board.AT_END_RESTART
+    elif b[board.REPORT] == 0:
+        pause_to_read(con, b, b[board.WAIT_S])
+    close_keyboard(keyboard_of(con, b))
+    done(con, tables.EFI_SUCCESS, at_end == board.AT_END_RETURN)
+    arena.give_back(fw, workspace)
     if at_end == board.AT_END_SHUTDOWN:
         reset_system(fw, tables.RESET_SHUTDOWN, tables.EFI_SUCCESS)
     if at_end == board.AT_END_RESTART:
@@ -147,50 +162,42 @@ def farewell(fw: Firmware, workspace: int, b: I64, header: I64) -> int:
 
 @metal
 def report_failure(image: int, table: int, failure: int) -> int:
-    """The screen of a story that failed: what, what to do, where; returns the status.
-
-    `failure` is the address of {status, message, hint, place} (see `aot.messages`).
-    """
+    """The screen of a story that failed: what, what to do, where; returns the status."""
     fw = open_firmware(image, table)
-    status = load_i64(failure)
-    new_line(fw)
-    say(fw, text("barelm stopped: "))
-    output_string(fw, constant_at(load_i64(failure + 8)), 0)
-    new_line(fw)
-    output_string(fw, constant_at(load_i64(failure + 16)), 0)
-    new_line(fw)
-    say(fw, text("("))
-    output_string(fw, constant_at(load_i64(failure + 24)), 0)
-    say(fw, text(", status "))
-    write_number(fw, status & 0xFFFF)
-    say(fw, text(")"))
-    new_line(fw)
-    done(fw, status)
-    pause_to_read(fw, FAILURE_WAIT_S, cycles_per_ms(fw))
+    workspace = protocol_of(fw, image, tables.BARELM_WORKSPACE)
+    if workspace == 0:
+        con = plain_console(fw, cells(CONSOLE_WORDS))
+        status = say_failure(con, failure)
+    else:
+        con = bind_console(fw, workspace)
+        b = i64_array(memory(workspace + arena.BOARD, board.BYTES), 0, board.WORDS)
+        status = say_failure(con, failure)
+        if b[board.REPORT] == 0:
+            pause_to_read(con, b, FAILURE_WAIT_S)
+        close_keyboard(keyboard_of(con, b))
+    done(con, status, True)
     return status
 
 
 @metal
-def constant_at(address: int) -> U16:
-    """A text placed in the program, as far as `output_string` is concerned."""
-    return u16_array(memory(address, 2), 0, 1)
+def done(con: Console, status: int, returns: bool) -> None:
+    """The last line, for whoever waits for it; the console goes back to the firmware."""
+    close_screen(con)
+    put_text(con, text("BARELM DONE "))
+    put_number(con, status & 0xFFFF)
+    put_text(con, text("\n"))
+    flush(con)
+    close_line(con, returns)
 
 
 @metal
-def done(fw: Firmware, status: int) -> None:
-    """The last line, for whoever waits for it."""
-    say(fw, text("BARELM DONE "))
-    write_number(fw, status & 0xFFFF)
-    new_line(fw)
-
-
-@metal
-def pause_to_read(fw: Firmware, seconds: int, per_ms: int) -> None:
+def pause_to_read(con: Console, b: I64, seconds: int) -> None:
     """Give a reader time: until a key is pressed, or so many seconds are over."""
     if seconds == 0:
         return
-    say(fw, text("Press any key to go on."))
-    deadline = cycles() + seconds * 1000 * per_ms
-    while read_key(fw) == 0 and cycles() < deadline:
-        stall(fw, POLL_US)
-    new_line(fw)
+    put_text(con, text("Press any key to go on."))
+    flush(con)
+    b[board.CYCLES_PER_MS] = cycles_per_ms(con.fw)
+    wait_for_key(keyboard_of(con, b), seconds * 1000)
+    put_text(con, text("\n"))
+    flush(con)

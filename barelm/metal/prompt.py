@@ -1,14 +1,16 @@
-"""What is typed or configured, as token ids behind those the session has."""
+"""The configured prompt as the first token ids of the session."""
 
 from __future__ import annotations
 
 from barelm.dialect.memory import i64_array, memory
 from barelm.dialect.rooms import Failure, metal
 from barelm.dialect.types import I64, U8
-from barelm.kernels.chat import GUARDS, encode_turn, has_chat, takes_system
-from barelm.kernels.model import Transcript
+from barelm.kernels.chat import has_chat, takes_system
 from barelm.kernels.tokenizer import Vocabulary, clean_prompt, encode
 from barelm.metal import arena, board, tables
+from barelm.metal.conversation import TOO_LONG as TURN_TOO_LONG
+from barelm.metal.conversation import add_turn, end_of
+from barelm.metal.talk import Talk, place, vocabulary_of
 from barelm.pack import layout
 
 TOO_LONG = "the prompt is longer than the context of the model"
@@ -16,30 +18,39 @@ SHORTEN = "Shorten it, or take a model with a longer context."
 
 
 @metal
-def append_prompt(v: Vocabulary, s: Transcript, workspace: int, b: I64, header: I64) -> int:
+def append_prompt(t: Talk) -> int:
     """The configured prompt as the session's first ids; returns how many.
 
     A chat model gets it through its template, for one turn, unless told not to.
     """
-    prompt = memory(b[board.PROMPT], b[board.PROMPT_BYTES])
-    if b[board.TEMPLATE] != 0 and has_chat(v):
-        n = append_turn(v, s, workspace, b, header, 0, prompt)
-        if n < 0:
+    v = vocabulary_of(t)
+    prompt = memory(t.b[board.PROMPT], t.b[board.PROMPT_BYTES])
+    if t.b[board.TEMPLATE] != 0 and has_chat(v):
+        check_system(t)
+        if add_turn(t, prompt) == TURN_TOO_LONG:
             raise Failure(tables.EFI_INVALID_PARAMETER, TOO_LONG, SHORTEN)
-        return n
-    ids = plain_ids(v, workspace, prompt)
+        return end_of(t, 1)
+    ids = plain_ids(v, t.workspace, prompt)
     n = len(ids)
     if n == 0 and v.bos_id >= 0:
-        s.tokens[0] = v.bos_id
+        place(t, 0, v.bos_id)
         return 1
     if n == 0:
         raise Failure(tables.EFI_INVALID_PARAMETER, "the prompt is empty, and this model needs one",
                       "Give `prompt` in barelm.toml.")
-    if n > header[layout.SEQ_LEN]:
+    if n > t.header[layout.SEQ_LEN]:
         raise Failure(tables.EFI_INVALID_PARAMETER, TOO_LONG, SHORTEN)
     for i in range(n):
-        s.tokens[i] = ids[i]
+        place(t, i, ids[i])
     return n
+
+
+@metal
+def check_system(t: Talk) -> None:
+    """Refuse a configured system text the model's template has no place for."""
+    if t.b[board.SYSTEM_BYTES] > 0 and not takes_system(vocabulary_of(t)):
+        raise Failure(tables.EFI_UNSUPPORTED, "the chat template of this model has no place for a system text",
+                      "Leave `system` out of barelm.toml.")
 
 
 @metal
@@ -55,24 +66,3 @@ def plain_ids(v: Vocabulary, workspace: int, prompt: U8) -> I64:
     ids = i64_array(scratch, 0, most)
     n = encode(v, clean, n_bytes, int(has_chat(v)), ids, i64_array(scratch, 8 * most, most))
     return ids[:n]
-
-
-@metal
-def append_turn(v: Vocabulary, s: Transcript, workspace: int, b: I64, header: I64, n: int, typed: U8) -> int:
-    """A turn of a chat behind n ids, the first where n is 0; returns how many there are now, -1 where they do not fit.
-    """
-    system = memory(b[board.SYSTEM], b[board.SYSTEM_BYTES])
-    if b[board.SYSTEM_BYTES] > 0 and not takes_system(v):
-        raise Failure(tables.EFI_UNSUPPORTED, "the chat template of this model has no place for a system text",
-                      "Leave `system` out of barelm.toml.")
-    text = memory(workspace + arena.SCRATCH, layout.TEXT_BYTES)
-    most = layout.TEXT_BYTES + 2
-    scratch = memory(workspace + arena.SCRATCH + layout.TEXT_BYTES, 16 * most + 8 * GUARDS)
-    ids = i64_array(scratch, 0, most)
-    n_ids = encode_turn(v, min(n, 1), system, len(system), typed, len(typed), text,
-                        i64_array(scratch, 16 * most, GUARDS), ids, i64_array(scratch, 8 * most, most))
-    if n_ids < 0 or n + n_ids > header[layout.SEQ_LEN]:
-        return -1
-    for i in range(n_ids):
-        s.tokens[n + i] = ids[i]
-    return n + n_ids

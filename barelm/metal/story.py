@@ -13,165 +13,86 @@ from __future__ import annotations
 from barelm.dialect.memory import memory, text
 from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import Failure, metal
-from barelm.dialect.types import I64, U16, u64
+from barelm.dialect.types import U16, u64
 from barelm.kernels.chat import has_chat
-from barelm.kernels.model import Transcript, bind_transcript
-from barelm.kernels.session import ends
-from barelm.kernels.tokenizer import Vocabulary, bind_vocabulary, piece
 from barelm.metal import board, tables
 from barelm.metal.clock import microseconds
-from barelm.metal.console import (
-    COLUMN,
-    SHOWN_AT,
-    Console,
-    flush,
-    put_number,
-    put_text,
-    put_unit,
-    write_bytes,
-    write_number,
-    write_ratio,
-)
-from barelm.metal.cores import command
-from barelm.metal.engine import sections_of
+from barelm.metal.console import set_colour
 from barelm.metal.firmware import Firmware, new_line, say
-from barelm.metal.keyboard import stop_asked
 from barelm.metal.prompt import append_prompt
+from barelm.metal.reply import end_line, reply, show_token
+from barelm.metal.sinks import PERSON, TEXT, flush
+from barelm.metal.talk import Talk, transcript_of, vocabulary_of
+from barelm.metal.writing import end_row, put_bytes, put_number, put_ratio, put_text, write_number
 from barelm.pack import layout
 
 DEFAULT_TOKENS = 256
-SHOW_EVERY_MS = 30
-LINE_COLUMNS = 64
 
 
 @metal
-def tell_story(con: Console, workspace: int, b: I64, header: I64) -> None:
-    """Read the prompt, then choose, show and read token after token until an end, the limit or the Esc key."""
-    v = bind_vocabulary(header, sections_of(b, header))
-    s = bind_transcript(header, memory(b[board.STATE], header[layout.STATE_BYTES]))
-    seed_generator(b, s)
-    n_prompt = append_prompt(v, s, workspace, b, header)
-    n_tokens = tokens_to_make(b, header, n_prompt)
-    show_prompt(con, b, v, s, n_prompt)
-    reply(con, b, header, v, s, n_prompt, n_tokens)
-    new_line(con.fw)
+def tell_story(t: Talk) -> None:
+    """Go on with the configured prompt, or answer it."""
+    seed_generator(t)
+    n_prompt = append_prompt(t)
+    n_tokens = tokens_to_make(t, n_prompt)
+    show_prompt(t, n_prompt)
+    reply(t, n_prompt, n_tokens)
+    end_row(t.con)
 
 
 @metal
-def seed_generator(b: I64, s: Transcript) -> None:
+def seed_generator(t: Talk) -> None:
     """Start the generator from the configured seed, or a fresh one."""
-    if b[board.SEED] == 0:
-        b[board.SEED] = cycles() | 1
-    s.rng[0] = u64(b[board.SEED])
+    if t.b[board.SEED] == 0:
+        t.b[board.SEED] = cycles() | 1
+    transcript_of(t).rng[0] = u64(t.b[board.SEED])
 
 
 @metal
-def show_prompt(con: Console, b: I64, v: Vocabulary, s: Transcript, n_prompt: int) -> None:
+def show_prompt(t: Talk, n_prompt: int) -> None:
     """The text to be gone on with; a program is told how many ids it is, a chat shows what was asked."""
-    if b[board.REPORT] != 0:
-        measured(con.fw, text("n_prompt"), n_prompt)
-    if b[board.REPORT] == 0 and b[board.TEMPLATE] != 0 and has_chat(v):
-        put_text(con, text("> "))
-        write_bytes(con, memory(b[board.PROMPT], b[board.PROMPT_BYTES]), 0, b[board.PROMPT_BYTES])
-        put_text(con, text("\r\n"))
+    if t.b[board.REPORT] != 0:
+        measured(t.con.fw, text("n_prompt"), n_prompt)
+    if t.b[board.REPORT] == 0 and t.b[board.TEMPLATE] != 0 and has_chat(vocabulary_of(t)):
+        set_colour(t.con, PERSON)
+        put_text(t.con, text("> "))
+        put_bytes(t.con, memory(t.b[board.PROMPT], t.b[board.PROMPT_BYTES]), 0, t.b[board.PROMPT_BYTES])
+        end_row(t.con)
+        set_colour(t.con, TEXT)
     else:
         for i in range(n_prompt):
-            show_token(con, b, v, s, i)
-    flush(con)
+            show_token(t, i)
+    flush(t.con)
 
 
 @metal
-def reply(con: Console, b: I64, header: I64, v: Vocabulary, s: Transcript, n: int, n_tokens: int) -> int:
-    """Read what of tokens[:n] is not read yet, then make up to n_tokens; returns how many there are then.
-
-    What was read and made and how long it took is added up on the board.
-    """
-    n_read = n - b[board.CACHED]
-    began = cycles()
-    command(b, board.PREFILL, n)
-    now = cycles()
-    end = make_tokens(con, b, header, v, s, n, n + n_tokens)
-    flush(con)
-    b[board.PREFILL_CYCLES] += now - began
-    b[board.DECODE_CYCLES] += cycles() - now
-    b[board.N_PROMPT] += n_read
-    b[board.N_GENERATED] += end - n
-    return end
-
-
-@metal
-def tokens_to_make(b: I64, header: I64, n_prompt: int) -> int:
+def tokens_to_make(t: Talk, n_prompt: int) -> int:
     """How many tokens to generate: the last one made is never read, so the context holds one more than it reads."""
-    room = header[layout.SEQ_LEN] - n_prompt + 1
-    if b[board.TOKENS] == 0:
+    room = t.header[layout.SEQ_LEN] - n_prompt + 1
+    if t.b[board.TOKENS] == 0:
         return min(room, DEFAULT_TOKENS)
-    if b[board.TOKENS] > room:
+    if t.b[board.TOKENS] > room:
         raise Failure(tables.EFI_INVALID_PARAMETER, "prompt and `tokens` are more than the context holds",
                       "Ask for fewer tokens, or leave `tokens` out for as many as fit.")
-    return b[board.TOKENS]
+    return t.b[board.TOKENS]
 
 
 @metal
-def make_tokens(con: Console, b: I64, header: I64, v: Vocabulary, s: Transcript, n: int, end: int) -> int:
-    """Generate from position n on; returns where it stopped."""
-    while n < end:
-        token = command(b, board.CHOOSE, 0)
-        if ends(header, token):
-            return n
-        s.tokens[n] = token
-        show_token(con, b, v, s, n)
-        n += 1
-        if cycles() - con.state[SHOWN_AT] > SHOW_EVERY_MS * b[board.CYCLES_PER_MS]:
-            end_line(con, b)
-            flush(con)
-            if stop_asked(con.fw, b):
-                return n
-        if n < end:
-            command(b, board.DECODE, n - 1)
-    return n
-
-
-@metal
-def show_token(con: Console, b: I64, v: Vocabulary, s: Transcript, i: int) -> None:
-    """Gather tokens[i] for the screen: its text for a person, its id for a program."""
-    if b[board.REPORT] == 0:
-        previous = -1
-        if i > 0:
-            previous = s.tokens[i - 1]
-        lo, hi = piece(v, previous, s.tokens[i])
-        write_bytes(con, v.pieces, lo, hi)
-        return
-    if con.state[COLUMN] == 0:
-        put_text(con, text("BARELM IDS"))
-    put_unit(con, 32)
-    con.state[COLUMN] += 1 + put_number(con, s.tokens[i])
-    if con.state[COLUMN] > LINE_COLUMNS - 12:
-        end_line(con, b)
-
-
-@metal
-def end_line(con: Console, b: I64) -> None:
-    """End a line for a program, where one is begun."""
-    if b[board.REPORT] != 0 and con.state[COLUMN] > 0:
-        put_text(con, text("\r\n"))
-        con.state[COLUMN] = 0
-
-
-@metal
-def summarise(con: Console, b: I64, header: I64) -> None:
+def summarise(t: Talk) -> None:
     """What was made, how fast, and what it took."""
-    end_line(con, b)
-    flush(con)
+    end_line(t)
+    flush(t.con)
+    b = t.b
     per_ms = b[board.CYCLES_PER_MS]
     if b[board.REPORT] == 0:
-        for_a_person(con.fw, b, header, per_ms)
+        for_a_person(t)
         return
-    fw = con.fw
+    fw = t.con.fw
     measured(fw, text("n_generated"), b[board.N_GENERATED])
     measured(fw, text("prefill_us"), microseconds(b[board.PREFILL_CYCLES], per_ms))
     measured(fw, text("decode_us"), microseconds(b[board.DECODE_CYCLES], per_ms))
     measured(fw, text("load_us"), microseconds(b[board.LOAD_CYCLES], per_ms))
-    measured(fw, text("load_bytes"), header[layout.FILE_BYTES])
+    measured(fw, text("load_bytes"), t.header[layout.FILE_BYTES])
     measured(fw, text("memory_bytes"), b[board.MEMORY])
     measured(fw, text("cores"), b[board.N_CORES])
     measured(fw, text("cpu_level"), b[board.LEVEL])
@@ -189,25 +110,29 @@ def measured(fw: Firmware, name: U16, value: int) -> None:
 
 
 @metal
-def for_a_person(fw: Firmware, b: I64, header: I64, per_ms: int) -> None:
+def for_a_person(t: Talk) -> None:
     """The summary in two lines."""
-    new_line(fw)
-    write_number(fw, b[board.N_GENERATED])
-    say(fw, text(" tokens, "))
-    write_ratio(fw, max(b[board.N_GENERATED] - 1, 0) * 1000 * per_ms, b[board.DECODE_CYCLES])
-    say(fw, text(" a second; prompt of "))
-    write_number(fw, b[board.N_PROMPT])
-    say(fw, text(", "))
-    write_ratio(fw, b[board.N_PROMPT] * 1000 * per_ms, b[board.PREFILL_CYCLES])
-    say(fw, text(" a second; seed "))
-    write_number(fw, b[board.SEED])
-    new_line(fw)
-    say(fw, text("loaded at "))
-    write_ratio(fw, header[layout.FILE_BYTES] // 1000 * per_ms, b[board.LOAD_CYCLES])
-    say(fw, text(" MB/s; memory "))
-    write_ratio(fw, b[board.MEMORY], 1000000)
-    say(fw, text(" MB; cores "))
-    write_number(fw, b[board.N_CORES])
-    say(fw, text("; x86-64-v"))
-    write_number(fw, b[board.LEVEL] + 2)
-    new_line(fw)
+    con = t.con
+    b = t.b
+    per_ms = b[board.CYCLES_PER_MS]
+    end_row(con)
+    put_number(con, b[board.N_GENERATED])
+    put_text(con, text(" tokens, "))
+    put_ratio(con, max(b[board.N_GENERATED] - 1, 0) * 1000 * per_ms, b[board.DECODE_CYCLES])
+    put_text(con, text(" a second; prompt of "))
+    put_number(con, b[board.N_PROMPT])
+    put_text(con, text(", "))
+    put_ratio(con, b[board.N_PROMPT] * 1000 * per_ms, b[board.PREFILL_CYCLES])
+    put_text(con, text(" a second; seed "))
+    put_number(con, b[board.SEED])
+    end_row(con)
+    put_text(con, text("loaded at "))
+    put_ratio(con, t.header[layout.FILE_BYTES] // 1000 * per_ms, b[board.LOAD_CYCLES])
+    put_text(con, text(" MB/s; memory "))
+    put_ratio(con, b[board.MEMORY], 1000000)
+    put_text(con, text(" MB; cores "))
+    put_number(con, b[board.N_CORES])
+    put_text(con, text("; x86-64-v"))
+    put_number(con, b[board.LEVEL] + 2)
+    end_row(con)
+    flush(con)

@@ -12,7 +12,7 @@ of 16.  All layers of a matrix follow one another.
 """
 
 MAGIC = int.from_bytes(b"barelm\x1a\x0a", "little")
-VERSION = 3
+VERSION = 4
 HEADER_BYTES = 4096
 HEADER_WORDS = HEADER_BYTES // 8
 PAGE = 4096
@@ -59,6 +59,14 @@ WEIGHTS_BYTES = 40  # the header and all sections
 STATE_BYTES = 41  # activations, key-value cache, sampler, text
 WORKSPACE_BYTES = 42  # the loader's bounce buffer, the console's lines, the worker board
 MEMORY_BYTES = 43  # their sum: the announced figure
+
+# The packed example: what this model makes of fixed ids, for a machine to compute again (see metal.selftest).
+GOLDEN_SUM_A = 44  # of the logits of every step; GOLDEN_N 0: there is none
+GOLDEN_SUM_B = 45
+GOLDEN_N = 46
+GOLDEN_IDS = 320  # GOLDEN_N words, the first GOLDEN_PROMPT given
+GOLDEN_PROMPT = 8
+GOLDEN_MOST = 24
 
 NAME = 48  # NAME_WORDS words of UTF-8, zero padded: what the model is called
 NAME_WORDS = 8
@@ -152,8 +160,35 @@ NEXT_USER = 3
 CHAT_SLOTS = 4
 TAKES_SYSTEM = 1 << 8
 
+# A session: a conversation that was saved, with its keys and values; or the beginning of one, packed on the host.
+# A header of PAGE bytes in int64 words; token ids, int64; turns (metal.conversation), four int64 each; the system
+# text and the typed texts, each padded to 8 bytes; then for every layer and head of the cache its parts
+# (kernels.cache), as far as positions are cached.
+SESSION_MAGIC = int.from_bytes(b"barelmS\n", "little")
+SESSION_VERSION = 1
+SESSION_MODEL_A = 3  # the checksum of the header of the model it was held with
+SESSION_MODEL_B = 4
+SESSION_TOKENS = 5  # how many ids
+SESSION_CACHED = 6  # positions in the cache
+SESSION_TURNS = 7
+SESSION_SYSTEM_BYTES = 8
+SESSION_TYPED_BYTES = 9
+SESSION_RNG = 10
+SESSION_TEXT_SUM_A = 11  # of what stands between header and cache
+SESSION_TEXT_SUM_B = 12
+SESSION_CACHE_SUM_A = 13
+SESSION_CACHE_SUM_B = 14
+SESSION_HEADER_SUM_A = 15  # of the header, computed with both these words zero
+SESSION_HEADER_SUM_B = 16
+SESSION_TURN_BYTES = 32
+CACHE_PARTS = 4  # keys, values, the scales of both
+PREFIX_PATH = "prefix.session"  # on the volume: the beginning of every conversation
+
 # The state's fixed parts.
 DEFAULT_BATCH = 32
 DEFAULT_MAX_CORES = 64
 TEXT_BYTES = 65536  # the longest configuration file, prompt included
 WORKSPACE = 2 << 20  # bytes
+
+KEYBOARDS = ("us", "uk", "de", "fr", "es", "it", "pt", "se", "no", "dk", "ch", "be", "br")
+"""The keyboards a configuration may name, in the order of their numbers."""

@@ -17,11 +17,13 @@ from barelm.kernels.linear import panel_bytes
 from barelm.kernels.model import read_config, state_bytes
 from barelm.pack import layout
 from barelm.pack.checksum import checksum
+from barelm.pack.golden import Golden
 from barelm.pack.tokenizer_tables import TokenizerTables, describe_tokenizer, tokenizer_tables
 from barelm.pack.weights import kind_of, matrix_parts
 
 Bytes = NDArray[np.uint8]
 Progress = Callable[[int, int], None]
+Example = Callable[[Path], Golden | None]
 
 MATRICES = (layout.EMBEDDING, layout.WQKV, layout.WO, layout.W13, layout.W2, layout.CLASSIFIER)
 
@@ -30,11 +32,13 @@ ROPE_ROWS = 4096
 
 
 def write_packed(checkpoint: Checkpoint, out: Path, progress: Progress | None = None, quant: str = "keep",
-                 kv: str = "auto") -> None:
+                 kv: str = "auto", example: Example | None = None) -> None:
     """Write `checkpoint` as a packed model, its matrices encoded as `quant` says (one of `weights.QUANTS`).
 
     `kv` is the form its keys and values will be kept in, one of `layout.KV_NAMES`; "auto" is f16, but f32 where all
     weights are, so that a model in full precision is computed in full precision.
+
+    `example` computes, from the packed model without one, the example it is to carry; None where it cannot.
 
     `progress` is called with bytes done and bytes in all.  Raises BarelmError where `out` cannot be written; nothing
     half-written stays behind.
@@ -44,6 +48,10 @@ def write_packed(checkpoint: Checkpoint, out: Path, progress: Progress | None = 
     with written_beside(out) as beside, open(beside, "wb") as file:
         _write_sections(file, header, checkpoint, tables, total, progress)
         _write_header(file, header)
+        file.flush()
+        if example is not None and (golden := example(beside)) is not None:
+            golden.put_into(header)
+            _write_header(file, header)
 
 
 def _write_sections(file: BinaryIO, header: NDArray[np.int64], checkpoint: Checkpoint, tables: TokenizerTables,
@@ -62,6 +70,7 @@ def _write_sections(file: BinaryIO, header: NDArray[np.int64], checkpoint: Check
 
 
 def _write_header(file: BinaryIO, header: NDArray[np.int64]) -> None:
+    header[layout.HEADER_SUM_A:layout.HEADER_SUM_B + 1] = 0
     sums = np.zeros(2, np.uint64)
     checksum(sums, header.view(np.uint8))
     header[layout.HEADER_SUM_A:layout.HEADER_SUM_B + 1] = sums.view(np.int64)

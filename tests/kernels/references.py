@@ -111,3 +111,21 @@ def draw_top_p(p: NDArray[np.float32], top_p: np.float32, coin: np.float32) -> i
         if threshold < seen:
             return i
     return order[kept - 1]
+
+
+def candidates(p: F64, top_p: float, top_k: int, min_p: float) -> list[int]:
+    """The tokens that may be drawn, the most likely first: a step for each limit."""
+    order = sorted(range(len(p)), key=lambda i: (-p[i], i))
+    kept = order[:top_k] if top_k > 0 else order
+    kept = [i for i in kept if p[i] >= min_p * p.max()]
+    if 0 < top_p < 1:
+        kept = kept[:int(np.searchsorted(np.cumsum(p[kept]), top_p, side="right")) + 1]
+    return kept
+
+
+def penalised(logits: F64, tokens: list[int], penalty: float) -> F64:
+    """Keskar et al. 2019, equation 2, each token once, as `transformers` and llama.cpp treat negative logits."""
+    out = logits.copy()
+    for token in set(tokens):
+        out[token] = out[token] / penalty if out[token] > 0 else out[token] * penalty
+    return out

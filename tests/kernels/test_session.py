@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 
 from barelm.dialect.types import f32
@@ -46,6 +49,41 @@ def test_drawn_stories_are_the_same_in_both_worlds(stories: Packed, prompt: str,
     assert told[0].text.startswith(prompt)
 
 
+@pytest.mark.parametrize("limits", [
+    {"top_k": 5}, {"min_p": 0.1}, {"repeat": 1.3}, {"repeat": 1.3, "temperature": 0.0}, {"repeat": 0.5, "top_p": 0.0},
+    {"top_k": 40, "min_p": 0.02, "repeat": 1.1}])
+def test_every_limit_is_the_same_in_both_worlds(stories: Packed, limits: dict[str, Any]) -> None:
+    asked: dict[str, Any] = {"temperature": 1.0, "seed": 5, "n_tokens": 10, **limits}
+    told = [tell(world, stories, "One day", **asked) for world in (interpreter, jit)]
+    assert told[0] == told[1]
+
+
+def test_one_candidate_is_the_most_likely(pack: Pack) -> None:
+    packed = pack(tiny_checkpoint(vocab_size=301))
+    s = packed.fresh_state()
+    for only in (Settings(f32(2), f32(1), 1, f32(0), f32(1)), Settings(f32(2), f32(1), 0, f32(1), f32(0))):
+        for seed in range(1, 9):
+            s.logits[0, :301] = normal(seed, 301)
+            best = int(np.argmax(s.logits[0, :301]))
+            assert agree(session.choose, packed.config, s, only, 0) == best
+
+
+@pytest.mark.parametrize("n, place, avoided", [(64, 0, True), (65, 0, False), (65, 1, True), (10, 9, True),
+                                               (10, 10, False), (0, 0, False)])
+def test_the_penalty_looks_at_the_last_64_tokens_and_holds_for_greedy_choices(pack: Pack, n: int, place: int,
+                                                                             avoided: bool) -> None:
+    packed = pack(tiny_checkpoint(vocab_size=301, seq_len=128))
+    s = packed.fresh_state()
+    s.tokens[:] = 7
+    s.tokens[place] = 5
+    s.logits[0, :301] = -1
+    s.logits[0, 4:6] = 2, 3
+    for _ in range(2):
+        chosen = agree(session.choose, packed.config, s, Settings(f32(0), f32(0.9), 0, f32(0), f32(0)), n)
+        assert chosen == 5, "0: no penalty, and nothing changed"
+    assert agree(session.choose, packed.config, s, Settings(f32(0), f32(0.9), 0, f32(0), f32(2)), n) == 5 - avoided
+
+
 def test_seeds_tell_different_stories(stories: Packed) -> None:
     told = {tell(jit, stories, temperature=1.0, seed=seed, n_tokens=60).text for seed in range(1, 9)}
     assert len(told) == 8
@@ -59,7 +97,7 @@ def test_choose_ends_within_the_vocabulary(pack: Pack) -> None:
         # Beyond the vocabulary lies padding, which must never win.
         s.logits[0, 301:] = 99
         s.rng[0] = seed
-        assert 0 <= agree(session.choose, packed.config, s, Settings(f32(1), f32(0))) < 301
+        assert 0 <= agree(session.choose, packed.config, s, Settings(f32(1), f32(0), 0, f32(0), f32(1)), 0) < 301
 
 
 @pytest.mark.parametrize("token, ends", [(0, False), (1, True), (2, True), (3, False), (-1, False)])

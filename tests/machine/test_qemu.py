@@ -64,6 +64,11 @@ def test_a_display_is_a_window_and_a_screen_is_not() -> None:
     assert "VGA" not in command(_SPEC, Options(), _HOST, _WIRING)
 
 
+def test_image_is_written_only_where_asked() -> None:
+    disk = _options(command(Spec(Path("/i/disk.img"), writable=True), Options(), _HOST, _WIRING), "-drive")[2]
+    assert "snapshot=off" in disk and disk.endswith("file=/i/disk.img")
+
+
 def test_commas_in_paths_are_doubled() -> None:
     arguments = command(Spec(Path("/a,b/c.img")), Options(), _HOST, _WIRING)
     assert _options(arguments, "-drive")[2].endswith("file=/a,,b/c.img")

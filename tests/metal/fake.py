@@ -13,7 +13,8 @@ from barelm.metal.firmware import Firmware, open_firmware
 
 PAGE = 4096
 ERROR = -1 << 63
-IMAGE_HANDLE, VOLUME_HANDLE = 0x1111, 0x2222
+IMAGE_HANDLE, VOLUME_HANDLE, CONSOLE_HANDLE, SERIAL_HANDLE, TIMER, KEY_EVENT = range(0x1111, 0x7777, 0x1111)
+SHIFT_STATE_VALID = 1 << 31
 SWITCHED_OFF = "the machine is off"
 
 Handler = Callable[..., int]
@@ -78,6 +79,48 @@ class FakeFile:
         return 0
 
 
+class FakeSerial:
+    """A serial port; what is to come from it, what was written, and how much it takes before it stalls."""
+
+    MODE = (0, 1000000, 115200, 0, 16, 8, 1, 1)  # eight UINT32: SERIAL_IO_MODE
+
+    def __init__(self) -> None:
+        self.coming, self.written, self.room = bytearray(), bytearray(), 1 << 40
+        self.n_writes, self.owner = 0, 0
+        self.reconnected = False
+        self.mode = np.array(self.MODE, np.uint32)
+        self.table = Table()
+        self.table.put(tables.SERIAL_MODE, int(self.mode.ctypes.data))
+        self.table.serve(tables.SERIAL_SET_ATTRIBUTES, 7, self.set_attributes)
+        self.table.serve(tables.SERIAL_GET_CONTROL, 2, self.get_control)
+        self.table.serve(tables.SERIAL_WRITE, 3, self.write)
+        self.table.serve(tables.SERIAL_READ, 3, self.read)
+
+    def set_attributes(self, this: int, baud: int, depth: int, timeout: int, parity: int, bits: int, stop: int) -> int:
+        assert (baud, depth, bits, parity, stop) == (115200, 16, 8, 1, 1), "all but the timeout stays as it is"
+        self.mode[1] = timeout
+        return 0
+
+    def get_control(self, this: int, control: int) -> int:
+        ctypes.c_uint32.from_address(control).value = 0 if self.coming else tables.SERIAL_INPUT_BUFFER_EMPTY
+        return 0
+
+    def write(self, this: int, size: int, source: int) -> int:
+        self.n_writes += 1
+        n = min(load(size), self.room)
+        timed_out = n < load(size)
+        self.written += ctypes.string_at(source, n)
+        self.room -= n
+        store(size, n)
+        return ERROR | tables.EFI_TIMEOUT if timed_out else 0
+
+    def read(self, this: int, size: int, target: int) -> int:
+        assert load(size) <= len(self.coming), "this would block"
+        ctypes.memmove(target, bytes(self.coming[:load(size)]), load(size))
+        del self.coming[:load(size)]
+        return 0
+
+
 class FakeFirmware:
     """Tables, memory with limits, a volume, a screen, a keyboard; everything asked of it is remembered."""
 
@@ -85,6 +128,12 @@ class FakeFirmware:
         self.files = files
         self.screen = ""
         self.keys: list[int | None] = []  # scan code << 16 | unit; None: nothing for one look
+        self.is_extended = False  # whether there is the extended input protocol, and shift << 32 in `keys`
+        self.serial: FakeSerial | None = None
+        self.is_serial_free = True
+        self.timers = 0  # events open
+        self.later: list[Callable[[], object]] = []  # what happens, one in each wait
+        self.refuses_events = False
         self.largest_pages = 1 << 40  # of one allocation
         self.n_pages_left = 1 << 40
         self.has_low_memory = True
@@ -114,6 +163,19 @@ class FakeFirmware:
         self.runtime.serve(tables.RESET_SYSTEM, 4, lambda kind, *_: self.resets.append(kind) or 0)
         self.con_out.serve(tables.OUTPUT_STRING, 2, self.output)
         self.con_in.serve(tables.READ_KEY_STROKE, 2, self.read_key)
+        self.con_in_ex = Table()
+        self.con_in_ex.serve(tables.READ_KEY_STROKE_EX, 2, self.read_key)
+        self.con_in.put(tables.WAIT_FOR_KEY, KEY_EVENT)
+        self.table.put(tables.CONSOLE_IN_HANDLE, CONSOLE_HANDLE)
+        self.boot.serve(tables.CREATE_EVENT, 5, self.create_event)
+        self.boot.serve(tables.SET_TIMER, 3, self.set_timer)
+        self.boot.serve(tables.WAIT_FOR_EVENT, 3, self.wait_for_event)
+        self.boot.serve(tables.CLOSE_EVENT, 1, self.close_event)
+        self.boot.serve(tables.LOCATE_HANDLE_BUFFER, 5, self.locate_handle_buffer)
+        self.boot.serve(tables.FREE_POOL, 1, lambda address: 0)
+        self.boot.serve(tables.OPEN_PROTOCOL, 6, self.open_protocol)
+        self.boot.serve(tables.CLOSE_PROTOCOL, 4, self.close_protocol)
+        self.boot.serve(tables.CONNECT_CONTROLLER, 4, self.connect_controller)
         self.loaded.put(tables.DEVICE_HANDLE, VOLUME_HANDLE)
         self.volume.serve(tables.OPEN_VOLUME, 2, self.open_volume)
 
@@ -147,6 +209,8 @@ class FakeFirmware:
         elif ((handle, wanted) == (VOLUME_HANDLE, tables.SIMPLE_FILE_SYSTEM_PROTOCOL.tobytes())
               and self.files is not None):
             store(interface, self.volume.address)
+        elif self.is_extended and (handle, wanted) == (CONSOLE_HANDLE, tables.SIMPLE_TEXT_INPUT_EX_PROTOCOL.tobytes()):
+            store(interface, self.con_in_ex.address)
         else:
             return ERROR | tables.EFI_UNSUPPORTED
         return 0
@@ -175,6 +239,58 @@ class FakeFirmware:
 
     def stall(self, microseconds: int) -> int:
         self.stalls.append(microseconds)
+        if self.later:
+            self.later.pop(0)()
+        return 0
+
+    def create_event(self, kind: int, tpl: int, function: int, context: int, event: int) -> int:
+        assert kind & 0xFFFFFFFF == tables.EVT_TIMER
+        self.timers += 1
+        store(event, TIMER)
+        return 0
+
+    def set_timer(self, event: int, how: int, ticks: int) -> int:
+        assert (event, how) == (TIMER, tables.TIMER_RELATIVE) and ticks > 0
+        return 0
+
+    def wait_for_event(self, n: int, events: int, index: int) -> int:
+        if self.refuses_events:
+            return ERROR | tables.EFI_UNSUPPORTED
+        assert [load(events + 8 * i) for i in range(n)] == [TIMER, KEY_EVENT][:n]
+        if self.later:
+            self.later.pop(0)()
+        return 0
+
+    def close_event(self, event: int) -> int:
+        assert event == TIMER
+        self.timers -= 1
+        return 0
+
+    def locate_handle_buffer(self, how: int, guid: int, key: int, count: int, buffer: int) -> int:
+        if self.serial is None or ctypes.string_at(guid, 16) != tables.SERIAL_IO_PROTOCOL.tobytes():
+            return ERROR | tables.EFI_NOT_FOUND
+        handles = np.array([0x8888, SERIAL_HANDLE], np.int64)  # the first cannot be had
+        self._memory.append(handles)
+        store(count, len(handles))
+        store(buffer, int(handles.ctypes.data))
+        return 0
+
+    def open_protocol(self, handle: int, guid: int, interface: int, agent: int, controller: int, how: int) -> int:
+        assert (agent, how) == (IMAGE_HANDLE, tables.OPEN_EXCLUSIVE)
+        if self.serial is None or handle != SERIAL_HANDLE or not self.is_serial_free:
+            return ERROR | tables.EFI_UNSUPPORTED
+        self.serial.owner = agent
+        store(interface, self.serial.table.address)
+        return 0
+
+    def close_protocol(self, handle: int, guid: int, agent: int, controller: int) -> int:
+        assert self.serial is not None and (handle, agent) == (SERIAL_HANDLE, self.serial.owner)
+        self.serial.owner = 0
+        return 0
+
+    def connect_controller(self, handle: int, drivers: int, path: int, recursive: int) -> int:
+        assert self.serial is not None and handle == SERIAL_HANDLE and self.serial.owner == 0
+        self.serial.reconnected = bool(recursive & 0xFF)
         return 0
 
     def output(self, this: int, units: int) -> int:
@@ -185,7 +301,9 @@ class FakeFirmware:
         typed = self.keys.pop(0) if self.keys else None
         if typed is None:
             return ERROR | 6
-        scan, unit = divmod(typed, 1 << 16)
+        shift, scan, unit = typed >> 32, typed >> 16 & 0xFFFF, typed & 0xFFFF
+        if self.is_extended:
+            ctypes.memmove(key + 4, (shift | SHIFT_STATE_VALID).to_bytes(4, "little"), 4)
         ctypes.memmove(key, scan.to_bytes(2, "little") + unit.to_bytes(2, "little"), 4)
         return 0
 

@@ -2,7 +2,7 @@
 
 Two processes: one runs the program, and may crash; the other watches, and says what happened on standard error: the
 message in all lines but the last, which is what to do.  Exit code 0: the program returned EFI_SUCCESS.  1: another
-status.  2: there was nothing to run.  3: it crashed or was stopped.
+status.  2: there was nothing to run.  3: it crashed or was stopped.  4: the power was cut, as asked for.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from barelm.errors import BarelmError
 from barelm.machine.firmware import native
 from barelm.machine.firmware.faults import parse_fault
 from barelm.machine.firmware.report import Report
+from barelm.machine.screen import parse_screen
 
+POWER_CUT = 4
 _REPORT_BUG = "This is a bug; please report it with the image and this message."
 
 
@@ -34,6 +36,10 @@ class Process:
         """Note the program's status and end."""
         self._report.ended(status)
         os._exit(0 if status == 0 else 1)
+
+    def power_cut(self) -> None:
+        """End at once and say nothing."""
+        os._exit(POWER_CUT)
 
     def unplugged(self) -> None:
         """The other end of the keyboard's pipe is gone, so nobody waits for anything."""
@@ -63,7 +69,8 @@ def main(arguments: list[str]) -> int:
         _run(options, report)
     _, wait_status = os.waitpid(child, 0)
     if options.report_fd is not None:
-        os.write(options.report_fd, json.dumps({"status": report.status, "calls": report.calls}).encode())
+        os.write(options.report_fd, json.dumps(
+            {"status": report.status, "calls": report.calls, "writes": report.writes}).encode())
     fault = report.fault()
     if fault is not None:
         _say(fault, "This is a bug in the program; please report it with the image and this message.")
@@ -85,7 +92,9 @@ def _run(options: argparse.Namespace, report: Report) -> None:
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy comes along with barelm.disk: no threads for what is not used
     try:
         from barelm.machine.firmware.firmware import Firmware, Setup
-        setup = Setup(options.image, options.memory_mb, options.cores, tuple(map(parse_fault, options.fault)))
+        setup = Setup(options.image, options.memory_mb, options.cores, tuple(map(parse_fault, options.fault)),
+                      screen=options.screen, screen_fd=options.screen_fd,
+                      writable=options.writable, power_cut=options.power_cut)
         switch = Process(report)
         firmware = Firmware(setup, switch, report)
         kept = native.prepare_thread()
@@ -105,7 +114,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--memory-mb", type=int, default=1024)
     parser.add_argument("--cores", type=int, default=1)
     parser.add_argument("--fault", action="append", default=[], metavar="SERVICE=STATUS[@CALL]")
-    parser.add_argument("--report-fd", type=int, help="where to write, as JSON, the program's status and its calls")
+    parser.add_argument("--screen", type=parse_screen, metavar="WIDTHxHEIGHT[:bgr|rgb|mask|blt]")
+    parser.add_argument("--screen-fd", type=int, help="the file the screen is shared in (see machine.screen)")
+    parser.add_argument("--writable", action="store_true", help="what the program writes stays on the image")
+    parser.add_argument("--power-cut", type=int, default=0, metavar="N", help="end right after the N-th sector write")
+    parser.add_argument("--report-fd", type=int,
+                        help="where to write, as JSON, the program's status, its calls and its writes")
     return parser
 
 

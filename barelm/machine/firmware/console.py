@@ -1,23 +1,22 @@
-"""The console: UTF-16 to the standard output as UTF-8, standard input as key strokes (UEFI 12.2 to 12.4)."""
+"""The console: UTF-16 to the standard output as UTF-8, standard input as key strokes (UEFI 12.2 to 12.4).
+
+Both only while the console is on the wire (see `serial`).
+"""
 
 from __future__ import annotations
 
 import codecs
-import os
-import stat
-import threading
 from collections import deque
-from collections.abc import Callable
 
 from barelm.machine.firmware import guest
 from barelm.machine.firmware.events import Event, Events
 from barelm.machine.firmware.guest import require
+from barelm.machine.firmware.serial import Wire
 from barelm.machine.firmware.services import service
 from barelm.machine.firmware.tables import EFI_NOT_READY, EFI_UNSUPPORTED
 
 COLUMNS, ROWS = 80, 25
 _LIGHT_GRAY = 7
-_STDIN, _STDOUT = 0, 1
 _NOT_SHOWN = str.maketrans("", "", "\r\0\x1b")
 
 # Characters that are other keys: Enter, backspace; and the scan code of Escape (appendix B).
@@ -29,9 +28,10 @@ class TextOutput:
 
     MODE_BYTES = 24
 
-    def __init__(self, mode: int) -> None:
+    def __init__(self, wire: Wire, mode: int) -> None:
         """`mode` is the address of MODE_BYTES for SIMPLE_TEXT_OUTPUT_MODE."""
         self.mode = mode
+        self._wire = wire
         self._pending = ""
         self._attribute, self._column, self._row, self._cursor_visible = _LIGHT_GRAY, 0, 0, True
         self._show()
@@ -55,7 +55,8 @@ class TextOutput:
         self._pending = text[cut:]
         content = text[:cut].encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
         self._advance(content)
-        _write_all(content.translate(_NOT_SHOWN).encode())
+        if self._wire.has_console:
+            self._wire.write(content.translate(_NOT_SHOWN).encode())
 
     @service("EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL.TestString")
     def test_string(self, this: int, string: int) -> None:
@@ -123,62 +124,46 @@ class TextOutput:
 class TextInput:
     """EFI_SIMPLE_TEXT_INPUT_PROTOCOL and its EX form: UTF-8 from the standard input, a line feed being Enter.
 
-    Where standard input is a pipe, its end is the end of power: `on_closed` is called, from another thread.
+    No more of what comes is taken than is asked for: the rest is for a program that takes the wire.
     """
 
-    def __init__(self, events: Events, on_closed: Callable[[], None]) -> None:
-        self._events = events
-        self._on_closed = on_closed
+    def __init__(self, wire: Wire, events: Events) -> None:
+        self._wire = wire
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._keys: deque[tuple[int, str]] = deque()
-        self.wait_for_key = events.add(Event(ready=lambda: bool(self._keys)))
+        self.wait_for_key = events.add(Event(ready=self._has_key))
 
-    def listen(self) -> None:
-        """Begin to read, in a thread."""
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def _listen(self) -> None:
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        try:
-            while content := os.read(_STDIN, 4096):
-                self._type(decoder.decode(content))
-            closed = not stat.S_ISREG(os.fstat(_STDIN).st_mode) and not stat.S_ISCHR(os.fstat(_STDIN).st_mode)
-        except OSError:
-            return  # started with its standard input closed: a machine without a keyboard
-        if closed:
-            self._on_closed()
-
-    def _type(self, text: str) -> None:
-        units = text.encode("utf-16-le")
-        for i in range(0, len(units), 2):
-            unit = units[i:i + 2].decode("utf-16-le", "surrogatepass")
-            self._keys.append(_KEYS.get(unit, (0, unit)))
-        self._events.wake()
+    def _has_key(self) -> bool:
+        """Whether there is a key, taken off the wire where there was none."""
+        while not self._keys and self._wire.has_console and (byte := self._wire.take(1)):
+            units = self._decoder.decode(byte).encode("utf-16-le")
+            for i in range(0, len(units), 2):
+                unit = units[i:i + 2].decode("utf-16-le", "surrogatepass")
+                self._keys.append(_KEYS.get(unit, (0, unit)))
+        return bool(self._keys)
 
     @service("EFI_SIMPLE_TEXT_INPUT_PROTOCOL.Reset")
     def reset(self, this: int, extended: int) -> None:
         """12.3.2"""
         self._keys.clear()
+        if self._wire.has_console:
+            self._wire.clear()
 
     @service("EFI_SIMPLE_TEXT_INPUT_PROTOCOL.ReadKeyStroke")
     def read_key_stroke(self, this: int, key: int) -> None:
         """12.3.3"""
         require(key)
-        require(self._keys, EFI_NOT_READY)
+        require(self._has_key(), EFI_NOT_READY)
         scan, character = self._keys.popleft()
         guest.put_bytes(key, scan.to_bytes(2, "little") + character.encode("utf-16-le", "surrogatepass"))
 
     @service("EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL.Reset")
     def reset_ex(self, this: int, extended: int) -> None:
         """12.2.2"""
-        self._keys.clear()
+        self.reset(this, extended)
 
     @service("EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL.ReadKeyStrokeEx")
     def read_key_stroke_ex(self, this: int, data: int) -> None:
         """12.2.3; nothing is known of shift keys, so the state says that it is not valid."""
         self.read_key_stroke(this, data)
         guest.put_bytes(data + 4, bytes(8))
-
-
-def _write_all(content: bytes) -> None:
-    while content:
-        content = content[os.write(_STDOUT, content):]

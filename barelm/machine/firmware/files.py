@@ -1,26 +1,45 @@
-"""The volume the program was started from: SIMPLE_FILE_SYSTEM and EFI_FILE_PROTOCOL, read-only (UEFI 13.4, 13.5).
+"""The volume the program was started from: SIMPLE_FILE_SYSTEM and EFI_FILE_PROTOCOL (UEFI 13.4, 13.5).
 
-What is read goes from the disk image into the program's memory without a stop in between.
+What is read goes from the disk image into the program's memory without a stop in between, what is written the other
+way.  Nothing is held back: a service that returns has written its sectors.  Where UEFI leaves a choice, it is EDK II's.
 """
 
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
-from barelm.disk import Entry, Volume
+from barelm.disk import Editor, VolumeFullError
+from barelm.disk.medium import DamagedError
+from barelm.disk.names import name_fault
+from barelm.disk.nodes import Folder, Node
 from barelm.errors import BarelmError
 from barelm.machine.firmware import guest
+from barelm.machine.firmware.file_info import (
+    ATTRIBUTE_DIRECTORY,
+    ATTRIBUTE_READ_ONLY,
+    FILE_INFO_BYTES,
+    VALID_ATTRIBUTES,
+    file_size,
+    pack_file_info,
+    pack_file_system_info,
+    parse_file_info,
+)
 from barelm.machine.firmware.guest import EfiError, require
 from barelm.machine.firmware.memory import Memory
 from barelm.machine.firmware.services import Services, service
 from barelm.machine.firmware.tables import (
+    EFI_ACCESS_DENIED,
+    EFI_BAD_BUFFER_SIZE,
     EFI_BUFFER_TOO_SMALL,
     EFI_DEVICE_ERROR,
     EFI_INVALID_PARAMETER,
     EFI_NOT_FOUND,
     EFI_UNSUPPORTED,
     EFI_VOLUME_CORRUPTED,
+    EFI_VOLUME_FULL,
     EFI_WARN_DELETE_FAILURE,
     EFI_WRITE_PROTECTED,
     FILE,
@@ -29,54 +48,52 @@ from barelm.machine.firmware.tables import (
 )
 
 MODE_READ, MODE_WRITE, MODE_CREATE = 1, 2, 1 << 63
-ATTRIBUTE_READ_ONLY, ATTRIBUTE_DIRECTORY = 0x01, 0x10
-LABEL = "BARELM"
 
 _REVISION_2 = 0x00020000
 _END = guest.MASK
-_EFI_TIME_1980 = (1980).to_bytes(2, "little") + bytes((1, 1)) + bytes(12)
-
-
-@dataclass(frozen=True)
-class Directory:
-    """A directory: its path without separators at its ends, and what is in it."""
-
-    path: str
-    children: dict[str, Entry | Directory] = field(default_factory=dict)
+_LARGEST_INFO = 1 << 16
 
 
 @dataclass
 class OpenFile:
-    """What a file handle stands for: a byte in a file, an entry in a directory."""
+    """What a file handle stands for: a byte in a file, or the slot in a directory from which on it is read."""
 
-    what: Entry | Directory
+    node: Node
+    writable: bool = False
     position: int = 0
 
 
 class Files:
     """The files of a volume; each handle is a table of its own in the program's memory."""
 
-    def __init__(self, volume: Volume, memory: Memory, services: Services) -> None:
+    def __init__(self, volume: Editor, memory: Memory, services: Services) -> None:
         self._volume = volume
         self._memory = memory
         self._services = services
-        self._root = _tree(volume)
         self._open: dict[int, OpenFile] = {}
 
     @service("EFI_SIMPLE_FILE_SYSTEM_PROTOCOL.OpenVolume")
     def open_volume(self, this: int, root: int) -> None:
         """13.4.2"""
         require(root)
-        guest.put_word(root, self._handle(self._root))
+        guest.put_word(root, self._handle(self._volume.root, self._volume.writable))
 
     @service("EFI_FILE_PROTOCOL.Open")
     def open(self, this: int, handle: int, name: int, mode: int, attributes: int) -> None:
         """13.5.2"""
         require(handle and name)
         require(mode in (MODE_READ, MODE_READ | MODE_WRITE, MODE_READ | MODE_WRITE | MODE_CREATE))
-        found = self._find(self._file(this).what, guest.string(name).replace("/", "\\"))
-        require(mode == MODE_READ, EFI_WRITE_PROTECTED)
-        guest.put_word(handle, self._handle(found))
+        creates = bool(mode & MODE_CREATE)
+        require(not creates or not attributes & ~(VALID_ATTRIBUTES & ~ATTRIBUTE_READ_ONLY))
+        start, path = self._file(this).node, guest.string(name)
+        node = self._find(start, path)
+        if node is None:
+            require(creates, EFI_NOT_FOUND)
+            node = self._create(start, path, attributes)
+        elif mode & MODE_WRITE:
+            require(self._volume.writable, EFI_WRITE_PROTECTED)
+            require(isinstance(node, Folder) or not node.facts.attributes & ATTRIBUTE_READ_ONLY, EFI_ACCESS_DENIED)
+        guest.put_word(handle, self._handle(node, bool(mode & MODE_WRITE)))
 
     @service("EFI_FILE_PROTOCOL.Close")
     def close(self, this: int) -> None:
@@ -86,45 +103,63 @@ class Files:
         self._memory.free_pool(this)
 
     @service("EFI_FILE_PROTOCOL.Delete")
-    def delete(self, this: int) -> int:
-        """13.5.4; closes the handle and leaves the file."""
+    def delete(self, this: int) -> int | None:
+        """13.5.4; closes the handle whether it deletes the file or not."""
+        file = self._file(this)
         self.close(this)
-        return EFI_WARN_DELETE_FAILURE
+        if not file.writable or not self._volume.writable or file.node.facts.attributes & ATTRIBUTE_READ_ONLY:
+            return EFI_WARN_DELETE_FAILURE
+        try:
+            self._volume.delete(file.node)
+        except BarelmError:
+            return EFI_WARN_DELETE_FAILURE
+        return None
 
     @service("EFI_FILE_PROTOCOL.Read")
     def read(self, this: int, size: int, buffer: int) -> None:
         """13.5.5"""
         file = self._file(this)
-        if isinstance(file.what, Directory):
-            self._read_directory(file, file.what, size, buffer)
+        if isinstance(file.node, Folder):
+            self._read_directory(file, file.node, size, buffer)
             return
-        require(file.position <= file.what.size, EFI_DEVICE_ERROR)
-        wanted = min(guest.word(size), file.what.size - file.position)
-        n = self._read_file(file.what, file.position, buffer, wanted) if wanted else 0
-        file.position += n
-        guest.put_word(size, n)
+        require(self._is_there(file.node) and file.position <= file.node.size, EFI_DEVICE_ERROR)
+        wanted = min(guest.word(size), file.node.size - file.position)
+        if wanted:
+            with self._on_disk(wanted, buffer, "read"):
+                self._volume.readinto(file.node, file.position, guest.buffer(buffer, wanted))
+        file.position += wanted
+        guest.put_word(size, wanted)
 
     @service("EFI_FILE_PROTOCOL.Write")
     def write(self, this: int, size: int, buffer: int) -> None:
-        """13.5.6"""
-        require(isinstance(self._file(this).what, Entry), EFI_UNSUPPORTED)
-        raise EfiError(EFI_WRITE_PROTECTED)
+        """13.5.6; a file is written as a whole buffer or not at all."""
+        file = self._file(this)
+        require(not isinstance(file.node, Folder), EFI_UNSUPPORTED)
+        require(self._volume.writable, EFI_WRITE_PROTECTED)
+        require(file.writable, EFI_ACCESS_DENIED)
+        require(self._is_there(file.node), EFI_DEVICE_ERROR)
+        n = guest.word(size)
+        require(file.position + n < 1 << 32, EFI_UNSUPPORTED)  # FAT has no such files
+        if n:
+            with self._on_disk(n, buffer, "written"):
+                self._volume.write(file.node, file.position, guest.buffer(buffer, n))
+        file.position += n
 
     @service("EFI_FILE_PROTOCOL.SetPosition")
     def set_position(self, this: int, position: int) -> None:
         """13.5.11"""
         file = self._file(this)
-        if isinstance(file.what, Directory):
+        if isinstance(file.node, Folder):
             require(position == 0, EFI_UNSUPPORTED)
             file.position = 0
         else:
-            file.position = file.what.size if position == _END else position
+            file.position = file.node.size if position == _END else position
 
     @service("EFI_FILE_PROTOCOL.GetPosition")
     def get_position(self, this: int, position: int) -> None:
         """13.5.12"""
         file = self._file(this)
-        require(isinstance(file.what, Entry), EFI_UNSUPPORTED)
+        require(not isinstance(file.node, Folder), EFI_UNSUPPORTED)
         guest.put_word(position, file.position)
 
     @service("EFI_FILE_PROTOCOL.GetInfo")
@@ -133,27 +168,48 @@ class Files:
         file = self._file(this)
         wanted = guest.guid(kind)
         if wanted == FILE_INFO_ID:
-            name = "" if file.what is self._root else file.what.path.rpartition("/")[2]
-            _give(_file_info(name, file.what), size, buffer)
+            require(self._is_there(file.node), EFI_DEVICE_ERROR)
+            _give(pack_file_info(self._volume, file.node), size, buffer)
         elif wanted == FILE_SYSTEM_INFO_ID:
-            _give(self._file_system_info(), size, buffer)
+            _give(pack_file_system_info(self._volume), size, buffer)
         else:
             raise EfiError(EFI_UNSUPPORTED)
 
     @service("EFI_FILE_PROTOCOL.SetInfo")
     def set_info(self, this: int, kind: int, size: int, buffer: int) -> None:
-        """13.5.14"""
-        self._file(this)
-        raise EfiError(EFI_WRITE_PROTECTED)
+        """13.5.14; the name, the size, the attributes and the times of a file."""
+        file = self._file(this)
+        require(self._volume.writable, EFI_WRITE_PROTECTED)
+        require(guest.guid(kind) == FILE_INFO_ID, EFI_UNSUPPORTED)
+        require(FILE_INFO_BYTES + 2 <= size <= _LARGEST_INFO, EFI_BAD_BUFFER_SIZE)
+        require(self._is_there(file.node), EFI_DEVICE_ERROR)
+        node = file.node
+        try:
+            info = parse_file_info(guest.read_bytes(buffer, size))
+        except ValueError as error:
+            raise EfiError(EFI_INVALID_PARAMETER) from error
+        require(not info.attributes & ~VALID_ATTRIBUTES)
+        is_folder = isinstance(node, Folder)
+        require(is_folder == bool(info.attributes & ATTRIBUTE_DIRECTORY), EFI_ACCESS_DENIED)
+        resized = info.size != file_size(node)
+        require(not is_folder or not resized, EFI_ACCESS_DENIED)
+        require(file.writable or not resized and self._names(node, info.name), EFI_ACCESS_DENIED)
+        with self._on_disk(0, 0, "changed"):
+            if not self._names(node, info.name):
+                self._rename(node, info.name)
+            if resized:
+                self._volume.resize(node, info.size)
+            if node.parent is not None and info.facts(node.facts) != node.facts:
+                self._volume.describe(node, info.facts(node.facts))
 
     @service("EFI_FILE_PROTOCOL.Flush")
     def flush(self, this: int) -> None:
         """13.5.15; nothing is ever pending."""
-        self._file(this)
+        require(self._file(this).writable or not self._volume.writable, EFI_ACCESS_DENIED)
 
-    def _handle(self, what: Entry | Directory) -> int:
+    def _handle(self, node: Node, writable: bool) -> int:
         address = self._memory.pool(8 * len(FILE.words))
-        self._open[address] = OpenFile(what)
+        self._open[address] = OpenFile(node, writable)
         return self._services.table(FILE, address, Revision=_REVISION_2)
 
     def _file(self, this: int) -> OpenFile:
@@ -161,75 +217,92 @@ class Files:
             raise EfiError(EFI_INVALID_PARAMETER)
         return self._open[this]
 
-    def _find(self, start: Entry | Directory, path: str) -> Entry | Directory:
-        """What is at a path: from the root where it begins with a separator, else from a directory."""
-        require(isinstance(start, Directory) or path.startswith("\\"), EFI_NOT_FOUND)
-        parts = [] if path.startswith("\\") else [part for part in start.path.split("/") if part]
-        for part in path.split("\\"):
-            if part == "..":
-                require(parts, EFI_NOT_FOUND)
-                parts.pop()
-            elif part not in ("", "."):
-                parts.append(part)
-        found: Entry | Directory | None = self._volume.lookup("/".join(parts)) or self._root
-        if isinstance(found, Entry):
-            return found
-        for part in parts:
-            found = found.children.get(part.casefold()) if isinstance(found, Directory) else None
-        if found is None:
-            raise EfiError(EFI_NOT_FOUND)
-        return found
+    def _is_there(self, node: Node) -> bool:
+        """Whether a file was not deleted meanwhile, through another handle."""
+        return node.parent is not None or node is self._volume.root
 
-    def _read_file(self, entry: Entry, position: int, buffer: int, n: int) -> int:
+    def _find(self, start: Node, path: str) -> Node | None:
+        """What is at a path: from the root where it begins with a separator, else from a directory."""
+        if not isinstance(start, Folder):
+            return self._volume.find(path) if path[:1] in ("\\", "/") else None
+        return self._volume.find(path, start)
+
+    def _create(self, start: Node, path: str, attributes: int) -> Node:
+        """Make what a path names, in a directory that is there."""
+        parent, name = self._place(start, path)
+        require(self._volume.writable, EFI_WRITE_PROTECTED)
+        with self._on_disk(0, 0, "made"):
+            node = self._volume.create(parent, name, directory=bool(attributes & ATTRIBUTE_DIRECTORY))
+            wanted = node.facts.attributes | attributes & VALID_ATTRIBUTES
+            if wanted != node.facts.attributes:
+                self._volume.describe(node, replace(node.facts, attributes=wanted))
+        return node
+
+    def _place(self, start: Node, path: str) -> tuple[Folder, str]:
+        """The directory a path leads into, and the name in it."""
+        above, separator, name = path.replace("/", "\\").rstrip("\\").rpartition("\\")
+        parent = self._find(start, above + separator) if separator else start
+        if not isinstance(parent, Folder):
+            raise EfiError(EFI_NOT_FOUND)
+        require(name_fault(name) is None)
+        return parent, name
+
+    def _names(self, node: Node, name: str) -> bool:
+        """Whether a name in EFI_FILE_INFO leaves a file the one it has; the root has the empty one."""
+        return name == node.name or node.parent is not None and not name
+
+    def _rename(self, node: Node, path: str) -> None:
+        """Rename, relative to the directory a file is in; no other file is ever replaced."""
+        require(node.parent is not None and not any(_is_below(file.node, node) for file in self._open.values()),
+                EFI_ACCESS_DENIED)
+        assert node.parent is not None
+        parent, name = self._place(node.parent, path)
+        there = parent.get(name)
+        require(there is None or there is node, EFI_ACCESS_DENIED)
+        self._volume.rename(node, parent, name)
+
+    @contextmanager
+    def _on_disk(self, n: int, buffer: int, done: str) -> Iterator[None]:
+        """Turn what the volume refuses into a status; what only a bug in the program explains ends the machine."""
         try:
-            return self._volume.readinto(entry, position, guest.buffer(buffer, n))
+            yield
+        except VolumeFullError as error:
+            raise EfiError(EFI_VOLUME_FULL) from error
         except BarelmError as error:
             cause = error.__cause__
             if isinstance(cause, OSError) and cause.errno == errno.EFAULT:
-                raise BarelmError(f"the program had {n} bytes read to {buffer:#x}, where it has no such room",
+                where = "to" if done == "read" else "from"
+                raise BarelmError(f"the program had {n} bytes {done} {where} {buffer:#x}, where it has no such room",
                                   "This is a bug in the program; please report it.") from error
-            raise EfiError(EFI_DEVICE_ERROR if isinstance(cause, OSError) else EFI_VOLUME_CORRUPTED) from error
+            if isinstance(cause, OSError):
+                raise EfiError(EFI_DEVICE_ERROR) from error
+            raise EfiError(EFI_VOLUME_CORRUPTED if isinstance(error, DamagedError) else EFI_ACCESS_DENIED) from error
 
-    def _read_directory(self, file: OpenFile, directory: Directory, size: int, buffer: int) -> None:
-        """One EFI_FILE_INFO at a time, and at the end nothing."""
-        children = list(directory.children.values())
-        if file.position >= len(children):
+    def _read_directory(self, file: OpenFile, folder: Folder, size: int, buffer: int) -> None:
+        """One EFI_FILE_INFO at a time, of what is there now, and at the end nothing.
+
+        As on the disk, and so in every firmware, a directory but the root begins with itself and the one above.
+        """
+        require(self._is_there(folder), EFI_DEVICE_ERROR)
+        if folder.parent is not None and file.position < 2:
+            _give(pack_file_info(self._volume, (folder, folder.parent)[file.position], "." * (file.position + 1)), size,
+                  buffer)
+            file.position += 1
+            return
+        child = next((node for node in folder.listed() if node.slot >= file.position), None)
+        if child is None:
             guest.put_word(size, 0)
             return
-        child = children[file.position]
-        _give(_file_info(child.path.rpartition("/")[2], child), size, buffer)
-        file.position += 1
-
-    def _file_system_info(self) -> bytes:
-        """EFI_FILE_SYSTEM_INFO (13.5.17)."""
-        used = sum(entry.size for entry in self._volume.files())
-        label = LABEL.encode("utf-16-le") + bytes(2)
-        fields = (36 + len(label), 1, used, 0)
-        return (b"".join(value.to_bytes(8, "little") for value in fields)
-                + self._volume.cluster_bytes.to_bytes(4, "little") + label)
+        _give(pack_file_info(self._volume, child), size, buffer)
+        file.position = child.slot + 1
 
 
-def _tree(volume: Volume) -> Directory:
-    """The directories of a volume, as far as there are files in them."""
-    root = Directory("")
-    for entry in volume.files():
-        *parents, name = entry.path.split("/")
-        directory = root
-        for depth, parent in enumerate(parents, 1):
-            child = directory.children.setdefault(parent.casefold(), Directory("/".join(parents[:depth])))
-            if isinstance(child, Directory):
-                directory = child
-        directory.children[name.casefold()] = entry
-    return root
-
-
-def _file_info(name: str, what: Entry | Directory) -> bytes:
-    """EFI_FILE_INFO (13.5.16)."""
-    encoded = name.encode("utf-16-le") + bytes(2)
-    size = what.size if isinstance(what, Entry) else 0
-    attributes = ATTRIBUTE_READ_ONLY if isinstance(what, Entry) else ATTRIBUTE_DIRECTORY
-    return (b"".join(value.to_bytes(8, "little") for value in (80 + len(encoded), size, size))
-            + 3 * _EFI_TIME_1980 + attributes.to_bytes(8, "little") + encoded)
+def _is_below(node: Node, folder: Node) -> bool:
+    """Whether something is in a directory, or in one in it: while that is open, the directory keeps its name."""
+    above = node.parent
+    while above is not None and above is not folder:
+        above = above.parent
+    return above is folder
 
 
 def _give(content: bytes, size: int, buffer: int) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from barelm.disk import open_volume
+from barelm.disk import open_editor
+from barelm.disk.nodes import Folder
 from barelm.errors import BarelmError
 from barelm.machine.firmware import guest, native, tables
 from barelm.machine.firmware.code import STACK_BLOCK
@@ -15,14 +17,17 @@ from barelm.machine.firmware.console import TextInput, TextOutput
 from barelm.machine.firmware.events import Events
 from barelm.machine.firmware.faults import Fault
 from barelm.machine.firmware.files import Files
+from barelm.machine.firmware.graphics import Graphics
 from barelm.machine.firmware.loader import Image, load_image
 from barelm.machine.firmware.memory import Memory
 from barelm.machine.firmware.processors import Processors
 from barelm.machine.firmware.protocols import Protocols
 from barelm.machine.firmware.report import Report
+from barelm.machine.firmware.serial import SerialPort, Wire
 from barelm.machine.firmware.services import Services, handlers_of
 from barelm.machine.firmware.system import System
 from barelm.machine.firmware.tables import Layout
+from barelm.machine.screen import Screen
 
 PROGRAM = "EFI/BOOT/BOOTX64.EFI"
 WATCHDOG_S = 300  # armed before a boot option is started (UEFI 3.1.2)
@@ -39,6 +44,10 @@ class Setup:
     memory_mb: int = 1024
     cores: int = 1
     faults: tuple[Fault, ...] = ()
+    screen: Screen | None = None
+    screen_fd: int | None = None
+    writable: bool = False
+    power_cut: int = 0  # right after which sector write, from 1, the power goes off; 0: it stays on
 
 
 class Switch(Protocol):
@@ -46,6 +55,9 @@ class Switch(Protocol):
 
     def off(self, status: int) -> None:
         """The program is through, with a status."""
+
+    def power_cut(self) -> None:
+        """The power goes off in the middle of whatever there is."""
 
     def unplugged(self) -> None:
         """Nobody is at the keyboard any more."""
@@ -62,38 +74,49 @@ class Firmware:
 
     def __init__(self, setup: Setup, switch: Switch, report: Report) -> None:
         """Power on; raises BarelmError where the image holds no program for this machine, or memory is short."""
-        self._switch = switch
+        self._switch, self._report, self._power_cut = switch, report, setup.power_cut
         self.memory = _memory(setup.memory_mb)
         self.services = Services(switch.broken, setup.faults)
         self.services.note = report.serving
         self.events = Events(self.services.call_program)
-        self.volume = open_volume(setup.image)
+        self.volume = open_editor(setup.image, writable=setup.writable, clock=time.gmtime)
+        self.volume.medium.after_write = self._wrote
         self.program = self._load()
         report.loaded(self.program.base, self.program.size)
         self.protocols = Protocols(self.memory, self.services)
         self.files = Files(self.volume, self.memory, self.services)
-        self.text_input = TextInput(self.events, switch.unplugged)
-        self.text_output = TextOutput(self.memory.pool(TextOutput.MODE_BYTES))
+        self.wire = Wire(self.events.wake, switch.unplugged)
+        self.text_input = TextInput(self.wire, self.events)
+        self.text_output = TextOutput(self.wire, self.memory.pool(TextOutput.MODE_BYTES))
+        self.serial_port = SerialPort(self.wire, self.memory.pool(SerialPort.MODE_BYTES))
         self.system = System(self.events, switch.off, switch.watchdog)
         self.processors = Processors(setup.cores, self.memory, self.events, self.services.enter)
+        self.graphics = Graphics(setup.screen, self.memory, setup.screen_fd) if setup.screen else None
         self.services.admit = self.processors.admit
         self.services.install(handlers_of(self.memory, self.events, self.protocols, self.files, self.text_input,
-                                          self.text_output, self.system, self.processors))
+                                          self.text_output, self.serial_port, self.system, self.processors,
+                                          self.graphics))
         self.table = self._write_tables()
         self.image_handle = self._write_image_handle()
 
     def run(self) -> int:
         """Call the program's entry point with its handle and the system table; returns its status."""
         stack = native.allocate_stack(STACK_BLOCK)  # at least 128 KiB (UEFI 2.3.4)
-        self.text_input.listen()
+        self.wire.listen()
         self.system.set_watchdog_timer(WATCHDOG_S, 0, 0, 0)
         return self.services.enter(self.program.entry, self.image_handle, self.table, stack)
 
     def _load(self) -> Image:
-        entry = self.volume.lookup(PROGRAM)
-        if entry is None:
-            raise BarelmError(f"there is no {PROGRAM} in {self.volume.path}", "Build the image with `barelm image`.")
-        return load_image(self.volume.read(entry, 0, entry.size), self.memory)
+        found = self.volume.find(PROGRAM)
+        if found is None or isinstance(found, Folder):
+            raise BarelmError(f"there is no {PROGRAM} in {self.volume.medium.path}",
+                              "Build the image with `barelm image`.")
+        return load_image(self.volume.read(found, 0, found.size), self.memory)
+
+    def _wrote(self, number: int) -> None:
+        self._report.wrote(number)
+        if number == self._power_cut:
+            self._switch.power_cut()
 
     def _table(self, layout: Layout, **data: int) -> int:
         address = self.memory.pool(8 * len(layout.words), tables.RUNTIME_SERVICES_DATA)
@@ -116,6 +139,12 @@ class Firmware:
         console = self.protocols.add(0, tables.GUIDS[tables.SIMPLE_TEXT_INPUT.name], con_in)
         self.protocols.add(console, tables.GUIDS[tables.SIMPLE_TEXT_INPUT_EX.name], con_in_ex)
         self.protocols.add(console, tables.GUIDS[tables.SIMPLE_TEXT_OUTPUT.name], con_out)
+        if self.graphics is not None:
+            self.protocols.add(console, tables.GUIDS[tables.GRAPHICS_OUTPUT.name],
+                               self._table(tables.GRAPHICS_OUTPUT, Mode=self.graphics.mode))
+        serial = self.protocols.add(0, tables.GUIDS[tables.SERIAL_IO.name],
+                                    self._table(tables.SERIAL_IO, Revision=0x10000, Mode=self.serial_port.mode))
+        self.protocols.drive(serial, tables.GUIDS[tables.SERIAL_IO.name], self.serial_port)
         self.protocols.add(0, tables.GUIDS[tables.MP_SERVICES.name], self._table(tables.MP_SERVICES))
         vendor = _VENDOR.encode("utf-16-le") + bytes(2)
         vendor_address = self.memory.pool(len(vendor), tables.RUNTIME_SERVICES_DATA)

@@ -1,18 +1,20 @@
 """The handle database: which protocols are on which handle (UEFI 7.3).
 
-Opening and closing are not tracked: there are no drivers here that could be asked to let go.
+Of what is opened only what is opened exclusively is remembered: it keeps the firmware's own driver off.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from typing import Protocol
 
 from barelm.machine.firmware import guest
 from barelm.machine.firmware.guest import EfiError, require
 from barelm.machine.firmware.memory import Memory
 from barelm.machine.firmware.services import Services, service
 from barelm.machine.firmware.tables import (
+    EFI_ACCESS_DENIED,
     EFI_BUFFER_TOO_SMALL,
     EFI_INVALID_PARAMETER,
     EFI_NOT_FOUND,
@@ -20,10 +22,20 @@ from barelm.machine.firmware.tables import (
 )
 
 ALL_HANDLES, BY_REGISTER_NOTIFY, BY_PROTOCOL = 0, 1, 2
-TEST_PROTOCOL = 0x4
+TEST_PROTOCOL, EXCLUSIVE = 0x4, 0x20
 
 _FIRST_HANDLE, _HANDLE_STEP = 0x800, 0x8  # below the events: no two things share a handle
 _MOST_PROTOCOLS = 64
+
+
+class Driver(Protocol):
+    """What the firmware has on a protocol as long as no program has it for itself alone."""
+
+    def connect(self) -> None:
+        """Take it up."""
+
+    def disconnect(self) -> None:
+        """Let go of it."""
 
 
 class Protocols:
@@ -34,6 +46,8 @@ class Protocols:
         self._services = services
         self._handles: dict[int, dict[uuid.UUID, int]] = {}
         self._next = _FIRST_HANDLE
+        self._drivers: dict[tuple[int, uuid.UUID], Driver] = {}
+        self._owners: dict[tuple[int, uuid.UUID], int] = {}
 
     def add(self, handle: int, protocol: uuid.UUID, interface: int) -> int:
         """Put a protocol on a handle (0: a new one); returns the handle."""
@@ -45,6 +59,10 @@ class Protocols:
         require(protocol not in interfaces)
         interfaces[protocol] = interface
         return handle
+
+    def drive(self, handle: int, protocol: uuid.UUID, driver: Driver) -> None:
+        """Have a driver on a protocol; it is connected already."""
+        self._drivers[handle, protocol] = driver
 
     @service("EFI_BOOT_SERVICES.InstallProtocolInterface")
     def install(self, handle: int, protocol: int, interface_type: int, interface: int) -> None:
@@ -106,14 +124,40 @@ class Protocols:
         """7.3.9"""
         require(protocol and attributes)
         interfaces = self._interfaces(handle)
-        require(guest.guid(protocol) in interfaces, EFI_UNSUPPORTED)
+        opened = handle, guest.guid(protocol)
+        require(opened[1] in interfaces, EFI_UNSUPPORTED)
+        if attributes & EXCLUSIVE:
+            require(agent)
+            require(opened not in self._owners, EFI_ACCESS_DENIED)
+            self._owners[opened] = agent
+            if opened in self._drivers:
+                self._drivers[opened].disconnect()
         if attributes != TEST_PROTOCOL:
-            guest.put_word(interface, interfaces[guest.guid(protocol)])
+            guest.put_word(interface, interfaces[opened[1]])
 
     @service("EFI_BOOT_SERVICES.CloseProtocol")
     def close_protocol(self, handle: int, protocol: int, agent: int, controller: int) -> None:
-        """7.3.10"""
+        """7.3.10; a driver that had to let go stays away until it is connected."""
         require(guest.guid(protocol) in self._interfaces(handle), EFI_NOT_FOUND)
+        if self._owners.get((handle, guest.guid(protocol))) == agent:
+            del self._owners[handle, guest.guid(protocol)]
+
+    @service("EFI_BOOT_SERVICES.ConnectController")
+    def connect_controller(self, handle: int, drivers: int, path: int, recursive: int) -> None:
+        """7.3.12; with the firmware's own drivers only."""
+        self._interfaces(handle)
+        found = [driver for on, driver in self._drivers.items() if on[0] == handle and on not in self._owners]
+        require(found, EFI_NOT_FOUND)
+        for driver in found:
+            driver.connect()
+
+    @service("EFI_BOOT_SERVICES.DisconnectController")
+    def disconnect_controller(self, handle: int, driver: int, child: int) -> None:
+        """7.3.13"""
+        self._interfaces(handle)
+        for on, connected in self._drivers.items():
+            if on[0] == handle:
+                connected.disconnect()
 
     @service("EFI_BOOT_SERVICES.ProtocolsPerHandle")
     def protocols_per_handle(self, handle: int, buffer: int, count: int) -> None:

@@ -8,8 +8,8 @@ import signal
 
 from barelm.machine.firmware.tables import SERVICES
 
-_WORDS = 9
-_SIGNAL, _CODE, _TOUCHED, _AT, _SERVICE, _BASE, _SIZE, _ENDED, _STATUS = range(_WORDS)
+_WORDS = 10
+_SIGNAL, _CODE, _TOUCHED, _AT, _SERVICE, _BASE, _SIZE, _ENDED, _STATUS, _WRITES = range(_WORDS)
 _SI_KERNEL = 0x80
 
 _WHAT = {
@@ -47,6 +47,15 @@ class Report:
     def calls(self) -> dict[str, int]:
         """How often each service was called, of those that were."""
         return {name: n for name, n in zip(SERVICES, self._calls) if n}
+
+    @property
+    def writes(self) -> int:
+        """How many sector writes there were; a run of sectors with a file's data is one."""
+        return self._words[_WRITES]
+
+    def wrote(self, n: int) -> None:
+        """Note that there were so many sector writes."""
+        self._words[_WRITES] = n
 
     def loaded(self, base: int, size: int) -> None:
         """Note where the program is."""

@@ -15,12 +15,14 @@ EFI_WARN_DELETE_FAILURE = 2
 EFI_LOAD_ERROR = _ERROR | 1
 EFI_INVALID_PARAMETER = _ERROR | 2
 EFI_UNSUPPORTED = _ERROR | 3
+EFI_BAD_BUFFER_SIZE = _ERROR | 4
 EFI_BUFFER_TOO_SMALL = _ERROR | 5
 EFI_NOT_READY = _ERROR | 6
 EFI_DEVICE_ERROR = _ERROR | 7
 EFI_WRITE_PROTECTED = _ERROR | 8
 EFI_OUT_OF_RESOURCES = _ERROR | 9
 EFI_VOLUME_CORRUPTED = _ERROR | 10
+EFI_VOLUME_FULL = _ERROR | 11
 EFI_NOT_FOUND = _ERROR | 14
 EFI_ACCESS_DENIED = _ERROR | 15
 EFI_TIMEOUT = _ERROR | 18
@@ -96,6 +98,11 @@ SIMPLE_TEXT_INPUT_EX = _layout("EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL", """Reset(nb)
 SIMPLE_TEXT_OUTPUT = _layout("EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL", """Reset(nb), OutputString(nn), TestString(nn),
     QueryMode(nnnn), SetMode(nn), SetAttribute(nn), ClearScreen(n), SetCursorPosition(nnn), EnableCursor(nb), Mode""")
 
+GRAPHICS_OUTPUT = _layout("EFI_GRAPHICS_OUTPUT_PROTOCOL", "QueryMode(nunn), SetMode(nu), Blt(nnunnnnnnn), Mode")
+
+SERIAL_IO = _layout("EFI_SERIAL_IO_PROTOCOL", """Revision, Reset(n), SetAttributes(nnuuubu), SetControl(nu),
+    GetControl(nn), Write(nnn), Read(nnn), Mode""")
+
 LOADED_IMAGE = _layout("EFI_LOADED_IMAGE_PROTOCOL", """Revision, ParentHandle, SystemTable, DeviceHandle, FilePath,
     Reserved, LoadOptionsSize, LoadOptions, ImageBase, ImageSize, ImageCodeAndDataType, Unload(n)""")
 
@@ -108,7 +115,7 @@ MP_SERVICES = _layout("EFI_MP_SERVICES_PROTOCOL", """GetNumberOfProcessors(nnn),
     StartupAllAPs(nnbnnnn), StartupThisAP(nnnnnnn), SwitchBSP(nnb), EnableDisableAP(nnbn), WhoAmI(nn)""")
 
 LAYOUTS = (SYSTEM_TABLE, BOOT_SERVICES, RUNTIME_SERVICES, SIMPLE_TEXT_INPUT, SIMPLE_TEXT_INPUT_EX, SIMPLE_TEXT_OUTPUT,
-           LOADED_IMAGE, SIMPLE_FILE_SYSTEM, FILE, MP_SERVICES)
+           LOADED_IMAGE, SIMPLE_FILE_SYSTEM, FILE, MP_SERVICES, GRAPHICS_OUTPUT, SERIAL_IO)
 
 SERVICES = dict(service for layout in LAYOUTS for service in layout.services)
 
@@ -116,6 +123,8 @@ GUIDS = {layout.name: uuid.UUID(text) for layout, text in (
     (SIMPLE_TEXT_INPUT, "387477c1-69c7-11d2-8e39-00a0c969723b"),
     (SIMPLE_TEXT_INPUT_EX, "dd9e7534-7762-4698-8c14-f58517a625aa"),
     (SIMPLE_TEXT_OUTPUT, "387477c2-69c7-11d2-8e39-00a0c969723b"),
+    (GRAPHICS_OUTPUT, "9042a9de-23dc-4a38-96fb-7aded080516a"),
+    (SERIAL_IO, "bb25cf6f-f1d4-11d2-9a0c-0090273fc1fd"),
     (LOADED_IMAGE, "5b1b31a1-9562-11d2-8e3f-00a0c969723b"),
     (SIMPLE_FILE_SYSTEM, "964e5b22-6459-11d2-8e39-00a0c969723b"),
     (MP_SERVICES, "3fdda605-a76e-4f46-ad29-12f4531b3d08"),

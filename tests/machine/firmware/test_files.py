@@ -110,7 +110,7 @@ def test_info_names_and_sizes_a_file(tmp_path: Path) -> None:
     program.expect(program.method(FILE, "GetInfo", file, kind, size, buffer), 0)
     program.expect(program.load(buffer), needed)
     program.expect(program.load(buffer, 8), 8)
-    program.expect(program.load(buffer, 72), 1)
+    program.expect(program.load(buffer, 72), 0x20)
     program.expect(program.load(buffer, 80), int.from_bytes("smal".encode("utf-16-le"), "little"))
     program.store(size, 256)
     kind = program.data(FILE_SYSTEM_INFO_ID.bytes_le)
@@ -122,6 +122,11 @@ def test_directory_is_listed_entry_by_entry(tmp_path: Path) -> None:
     program = Program()
     directory = opened(program, program.root(), "dir")
     size, buffer = program.cells(), program.cells(32)
+    for name in (".\0", "..\0"):
+        program.store(size, 256)
+        program.expect(program.method(FILE, "Read", directory, size, buffer), 0)
+        program.expect(program.low(program.load(buffer, 80), 16 * len(name)),
+                       int.from_bytes(name.encode("utf-16-le"), "little"))
     program.store(size, 256)
     program.expect(program.method(FILE, "Read", directory, size, buffer), 0)
     program.expect(program.load(buffer, 8), len(CONTENT))

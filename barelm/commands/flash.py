@@ -1,0 +1,143 @@
+"""`barelm flash`: an image onto a stick, after a question, with every byte compared."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from barelm.commands.screen import Screen
+from barelm.disk import flash
+from barelm.disk.devices import Device, device_at, human_bytes, printable, refuse, this_system
+from barelm.errors import BarelmError
+
+
+def flash_image(image: Path, target: Path | None, fixed: bool, yes: bool, as_json: bool) -> int:
+    """Write an image to a device; without one, list those there are and let the person choose."""
+    disks = this_system()
+    image_bytes = _image_bytes(image)
+    if target is None:
+        chosen = _choose(disks.removable(), image_bytes, as_json)
+        if chosen is None:
+            return 0
+        target = Path(chosen.path)
+    device = device_at(disks, target)
+    _check(device, image, image_bytes, fixed)
+    if not yes:
+        _confirm(device)
+        if device_at(this_system(), target) != device:
+            raise BarelmError(f"{device.path} is not what it was when the question was asked", "Look again what it is.")
+    disks.release(device)
+    started = time.monotonic()
+    n_bytes = _write(image, device)
+    facts = {"device": device.path, "bytes": n_bytes, "seconds": round(time.monotonic() - started, 1), "verified": True}
+    if as_json:
+        print(json.dumps(facts, ensure_ascii=False))
+    else:
+        print(f"{device.path}: {n_bytes:,} bytes written and compared, {facts['seconds']} s", file=sys.stderr)
+    return 0
+
+
+def _image_bytes(image: Path) -> int:
+    with flash.Content(image, _size(image)) as content:
+        return content.bytes
+
+
+def _size(image: Path) -> int:
+    try:
+        return image.stat().st_size
+    except OSError as error:
+        raise BarelmError(f"cannot read {image}: {error.strerror}", "Check the name.") from error
+
+
+def _check(device: Device, image: Path, image_bytes: int, fixed: bool) -> None:
+    """Raise BarelmError where it must not or cannot be written, before anything is asked."""
+    if device.is_file and os.path.samefile(device.path, image):
+        raise BarelmError(f"{image} is to be both the image and the device", "Give another file or a disk.")
+    refuse(device, image_bytes, fixed)
+    if not os.access(device.path, os.W_OK):
+        raise flash.no_permission(device)
+
+
+def _choose(devices: list[Device], image_bytes: int, as_json: bool) -> Device | None:
+    """The device the person wants; None where there is nobody to ask."""
+    reasons = [_why_not(device, image_bytes) for device in devices]
+    if as_json:
+        print(json.dumps([_facts(device, reason) for device, reason in zip(devices, reasons)], ensure_ascii=False))
+        return None
+    if not devices:
+        raise BarelmError("there is no removable disk", "Plug a stick in, or name the device.")
+    print("\n".join(_table(devices, reasons)))
+    usable = [device for device, reason in zip(devices, reasons) if not reason]
+    if not (_somebody_is_there() and usable):
+        print("\nGive one of them: barelm flash IMAGE DEVICE", file=sys.stderr)
+        return None
+    answer = _ask("\nWrite to which? (its number or name; nothing: to none) ")
+    for number, device in enumerate(devices, 1):
+        if answer in (str(number), device.name, device.path):
+            return device
+    raise BarelmError("nothing was written", "Choose a device by its number or its name.")
+
+
+def _why_not(device: Device, image_bytes: int) -> str:
+    try:
+        refuse(device, image_bytes, fixed=True)
+    except BarelmError as error:
+        return error.message
+    return ""
+
+
+def _facts(device: Device, reason: str) -> dict[str, Any]:
+    return {"path": device.path, "bytes": device.bytes, "model": device.model, "bus": device.bus,
+            "mounts": list(device.mounts), "why_not": reason or None}
+
+
+def _table(devices: list[Device], reasons: list[str]) -> list[str]:
+    """One line a device, in columns, and why it cannot be taken below it."""
+    rows = [(str(number), device.path, human_bytes(device.bytes), device.model or "-", device.bus or "-",
+             ", ".join(map(printable, device.mounts)) or "not mounted") for number, device in enumerate(devices, 1)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row, reason in zip(rows, reasons):
+        lines.append("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+        lines += ["   " + reason] if reason else []
+    return lines
+
+
+def _confirm(device: Device) -> None:
+    """Ask; BarelmError where the answer is not plain, or nobody is there to give one."""
+    if not _somebody_is_there():
+        raise BarelmError(f"writing to {device.path} destroys what is on it, and there is no terminal to ask",
+                          "Add --yes if that is meant.")
+    if device.frees_itself and device.uses:
+        print(f"It is mounted on {', '.join(map(printable, device.mounts))}, and will be unmounted.", file=sys.stderr)
+    answer = _ask(f"All that is on {device.described()} will be lost.\nType {device.name} or yes to go on: ")
+    if answer not in (device.name, device.path, "yes"):
+        raise BarelmError("nothing was written", f"To go on, type {device.name} or yes.")
+
+
+def _somebody_is_there() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _ask(question: str) -> str:
+    print(question, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip()
+
+
+def _write(image: Path, device: Device) -> int:
+    """Write and compare; whatever ends it early, the person learns that the device is of no use now."""
+    with flash.Content(image, device.bytes) as content, flash.opened(device) as fd, Screen() as screen:
+        try:
+            for what, work in (("Writing to", flash.write), ("Comparing", flash.verify)):
+                screen.step(f"{what} {device.path}")
+                screen.clear()  # a bar is coming, and while a spinner turns it would not be shown
+                work(content, fd, device, screen.progress)
+        except BaseException:
+            screen.note(f"{device.path} is incomplete now: write to it again before booting from it.")
+            raise
+        flash.reread_partitions(fd)
+        return content.bytes

@@ -1,0 +1,252 @@
+"""An image onto a device: written, read back, every byte compared.
+
+The image is a disk of its own size; on a larger device the backup of its partition table moves to the end
+(`gpt.stretched`).  The first bytes are written last, so that what was interrupted does not boot.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+
+from barelm.disk import gpt
+from barelm.disk.devices import Device
+from barelm.disk.volume import open_volume
+from barelm.errors import BarelmError
+
+CHUNK = 4 << 20
+_SYNC_EVERY = 4                 # chunks: what is called written has arrived, and Ctrl-C does not wait long
+_BLKRRPART, _BLKFLSBUF = 0x125F, 0x1261     # linux/fs.h
+_F_NOCACHE = 48                 # macOS, sys/fcntl.h
+_NOT_FOR_DEVICES = (errno.EINVAL, errno.ENOTTY, errno.ENOTSUP)
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class _Span:
+    offset: int
+    size: int
+
+
+class Content:
+    """What a device of `device_bytes` is to hold: an image and the changes its partition table needs.
+
+    A context manager.  Raises BarelmError where the image is unsound or changes while this lasts.
+    """
+
+    def __init__(self, image: Path, device_bytes: int) -> None:
+        open_volume(image).close()
+        self._path = image
+        with self._reading():
+            self._file = FileIO(str(image))
+            status = os.fstat(self._file.fileno())
+        self.bytes, self._mtime = status.st_size, status.st_mtime_ns
+        try:
+            if not stat.S_ISREG(status.st_mode):
+                raise ValueError("it is no plain file")
+            self._changes = self._find_changes(device_bytes)
+        except BaseException as error:
+            self._file.close()
+            if isinstance(error, ValueError):
+                raise BarelmError(f"{image} is not a sound disk image: {error}", "Write the image again.") from error
+            raise
+
+    def __enter__(self) -> Content:
+        return self
+
+    def __exit__(self, *how: object) -> None:
+        self._file.close()
+
+    def spans(self) -> list[_Span]:
+        """The parts of the device that are written, in order: the image in chunks, what lies behind it."""
+        end = -(-self.bytes // gpt.SECTOR) * gpt.SECTOR
+        spans = [_Span(at, min(CHUNK, end - at)) for at in range(0, end, CHUNK)]
+        behind = [(max(at, end), at + len(piece)) for at, piece in self._changes if at + len(piece) > end]
+        return spans + [_Span(start, stop - start) for start, stop in behind]
+
+    def read(self, span: _Span) -> bytes:
+        """The bytes of one span."""
+        content = bytearray(self._image_bytes(span.offset, min(span.size, max(self.bytes - span.offset, 0))))
+        content.extend(bytes(span.size - len(content)))
+        for at, piece in self._changes:
+            start, stop = max(at, span.offset), min(at + len(piece), span.offset + span.size)
+            if start < stop:
+                content[start - span.offset:stop - span.offset] = piece[start - at:stop - at]
+        return bytes(content)
+
+    def check_unchanged(self) -> None:
+        """Raise BarelmError where the image is no longer what it was."""
+        with self._reading():
+            status = os.fstat(self._file.fileno())
+        if (status.st_size, status.st_mtime_ns) != (self.bytes, self._mtime):
+            raise BarelmError(f"{self._path} changed while it was being copied",
+                              "Let whatever writes it end, then try again.")
+
+    def _find_changes(self, device_bytes: int) -> list[tuple[int, bytes]]:
+        if gpt.find_esp(self._image_bytes, self.bytes) is not None:
+            return gpt.stretched(self._image_bytes, self.bytes, device_bytes)
+        # A bare volume: the backup table of whatever was there before must not be found again.
+        last = device_bytes // gpt.SECTOR * gpt.SECTOR - gpt.SECTOR
+        return [(last, bytes(gpt.SECTOR))] if last >= self.bytes else []
+
+    def _image_bytes(self, offset: int, size: int) -> bytes:
+        content = bytearray()
+        while len(content) < size:
+            with self._reading():
+                self._file.seek(offset + len(content))
+                got = self._file.read(size - len(content))
+            if not got:
+                self.check_unchanged()
+                raise ValueError("it is shorter than it says")
+            content += got
+        return bytes(content)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise BarelmError(f"cannot read {self._path}: {error.strerror}",
+                              "Check the path and its permissions.") from error
+
+
+@contextmanager
+def opened(device: Device) -> Iterator[int]:
+    """A device open for writing, its descriptor; for this long nobody else can mount it.
+
+    Raises BarelmError where the system refuses.
+    """
+    # On a block device O_EXCL asks Linux for it alone: whatever `devices` overlooked, a mounted disk is refused here.
+    alone = os.O_EXCL if sys.platform == "linux" and not device.is_file else 0
+    path = device.write_to or device.path
+    try:
+        fd = os.open(path, os.O_RDWR | alone | getattr(os, "O_CLOEXEC", 0))
+    except OSError as error:
+        raise _refused(device, error) from error
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def write(content: Content, fd: int, device: Device, progress: Progress) -> None:
+    """Write everything, and wait until it has arrived.
+
+    Raises BarelmError where the device or the image fails.
+    """
+    first, *others = content.spans()
+    total, done = sum(span.size for span in (first, *others)), 0
+    _write_at(fd, first.offset, bytes(first.size), device)
+    for number, span in enumerate((*others, first)):
+        _write_at(fd, span.offset, content.read(span), device)
+        if number % _SYNC_EVERY == 0:
+            _sync(fd, device)
+        done += span.size
+        progress(done, total)
+    _sync(fd, device)
+    content.check_unchanged()
+
+
+def verify(content: Content, fd: int, device: Device, progress: Progress) -> None:
+    """Read everything back from the device itself and compare it.
+
+    Raises BarelmError with the offset of the first byte that differs.
+    """
+    _forget(fd)
+    spans = content.spans()
+    total, done = sum(span.size for span in spans), 0
+    for span in spans:
+        wanted, found = content.read(span), _read_at(fd, span, device)
+        if found != wanted:
+            content.check_unchanged()
+            at = next((i for i, (a, b) in enumerate(zip(wanted, found)) if a != b), len(found))
+            raise BarelmError(f"{device.path} does not hold what was written to it, from byte {span.offset + at:,} on",
+                              "It is broken or smaller than it pretends to be: take another.")
+        done += span.size
+        progress(done, total)
+    content.check_unchanged()
+
+
+def reread_partitions(fd: int) -> None:
+    """Let the kernel see the new partitions, where it may and can."""
+    if sys.platform == "linux":
+        import fcntl
+
+        with suppress(OSError):
+            fcntl.ioctl(fd, _BLKRRPART)
+
+
+def _forget(fd: int) -> None:
+    """Drop what the system remembers of a device, so that reading asks the device."""
+    with suppress(OSError):
+        if sys.platform == "linux":
+            import fcntl
+
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            fcntl.ioctl(fd, _BLKFLSBUF)
+        elif sys.platform == "darwin":
+            import fcntl
+
+            fcntl.fcntl(fd, _F_NOCACHE, 1)
+
+
+def _write_at(fd: int, offset: int, content: bytes, device: Device) -> None:
+    at, view = 0, memoryview(content)
+    while at < len(view):
+        try:
+            at += os.pwrite(fd, view[at:], offset + at)
+        except OSError as error:
+            raise _failed("write to", device, offset + at, error) from error
+
+
+def _read_at(fd: int, span: _Span, device: Device) -> bytes:
+    """The bytes of a span; fewer where the device ends before."""
+    content = bytearray()
+    while len(content) < span.size:
+        try:
+            got = os.pread(fd, span.size - len(content), span.offset + len(content))
+        except OSError as error:
+            raise _failed("read back", device, span.offset + len(content), error) from error
+        if not got:
+            break
+        content += got
+    return bytes(content)
+
+
+def _sync(fd: int, device: Device) -> None:
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno not in _NOT_FOR_DEVICES:  # raw devices of macOS keep nothing back
+            raise BarelmError(f"cannot write to {device.path}: {error.strerror}",
+                              "Try another port, then another device.") from error
+
+
+def _failed(what: str, device: Device, offset: int, error: OSError) -> BarelmError:
+    return BarelmError(f"cannot {what} {device.path} at byte {offset:,}: {error.strerror}",
+                       "Try another port, then another device.")
+
+
+def _refused(device: Device, error: OSError) -> BarelmError:
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return no_permission(device)
+    hint = {errno.EBUSY: "Unmount it, and close what uses it.", errno.EROFS: "Move its lock, or take another.",
+            getattr(errno, "ENOMEDIUM", -1): "Insert a card."}
+    return BarelmError(f"cannot open {device.path}: {error.strerror}",
+                       hint.get(error.errno or 0, "Plug it in again, then try once more."))
+
+
+def no_permission(device: Device) -> BarelmError:
+    """The error of a device that this person may not write to."""
+    if device.is_file:
+        return BarelmError(f"no permission to write to {device.path}", "Give a file that may be written.")
+    return BarelmError(f"no permission to write to {device.path}",
+                       f"Give the same command to the system's master: sudo {sys.executable} -m barelm flash ...")

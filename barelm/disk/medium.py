@@ -1,0 +1,139 @@
+"""The bytes of an image or of a device: read anywhere, written anywhere, each write through one place."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from barelm.errors import BarelmError
+
+_HINT = "Write the image again, or check that it was copied whole."
+
+
+class DamagedError(BarelmError):
+    """What is on an image is not what has to be there."""
+
+
+class Medium:
+    """An open image or block device.  Threads may share it for reading.
+
+    `after_write(n)` is called after the n-th write, from 1: a test that raises there, or a machine that ends there,
+    has cut the power.
+    """
+
+    def __init__(self, path: Path, writable: bool = False) -> None:
+        """Open `path`; one that is to be written is kept from others of this package.  Raises BarelmError."""
+        self.path = path
+        self.writable = writable
+        self.writes = 0
+        self.after_write: Callable[[int], None] = lambda number: None
+        self._lock = threading.Lock()
+        try:
+            self._file: BinaryIO = open(path, "r+b" if writable else "rb", buffering=0, opener=_exclusive)
+            try:
+                if writable:
+                    _keep_others_out(self._file)
+                self.n_bytes = self._file.seek(0, os.SEEK_END)
+            except BaseException:
+                self._file.close()
+                raise
+        except BlockingIOError as error:
+            raise BarelmError(f"{path} is being written by another program",
+                              "Wait until it is done, or end it.") from error
+        except OSError as error:
+            raise self._refused("write" if writable else "read", error) from error
+
+    def close(self) -> None:
+        """Close it; what was written is on the device by then."""
+        if self._file.closed:
+            return
+        try:
+            if self.writes:
+                self.flush()
+        finally:
+            self._file.close()
+
+    def flush(self) -> None:
+        """Have the system bring what was written to the device."""
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._refused("write", error) from error
+
+    def read(self, offset: int, n: int) -> bytes:
+        """n bytes from `offset` on."""
+        buffer = bytearray(n)
+        self.fill(offset, memoryview(buffer))
+        return bytes(buffer)
+
+    def fill(self, offset: int, buffer: memoryview) -> None:
+        """Fill the whole buffer from `offset` on; BarelmError where there is less, or the system refuses."""
+        if offset + len(buffer) > self.n_bytes:
+            raise self.damaged("something in it lies past its end")
+        done = 0
+        while done < len(buffer):
+            try:
+                n = self._read_some(offset + done, buffer[done:])
+            except OSError as error:
+                raise self._refused("read", error) from error
+            if not n:
+                raise self.damaged("it was cut short while it was being read")
+            done += n
+
+    def write(self, offset: int, content: bytes | memoryview) -> None:
+        """Write at `offset`, in one go as far as the system takes it; counts as one write."""
+        view = memoryview(content)
+        if offset + len(view) > self.n_bytes:
+            raise self.damaged("something in it lies past its end")
+        done = 0
+        while done < len(view):
+            try:
+                done += self._write_some(offset + done, view[done:])
+            except OSError as error:
+                raise self._refused("write", error) from error
+        self.writes += 1
+        self.after_write(self.writes)
+
+    def damaged(self, what: str) -> DamagedError:
+        """The error that says what is wrong with the image."""
+        return DamagedError(f"{self.path} is not a sound disk image: {what}", _HINT)
+
+    def _refused(self, verb: str, error: OSError) -> BarelmError:
+        return BarelmError(f"cannot {verb} {self.path}: {error.strerror}", "Check the path and its permissions.")
+
+    def _read_some(self, offset: int, buffer: memoryview) -> int:
+        if hasattr(os, "preadv"):
+            return os.preadv(self._file.fileno(), [buffer], offset)
+        with self._lock:
+            self._file.seek(offset)
+            return self._file.readinto(buffer) or 0  # type: ignore[attr-defined]
+
+    def _write_some(self, offset: int, content: memoryview) -> int:
+        if hasattr(os, "pwrite"):
+            return os.pwrite(self._file.fileno(), content, offset)
+        with self._lock:
+            self._file.seek(offset)
+            return self._file.write(content)
+
+
+def _exclusive(path: str, flags: int) -> int:
+    """Open a file; a block device that is to be written only where nothing on it is mounted (open(2), O_EXCL)."""
+    try:
+        if flags & os.O_RDWR and stat.S_ISBLK(os.stat(path).st_mode):
+            flags |= os.O_EXCL
+    except OSError:
+        pass                                        # opening it says what is wrong
+    return os.open(path, flags)
+
+
+def _keep_others_out(file: BinaryIO) -> None:
+    """Lock the file where the system has locks; BlockingIOError where another holds it."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)

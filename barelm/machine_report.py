@@ -1,0 +1,340 @@
+"""What a machine measured of itself: the `report.json` the program leaves on its volume, checked, and its figures.
+
+A report comes from a machine of somebody else's: nothing in it is believed, and no text of it reaches a terminal as it
+is.  Whatever the machine did not know is null, here None.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from barelm.disk import open_volume
+from barelm.disk.devices import printable
+from barelm.errors import BarelmError
+
+FORMAT = 1
+REPORT_PATH = "report.json"
+
+_MOST_BYTES = 1 << 20
+_MOST_TEXT = 200
+_MOST_SPEEDS = 1024
+_BLANK = b" \t\r\n\0"           # a file made ahead at full length is filled with these
+_HINT = "Take report.json from the machine's volume again."
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """Who made it, its revision, the UEFI it implements."""
+
+    vendor: str | None
+    revision: str | None
+    uefi: str | None
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """What CPUID says, and the level the engine ran at."""
+
+    name: str | None
+    vendor: str | None
+    family: int | None
+    model: int | None
+    stepping: int | None
+    level: str | None
+
+
+@dataclass(frozen=True)
+class Cores:
+    """As the firmware counts them, and how many answered when woken."""
+
+    present: int | None
+    enabled: int | None
+    answered: int | None
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The memory map, summed up by kind."""
+
+    total_bytes: int | None
+    free_bytes: int | None
+    largest_free_bytes: int | None
+    regions: int | None
+    loader_bytes: int | None
+    boot_services_bytes: int | None
+    runtime_bytes: int | None
+    reserved_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Display:
+    """The screen in pixels and in characters."""
+
+    width: int | None
+    height: int | None
+    columns: int | None
+    rows: int | None
+
+
+@dataclass(frozen=True)
+class Model:
+    """What ran: its name, length, checksum and room for tokens."""
+
+    name: str | None
+    bytes: int | None
+    sum: str | None
+    context: int | None
+
+
+@dataclass(frozen=True)
+class Load:
+    """How long the model took to read."""
+
+    bytes: int | None
+    us: int | None
+
+
+@dataclass(frozen=True)
+class Speed:
+    """One measurement on some cores."""
+
+    cores: int
+    prefill_tokens: int | None
+    prefill_us: int | None
+    decode_tokens: int | None
+    decode_us: int | None
+
+    @property
+    def prefill_tokens_s(self) -> float | None:
+        """Tokens of a prompt read in a second."""
+        return _a_second(self.prefill_tokens, self.prefill_us)
+
+    @property
+    def decode_tokens_s(self) -> float | None:
+        """Tokens made in a second."""
+        return _a_second(self.decode_tokens, self.decode_us)
+
+
+@dataclass(frozen=True)
+class Report:
+    """All of it.  `speed` is in the order of the cores."""
+
+    time: str | None
+    firmware: Firmware
+    cpu: Cpu
+    cores: Cores
+    memory: Memory
+    screen: Display | None
+    model: Model
+    load: Load
+    speed: tuple[Speed, ...]
+    selftest: str | None
+
+    @property
+    def machine(self) -> str:
+        """What a person would call it."""
+        return self.cpu.name or self.cpu.vendor or "unknown machine"
+
+    @property
+    def load_bytes_s(self) -> float | None:
+        """How fast the model was read."""
+        return _a_second(self.load.bytes, self.load.us)
+
+    def fastest(self) -> Speed | None:
+        """The measurement that made the most tokens a second."""
+        return max((speed for speed in self.speed if speed.decode_tokens_s),
+                   key=lambda speed: speed.decode_tokens_s or 0, default=None)
+
+    def figures(self) -> dict[str, Any]:
+        """What follows from the measurements, for JSON; scaling is against one core."""
+        alone = next((speed for speed in self.speed if speed.cores == 1), None)
+        return {"load_bytes_s": _rounded(self.load_bytes_s),
+                "speed": [self._figures_of(speed, alone) for speed in self.speed]}
+
+    def decode_bytes_s(self, speed: Speed) -> float | None:
+        """Memory read in a second by decoding: every token takes all the weights once."""
+        return _product(self.model.bytes, speed.decode_tokens_s)
+
+    def _figures_of(self, speed: Speed, alone: Speed | None) -> dict[str, Any]:
+        prefill, decode = speed.prefill_tokens_s, speed.decode_tokens_s
+        return {"cores": speed.cores, "prefill_tokens_s": _rounded(prefill), "decode_tokens_s": _rounded(decode),
+                "prefill_scaling": _rounded(_ratio(prefill, alone.prefill_tokens_s if alone else None)),
+                "decode_scaling": _rounded(_ratio(decode, alone.decode_tokens_s if alone else None)),
+                "prefill_tokens_s_core": _rounded(_ratio(prefill, speed.cores)),
+                "decode_tokens_s_core": _rounded(_ratio(decode, speed.cores)),
+                "decode_bytes_s": _rounded(self.decode_bytes_s(speed))}
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as it was written, in its own form."""
+        return {"format": FORMAT, **asdict(self)}
+
+
+def scaling(report: Report) -> float | None:
+    """How many times the speed of one core the fastest measurement decodes at."""
+    fastest = report.fastest()
+    alone = next((speed for speed in report.speed if speed.cores == 1), None)
+    return None if fastest is None or alone is None else _ratio(fastest.decode_tokens_s, alone.decode_tokens_s)
+
+
+def read_reports(path: Path) -> list[tuple[str, Report]]:
+    """(where it was found, report) for a report.json, a folder that holds some, or an image or stick with one on it.
+
+    Raises BarelmError where there is none, or one is damaged.
+    """
+    if not path.is_dir():
+        return [(printable(str(path)), _read_one(path))]
+    with _reading(path):
+        found = sorted(path.glob("*.json")) + sorted(path.glob(f"*/{REPORT_PATH}"))
+    if not found:
+        raise BarelmError(f"there is no report in {path}", f"Give a folder that holds {REPORT_PATH}, or the file.")
+    return [(printable(str(name)), _read_one(name)) for name in found]
+
+
+def parse_report(content: bytes, where: str) -> Report:
+    """The report in a file's bytes; BarelmError, naming `where`, for anything else."""
+    if not content.strip(_BLANK):
+        raise BarelmError(f"{where} is empty: the machine has not measured itself yet",
+                          "Boot it, and let it come to its end.")
+    try:
+        raw = json.loads(content.strip(_BLANK).decode("utf-8-sig"), parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise BarelmError(f"{where} is no report, or a damaged one: it is not JSON", _HINT) from error
+    if not isinstance(raw, dict) or "format" not in raw:
+        raise BarelmError(f"{where} is JSON, but no report of barelm", f"Give the {REPORT_PATH} of a machine.")
+    if raw["format"] != FORMAT or isinstance(raw["format"], bool):
+        shown = printable(str(raw["format"]))[:20]
+        raise BarelmError(f"{where} is a report of format {shown}, and this barelm reads format {FORMAT}",
+                          "Take the barelm that made the image.")
+    try:
+        return _report(_Fields(raw, ""))
+    except ValueError as error:
+        raise BarelmError(f"{where} is a damaged report: {error}", _HINT) from error
+
+
+def _read_one(path: Path) -> Report:
+    with _reading(path), open(path, "rb", buffering=0) as file:
+        content = file.read(_MOST_BYTES + 1) or b""
+    if content[510:512] == b"\x55\xaa":
+        return _read_from_volume(path)
+    if len(content) > _MOST_BYTES or content.strip(_BLANK)[:1] not in (b"{", b"[", b"\xef", b""):
+        raise BarelmError(f"{printable(str(path))} is no report",
+                          f"Give a {REPORT_PATH}, a folder that holds some, or the image or stick with one on it.")
+    return parse_report(content, printable(str(path)))
+
+
+def _read_from_volume(path: Path) -> Report:
+    with open_volume(path) as volume:
+        entry = volume.lookup(REPORT_PATH)
+        if entry is None:
+            raise BarelmError(f"there is no {REPORT_PATH} on {path}",
+                              "Boot a machine from it first, with the report switched on.")
+        if entry.size > _MOST_BYTES:
+            raise BarelmError(f"{REPORT_PATH} on {path} is no report: it has {entry.size:,} bytes", _HINT)
+        return parse_report(volume.read(entry, 0, entry.size), f"{REPORT_PATH} on {path}")
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BarelmError(f"cannot read {path}: {error.strerror}", "Check the path and its permissions.") from error
+
+
+class _Fields:
+    """An object of the report, its members taken out one by one; ValueError, with the name, for a wrong one."""
+
+    def __init__(self, raw: object, name: str) -> None:
+        if not isinstance(raw, dict):
+            raise ValueError(f"{name or 'it'} is not an object")
+        self._raw, self._name = raw, name
+
+    def _path(self, key: str) -> str:
+        return f"{self._name}.{key}" if self._name else key
+
+    def take(self, key: str) -> Any:
+        """A member as it is; the format promises every one."""
+        if key not in self._raw:
+            raise ValueError(f"{self._path(key)} is missing")
+        return self._raw[key]
+
+    def text(self, key: str) -> str | None:
+        """A text, made safe to show."""
+        value = self.take(key)
+        if value is not None and not isinstance(value, str):
+            raise ValueError(f"{self._path(key)} is not a text")
+        return None if value is None else printable(" ".join(value[:_MOST_TEXT].split()))
+
+    def number(self, key: str) -> int | None:
+        """A count."""
+        value = self.take(key)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63):
+            raise ValueError(f"{self._path(key)} is not a count")
+        return value
+
+    def numbers(self, *keys: str) -> list[int | None]:
+        """Several counts."""
+        return [self.number(key) for key in keys]
+
+    def inner(self, key: str) -> _Fields:
+        """An object in this one."""
+        return _Fields(self.take(key), self._path(key))
+
+
+def _report(fields: _Fields) -> Report:
+    firmware, cpu, cores, memory, model, load = map(
+        fields.inner, ("firmware", "cpu", "cores", "memory", "model", "load"))
+    screen = None if fields.take("screen") is None else fields.inner("screen")
+    speeds = fields.take("speed")
+    if not isinstance(speeds, list) or len(speeds) > _MOST_SPEEDS:
+        raise ValueError("speed is not a list of measurements")
+    selftest = fields.text("selftest")
+    if selftest not in ("passed", "failed", "none", None):
+        raise ValueError("selftest is none of passed, failed, none")
+    return Report(
+        fields.text("time"),
+        Firmware(firmware.text("vendor"), firmware.text("revision"), firmware.text("uefi")),
+        Cpu(cpu.text("name"), cpu.text("vendor"), cpu.number("family"), cpu.number("model"), cpu.number("stepping"),
+            cpu.text("level")),
+        Cores(*cores.numbers("present", "enabled", "answered")),
+        Memory(*memory.numbers("total_bytes", "free_bytes", "largest_free_bytes", "regions", "loader_bytes",
+                               "boot_services_bytes", "runtime_bytes", "reserved_bytes")),
+        None if screen is None else Display(*screen.numbers("width", "height", "columns", "rows")),
+        Model(model.text("name"), model.number("bytes"), model.text("sum"), model.number("context")),
+        Load(*load.numbers("bytes", "us")),
+        tuple(sorted((_speed(_Fields(raw, f"speed[{i}]")) for i, raw in enumerate(speeds)),
+                     key=lambda speed: speed.cores)),
+        selftest)
+
+
+def _speed(fields: _Fields) -> Speed:
+    cores = fields.number("cores")
+    if not cores:
+        raise ValueError("a measurement does not say on how many cores")
+    return Speed(cores, *fields.numbers("prefill_tokens", "prefill_us", "decode_tokens", "decode_us"))
+
+
+def _no_number(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def _a_second(amount: int | None, us: int | None) -> float | None:
+    """A rate; None where nothing was done or no time was measured."""
+    return amount * 1e6 / us if amount and us else None
+
+
+def _ratio(value: float | None, by: float | None) -> float | None:
+    return value / by if value is not None and by else None
+
+
+def _product(value: float | None, by: float | None) -> float | None:
+    return value * by if value and by is not None else None
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.6g}")

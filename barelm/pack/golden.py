@@ -1,0 +1,34 @@
+"""The example packed with a model: what it makes of fixed ids, for any machine to compute again (`metal.selftest`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from barelm.pack import layout
+
+
+@dataclass(frozen=True)
+class Golden:
+    """The ids, the given ones first, and the checksum over the logits of every step."""
+
+    ids: tuple[int, ...]
+    sum_a: int
+    sum_b: int
+
+    @staticmethod
+    def heard(numbers: list[int]) -> Golden | None:
+        """From what the program says: four numbers of 32 bits, then the ids; None where it is no such thing."""
+        ids = numbers[4:]
+        if not layout.GOLDEN_PROMPT <= len(ids) <= layout.GOLDEN_MOST:
+            return None
+        return Golden(tuple(ids), numbers[0] | numbers[1] << 32, numbers[2] | numbers[3] << 32)
+
+    def put_into(self, header: NDArray[np.int64]) -> None:
+        """Set the words of a header."""
+        header[layout.GOLDEN_N] = len(self.ids)
+        header[layout.GOLDEN_IDS:layout.GOLDEN_IDS + len(self.ids)] = self.ids
+        sums = np.array([self.sum_a, self.sum_b], np.uint64).view(np.int64)
+        header[layout.GOLDEN_SUM_A:layout.GOLDEN_SUM_B + 1] = sums

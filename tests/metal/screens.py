@@ -1,0 +1,130 @@
+"""A graphics output of callbacks over a frame buffer in this process, and what text has to look like on it."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+
+from barelm.metal import display, screen, tables
+from barelm.metal.display import Display
+from barelm.metal.glyphs import LARGE, SMALL, glyph_of
+from tests.metal.fake import ERROR, FakeFirmware, Table, load, store
+
+RGBX, BGRX, MASK, BLT_ONLY = range(4)
+UNTOUCHED = 0x55555555
+
+Cell = tuple[str, int, int]
+"""A character, and the numbers of its colour and its background in the palette."""
+
+
+class FakeScreen(FakeFirmware):
+    """A firmware with a screen: `modes[0]` is set at the start."""
+
+    def __init__(self, modes: list[tuple[int, int]], form: int = BGRX, padding: int = 0) -> None:
+        super().__init__()
+        self.modes, self.form, self.padding = modes, form, padding
+        self.graphics, self.mode = Table(), Table()
+        self.info = np.zeros(9, np.uint32)
+        self.transfers: list[tuple[int, ...]] = []
+        self.modes_set: list[int] = []
+        self.n_pools = 0
+        self.graphics.put(tables.GRAPHICS_MODE, self.mode.address)
+        self.graphics.serve(tables.GRAPHICS_QUERY_MODE, 4, self.query_mode)
+        self.graphics.serve(tables.GRAPHICS_SET_MODE, 2, self.set_mode)
+        self.graphics.serve(tables.GRAPHICS_BLT, 10, self.blt)
+        self.boot.serve(tables.LOCATE_PROTOCOL, 3, self.locate)
+        self.boot.serve(tables.FREE_POOL, 1, self.free_pool)
+        self.state = np.zeros(512, np.int64)
+        self.board = np.zeros(512, np.int64)
+        self.switch(0)
+
+    def open(self, world: Any = lambda function: function) -> Display:  # type: ignore[override]
+        """The display on it."""
+        return Display(*world(display.open_display)(self.fw, self.board, int(self.state.ctypes.data)))
+
+    def switch(self, number: int) -> None:
+        width, height = self.modes[number]
+        self.frame = np.full((height, width + self.padding), UNTOUCHED, np.uint32)
+        self.info[:] = [0, width, height, self.form, 0, 0, 0, 0, width + self.padding]
+        self.mode.put(0, number << 32 | len(self.modes))
+        self.mode.put(tables.GRAPHICS_INFO, int(self.info.ctypes.data))
+        self.mode.put(tables.FRAME_BUFFER_BASE, 0 if self.form == BLT_ONLY else int(self.frame.ctypes.data))
+        self.mode.put(tables.FRAME_BUFFER_SIZE, self.frame.nbytes)
+
+    def locate(self, guid: int, registration: int, interface: int) -> int:
+        if ctypes.string_at(guid, 16) != tables.GRAPHICS_OUTPUT_PROTOCOL.tobytes():
+            return ERROR | tables.EFI_NOT_FOUND
+        store(interface, self.graphics.address)
+        return 0
+
+    def query_mode(self, this: int, number: int, size: int, info: int) -> int:
+        self._info = np.array([0, *self.modes[number], self.form, 0, 0, 0, 0, self.modes[number][0]], np.uint32)
+        self.n_pools += 1
+        store(info, int(self._info.ctypes.data))
+        return 0
+
+    def free_pool(self, address: int) -> int:
+        assert address == int(self._info.ctypes.data)
+        self.n_pools -= 1
+        return 0
+
+    def set_mode(self, this: int, number: int) -> int:
+        self.modes_set.append(number)
+        self.switch(number)
+        return 0
+
+    def blt(self, this: int, buffer: int, operation: int, source_x: int, source_y: int, x: int, y: int, width: int,
+            height: int, delta: int) -> int:
+        self.transfers.append((operation, x, y, width, height))
+        assert (source_x, source_y) == (0, 0) and x + width <= self.modes_width and y + height <= len(self.frame)
+        target = self.frame[y:y + height, x:x + width]
+        for line in range(height):
+            if operation == tables.BLT_VIDEO_FILL:
+                pixels = np.full(width, load(buffer) & 0xFFFFFFFF, np.uint32)
+            else:
+                pixels = np.frombuffer(ctypes.string_at(buffer + line * delta, 4 * width), np.uint32)
+            target[line] = swapped(pixels) if self.form == RGBX else pixels
+        return 0
+
+    @property
+    def modes_width(self) -> int:
+        """Pixels of a line that are on the screen."""
+        return self.frame.shape[1] - self.padding
+
+    @property
+    def colours(self) -> np.ndarray[Any, Any]:
+        """What a person sees: the number in the palette of every pixel, or -1."""
+        pixels = self.frame[:, :self.modes_width]
+        pixels = swapped(pixels) if self.form == RGBX else pixels
+        numbers = np.full(pixels.shape, -1)
+        for number in range(7, -1, -1):
+            numbers[pixels == display.PALETTE[number]] = number
+        return numbers
+
+
+def swapped(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Red and blue change places."""
+    return (pixels & 0xFF) << 16 | (pixels & 0xFF00) | pixels >> 16 & 0xFF
+
+
+def bitmap(character: str, scale: int, small: bool) -> np.ndarray[Any, Any]:
+    """A glyph as 0 and 1, enlarged: the font read in another way than the display does."""
+    width, height, font = (8, 16, SMALL) if small else (12, 24, LARGE)
+    start = glyph_of(ord(character)) * width * height
+    bits = np.unpackbits(font)[start:start + width * height].reshape(height, width)
+    return np.kron(bits, np.ones((scale, scale), np.uint8))
+
+
+def expected(d: Display, text: dict[tuple[int, int], Cell]) -> np.ndarray[Any, Any]:
+    """Colours of a whole screen with characters at (row, column), all else blank."""
+    s = [int(word) for word in d.state]
+    wide, high = s[screen.CELL_WIDTH], s[screen.CELL_HEIGHT]
+    picture = np.zeros((s[screen.HEIGHT], s[screen.WIDTH]), np.int64)
+    for (row, column), (character, colour, background) in text.items():
+        y, x = s[screen.UPPER] + row * high, s[screen.LEFT] + column * wide
+        glyph = bitmap(character, s[screen.SCALE], s[screen.GLYPH_HEIGHT] == 16)
+        picture[y:y + high, x:x + wide] = np.where(glyph, colour, background)
+    # Two numbers of the palette look the same: the background, and text on the status row.
+    return np.where(picture == 7, 0, picture)
