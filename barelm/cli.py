@@ -60,6 +60,7 @@ Context = Annotated[int, Parameter(help="Tokens to have room for; 0: the model's
 System = Annotated[str, Parameter(help="The system text of a chat model.")]
 Raw = Annotated[bool, Parameter(negative="", help="Complete the prompt as it stands, without the chat template.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="One JSON object on stdout.")]
+Display = Annotated[bool, Parameter(negative="", help="Show the machine's screen in a window (QEMU).")]
 Output = Annotated[Path | None, Parameter(name=["--output", "-o"], help="Where to write.")]
 
 
@@ -111,8 +112,11 @@ def run(model: str | None = None, prompt: str | None = None, /, *, raw: Raw = Fa
 @app.command
 def chat(model: str = DEFAULT_MODEL, prompt: str = "", /, *, system: System = "", quant: Quant = "keep",
          kv: Kv = "auto", context: Context = 0, sampling: Sampling = Sampling(), machine: On = None,
-         memory: Memory = 0, cores: Cores = 1) -> int:
+         memory: Memory = 0, cores: Cores = 1, display: Display = False) -> int:
     """Boot a machine into a conversation; this terminal is its console.
+
+    /help says what there is beside talking.  Esc or Ctrl-C stops an answer, Ctrl-D leaves.  What /save writes is kept
+    in the data folder (~/.local/share/barelm) and is there the next time.
 
     Parameters
     ----------
@@ -124,7 +128,7 @@ def chat(model: str = DEFAULT_MODEL, prompt: str = "", /, *, system: System = ""
     from barelm.commands.chat import chat_with
 
     settings = Settings(prompt, system=system, **vars(sampling))
-    return chat_with(Order(model, None, Packing(quant, kv, context), settings, memory, cores), machine)
+    return chat_with(Order(model, None, Packing(quant, kv, context), settings, memory, cores), machine, display)
 
 
 @app.command
@@ -185,7 +189,7 @@ def image(model: str = DEFAULT_MODEL, /, *, output: Output = None, chat: Annotat
 
 @app.command
 def boot(image: Path, /, *, write: Annotated[bool, Parameter(negative="", help="Keep on the image what is written.")]
-         = False, machine: On = None, memory: Memory = 0, cores: Cores = 1) -> int:
+         = False, machine: On = None, memory: Memory = 0, cores: Cores = 1, display: Display = False) -> int:
     """Boot a disk image and show its console; keys typed here are typed there.
 
     Parameters
@@ -195,7 +199,7 @@ def boot(image: Path, /, *, write: Annotated[bool, Parameter(negative="", help="
     """
     from barelm.commands.boot import boot_image
 
-    return boot_image(image, machine, memory, cores, write)
+    return boot_image(image, machine, memory, cores, write, display)
 
 
 @app.command

@@ -28,13 +28,24 @@ def cache_folder(kind: str) -> Path:
 
     Raises BarelmError where it cannot be created.
     """
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(root) / "barelm" / kind
+    return _folder("XDG_CACHE_HOME", Path.home() / ".cache", kind)
+
+
+def data_folder() -> Path:
+    """The folder for what a person keeps, created: $XDG_DATA_HOME/barelm, ~/.local/share without it.
+
+    Raises BarelmError where it cannot be created.
+    """
+    return _folder("XDG_DATA_HOME", Path.home() / ".local" / "share", "")
+
+
+def _folder(variable: str, otherwise: Path, kind: str) -> Path:
+    folder = Path(os.environ.get(variable) or otherwise) / "barelm" / kind
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BarelmError(f"cannot create {folder}: {error.strerror}",
-                          "Set XDG_CACHE_HOME to a folder that may be written.") from error
+                          f"Set {variable} to a folder that may be written.") from error
     return folder
 
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -171,12 +171,11 @@ def built_program(watch: Watcher) -> Path:
 
 
 def bootable_image(out: Path, program: Path, model: Path, settings: Settings, watch: Watcher, *,
-                   plain: bool = False, free_bytes: int = 0, prefix: bytes | None = None) -> Path:
-    """A disk image that any UEFI PC boots into the model; `prefix` as `prefix_of` computes it."""
+                   plain: bool = False, free_bytes: int = 0, more: Mapping[str, Path | bytes] | None = None) -> Path:
+    """A disk image that any UEFI PC boots into the model, with `more` files on it."""
     watch.step(f"Writing {out.name}")
-    files: dict[str, Path | bytes] = {PROGRAM_PATH: program, SETTINGS_PATH: settings.toml(), MODEL_PATH: model}
-    if prefix is not None:
-        files[layout.PREFIX_PATH] = prefix
+    files: dict[str, Path | bytes] = {PROGRAM_PATH: program, SETTINGS_PATH: settings.toml(), MODEL_PATH: model,
+                                     **(more or {})}
     write_image(out, files, plain=plain, free_bytes=free_bytes, progress=watch.progress)
     return out
 

@@ -32,21 +32,24 @@ PROMPT = "\n> "  # as `metal.chat` shows it
 ANY_KEY = "Press any key"  # and of its last screen
 END_OF_INPUT = "\x04"  # Ctrl-D
 INTERRUPT = "\x03"  # Ctrl-C
+ENDLESS_ROWS = "\x1b[24;1000R"  # what a terminal says that has very long ones
 IMPATIENCE_S = 1.0
 """Whoever presses Ctrl-C three times in so long wants out, whatever the machine does."""
 
 _DONE = re.compile(rb"BARELM DONE \d+\s*")
+_LOADING = re.compile("Loading [█▉▊▋▌▍▎▏░]+[^\n]*? s left")
 _RESET = "\x1b[?2004l\x1b[0m\x1b[?25h"
 
 
-def boot_image(image: Path, machine: str | None, memory: int, cores: int, write: bool = False) -> int:
+def boot_image(image: Path, machine: str | None, memory: int, cores: int, write: bool = False,
+               display: bool = False) -> int:
     """Power an image on, show its console, pass keys on; the code is 1 where the program failed.
 
     What the program writes stays on the image only with `write`.
     """
     check_machine(memory, cores)
     with Screen() as screen:
-        chosen = choose_machine(machine, screen.note)
+        chosen = choose_machine(machine, screen.note, display)
         return converse(chosen, Spec(image, memory or needed_memory_mb(image), cores, write), screen)
 
 
@@ -55,14 +58,15 @@ def converse(machine: Machine, spec: Spec, screen: Screen) -> int:
     screen.step(f"Booting on {machine.name}")
     shows = sys.stdout.isatty()
     plain, seen = PlainText(), ""
-    with machine.start(replace(spec, terminal=True)) as session, typing_to(session) as listening:
+    with machine.start(replace(spec, terminal=True)) as session, typing_to(session, shows) as listening:
         while console := session.read(SILENCE_S):
             screen.clear()
             text = plain.feed(console)
             seen = (seen + text)[-256:]
             if PROMPT in seen or ANY_KEY in seen:
                 listening.set()
-            sys.stdout.buffer.write(_DONE.sub(b"", console if shows else text.encode()))
+            said = console if shows else _LOADING.sub("", text).encode()
+            sys.stdout.buffer.write(_DONE.sub(b"", said))
             sys.stdout.flush()
             if session.status is not None:
                 break
@@ -87,16 +91,17 @@ def needed_memory_mb(image: Path) -> int:
 
 
 @contextlib.contextmanager
-def typing_to(session: Session) -> Iterator[threading.Event]:
+def typing_to(session: Session, shows: bool) -> Iterator[threading.Event]:
     """Pass on what comes from standard input while this lasts; a terminal is given back as it was.
 
     From a terminal keys go over as they are typed, Ctrl-C too once the event yielded is set: then the machine knows
     what it means.  So does the terminal's size when it changes.  A file or a pipe waits for that event, for firmware
-    would take what comes too early as keys of its own; at its end Ctrl-D is typed.
+    would take what comes too early as keys of its own; at its end Ctrl-D is typed.  Where what is said is not shown on
+    a terminal (`shows`), rows of it do not end before the text does.
     """
     listening, over = threading.Event(), threading.Event()
     descriptor = sys.stdin.fileno()
-    reader = threading.Thread(target=_pass_on, args=(descriptor, session, listening, over), daemon=True)
+    reader = threading.Thread(target=_pass_on, args=(descriptor, session, listening, over, shows), daemon=True)
     with _by_key(descriptor), _telling_size(session, descriptor):
         reader.start()
         try:
@@ -148,10 +153,14 @@ def _telling_size(session: Session, descriptor: int) -> Iterator[None]:
         signal.signal(signal.SIGWINCH, before)
 
 
-def _pass_on(descriptor: int, session: Session, listening: threading.Event, over: threading.Event) -> None:
+def _pass_on(descriptor: int, session: Session, listening: threading.Event, over: threading.Event,
+             shows: bool) -> None:
     a_terminal = os.isatty(descriptor)
-    if not a_terminal:
+    if not a_terminal or not shows:
         listening.wait()
+    if not shows:
+        with contextlib.suppress(BarelmError, OSError, ValueError):
+            session.send(ENDLESS_ROWS)
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     pressed: list[float] = []
     with contextlib.suppress(BarelmError, OSError, ValueError):

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from barelm import pipeline
 from barelm.commands.boot import converse
+from barelm.commands.keeping import keep, kept_sessions
+from barelm.commands.make import CHAT_FREE_MB
 from barelm.commands.run import check_machine
 from barelm.commands.screen import Screen
 from barelm.errors import BarelmError
@@ -15,11 +17,11 @@ from barelm.machine.machine import Spec
 from barelm.pipeline import Order
 
 
-def chat_with(order: Order, machine: str | None) -> int:
-    """Hold a conversation; the code is 1 where the program failed."""
+def chat_with(order: Order, machine: str | None, display: bool) -> int:
+    """Hold a conversation; the code is 1 where the program failed.  What it saves is there the next time."""
     check_machine(order.memory_mb, order.cores)
     with Screen() as screen:
-        chosen = choose_machine(machine, screen.note)
+        chosen = choose_machine(machine, screen.note, display)
         model = pipeline.packed_model(order.model, order.tokenizer, order.packing, screen)
         if model.chat is None:
             raise BarelmError(f"{model.name} cannot chat: {model.chat_refusal}",
@@ -27,6 +29,11 @@ def chat_with(order: Order, machine: str | None) -> int:
         program = pipeline.built_program(screen)
         with working_folder() as folder:
             settings = replace(order.settings.suited(True), chat=True, at_end="shutdown", wait=0, cores=order.cores)
-            image = pipeline.bootable_image(folder / "chat.img", program, model.path, settings, screen)
-            spec = Spec(image, order.memory_mb or pipeline.memory_mb(model), order.cores)
-            return converse(chosen, spec, screen)
+            image = pipeline.bootable_image(folder / "chat.img", program, model.path, settings, screen,
+                                            free_bytes=CHAT_FREE_MB << 20, more=kept_sessions())
+            spec = Spec(image, order.memory_mb or pipeline.memory_mb(model), order.cores, writable=True)
+            try:
+                return converse(chosen, spec, screen)
+            finally:
+                for path in keep(image):
+                    screen.note(f"Kept: {path}")

@@ -17,6 +17,7 @@ class Screen:
         self._tty = sys.stderr.isatty()
         self._bar: Any = None
         self._task: Any = None
+        self._counts = False  # the bar says how much of how many, and does not only turn
         self._what = ""
         self._since = time.monotonic()
 
@@ -37,6 +38,8 @@ class Screen:
     def progress(self, done: int, total: int) -> None:
         """Bytes done of how many: a bar, once it has lasted."""
         if self._tty and time.monotonic() - self._since > PATIENCE_S:
+            if self._task is None or not self._counts:
+                self.clear()
             self._show(total)
             self._bar.update(self._task, completed=done, total=total)
 
@@ -57,6 +60,7 @@ class Screen:
         from rich.console import Console
         from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
 
+        self._counts = total is not None
         columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn()) if total else ()
         self._bar = Progress(SpinnerColumn(), TextColumn("{task.description}"), *columns,
                              console=Console(stderr=True), transient=True)

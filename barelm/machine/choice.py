@@ -10,17 +10,22 @@ from barelm.machine.machine import Machine
 from barelm.machine.qemu import Qemu
 
 
-def machines() -> dict[str, Machine]:
-    """Every machine by its name, the preferred first."""
-    return {"qemu": Qemu(), "hosted": Hosted()}
+def machines(display: bool = False) -> dict[str, Machine]:
+    """Every machine by its name, the preferred first; with `display`, QEMU opens a window."""
+    return {"qemu": Qemu(display=display), "hosted": Hosted()}
 
 
-def choose_machine(name: str | None, note: Callable[[str], None]) -> Machine:
+def choose_machine(name: str | None, note: Callable[[str], None], display: bool = False) -> Machine:
     """The machine called `name`; without one, QEMU where it is installed and the hosted firmware else, said in a line.
 
-    Raises BarelmError with the reason where it cannot be used.
+    With `display` its screen is a window, which only QEMU has.  Raises BarelmError with the reason where it cannot be
+    used.
     """
-    known = machines()
+    if display:
+        if name == "hosted":
+            raise BarelmError("the hosted machine has no window", "Leave --display out, or take --machine qemu.")
+        name = "qemu"
+    known = machines(display)
     if name is not None:
         if reason := known[name].why_not():
             raise BarelmError(f"cannot boot on {name}: {reason}",

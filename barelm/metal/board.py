@@ -61,6 +61,9 @@ AT_END_RETURN = 0
 AT_END_SHUTDOWN = 1
 AT_END_RESTART = 2
 
+RESTING = 93  # cores that compute when the team is awake again; 0: it is awake
+TEAM_EVENT = 94  # what the firmware signals when all workers are home
+
 # What was measured
 MEMORY = 48  # bytes allocated
 CYCLES_PER_MS = 49

@@ -40,7 +40,7 @@ def hold_conversation(t: Talk) -> int:
                       "Take a chat model, or leave `chat` out of barelm.toml.")
     check_system(t)
     seed_generator(t)
-    say_line(t.con, DIM, text("Type a message and press Enter.  Esc stops an answer, /help says what else there is."))
+    say_line(t.con, DIM, text("Type a message and press Enter.  Esc stops an answer; /help lists more."))
     typed = memory(t.b[board.PROMPT], t.b[board.PROMPT_BYTES])
     if len(typed) > 0:
         ask(t)

@@ -12,9 +12,11 @@ from barelm.dialect.rooms import metal
 from barelm.dialect.types import I64
 from barelm.metal import board, tables
 from barelm.metal.cpu import enable_vectors
-from barelm.metal.firmware import Firmware, count_processors, locate_protocol, start_workers
+from barelm.metal.devices import close_event
+from barelm.metal.firmware import Firmware, count_processors, locate_protocol, stall, start_workers
 
 WAIT_MS = 500
+RETRY_US = 10000
 
 
 @metal
@@ -26,8 +28,14 @@ def gather_team(fw: Firmware, b: I64, limit: int, per_ms: int) -> int:
     wanted = count_processors(mp)[1]
     if limit > 0 and limit < wanted:
         wanted = limit
-    if wanted <= 1 or start_workers(fw, mp, address_of(b)) < 0:
+    if wanted <= 1:
         return 1
+    status, event = start_workers(fw, mp, address_of(b))
+    if status < 0:
+        close_event(fw, event)
+        return 1
+    close_event(fw, b[board.TEAM_EVENT])  # of a team before this one, which is home
+    b[board.TEAM_EVENT] = event
     deadline = cycles() + WAIT_MS * per_ms
     while atomic_load(b, board.CLAIMS) < wanted - 1 and cycles() < deadline:
         pause()
@@ -97,8 +105,38 @@ def give_order(b: I64, n_cores: int) -> None:
 @metal
 def dismiss_team(b: I64) -> None:
     """Send the workers back to the firmware, and wait until none needs the board: it is given back next."""
+    if b[board.RESTING] != 0:
+        return
     b[board.COMMAND] = board.STOP
     give_order(b, b[board.TEAM])
     deadline = cycles() + WAIT_MS * b[board.CYCLES_PER_MS]
     while atomic_load(b, board.CLAIMS) & (board.CLOSED - 1) > 0 and cycles() < deadline:
         pause()
+
+
+@metal
+def rest_team(b: I64) -> None:
+    """Send the workers home while nobody asks for anything: they would spin, and warm the room."""
+    if b[board.TEAM] <= 1 or b[board.RESTING] != 0:
+        return
+    dismiss_team(b)
+    b[board.RESTING] = b[board.N_CORES]
+    b[board.N_CORES] = 1
+    if atomic_load(b, board.CLAIMS) == board.CLOSED:
+        atomic_store(b, board.ORDER, 0)
+        atomic_store(b, board.CLAIMS, 0)
+
+
+@metal
+def wake_team(fw: Firmware, b: I64) -> None:
+    """Have them back.  The firmware may need a moment to notice that they are home."""
+    if b[board.RESTING] == 0:
+        return
+    deadline = cycles() + WAIT_MS * b[board.CYCLES_PER_MS]
+    b[board.TEAM] = 1
+    while atomic_load(b, board.CLAIMS) == 0 and b[board.TEAM] == 1 and cycles() < deadline:
+        b[board.TEAM] = gather_team(fw, b, b[board.CORES], b[board.CYCLES_PER_MS])
+        if b[board.TEAM] == 1:
+            stall(fw, RETRY_US)
+    b[board.N_CORES] = min(b[board.RESTING], b[board.TEAM])
+    b[board.RESTING] = 0

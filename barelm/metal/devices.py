@@ -41,7 +41,9 @@ def create_timer(fw: Firmware) -> int:
 
 @metal
 def close_event(fw: Firmware, event: int) -> int:
-    """Give an event back."""
+    """Give an event back, if it is one."""
+    if event == 0:
+        return tables.EFI_SUCCESS
     return call_efi(load_i64(fw.boot + tables.CLOSE_EVENT), (event,))
 
 

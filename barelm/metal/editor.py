@@ -13,6 +13,7 @@ from barelm.dialect.rooms import metal
 from barelm.dialect.types import I64, U8
 from barelm.metal import arena, keyboard
 from barelm.metal.console import begin_input, end_input, scroll, show_input
+from barelm.metal.cores import rest_team, wake_team
 from barelm.metal.keyboard import FIRST_KEY, LINE_FEED, RETURN, TAB, Keyboard, next_key, wait_for_key
 from barelm.metal.sinks import Console, encode_utf8
 
@@ -29,6 +30,8 @@ STATE_WORDS = 16
 STATE = arena.KEYBOARD + 2048  # in the workspace, behind the keyboard's
 
 PAGE_ROWS = 10
+REST_MS = 3000
+"""So long nobody types until the other processors may rest."""
 A, B, C, D, E, F, H, K, L, P, U, W = 1, 2, 3, 4, 5, 6, 8, 11, 12, 16, 21, 23  # with Ctrl; N is 14
 BACKSLASH = 92
 
@@ -67,7 +70,10 @@ def read_line(con: Console, k: Keyboard, e: Editor) -> int:
             if not drawn:
                 show_input(con, e.line, e.state[N], e.state[CURSOR])
             drawn = True
-            key = wait_for_key(k, -1)
+            key = wait_for_key(k, REST_MS)
+            if key == 0:
+                rest_team(k.b)
+                key = wait_for_key(k, -1)
         if key < 0:
             result = LEFT
         elif key == keyboard.PAGE_UP or key == keyboard.PAGE_DOWN:
@@ -78,6 +84,7 @@ def read_line(con: Console, k: Keyboard, e: Editor) -> int:
             result = edit(e, key)
             drawn = drawn and result == KEPT
     end_input(con, e.line, e.state[N])
+    wake_team(k.fw, k.b)
     return e.state[N] if result == SUBMITTED else LEFT
 
 

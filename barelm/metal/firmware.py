@@ -187,13 +187,15 @@ def count_processors(mp: int) -> tuple[int, int]:
 
 
 @metal
-def start_workers(fw: Firmware, mp: int, board: int) -> int:
-    """Start every other processor in `worker_entry`, without waiting for them; returns the status."""
+def start_workers(fw: Firmware, mp: int, board: int) -> tuple[int, int]:
+    """Start every other processor in `worker_entry`, without waiting for them; returns the status, and the event that
+    is signalled when all are done.
+    """
     event = cells(1)
     status = call_efi(load_i64(fw.boot + tables.CREATE_EVENT), (0, 0, 0, 0, address_of(event)))
     if status != 0:
-        return status
-    return call_efi(load_i64(mp + tables.STARTUP_ALL_APS), (mp, worker_entry(), 0, event[0], 0, board, 0))
+        return status, 0
+    return call_efi(load_i64(mp + tables.STARTUP_ALL_APS), (mp, worker_entry(), 0, event[0], 0, board, 0)), event[0]
 
 
 @metal

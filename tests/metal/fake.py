@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -10,73 +11,18 @@ import numpy as np
 
 from barelm.metal import tables
 from barelm.metal.firmware import Firmware, open_firmware
+from tests.metal.volumes import ERROR as ERROR
+from tests.metal.volumes import Changes, FakeFile, text_at
+from tests.metal.volumes import Table as Table
+from tests.metal.volumes import load as load
+from tests.metal.volumes import store as store
 
 PAGE = 4096
-ERROR = -1 << 63
+VENDOR = "Fake \"firm\\ware"
+NOW: tuple[int, ...] = (2026, 11, 24, 19, 31, 2)
 IMAGE_HANDLE, VOLUME_HANDLE, CONSOLE_HANDLE, SERIAL_HANDLE, TIMER, KEY_EVENT = range(0x1111, 0x7777, 0x1111)
 SHIFT_STATE_VALID = 1 << 31
 SWITCHED_OFF = "the machine is off"
-
-Handler = Callable[..., int]
-
-
-class Table:
-    """Memory for a table of services and data, by byte offset."""
-
-    def __init__(self, n_bytes: int = 512) -> None:
-        self.words = np.zeros(n_bytes // 8, np.int64)
-        self._kept: list[Any] = []
-
-    @property
-    def address(self) -> int:
-        """Where it lies."""
-        return int(self.words.ctypes.data)
-
-    def put(self, offset: int, value: int) -> None:
-        """One word."""
-        self.words[offset // 8] = value
-
-    def serve(self, offset: int, n_arguments: int, handler: Handler) -> None:
-        """One service."""
-        prototype = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * n_arguments)
-        callback = prototype(handler)
-        self._kept.append(callback)
-        self.put(offset, ctypes.cast(callback, ctypes.c_void_p).value or 0)
-
-
-class FakeFile:
-    """An open file; the volume's root too."""
-
-    def __init__(self, firmware: FakeFirmware, content: bytes) -> None:
-        self.firmware, self.content, self.at, self.table = firmware, content, 0, Table()
-        self.table.serve(tables.OPEN, 5, firmware.open)
-        self.table.serve(tables.CLOSE, 1, self.close)
-        self.table.serve(tables.READ, 3, self.read)
-        self.table.serve(tables.GET_POSITION, 2, self.get_position)
-        self.table.serve(tables.SET_POSITION, 2, self.set_position)
-
-    def close(self, this: int) -> int:
-        self.firmware.n_open -= 1
-        return 0
-
-    def read(self, this: int, size: int, target: int) -> int:
-        wanted = load(size)
-        self.firmware.reads.append((self.at, wanted, target))
-        if self.firmware.refuses_read(wanted, target):
-            return ERROR | tables.EFI_DEVICE_ERROR
-        part = self.content[self.at:self.at + wanted]
-        ctypes.memmove(target, part, len(part))
-        self.at += len(part)
-        store(size, len(part))
-        return 0
-
-    def get_position(self, this: int, position: int) -> int:
-        store(position, self.at)
-        return 0
-
-    def set_position(self, this: int, position: int) -> int:
-        self.at = len(self.content) if position == tables.END_OF_FILE else position
-        return 0
 
 
 class FakeSerial:
@@ -126,7 +72,18 @@ class FakeFirmware:
 
     def __init__(self, files: dict[str, bytes] | None = None) -> None:
         self.files = files
+        self.made_folders: list[str] = []
+        self.changes = Changes()
+        self.is_read_only, self.lists_folders = False, True
+        self.room = 1 << 40  # bytes that still go on the volume
         self.screen = ""
+        self.columns = 80  # of the console
+        self.attributes: list[int] = []  # colours it was asked for
+        self.n_cleared = 0
+        self.cursor_set: Callable[[int, int], None] = lambda column, row: None
+        self.now: tuple[int, ...] | None = NOW
+        self.memory_map: list[tuple[int, int]] | None = []  # kind, pages; None: it is refused
+        self.installed: dict[bytes, int] = {}
         self.keys: list[int | None] = []  # scan code << 16 | unit; None: nothing for one look
         self.is_extended = False  # whether there is the extended input protocol, and shift << 32 in `keys`
         self.serial: FakeSerial | None = None
@@ -151,6 +108,11 @@ class FakeFirmware:
     def _make_tables(self) -> None:
         self.table, self.boot, self.runtime = Table(), Table(), Table()
         self.con_in, self.con_out, self.loaded, self.volume = Table(), Table(), Table(), Table()
+        self.con_mode = Table()
+        self.vendor = np.frombuffer((VENDOR + "\0").encode("utf-16-le"), np.uint16).copy()
+        self.table.put(tables.FIRMWARE_VENDOR, int(self.vendor.ctypes.data))
+        self.table.put(tables.REVISION, 2 << 16 | 100)
+        self.table.put(tables.FIRMWARE_REVISION, 0x10203)
         for offset, table in ((tables.CON_IN, self.con_in), (tables.CON_OUT, self.con_out),
                               (tables.BOOT_SERVICES, self.boot), (tables.RUNTIME_SERVICES, self.runtime)):
             self.table.put(offset, table.address)
@@ -161,7 +123,16 @@ class FakeFirmware:
         self.boot.serve(tables.STALL, 1, self.stall)
         self.boot.serve(tables.SET_WATCHDOG_TIMER, 4, lambda seconds, *_: self.watchdog.append(seconds) or 0)
         self.runtime.serve(tables.RESET_SYSTEM, 4, lambda kind, *_: self.resets.append(kind) or 0)
+        self.runtime.serve(tables.GET_TIME, 2, self.get_time)
+        self.boot.serve(tables.GET_MEMORY_MAP, 5, self.get_memory_map)
+        self.boot.serve(tables.INSTALL_PROTOCOL_INTERFACE, 4, self.install)
+        self.boot.serve(tables.UNINSTALL_PROTOCOL_INTERFACE, 3, self.uninstall)
+        self.con_out.put(tables.MODE, self.con_mode.address)
         self.con_out.serve(tables.OUTPUT_STRING, 2, self.output)
+        self.con_out.serve(tables.QUERY_MODE, 4, self.query_console)
+        self.con_out.serve(tables.SET_CURSOR_POSITION, 3, self.set_cursor)
+        self.con_out.serve(tables.SET_ATTRIBUTE, 2, lambda this, colour: self.attributes.append(colour) or 0)
+        self.con_out.serve(tables.CLEAR_SCREEN, 1, self.clear)
         self.con_in.serve(tables.READ_KEY_STROKE, 2, self.read_key)
         self.con_in_ex = Table()
         self.con_in_ex.serve(tables.READ_KEY_STROKE_EX, 2, self.read_key)
@@ -204,7 +175,9 @@ class FakeFirmware:
 
     def handle_protocol(self, handle: int, guid: int, interface: int) -> int:
         wanted = ctypes.string_at(guid, 16)
-        if (handle, wanted) == (IMAGE_HANDLE, tables.LOADED_IMAGE_PROTOCOL.tobytes()):
+        if handle == IMAGE_HANDLE and wanted in self.installed:
+            store(interface, self.installed[wanted])
+        elif (handle, wanted) == (IMAGE_HANDLE, tables.LOADED_IMAGE_PROTOCOL.tobytes()):
             store(interface, self.loaded.address)
         elif ((handle, wanted) == (VOLUME_HANDLE, tables.SIMPLE_FILE_SYSTEM_PROTOCOL.tobytes())
               and self.files is not None):
@@ -216,26 +189,72 @@ class FakeFirmware:
         return 0
 
     def open_volume(self, this: int, root: int) -> int:
-        return self._opened(b"", root)
+        self.opened(None, root)
+        return 0
 
-    def open(self, this: int, file: int, name: int, mode: int, attributes: int) -> int:
-        assert mode == tables.FILE_MODE_READ
-        content = (self.files or {}).get(text_at(name))
-        return ERROR | tables.EFI_NOT_FOUND if content is None else self._opened(content, file)
+    def folders(self) -> list[str]:
+        """Every folder of the volume."""
+        return [*self.made_folders, *{path.rpartition("\\")[0] for path in self.files or {} if "\\" in path}
+                - set(self.made_folders)]
 
-    def _opened(self, content: bytes, place: int) -> int:
-        file = FakeFile(self, content)
+    def opened(self, content: bytes | None, place: int, path: str = "") -> None:
+        """Put an open file (a folder: None) where metal code wants it."""
+        file = FakeFile(self, content, path)
         self._memory.append(file)
         self.last_file = file
         self.n_open += 1
         store(place, file.table.address)
-        return 0
 
     def file(self, content: bytes) -> int:
         """An open file, as metal code holds it."""
         place = np.zeros(1, np.int64)
-        self._opened(content, int(place.ctypes.data))
+        self.opened(content, int(place.ctypes.data))
         return int(place[0])
+
+    def root(self) -> int:
+        """The root of the volume, open."""
+        place = np.zeros(1, np.int64)
+        self.opened(None, int(place.ctypes.data))
+        return int(place[0])
+
+    def get_time(self, now: int, capabilities: int) -> int:
+        if self.now is None:
+            return ERROR | tables.EFI_UNSUPPORTED
+        ctypes.memmove(now, struct.pack("<H5B9x", *self.now), 16)
+        return 0
+
+    def get_memory_map(self, size: int, target: int, key: int, step: int, version: int) -> int:
+        if self.memory_map is None:
+            return ERROR | tables.EFI_UNSUPPORTED
+        raw = b"".join(struct.pack("<I4x2QQ16x", kind, 0, 0, n_pages) for kind, n_pages in self.memory_map)
+        assert len(raw) <= load(size)
+        ctypes.memmove(target, raw, len(raw))
+        store(size, len(raw))
+        store(step, 48)
+        return 0
+
+    def install(self, handle: int, guid: int, kind: int, interface: int) -> int:
+        assert load(handle) == IMAGE_HANDLE and kind == 0
+        self.installed[ctypes.string_at(guid, 16)] = interface
+        return 0
+
+    def uninstall(self, handle: int, guid: int, interface: int) -> int:
+        assert handle == IMAGE_HANDLE and self.installed.pop(ctypes.string_at(guid, 16)) == interface
+        return 0
+
+    def query_console(self, this: int, number: int, columns: int, rows: int) -> int:
+        assert number == 0
+        store(columns, self.columns)
+        store(rows, 25)
+        return 0
+
+    def set_cursor(self, this: int, column: int, row: int) -> int:
+        self.cursor_set(column, row)
+        return 0
+
+    def clear(self, this: int) -> int:
+        self.n_cleared += 1
+        return 0
 
     def stall(self, microseconds: int) -> int:
         self.stalls.append(microseconds)
@@ -306,21 +325,3 @@ class FakeFirmware:
             ctypes.memmove(key + 4, (shift | SHIFT_STATE_VALID).to_bytes(4, "little"), 4)
         ctypes.memmove(key, scan.to_bytes(2, "little") + unit.to_bytes(2, "little"), 4)
         return 0
-
-
-def load(address: int) -> int:
-    """The word at an address."""
-    return ctypes.c_int64.from_address(address).value
-
-
-def store(address: int, value: int) -> None:
-    """Write the word at an address."""
-    ctypes.c_int64.from_address(address).value = value
-
-
-def text_at(address: int) -> str:
-    """The UTF-16 text at an address, to its zero."""
-    raw = bytearray()
-    while unit := ctypes.string_at(address + len(raw), 2).strip(b"\0") and ctypes.string_at(address + len(raw), 2):
-        raw += unit
-    return raw.decode("utf-16-le", "surrogatepass")

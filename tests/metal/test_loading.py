@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from barelm.dialect.memory import i64_array, memory
 from barelm.dialect.rooms import Failure
 from barelm.metal import arena, board, loader, tables
+from barelm.metal.sinks import flush, open_console
 from barelm.pack import layout
 from barelm.pack.writer import write_packed
 from tests.metal.fake import PAGE, FakeFirmware, store
@@ -43,14 +45,15 @@ class Loading:
         self.workspace = arena.open_workspace(self.fw)
         self.b = i64_array(memory(self.workspace + arena.BOARD, board.BYTES), 0, board.WORDS)
         self.b[board.CYCLES_PER_MS] = 10**6
+        self.con = open_console(self.fw, self.b, self.workspace)
         self.file = self.firmware.file(content)
         prepare(self.firmware)
 
     def load(self) -> NDArray[np.int64]:
         """All of it; the header is returned."""
         with np.errstate(over="ignore"):
-            header = loader.read_model_header(self.fw, self.workspace, self.file)
-            loader.load_model(self.fw, self.workspace, self.b, header, self.file)
+            header = loader.read_model_header(self.workspace, self.file)
+            loader.load_model(self.con, self.workspace, self.b, header, self.file)
         return header
 
     def section(self, header: NDArray[np.int64], number: int) -> bytes:
@@ -67,8 +70,10 @@ class Loading:
             assert self.section(header, number) == content[offset:offset + n], layout.SECTION_NAMES[number]
         taken = sum(self.firmware.pages.values()) * PAGE
         assert self.b[board.MEMORY] == taken <= header[layout.MEMORY_BYTES]
-        arena.give_back(self.fw, self.workspace, self.b, header)
-        assert not self.firmware.pages, "every page went back"
+        arena.give_back_model(self.fw, self.b, header)
+        assert self.b[board.MEMORY] == layout.WORKSPACE
+        arena.give_back(self.fw, self.workspace)
+        assert not self.firmware.pages and not self.firmware.installed, "every page went back"
 
 
 def refused(loading: Loading) -> Failure:
@@ -111,6 +116,7 @@ def test_too_little_memory_says_how_much_it_takes(n_left: int) -> None:
     assert (failure.status, failure.message) == (tables.EFI_OUT_OF_RESOURCES,
                                                  "the firmware has not enough memory for this model")
     needed = -(-int(header_of(model())[layout.MEMORY_BYTES]) // 1000000)
+    flush(loading.con)
     assert loading.firmware.screen == f"This model takes {needed} MB of memory.\r\n"
 
 
@@ -127,6 +133,7 @@ def test_workspace_is_zeroed_counted_and_may_lie_high() -> None:
     firmware.has_low_memory = False
     workspace = arena.open_workspace(firmware.fw)
     block = memory(workspace, layout.WORKSPACE)
+    assert list(firmware.installed.values()) == [workspace]
     assert block[board.MEMORY * 8:board.MEMORY * 8 + 8].view(np.int64)[0] == layout.WORKSPACE
     block[board.MEMORY * 8:board.MEMORY * 8 + 8] = 0
     assert not block.any() and firmware.pages == {workspace: layout.WORKSPACE // PAGE}
@@ -227,15 +234,21 @@ def progress_of(monkeypatch: pytest.MonkeyPatch, report: int) -> str:
     loading.b[board.CYCLES_PER_MS], loading.b[board.REPORT] = 1000, report
     monkeypatch.setattr(loader, "cycles", tick)
     loading.load()
+    flush(loading.con)
     return loading.firmware.screen
 
 
 def test_progress_is_shown_to_a_person_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = progress_of(monkeypatch, 0).rstrip().split("\r")
-    shown = [int(line.split()[1]) for line in lines[1:]]
-    assert shown == sorted(shown) and shown[-1] == 100
-    size = len(model()) / 1e6
-    assert all(line.rstrip().endswith(f"% of {size:.1f} MB") and "\n" not in line for line in lines[1:])
+    screen = progress_of(monkeypatch, 0)
+    lines = [line for line in screen.split("Loading ")[1:] if line.strip()]
+    shown = [int(line.split()[1]) for line in lines]
+    assert "\n" not in screen and shown == sorted(shown) and shown[-1] == 100 and len(shown) > 5
+    size = -(-len(model()) // 10**6)
+    for line in lines:
+        bar, percent, rest = line.partition(" ")[0], int(line.split()[1]), line.partition(" % ")[2]
+        assert len(bar) == loader.BAR_CELLS and abs(bar.count("█") * 100 / loader.BAR_CELLS - percent) < 5
+        assert re.fullmatch(rf"of {size} MB, \d+ MB/s, \d+ s left *", rest), rest
+    assert screen.endswith(" "), "it is wiped away"
 
 
 def test_progress_is_not_shown_to_a_program(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,44 @@
+"""What a conversation leaves on its volume, kept on the host: saved sessions, pictures, reports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from barelm.disk import Entry, open_volume
+from barelm.disk.volume import Volume
+from barelm.files import data_folder, replace_file
+
+FOLDER = "sessions"
+KEPT = (".json", ".bmp")
+"""Files in the root that are kept beside the sessions."""
+
+
+def kept_sessions() -> dict[str, Path]:
+    """The sessions of earlier conversations, by their paths on a volume."""
+    folder = data_folder() / FOLDER
+    return {f"{FOLDER}/{path.name}": path for path in sorted(folder.glob("*")) if path.is_file()}
+
+
+def keep(image: Path) -> list[Path]:
+    """Copy what was written on an image to the host; returns what is new or changed there."""
+    written = []
+    with open_volume(image) as volume:
+        for entry in volume.files():
+            if _is_ours(entry) and (path := _keep_one(volume, entry)) is not None:
+                written.append(path)
+    return written
+
+
+def _is_ours(entry: Entry) -> bool:
+    folder, _, name = entry.path.rpartition("/")
+    return (folder == FOLDER and not name.endswith("~")) or (not folder and name.endswith(KEPT))
+
+
+def _keep_one(volume: Volume, entry: Entry) -> Path | None:
+    path = data_folder() / entry.path
+    content = volume.read(entry, 0, entry.size)
+    if path.is_file() and path.read_bytes() == content:
+        return None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, content)
+    return path

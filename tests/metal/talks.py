@@ -1,0 +1,178 @@
+"""A conversation on a fake firmware: a loaded chat model, a board, a console, a volume, and an engine that watches.
+
+The watching engine computes nothing: what it chooses follows from the ids alone, and for every position it believes to
+be in the cache it knows what ids it was computed from.  It fails where the program counts a position as cached whose id,
+or any before, has changed since.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from barelm.checkpoint.gguf_llama import read_gguf
+from barelm.dialect.memory import i64_array, memory
+from barelm.metal import arena, board, cores
+from barelm.metal.config import read_settings
+from barelm.metal.conversation import end_of, turns_of, typed_of
+from barelm.metal.engine import engine
+from barelm.metal.sinks import flush, open_console
+from barelm.metal.talk import Talk, transcript_of
+from barelm.pack import layout
+from barelm.pack.reader import Packed, read_packed
+from barelm.pack.writer import write_packed
+from tests.gguf_files import CHATML, STRING, Value, write_small_gguf
+from tests.metal.fake import FakeFirmware
+from tests.worlds import interpreter
+
+NO_SYSTEM = ("{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+             "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + "
+             "'<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}")
+TEMPLATES = {"chatml": CHATML, "no system": NO_SYSTEM}
+ENDS_EVERY = 11
+"""One in so many ids the watching engine chooses ends the answer."""
+
+
+@functools.cache
+def chat_model(seq_len: int = 128, template: str = "chatml", seed: int = 8, kv: str = "f16") -> tuple[Packed, bytes]:
+    """A small chat model, for the host and for the volume."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "chat"
+        checkpoint = read_gguf(write_small_gguf(
+            path.with_suffix(".gguf"), seed=seed, seq_len=seq_len, dim=32, hidden_dim=32, n_heads=2, n_kv_heads=2,
+            n_layers=1, type="Q8_0",
+            metadata={"tokenizer.chat_template": Value(STRING, TEMPLATES[template])}))
+        write_packed(checkpoint, path, kv=kv)
+        return read_packed(path), path.read_bytes()
+
+
+class Watching:
+    """An engine that knows what a cached position was computed from."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.known: dict[int, bytes] = {}
+        self.commands: list[tuple[int, int, int]] = []  # what, position, first position that was read
+
+    def run(self, level: int, job: int, core: int) -> int:
+        """One command of the board."""
+        b = self.desk.b
+        what, position = int(b[board.COMMAND]), int(b[board.POSITION])
+        tokens = self.desk.tokens
+        first = {board.PREFILL: int(b[board.CACHED]), board.DECODE: position}.get(what, position)
+        end = {board.PREFILL: position, board.DECODE: position + 1}.get(what, position)
+        self.commands.append((what, position, first))
+        assert 0 <= first <= end <= self.desk.seq_len, "positions are inside the context"
+        if what == board.CHOOSE:
+            return self.chosen([int(token) for token in tokens[:position]])
+        assert self.is_known(first), "what counts as cached was computed from the ids there are now"
+        for n in range(first, end):
+            self.known[n] = digest(tokens[:n + 1])
+        return 0
+
+    def is_known(self, n: int) -> bool:
+        """Whether the first n positions were computed from the ids as they are."""
+        return all(self.known.get(k) == digest(self.desk.tokens[:k + 1]) for k in range(n))
+
+    def chosen(self, ids: list[int]) -> int:
+        """What follows some ids: a character, or now and then the end."""
+        number = int.from_bytes(digest(np.array(ids, np.int64)), "little")
+        if number % ENDS_EVERY == 0:
+            return int(self.desk.header[layout.EOS_ID])
+        return self.desk.letters[number % len(self.desk.letters)]
+
+
+def digest(ids: NDArray[np.int64]) -> bytes:
+    """A name for some ids."""
+    return hashlib.blake2b(np.ascontiguousarray(ids).tobytes(), digest_size=8).digest()
+
+
+class Desk:
+    """Everything to talk with."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, model: tuple[Packed, bytes] | None = None, settings: bytes = b"", *,
+                 firmware: FakeFirmware | None = None, watching: bool = True,
+                 files: dict[str, bytes] | None = None) -> None:
+        packed, raw = model or chat_model()
+        self.packed = packed
+        self.firmware = firmware or FakeFirmware(files if files is not None else {})
+        self.firmware.columns = 10_000
+        self.workspace = arena.open_workspace(self.firmware.fw)
+        self.b = i64_array(memory(self.workspace + arena.BOARD, board.BYTES), 0, board.WORDS)
+        self.configure(settings)
+        self.b[board.CYCLES_PER_MS] = 10**6
+        self.b[board.TEAM] = self.b[board.N_CORES] = 1
+        header = memory(self.workspace + arena.HEADER, layout.HEADER_BYTES)
+        header[:] = np.frombuffer(raw, np.uint8, layout.HEADER_BYTES)
+        self.header = i64_array(header, 0, layout.HEADER_WORDS)
+        assert arena.take_weights(self.firmware.fw, self.b, self.header)
+        assert arena.take_state(self.firmware.fw, self.b, self.header)
+        memory(int(self.b[board.WHOLE]), len(raw))[:] = np.frombuffer(raw, np.uint8)
+        self.b[board.HEADER] = self.workspace + arena.HEADER
+        con = interpreter(open_console)(self.firmware.fw, self.b, self.workspace)
+        self.t = Talk(con, self.b, self.header, self.workspace, self.firmware.root())
+        self.letters = sorted(int(token) for token in packed.vocabulary().byte_tokens[97:123])
+        self.engine = Watching(self)
+        patch.setattr(cores, "call_engine",
+                      self.engine.run if watching else lambda level, job, core: interpreter(engine)(job, core))
+
+    def configure(self, settings: bytes) -> None:
+        """What a barelm.toml says, the defaults else."""
+        place = memory(self.workspace + arena.TEXT, arena.TEXT_BYTES)
+        place[:len(settings)] = np.frombuffer(settings, np.uint8)
+        read_settings(self.firmware.fw, self.b, memory(self.workspace + arena.TEXT, len(settings)), len(settings))
+
+    @property
+    def seq_len(self) -> int:
+        """The context."""
+        return int(self.header[layout.SEQ_LEN])
+
+    @property
+    def tokens(self) -> NDArray[np.int64]:
+        """The ids of the session."""
+        return transcript_of(self.t).tokens
+
+    @property
+    def ids(self) -> list[int]:
+        """Those that are of the conversation."""
+        return [int(token) for token in self.tokens[:self.end]]
+
+    @property
+    def end(self) -> int:
+        """How many these are."""
+        return int(end_of(self.t, turns_of(self.t)[0]))
+
+    @property
+    def typed(self) -> list[bytes]:
+        """The texts typed."""
+        return [typed_of(self.t, k).tobytes() for k in range(int(turns_of(self.t)[0]))]
+
+    @property
+    def cached(self) -> int:
+        """Positions that count as cached."""
+        return int(self.b[board.CACHED])
+
+    def check(self) -> None:
+        """What holds between any two steps."""
+        assert self.engine.is_known(self.cached)
+        assert 0 <= self.end <= self.seq_len + 1
+
+    def heard(self, do: Callable[[], object]) -> str:
+        """What something says."""
+        before = len(self.firmware.screen)
+        with np.errstate(all="ignore"):
+            do()
+            flush(self.t.con)
+        return self.firmware.screen[before:].replace("\r\n", "\n")
+
+
+def array(content: bytes) -> NDArray[np.uint8]:
+    """Bytes as metal code is given them."""
+    return np.frombuffer(content, np.uint8).copy()

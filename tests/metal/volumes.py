@@ -1,0 +1,242 @@
+"""A volume of callbacks: files and folders that are listed, read, written, renamed, deleted, and fail when told to."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from barelm.metal import tables
+
+if TYPE_CHECKING:
+    from tests.metal.fake import FakeFirmware
+
+ERROR = -1 << 63
+EFI_BUFFER_TOO_SMALL, EFI_ACCESS_DENIED, EFI_WARN_DELETE_FAILURE = 5, 15, 2
+INFO = struct.Struct("<3Q48xQ")
+MODIFIED = (2026, 11, 24, 19, 31, 2)  # of every file
+
+Handler = Callable[..., int]
+Fault = Callable[[int, str], int]
+"""The status of change number k (create, write, flush, delete, rename), 0: it is done."""
+
+
+class Table:
+    """Memory for a table of services and data, by byte offset."""
+
+    def __init__(self, n_bytes: int = 512) -> None:
+        self.words = np.zeros(n_bytes // 8, np.int64)
+        self._kept: list[Any] = []
+
+    @property
+    def address(self) -> int:
+        """Where it lies."""
+        return int(self.words.ctypes.data)
+
+    def put(self, offset: int, value: int) -> None:
+        """One word."""
+        self.words[offset // 8] = value
+
+    def serve(self, offset: int, n_arguments: int, handler: Handler) -> None:
+        """One service."""
+        prototype = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * n_arguments)
+        callback = prototype(handler)
+        self._kept.append(callback)
+        self.put(offset, ctypes.cast(callback, ctypes.c_void_p).value or 0)
+
+
+class Changes:
+    """What was done to a volume, and what of it fails."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.fault: Fault = lambda k, what: 0
+        self.flushed: dict[str, bytes] = {}  # what of a file written is surely on the medium
+
+    def make(self, what: str) -> int:
+        """Ask whether a change comes about; its status."""
+        status = self.fault(len(self.done), what)
+        self.done.append(what)
+        return status and ERROR | status
+
+
+class FakeFile:
+    """An open file; or a folder, where `content` is None.  `path` is "" for the root and for a file of no volume."""
+
+    def __init__(self, firmware: FakeFirmware, content: bytes | None, path: str = "") -> None:
+        self.firmware, self.path, self.at, self.table = firmware, path, 0, Table()
+        self._content = content
+        self.table.serve(tables.OPEN, 5, self.open)
+        self.table.serve(tables.CLOSE, 1, self.close)
+        self.table.serve(tables.DELETE, 1, self.delete)
+        self.table.serve(tables.READ, 3, self.read)
+        self.table.serve(tables.WRITE, 3, self.write)
+        self.table.serve(tables.GET_POSITION, 2, self.get_position)
+        self.table.serve(tables.SET_POSITION, 2, self.set_position)
+        self.table.serve(tables.GET_INFO, 4, self.get_info)
+        self.table.serve(tables.SET_INFO, 4, self.set_info)
+        self.table.serve(tables.FLUSH, 1, self.flush)
+
+    @property
+    def content(self) -> bytes:
+        """Its bytes as they are now."""
+        return (self.firmware.files or {}).get(self.path, self._content or b"") if self.path else self._content or b""
+
+    @content.setter
+    def content(self, content: bytes) -> None:
+        self._content = content
+        if self.path:
+            assert self.firmware.files is not None
+            self.firmware.files[self.path] = content
+
+    def open(self, this: int, file: int, name: int, mode: int, attributes: int) -> int:
+        assert self._content is None, "only a folder has files"
+        path = "\\".join(part for part in (self.path, text_at(name)) if part)
+        files, folders = self.firmware.files or {}, self.firmware.folders()
+        known = {known.lower(): known for known in [*files, *folders]}.get(path.lower())
+        if known is None and mode != tables.FILE_MODE_CREATE:
+            return ERROR | tables.EFI_NOT_FOUND
+        if mode != tables.FILE_MODE_READ and known is not None and known in files and self.firmware.is_read_only:
+            return ERROR | tables.EFI_WRITE_PROTECTED
+        if known is None:
+            folder, _, alone = path.rpartition("\\")
+            assert folder in (*folders, ""), "a file is created where its folder is"
+            assert alone and not set(alone) & set('"*/:<>?\\|'), alone
+            status = ERROR | tables.EFI_WRITE_PROTECTED if self.firmware.is_read_only else 0
+            if status := status or self.firmware.changes.make("create"):
+                return status
+            known = path
+            if attributes & tables.DIRECTORY:
+                self.firmware.made_folders.append(path)
+            else:
+                files[path] = b""
+        self.firmware.opened(None if known not in files else files[known], file, known)
+        return 0
+
+    def close(self, this: int) -> int:
+        self.firmware.n_open -= 1
+        return 0
+
+    def delete(self, this: int) -> int:
+        self.firmware.n_open -= 1
+        if self.firmware.changes.make("delete") or self.firmware.files is None:
+            return EFI_WARN_DELETE_FAILURE
+        del self.firmware.files[self.path]
+        return 0
+
+    def read(self, this: int, size: int, target: int) -> int:
+        wanted = load(size)
+        if self._content is None:
+            return self.next_entry(size, target)
+        self.firmware.reads.append((self.at, wanted, target))
+        if self.firmware.refuses_read(wanted, target):
+            return ERROR | tables.EFI_DEVICE_ERROR
+        part = self.content[self.at:self.at + wanted]
+        ctypes.memmove(target, part, len(part))
+        self.at += len(part)
+        store(size, len(part))
+        return 0
+
+    def next_entry(self, size: int, target: int) -> int:
+        """EFI_FILE_INFO of the next file of a folder; nothing at the end."""
+        if not self.firmware.lists_folders:
+            return ERROR | tables.EFI_UNSUPPORTED
+        inside = [".", ".."] if self.path else []
+        for path in [*(self.firmware.files or {}), *self.firmware.folders()]:
+            folder, _, alone = path.rpartition("\\")
+            if folder == self.path and alone:
+                inside.append(alone)
+        info = b""
+        if self.at < len(inside):
+            name = "\\".join(part for part in (self.path, inside[self.at]) if part)
+            content = (self.firmware.files or {}).get(name)
+            info = file_info(inside[self.at], len(content or b""), content is None)
+        if len(info) > load(size):
+            store(size, len(info))
+            return ERROR | EFI_BUFFER_TOO_SMALL
+        ctypes.memmove(target, info, len(info))
+        store(size, len(info))
+        self.at += 1
+        return 0
+
+    def write(self, this: int, size: int, source: int) -> int:
+        status = self.firmware.changes.make("write")
+        n = load(size)
+        if status == 0 and n > self.firmware.room:
+            n, status = max(self.firmware.room, 0), ERROR | tables.EFI_VOLUME_FULL
+        elif status:
+            n = 0
+        content = self.content
+        self.content = content[:self.at] + ctypes.string_at(source, n) + content[self.at + n:]
+        self.at += n
+        self.firmware.room -= n
+        store(size, n)
+        return status
+
+    def flush(self, this: int) -> int:
+        if status := self.firmware.changes.make("flush"):
+            return status
+        self.firmware.changes.flushed[self.path] = self.content
+        return 0
+
+    def get_position(self, this: int, position: int) -> int:
+        store(position, self.at)
+        return 0
+
+    def set_position(self, this: int, position: int) -> int:
+        self.at = len(self.content) if position == tables.END_OF_FILE else position
+        return 0
+
+    def get_info(self, this: int, kind: int, size: int, target: int) -> int:
+        assert ctypes.string_at(kind, 16) == tables.FILE_INFO.tobytes()
+        info = file_info(self.path.rpartition("\\")[2], len(self.content), self._content is None)
+        assert load(size) >= len(info)
+        ctypes.memmove(target, info, len(info))
+        store(size, len(info))
+        return 0
+
+    def set_info(self, this: int, kind: int, size: int, source: int) -> int:
+        assert ctypes.string_at(kind, 16) == tables.FILE_INFO.tobytes() and self.firmware.files is not None
+        info = ctypes.string_at(source, size)
+        assert int.from_bytes(info[:8], "little") == size and info[-2:] == b"\0\0"
+        folder, alone = self.path.rpartition("\\")[0], info[80:-2].decode("utf-16-le")
+        path = "\\".join(part for part in (folder, alone) if part)
+        if status := self.firmware.changes.make("rename"):
+            return status
+        if path.lower() in [known.lower() for known in self.firmware.files]:
+            return ERROR | EFI_ACCESS_DENIED
+        content = self.firmware.files.pop(self.path)
+        if self.path in self.firmware.changes.flushed:
+            self.firmware.changes.flushed[path] = self.firmware.changes.flushed.pop(self.path)
+        self.path = path
+        self.firmware.files[path] = content
+        return 0
+
+
+def file_info(name: str, n_bytes: int, is_folder: bool) -> bytes:
+    """EFI_FILE_INFO (13.5.16)."""
+    raw = (name + "\0").encode("utf-16-le")
+    head = bytearray(INFO.pack(tables.INFO_NAME + len(raw), n_bytes, n_bytes, 0, 0x10 if is_folder else 0x20))
+    struct.pack_into("<H5B", head, tables.INFO_MODIFIED, *MODIFIED)
+    return bytes(head) + raw
+
+
+def load(address: int) -> int:
+    """The word at an address."""
+    return ctypes.c_int64.from_address(address).value
+
+
+def store(address: int, value: int) -> None:
+    """Write the word at an address."""
+    ctypes.c_int64.from_address(address).value = value
+
+
+def text_at(address: int) -> str:
+    """The UTF-16 text at an address, to its zero."""
+    raw = bytearray()
+    while (unit := ctypes.string_at(address + len(raw), 2)) != b"\0\0":
+        raw += unit
+    return raw.decode("utf-16-le", "surrogatepass")
