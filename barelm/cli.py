@@ -76,7 +76,8 @@ class Sampling:
     top_k: Annotated[int, Parameter(name=["--top-k", "-k"], help=(
         "Draw from so many most likely tokens; 0: from all."))] = 0
     min_p: Annotated[float, Parameter(help="Leave out tokens less likely than this share of the best one.")] = 0.0
-    repeat: Annotated[float, Parameter(help="The penalty for repetition; 1: none.")] = 1.0
+    repeat: Annotated[float | None, Parameter(help=(
+        "The penalty for repetition; 1: none.  Default: 1.1 in a conversation, else 1."))] = None
     stop: Annotated[tuple[str, ...], Parameter(negative="", show_default=False, help=(
         "End where this text appears; may be given several times."))] = ()
     seed: Annotated[int, Parameter(name=["--seed", "-s"], help="The same seed draws the same; 0: a fresh one.")] = 0

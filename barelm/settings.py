@@ -12,6 +12,8 @@ from barelm.pack import layout
 AT_END = ("return", "shutdown", "restart")
 STORY_TEMPERATURE = 1.0  # llama2.c's
 CHAT_TEMPERATURE = 0.2  # what SmolLM2's authors use
+NO_PENALTY = 1.0
+CONVERSATION_REPEAT = 1.1  # what keeps small models from going round in circles
 LARGEST_SEED = 10**18 - 1
 LARGEST_REAL = 1000.0
 """Above this a temperature is as good as infinite."""
@@ -39,7 +41,8 @@ class Settings:
     report       speak to a program (see `metal.story`) rather than to a person
     top_k        draw from so many most likely tokens; 0: from all
     min_p        draw from tokens at least so likely, as a share of the most likely one's probability; 0: from all
-    repeat       what makes the last 64 tokens less likely to come again, the more above 1; 0 or 1: nothing
+    repeat       what makes the last 64 tokens less likely to come again, the more above 1; 0 or 1: nothing; None: what
+                 suits the model and a conversation
     stop         texts that end an answer where one appears, themselves left out
     model        the file to load, where the volume has several
     countdown    seconds the menu waits before it takes that one
@@ -63,7 +66,7 @@ class Settings:
     report: bool = False
     top_k: int = 0
     min_p: float = 0.0
-    repeat: float = 1.0
+    repeat: float | None = None
     stop: tuple[str, ...] = ()
     model: str = ""
     countdown: int = 5
@@ -82,7 +85,7 @@ class Settings:
         _check_whole("the countdown", self.countdown, 10**6)
         _check_whole("top-k", self.top_k, 1 << 24)
         _check_real("min-p", self.min_p, 1.0)
-        _check_real("the repetition penalty", self.repeat, LARGEST_REAL)
+        _check_real("the repetition penalty", self.repeat or 0.0, LARGEST_REAL)
         _check_name("the machine cannot {} at the end", self.at_end, AT_END)
         _check_name("there is no keyboard {}", self.keyboard, layout.KEYBOARDS)
         if len(self.stop) > MOST_STOPS:
@@ -98,11 +101,15 @@ class Settings:
                               "Shorten it, or the system text or a stop.")
 
     def suited(self, to_chat: bool) -> Settings:
-        """The same with a temperature: where none was asked for, one for a model that chats, or for one that does not.
+        """The same with a temperature and a repetition penalty: where none was asked for, those that suit a model that
+        chats, or one that does not.
         """
-        if self.temperature is not None:
-            return self
-        return replace(self, temperature=CHAT_TEMPERATURE if to_chat and self.template else STORY_TEMPERATURE)
+        temperature, repeat = self.temperature, self.repeat
+        if temperature is None:
+            temperature = CHAT_TEMPERATURE if to_chat and self.template else STORY_TEMPERATURE
+        if repeat is None:
+            repeat = CONVERSATION_REPEAT if to_chat and self.chat else NO_PENALTY
+        return replace(self, temperature=temperature, repeat=repeat)
 
     def toml(self) -> bytes:
         """The file."""
@@ -121,7 +128,7 @@ class Settings:
             f"report = {str(self.report).lower()}",
             f"top_k = {self.top_k}",
             f"min_p = {_decimal(self.min_p)}",
-            f"repeat = {_decimal(self.repeat)}",
+            f"repeat = {_decimal(NO_PENALTY if self.repeat is None else self.repeat)}",
             f"stop = [{', '.join(map(_quoted, self.stop))}]",
             f"model = {_quoted(self.model)}",
             f"countdown = {self.countdown}",

@@ -38,7 +38,7 @@ IMPATIENCE_S = 1.0
 
 _DONE = re.compile(rb"BARELM DONE \d+\s*")
 _LOADING = re.compile("Loading [█▉▊▋▌▍▎▏░]+[^\n]*? s left")
-_RESET = "\x1b[?2004l\x1b[0m\x1b[?25h"
+_RESET = "\x1b7\x1b[r\x1b8\x1b[?2004l\x1b[0m\x1b[?25h"
 
 
 def boot_image(image: Path, machine: str | None, memory: int, cores: int, write: bool = False,

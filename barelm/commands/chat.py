@@ -28,7 +28,7 @@ def chat_with(order: Order, machine: str | None, display: bool) -> int:
                               "Use `barelm run`, which completes a text.")
         program = pipeline.built_program(screen)
         with working_folder() as folder:
-            settings = replace(order.settings.suited(True), chat=True, at_end="shutdown", wait=0, cores=order.cores)
+            settings = replace(order.settings, chat=True, at_end="shutdown", wait=0, cores=order.cores).suited(True)
             image = pipeline.bootable_image(folder / "chat.img", program, model.path, settings, screen,
                                             free_bytes=CHAT_FREE_MB << 20, more=kept_sessions())
             spec = Spec(image, order.memory_mb or pipeline.memory_mb(model), order.cores, writable=True)

@@ -24,8 +24,8 @@ from barelm.metal.conversation import (
 from barelm.metal.editor import LEFT, open_editor, read_line, set_line
 from barelm.metal.prompt import check_system
 from barelm.metal.reply import reply
-from barelm.metal.sinks import ALARM, DIM, PERSON, SCREEN, TEXT, flush, is_on
-from barelm.metal.status import show_status
+from barelm.metal.sinks import ALARM, DIM, PERSON, TEXT, flush
+from barelm.metal.status import has_status, show_status
 from barelm.metal.story import seed_generator
 from barelm.metal.talk import Talk, keyboard_of, vocabulary_of
 from barelm.metal.writing import end_row, put_bytes, put_number, put_ratio, put_text, say_line
@@ -72,7 +72,8 @@ def hold_conversation(t: Talk) -> int:
 
 @metal
 def ask(t: Talk) -> None:
-    """The sign that it is the person's turn."""
+    """A blank row, and the sign that it is the person's turn."""
+    end_row(t.con)
     set_colour(t.con, PERSON)
     put_text(t.con, text("> "))
 
@@ -111,7 +112,7 @@ def make_answer(t: Talk) -> None:
         say_line(t.con, DIM, text("[as many tokens as /tokens allows]"))
     elif t.b[board.ENDED] == board.ENDED_AT_LIMIT:
         say_line(t.con, DIM, text("[the context is full; what is said next makes room]"))
-    if not is_on(t.con, SCREEN):
+    if not has_status(t.con):
         tell_figures(t, turns[last + END])
     flush(t.con)
 

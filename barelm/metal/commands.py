@@ -62,6 +62,7 @@ def obey(t: Talk, line: U8, n: int) -> int:
     while n > at and line[n - 1] == 32:
         n -= 1
     if what < 0:
+        set_colour(t.con, ALARM)
         put_bytes(t.con, line, 0, min(end, 40))
         say_line(t.con, ALARM, text(" is no command.  /help lists them."))
         return GO_ON
@@ -79,6 +80,7 @@ def obey(t: Talk, line: U8, n: int) -> int:
     elif what == STOP:
         set_stop(t, line, at, n)
     elif at < n:
+        set_colour(t.con, ALARM)
         put_bytes(t.con, line, 0, end)
         say_line(t.con, ALARM, text(" stands alone: leave out what follows it."))
     else:

@@ -10,10 +10,12 @@ from barelm.dialect.memory import memory
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import U8
 from barelm.kernels.utf8 import decode_character
+from barelm.metal import serial
 from barelm.metal.display import follow, place_cursor, refresh, scroll_view
 from barelm.metal.firmware import set_attribute
 from barelm.metal.sinks import (
     AT,
+    ATTRIBUTES,
     COLOUR,
     INPUT_AT,
     INPUT_COLUMN,
@@ -21,7 +23,9 @@ from barelm.metal.sinks import (
     INTO,
     INTO_BYTES,
     INTO_FILLED,
+    LINE,
     LINE_FEED,
+    MARGIN,
     MOST_WORD,
     N_SINKS,
     PLAIN,
@@ -30,6 +34,7 @@ from barelm.metal.sinks import (
     SINK_WORDS,
     SINKS,
     SPACE,
+    STATUS_ROW,
     TAB,
     WORD,
     Console,
@@ -41,12 +46,18 @@ from barelm.metal.sinks import (
     flush_units,
     go_to,
     is_on,
+    keep_row,
+    line_of,
     next_row,
     screen_of,
+    width_on,
     word_of,
 )
 
 TAB_CELLS = 4
+LEAST_ROWS = 8
+ENDLESS = 1000
+"""A terminal that says it has so many columns is none: whoever reads wants rows as long as the text makes them."""
 
 
 @metal
@@ -54,7 +65,7 @@ def set_colour(con: Console, colour: int) -> None:
     """The colour of what is put next."""
     if is_on(con, PLAIN) and con.state[COLOUR] != colour:
         flush_units(con)
-        set_attribute(con.fw, colour)
+        set_attribute(con.fw, int(ATTRIBUTES[colour]))
     con.state[COLOUR] = colour
 
 
@@ -95,12 +106,15 @@ def put_wrapped(con: Console, sink: int, code_point: int) -> None:
     width = columns_of(con, sink)
     if con.state[at] >= width:
         n = con.state[WORD]
-        if code_point == SPACE or n == 0 or 2 * n > width:
+        taken = 0
+        for i in range(n):
+            taken += width_on(sink, int(word_of(con)[i]) & 0x1FFFFF)
+        if code_point == SPACE or n == 0 or 2 * taken > width:
             next_row(con, sink)
             if code_point == SPACE:
                 return
         else:
-            go_to(con, sink, 0, con.state[at] - n)
+            go_to(con, sink, 0, con.state[at] - taken)
             clear_rest(con, sink, 0)
             next_row(con, sink)
             for i in range(n):
@@ -128,7 +142,7 @@ def show_input(con: Console, line: U8, n: int, cursor: int) -> None:
     at = SINKS + SCREEN * SINK_WORDS
     if is_on(con, SCREEN):
         follow(screen_of(con))
-        place_cursor(screen_of(con), con.state[at + ROW] if cursor >= 0 else -1, con.state[at + AT])
+        place_cursor(screen_of(con), con.state[at + ROW] if cursor >= 0 else -1, MARGIN + con.state[at + AT])
     flush(con)
 
 
@@ -176,6 +190,16 @@ def end_input(con: Console, line: U8, n: int) -> None:
         place_cursor(screen_of(con), -1, 0)
     put_code_point(con, LINE_FEED)
     flush(con)
+
+
+@metal
+def fit_line(con: Console) -> None:
+    """Where the terminal has said how large it is: keep its last row for the status, if it is one to look at."""
+    s = line_of(con).state
+    kept = con.state[SINKS + LINE * SINK_WORDS + STATUS_ROW]
+    if is_on(con, LINE) and s[serial.SIZED] != 0 and s[serial.SERIAL_ROWS] != kept:
+        fits = s[serial.SERIAL_ROWS] >= LEAST_ROWS and s[serial.SERIAL_COLUMNS] < ENDLESS
+        keep_row(con, s[serial.SERIAL_ROWS] if fits else 0)
 
 
 @metal

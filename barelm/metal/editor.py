@@ -12,7 +12,7 @@ from barelm.dialect.memory import address_of, cells, i64_array, memory
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import I64, U8
 from barelm.metal import arena, keyboard
-from barelm.metal.console import begin_input, end_input, scroll, show_input
+from barelm.metal.console import begin_input, end_input, fit_line, scroll, show_input
 from barelm.metal.cores import rest_team, wake_team
 from barelm.metal.keyboard import FIRST_KEY, LINE_FEED, RETURN, TAB, Keyboard, next_key, wait_for_key
 from barelm.metal.sinks import Console, encode_utf8
@@ -79,6 +79,8 @@ def read_line(con: Console, k: Keyboard, e: Editor) -> int:
         elif key == keyboard.PAGE_UP or key == keyboard.PAGE_DOWN:
             scroll(con, PAGE_ROWS if key == keyboard.PAGE_DOWN else -PAGE_ROWS)
         elif key == keyboard.RESIZED or key == L:
+            if key == keyboard.RESIZED:
+                fit_line(con)
             drawn = False
         else:
             result = edit(e, key)

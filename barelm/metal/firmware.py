@@ -74,11 +74,11 @@ def set_cursor_position(fw: Firmware, column: int, row: int) -> int:
 
 
 @metal
-def set_attribute(fw: Firmware, colour: int) -> int:
+def set_attribute(fw: Firmware, attribute: int) -> int:
     """The colour of what it shows next, by the numbers of UEFI 12.4.7."""
     if fw.con_out == 0:
         return tables.EFI_SUCCESS
-    return call_efi(load_i64(fw.con_out + tables.SET_ATTRIBUTE), (fw.con_out, colour))
+    return call_efi(load_i64(fw.con_out + tables.SET_ATTRIBUTE), (fw.con_out, attribute))
 
 
 @metal

@@ -29,6 +29,14 @@ NO_CELL: I32 = np.array([
     0xFEFF, 0xFEFF, 0x1F3FB, 0x1F3FF, 0xE0000, 0xE0FFF], np.int32)
 
 
+# Wide on every terminal, first to last (Unicode 15, East Asian width W and F; within a block, whatever is unassigned).
+WIDE: I32 = np.array([
+    0x1100, 0x115F, 0x231A, 0x231B, 0x23E9, 0x23EC, 0x2E80, 0x303E, 0x3041, 0x33FF, 0x3400, 0x4DBF, 0x4E00, 0xA4CF,
+    0xA960, 0xA97C, 0xAC00, 0xD7A3, 0xF900, 0xFAFF, 0xFE30, 0xFE6B, 0xFF01, 0xFF60, 0xFFE0, 0xFFE6, 0x16FE0, 0x18CFF,
+    0x1B000, 0x1B2FB, 0x1F300, 0x1F320, 0x1F337, 0x1F37C, 0x1F3E0, 0x1F3F0, 0x1F400, 0x1F43E, 0x1F442, 0x1F4FC,
+    0x1F600, 0x1F64F, 0x1F680, 0x1F6C5, 0x1F90C, 0x1F9FF, 0x20000, 0x3FFFD], np.int32)
+
+
 @metal
 def glyph_of(code_point: int) -> int:
     """The number of a character's glyph."""
@@ -52,3 +60,12 @@ def cell_width(code_point: int) -> int:
         if int(NO_CELL[i]) <= code_point <= int(NO_CELL[i + 1]):
             return 0
     return 1
+
+
+@metal
+def terminal_width(code_point: int) -> int:
+    """How many columns a terminal gives a character: East Asian ones and pictures take two."""
+    for i in range(0, len(WIDE), 2):
+        if int(WIDE[i]) <= code_point <= int(WIDE[i + 1]):
+            return 2
+    return cell_width(code_point)

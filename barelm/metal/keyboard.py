@@ -20,7 +20,7 @@ from barelm.metal import board, tables
 from barelm.metal.devices import close_event, create_timer, read_stroke, sleep
 from barelm.metal.firmware import Firmware, protocol_of
 from barelm.metal.layouts import ACCENT, character_at, combined, dead_number
-from barelm.metal.serial import PROTOCOL, SERIAL_COLUMNS, SERIAL_ROWS, Serial, read_byte
+from barelm.metal.serial import PROTOCOL, SERIAL_COLUMNS, SERIAL_ROWS, SIZED, Serial, read_byte
 
 CONTROL_C, BACKSPACE, TAB, LINE_FEED, RETURN, CONTROL_W, ESCAPE, DELETE_BYTE = 3, 8, 9, 10, 13, 23, 27, 127
 
@@ -353,6 +353,7 @@ def key_of_final(k: Keyboard, mode: int, byte: int) -> int:
     if byte == 82 and mode == CONTROL_SEQUENCE and first > 1:
         k.serial.state[SERIAL_ROWS] = min(first, LARGEST)
         k.serial.state[SERIAL_COLUMNS] = min(max(second, 1), LARGEST)
+        k.serial.state[SIZED] = 1
         return RESIZED
     if byte == 117 and first == RETURN:
         return LINE_FEED if second > 1 else RETURN

@@ -12,11 +12,12 @@ from barelm.metal.console import begin_input, end_input, put_code_point, set_col
 from barelm.metal.facts import memory_facts, put_megabytes
 from barelm.metal.files import is_called
 from barelm.metal.keyboard import DOWN, END, HOME, UP, wait_for_key
-from barelm.metal.sinks import TEXT, Console
+from barelm.metal.sinks import SPACE, TEXT, Console
 from barelm.metal.talk import keyboard_of
 from barelm.metal.volume import close_file, file_size, open_file, read_file, seek
 from barelm.metal.writing import (
     begin_text,
+    end_row,
     end_text,
     put_number,
     put_text,
@@ -185,6 +186,7 @@ def choose(con: Console, b: I64, workspace: int, n: int, default: int, again: bo
         if key < 0 or key == ENTER or (counts and left <= 0):
             if usable or key <= 0:
                 end_input(con, buffer, n_bytes)
+                end_row(con)
                 return chosen
         if key > 0:
             counts = False
@@ -201,10 +203,22 @@ def choose(con: Console, b: I64, workspace: int, n: int, default: int, again: bo
 
 
 @metal
+def length_of(name: U16) -> int:
+    """Units of a name before its zero."""
+    n = 0
+    while name[n] != 0:
+        n += 1
+    return n
+
+
+@metal
 def put_menu(con: Console, workspace: int, n: int, chosen: int, left: int) -> int:
     """The menu as a text; returns its bytes.  `left`: seconds before the default is taken, -1: it waits."""
     begin_text(con, memory(workspace + arena.SCRATCH + MENU_AT, MENU_BYTES))
     put_text(con, text("Which model?\n"))
+    longest = 0
+    for k in range(n):
+        longest = max(longest, length_of(name_at(workspace, k)))
     for k in range(n):
         words = words_at(workspace, k)
         if k == chosen:
@@ -212,25 +226,27 @@ def put_menu(con: Console, workspace: int, n: int, chosen: int, left: int) -> in
         else:
             put_text(con, text("\n   "))
         name = name_at(workspace, k)
-        i = 0
-        while name[i] != 0:
+        for i in range(length_of(name)):
             put_code_point(con, int(name[i]) & 0xFFFF)
-            i += 1
-        put_text(con, text("   "))
+        megabytes = (words[FILE_BYTES] + 999999) // 1000000
+        for _ in range(longest - length_of(name) + 2 + int(megabytes < 10) + int(megabytes < 100)
+                       + int(megabytes < 1000)):
+            put_code_point(con, SPACE)
         put_megabytes(con, words[FILE_BYTES])
         if words[VERDICT] == SOUND or words[VERDICT] == TOO_LARGE:
             put_text(con, text("   "))
             put_words(con, words[NAME_AT:NAME_AT + layout.NAME_WORDS])
+            if words[VERDICT] == SOUND:
+                put_text(con, text(", context "))
+                put_number(con, words[SEQ_LEN])
             put_text(con, text(", takes "))
             put_megabytes(con, words[MEMORY_BYTES])
-            put_text(con, text(", context "))
-            put_number(con, words[SEQ_LEN])
         if words[VERDICT] == TOO_LARGE:
-            put_text(con, text(" - more memory than this machine has free"))
+            put_text(con, text(": more than is free"))
         elif words[VERDICT] == OTHER_VERSION:
-            put_text(con, text(" - packed for another version of barelm"))
+            put_text(con, text("   packed for another version of barelm"))
         elif words[VERDICT] != SOUND:
-            put_text(con, text(" - damaged, or no model"))
+            put_text(con, text("   damaged, or no model"))
     put_text(con, text("\n\nArrow keys choose, Enter starts"))
     if left >= 0:
         put_text(con, text("; the marked one starts in "))

@@ -21,6 +21,7 @@ SERIAL_ROWS = 3
 FILLED = 4  # bytes gathered in Serial.out
 STALLS = 5  # writes in a row that did not go through in time
 PATIENCE = 6  # how many of them are borne
+SIZED = 7  # 1: the terminal has said how large it is
 STATE_WORDS = 16
 
 RESET_TERMINAL = "\x1b[?2004l\x1b[?25h\x1b[0m"

@@ -34,6 +34,7 @@ from barelm.metal.firmware import (
     output_string,
     set_cursor_position,
 )
+from barelm.metal.glyphs import terminal_width
 from barelm.metal.serial import (
     RESET_TERMINAL,
     Serial,
@@ -52,6 +53,9 @@ MOST_WORD = 64
 """A longer word is cut at the edge."""
 
 NEVER_WRAPPED = 1 << 30
+
+MARGIN = 1
+"""Columns left free at both sides of the screen."""
 
 STATE_WORDS = 64
 CONSOLE_BYTES = 8 * STATE_WORDS + 4 * MOST_WORD + 2 * UNITS
@@ -83,10 +87,12 @@ INPUT_COLUMN = 5  # where the text being redrawn begins
 INPUT_ROWS = 6  # how many rows below that it went
 INPUT_AT = 7  # in which of these the cursor is
 WIDTH = 8  # of the firmware's console
+STATUS_ROW = 9  # of the terminal, kept for the status; 0: none is
 
 TEXT, PERSON, DIM, ACCENT, ALARM = 0, 1, 2, 3, 4
-"""Colours; and how a terminal is asked for them (ECMA-48, 8.3.117)."""
+"""Colours; and how a terminal (ECMA-48, 8.3.117) and the firmware's console (UEFI 12.4.7) are asked for them."""
 TINTS = np.array([39, 36, 90, 33, 31], np.int64)
+ATTRIBUTES = np.array([0x07, 0x0B, 0x08, 0x0E, 0x0C], np.int64)
 
 ESCAPE, LINE_FEED, CARRIAGE_RETURN, TAB, SPACE = 27, 10, 13, 9, 32
 
@@ -173,6 +179,7 @@ def close_screen(con: Console) -> None:
 def close_line(con: Console, returns: bool) -> None:
     """Leave the terminal as it was; where the program returns to it, the firmware has the line again, and clears it."""
     if is_on(con, LINE):
+        keep_row(con, 0)
         put_escapes(con.fw, line_of(con), text(RESET_TERMINAL))
         flush_serial(con.fw, line_of(con))
         if returns:
@@ -191,20 +198,28 @@ def columns_of(con: Console, sink: int) -> int:
     """How many characters a row of a sink takes.  A terminal's last column is left alone: what it does there differs.
     """
     if sink == SCREEN:
-        return screen_of(con).state[screen.COLUMNS]
+        return max(screen_of(con).state[screen.COLUMNS] - 2 * MARGIN, 8)
     if sink == LINE:
         return max(line_of(con).state[serial.SERIAL_COLUMNS] - 1, 8)
     return con.state[SINKS + PLAIN * SINK_WORDS + WIDTH]
 
 
 @metal
+def width_on(sink: int, code_point: int) -> int:
+    """How many columns a character takes."""
+    if sink == LINE:
+        return terminal_width(code_point)
+    return cell_width(code_point)
+
+
+@metal
 def draw(con: Console, sink: int, code_point: int) -> None:
     """One character where the sink stands."""
     at = SINKS + sink * SINK_WORDS
-    width = cell_width(code_point)
+    width = width_on(sink, code_point)
     if sink == SCREEN:
         if width > 0:
-            put_cell(screen_of(con), con.state[at + ROW], con.state[at + AT], code_point, con.state[COLOUR])
+            put_cell(screen_of(con), con.state[at + ROW], MARGIN + con.state[at + AT], code_point, con.state[COLOUR])
     elif sink == LINE:
         if con.state[at + TINT] != con.state[COLOUR]:
             con.state[at + TINT] = con.state[COLOUR]
@@ -258,12 +273,17 @@ def go_to(con: Console, sink: int, up: int, column: int) -> None:
 
 @metal
 def clear_rest(con: Console, sink: int, below: int) -> None:
-    """Blank from where the sink stands to the end of the row, and so many rows below (all there are, where it can)."""
+    """Blank from where the sink stands to the end of the row, and so many rows below (on the screen all there are)."""
     at = SINKS + sink * SINK_WORDS
     if sink == SCREEN:
-        clear_cells(screen_of(con), con.state[at + ROW], con.state[at + AT])
+        clear_cells(screen_of(con), con.state[at + ROW], MARGIN + con.state[at + AT])
     elif sink == LINE:
-        escape(con, 0, 74)
+        escape(con, 0, 75)
+        for _ in range(below):
+            escape(con, 1, 66)
+            escape(con, 2, 75)
+        if below > 0:
+            escape(con, below, 65)
     else:
         column = con.state[at + AT]
         width = columns_of(con, PLAIN)
@@ -280,12 +300,36 @@ def escape(con: Console, number: int, letter: int) -> None:
     """A control sequence on the serial line: ESC [ number letter (ECMA-48)."""
     put_byte(con.fw, line_of(con), ESCAPE)
     put_byte(con.fw, line_of(con), 91)
+    put_parameter(con, number, letter)
+
+
+@metal
+def put_parameter(con: Console, number: int, letter: int) -> None:
+    """A number below a thousand and what follows it in a control sequence."""
     if number >= 100:
         put_byte(con.fw, line_of(con), 48 + number // 100 % 10)
     if number >= 10:
         put_byte(con.fw, line_of(con), 48 + number // 10 % 10)
     put_byte(con.fw, line_of(con), 48 + number % 10)
     put_byte(con.fw, line_of(con), letter)
+
+
+@metal
+def keep_row(con: Console, row: int) -> None:
+    """Keep a row of the terminal, its last one, for the status: text scrolls above it.  0: keep none."""
+    at = SINKS + LINE * SINK_WORDS + STATUS_ROW
+    s = line_of(con)
+    if con.state[at] > 0:
+        put_escapes(con.fw, s, text("\x1b7"))
+        put_escapes(con.fw, s, text("\x1b["))
+        put_parameter(con, con.state[at], 72)
+        put_escapes(con.fw, s, text("\x1b[2K\x1b[r\x1b8"))
+    con.state[at] = row
+    if row > 0:
+        # A line feed first: the cursor must not stay in the row that is kept.
+        put_escapes(con.fw, s, text("\n\x1b7\x1b[1;"))
+        put_parameter(con, row - 1, 114)
+        put_escapes(con.fw, s, text("\x1b8\x1b[A"))
 
 
 @metal

@@ -123,7 +123,10 @@ def tell_bench(t: Talk) -> None:
         read, made = measure(t, n_cores, start)
         set_colour(con, DIM)
         put_number(con, n_cores)
-        put_text(con, text(" cores: reads "))
+        if n_cores == 1:
+            put_text(con, text(" core:  reads "))
+        else:
+            put_text(con, text(" cores: reads "))
         put_ratio(con, BENCH_PREFILL * 1000 * t.b[board.CYCLES_PER_MS], read)
         put_text(con, text(", makes "))
         put_ratio(con, BENCH_DECODE * 1000 * t.b[board.CYCLES_PER_MS], made)

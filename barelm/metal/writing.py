@@ -5,11 +5,10 @@ from __future__ import annotations
 from barelm.dialect.memory import address_of, cells, memory, u16_array
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import I64, U8, U16
+from barelm.kernels.utf8 import REPLACEMENT, lead
 from barelm.metal.console import put_code_point, set_colour
 from barelm.metal.firmware import Firmware, output_string
 from barelm.metal.sinks import CODE_POINT, HELD, INTO, INTO_BYTES, INTO_FILLED, PENDING, TEXT, Console, flush
-
-REPLACEMENT = 0xFFFD
 
 
 @metal
@@ -105,23 +104,32 @@ def put_bytes(con: Console, data: U8, lo: int, hi: int) -> None:
 
 @metal
 def decode_byte(con: Console, byte: int) -> None:
-    """One byte of UTF-8 into the decoder; what is not UTF-8 shows as the replacement character."""
+    """One byte of UTF-8 into the decoder; what is none shows as the replacement character, as in `kernels.utf8`."""
     if con.state[PENDING] > 0:
-        if byte & 0xC0 == 0x80:
-            con.state[CODE_POINT] = con.state[CODE_POINT] << 6 | (byte & 0x3F)
+        point = con.state[CODE_POINT] << 6 | (byte & 0x3F)
+        if byte & 0xC0 == 0x80 and may_go_on(point, con.state[PENDING] - 1):
+            con.state[CODE_POINT] = point
             con.state[PENDING] -= 1
             if con.state[PENDING] == 0:
-                put_code_point(con, con.state[CODE_POINT])
+                put_code_point(con, point)
             return
         con.state[PENDING] = 0
         put_code_point(con, REPLACEMENT)
-    con.state[PENDING] = int(byte >= 0xC0) + int(byte >= 0xE0) + int(byte >= 0xF0)
-    con.state[CODE_POINT] = byte & (0x3F >> con.state[PENDING])
-    if byte >= 0xF8 or 0x80 <= byte < 0xC0:
-        con.state[PENDING] = 0
-        put_code_point(con, REPLACEMENT)
-    elif con.state[PENDING] == 0:
+    rest, bits = lead(byte)
+    if byte < 0x80:
         put_code_point(con, byte)
+    elif rest == 0:
+        put_code_point(con, REPLACEMENT)
+    con.state[PENDING] = rest
+    con.state[CODE_POINT] = bits
+
+
+@metal
+def may_go_on(point: int, pending: int) -> bool:
+    """Whether a character may begin with these bits, so many bytes before its end: no overlong form, no surrogate."""
+    if pending == 1:
+        return 0x20 <= point < 0x360 or point >= 0x380
+    return pending == 0 or 0x10 <= point < 0x110
 
 
 @metal
