@@ -10,12 +10,13 @@ from barelm.aot.build import build_program
 from barelm.checkpoint.hub import resolve_model
 from barelm.commands.screen import Screen
 from barelm.errors import BarelmError
-from barelm.files import replace_file
+from barelm.files import PACKAGE, replace_file
 from barelm.machine.hosted import Hosted
 from barelm.pack import layout
 from barelm.pipeline import Packing
 from barelm.settings import Settings
 
+FONT_LICENSE = PACKAGE / "metal" / "TERMINUS-LICENSE.txt"
 CHAT_FREE_MB = 64
 """Left on the volume for conversations, unless told otherwise."""
 
@@ -51,13 +52,13 @@ def make_image(model: str, tokenizer: Path | None, packing: Packing, settings: S
         out = out or Path(packed.name + ".img")
         program = pipeline.built_program(screen)
         settings = settings.suited(packed.chat is not None)
-        more: dict[str, Path | bytes] = {}
+        more: dict[str, Path | bytes] = {"FONT-LICENSE.txt": FONT_LICENSE}
         if packed.chat is not None and settings.template and (settings.chat or settings.system):
             if reason := Hosted().why_not():
                 screen.note(f"The system text will be read at every start: {reason}.")
             else:
                 prefix = pipeline.prefix_of(packed, settings, program, screen)
-                more = {layout.PREFIX_PATH: prefix} if prefix else {}
+                more |= {layout.PREFIX_PATH: prefix} if prefix else {}
         pipeline.bootable_image(out, program, packed.path, settings, screen, plain=plain, free_bytes=free_mb << 20,
                                 more=more)
         return _wrote(screen, out)
