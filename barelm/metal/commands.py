@@ -18,6 +18,7 @@ from barelm.metal.conversation import (
     forget,
     turns_of,
 )
+from barelm.metal.menu import list_models
 from barelm.metal.sinks import ACCENT, ALARM, DIM, TEXT, flush
 from barelm.metal.storing import list_sessions, load_conversation, save_conversation, save_report, take_picture
 from barelm.metal.talk import Talk, transcript_of, vocabulary_of
@@ -111,7 +112,9 @@ def obey_alone(t: Talk, what: int) -> int:
     elif what == REPORT:
         save_report(t)
     elif what == MODEL:
-        return ANOTHER_MODEL
+        if list_models(t.con, t.b, t.workspace, t.root) > 1:
+            return ANOTHER_MODEL
+        say_line(t.con, DIM, text("There is only one model on this volume."))
     elif what == REBOOT:
         return RESTART
     elif what == OFF:

@@ -104,7 +104,7 @@ def put_wrapped(con: Console, sink: int, code_point: int) -> None:
     """One character on a sink; at the edge, the word it belongs to goes to the next row."""
     at = SINKS + sink * SINK_WORDS + AT
     width = columns_of(con, sink)
-    if con.state[at] >= width:
+    if con.state[at] + width_on(sink, code_point) > width:
         n = con.state[WORD]
         taken = 0
         for i in range(n):
@@ -159,7 +159,9 @@ def redraw(con: Console, sink: int, line: U8, n: int, cursor: int) -> None:
     i = 0
     while i < n:
         code_point, length = decode_character(line, i, n)
-        if code_point == LINE_FEED or con.state[at + AT] >= width:
+        if code_point != LINE_FEED and (code_point < SPACE or 127 <= code_point < 160):
+            code_point = SPACE  # a tab, and whatever a terminal would take for an order
+        if code_point == LINE_FEED or con.state[at + AT] + width_on(sink, code_point) > width:
             if i == cursor and code_point == LINE_FEED:
                 cursor_row = rows
                 cursor_column = con.state[at + AT]

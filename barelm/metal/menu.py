@@ -8,10 +8,10 @@ from barelm.dialect.rooms import Failure, metal
 from barelm.dialect.types import I64, U8, U16
 from barelm.kernels.header import DAMAGED, OTHER_VERSION, SOUND, check_header
 from barelm.metal import arena, board, tables
-from barelm.metal.console import begin_input, end_input, put_code_point, set_colour, show_input
+from barelm.metal.console import begin_input, end_input, fit_line, put_code_point, set_colour, show_input
 from barelm.metal.facts import memory_facts, put_megabytes
 from barelm.metal.files import is_called
-from barelm.metal.keyboard import DOWN, END, HOME, UP, wait_for_key
+from barelm.metal.keyboard import DOWN, END, HOME, RESIZED, UP, wait_for_key
 from barelm.metal.sinks import SPACE, TEXT, Console
 from barelm.metal.talk import keyboard_of
 from barelm.metal.volume import close_file, file_size, open_file, read_file, seek
@@ -33,8 +33,10 @@ NAME_UNITS = 120
 WORDS_AT = 256
 FILE_BYTES, MEMORY_BYTES, VERDICT, SEQ_LEN, NAME_AT = 0, 1, 2, 3, 8
 TOO_LARGE = 99
+CANNOT_CHAT = 98
 MENU_AT = MODELS_AT + MOST_MODELS * ENTRY_BYTES
 MENU_BYTES = 1 << 14
+HEADER_AT = MENU_AT + MENU_BYTES
 SPARE = 16 << 20
 """Bytes a firmware should keep."""
 
@@ -47,7 +49,7 @@ def open_chosen_model(con: Console, b: I64, workspace: int, root: int, again: bo
 
     `again`: a person asks for another one, so the menu does not count down.
     """
-    n = list_models(con, workspace, root)
+    n = list_models(con, b, workspace, root)
     default = default_model(b, workspace, n)
     if n == 0:
         raise Failure(tables.EFI_NOT_FOUND, "there is no model on this volume",
@@ -76,7 +78,7 @@ def words_at(workspace: int, k: int) -> I64:
 
 
 @metal
-def list_models(con: Console, workspace: int, root: int) -> int:
+def list_models(con: Console, b: I64, workspace: int, root: int) -> int:
     """List the .blm files in the root of the volume, with what their headers say; returns how many."""
     free = memory_facts(con.fw, workspace).free
     info = memory(workspace + arena.SCRATCH, 1024)
@@ -99,15 +101,15 @@ def list_models(con: Console, workspace: int, root: int) -> int:
             close_file(file)
             n = 1
     for k in range(n):
-        judge_model(workspace, root, k, free)
+        judge_model(b, workspace, root, k, free)
     return n
 
 
 @metal
-def judge_model(workspace: int, root: int, k: int, free: int) -> None:
-    """Read the header of model k, and say whether it can be loaded."""
+def judge_model(b: I64, workspace: int, root: int, k: int, free: int) -> None:
+    """Read the header of model k, and say whether it can do what is configured here."""
     words = words_at(workspace, k)
-    target = workspace + arena.HEADER
+    target = workspace + arena.SCRATCH + HEADER_AT
     header = i64_array(memory(target, layout.HEADER_BYTES), 0, layout.HEADER_WORDS)
     words[VERDICT] = DAMAGED
     words[FILE_BYTES] = 0
@@ -123,6 +125,8 @@ def judge_model(workspace: int, root: int, k: int, free: int) -> None:
             words[NAME_AT + i] = header[layout.NAME + i]
         if words[VERDICT] == SOUND and free > 0 and words[MEMORY_BYTES] + SPARE > free:
             words[VERDICT] = TOO_LARGE
+        elif words[VERDICT] == SOUND and b[board.CHAT] != 0 and header[layout.N_CHAT_PIECES] == 0:
+            words[VERDICT] = CANNOT_CHAT
     close_file(file)
 
 
@@ -188,7 +192,9 @@ def choose(con: Console, b: I64, workspace: int, n: int, default: int, again: bo
                 end_input(con, buffer, n_bytes)
                 end_row(con)
                 return chosen
-        if key > 0:
+        if key == RESIZED:
+            fit_line(con)
+        elif key > 0:
             counts = False
         if key == UP:
             chosen = max(chosen - 1, 0)
@@ -233,7 +239,7 @@ def put_menu(con: Console, workspace: int, n: int, chosen: int, left: int) -> in
                        + int(megabytes < 1000)):
             put_code_point(con, SPACE)
         put_megabytes(con, words[FILE_BYTES])
-        if words[VERDICT] == SOUND or words[VERDICT] == TOO_LARGE:
+        if words[VERDICT] == SOUND or words[VERDICT] >= CANNOT_CHAT:
             put_text(con, text("   "))
             put_words(con, words[NAME_AT:NAME_AT + layout.NAME_WORDS])
             if words[VERDICT] == SOUND:
@@ -243,6 +249,8 @@ def put_menu(con: Console, workspace: int, n: int, chosen: int, left: int) -> in
             put_megabytes(con, words[MEMORY_BYTES])
         if words[VERDICT] == TOO_LARGE:
             put_text(con, text(": more than is free"))
+        elif words[VERDICT] == CANNOT_CHAT:
+            put_text(con, text(": tells stories, cannot chat"))
         elif words[VERDICT] == OTHER_VERSION:
             put_text(con, text("   packed for another version of barelm"))
         elif words[VERDICT] != SOUND:

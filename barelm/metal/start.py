@@ -24,8 +24,12 @@ def greet(con: Console, b: I64, workspace: int) -> None:
     set_colour(con, DIM)
     put_cpu_name(con)
     put_text(con, text(", "))
-    put_number(con, processors_present(con.fw)[1])
-    put_text(con, text(" processors, "))
+    n_processors = processors_present(con.fw)[1]
+    put_number(con, n_processors)
+    if n_processors == 1:
+        put_text(con, text(" processor, "))
+    else:
+        put_text(con, text(" processors, "))
     put_megabytes(con, memory_facts(con.fw, workspace).total)
     put_text(con, text(" of memory\n"))
     put_firmware_name(con)

@@ -33,8 +33,9 @@ def tell_stats(t: Talk) -> None:
     b = t.b
     per_ms = b[board.CYCLES_PER_MS]
     set_colour(con, DIM)
+    put_text(con, text("turns "))
     put_number(con, turns_of(t)[N_TURNS])
-    put_text(con, text(" turns, "))
+    put_text(con, text(", "))
     put_number(con, end_of(t, turns_of(t)[N_TURNS]))
     put_text(con, text(" of "))
     put_number(con, t.header[layout.SEQ_LEN])
@@ -74,8 +75,9 @@ def tell_cpu(t: Talk) -> None:
     put_features(t)
     present, enabled = processors_present(con.fw)
     end_row(con)
+    put_text(con, text("processors: "))
     put_number(con, present)
-    put_text(con, text(" processors, "))
+    put_text(con, text(" present, "))
     put_number(con, enabled)
     put_text(con, text(" enabled, "))
     put_number(con, t.b[board.TEAM])
