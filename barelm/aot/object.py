@@ -74,10 +74,8 @@ def emit(modules: list[str], kept: tuple[str, ...], level: CpuLevel) -> bytes:
     """
     machine = llvm.Target.from_triple(TRIPLE).create_target_machine(
         cpu=level.cpu, features=level.features, opt=3, reloc="pic", codemodel="small")
-    whole = llvm.parse_assembly("")
+    whole = _linked([_mergeable(text) for text in modules])
     whole.triple, whole.data_layout = TRIPLE, str(machine.target_data)
-    for text in modules:
-        whole.link_in(_mergeable(text))
     for value in (*whole.functions, *whole.global_variables):
         if not value.is_declaration and value.name not in kept:
             value.linkage = "internal"
@@ -99,6 +97,15 @@ def _mergeable(text: str) -> Any:
         if variable.name.startswith("_ZN08NumbaEnv"):
             variable.linkage = "weak_odr"
     return module
+
+
+def _linked(modules: list[Any]) -> Any:
+    """One module of many, linked like the games of a tournament: one by one, each would be met by all before it."""
+    while len(modules) > 1:
+        for first, second in zip(modules[0::2], modules[1::2]):
+            first.link_in(second)
+        modules = modules[0::2]
+    return modules[0]
 
 
 def _optimise(module: Any, machine: Any, small: bool) -> None:

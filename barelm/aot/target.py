@@ -1,7 +1,8 @@
 """A Numba target whose functions end up in a UEFI application.
 
-Everything of Numba that is private, or that another minor version may change, is used in this one file; Numba is
-pinned to the version it was written against, and `tests/aot/test_target.py` says what broke when it is not.
+Everything of Numba that is private, or that another minor version may change, is used in this file, in `passes` and
+in `convention`; Numba is pinned to the version they were written against, and `tests/aot/test_target.py` says what
+broke when it is not.
 """
 
 from __future__ import annotations
@@ -14,10 +15,9 @@ from typing import Any
 import llvmlite.binding as llvm
 import numba
 from llvmlite import ir
-from numba.core import callconv, cgutils, codegen, compiler, cpu, typed_passes, typing, untyped_passes
+from numba.core import cgutils, codegen, cpu, datamodel, types
 from numba.core import ir as numba_ir
 from numba.core.compiler_lock import global_compiler_lock
-from numba.core.compiler_machinery import PassManager
 from numba.core.descriptors import TargetDescriptor
 from numba.core.dispatcher import Dispatcher
 from numba.core.registry import cpu_target
@@ -32,7 +32,9 @@ from numba.core.target_extension import (
     target_registry,
 )
 
-from barelm.aot.messages import place, place_failure
+from barelm.aot.convention import MetalArray, MetalCallConv
+from barelm.aot.messages import place
+from barelm.aot.passes import METAL_IMPLEMENTATIONS, MetalCompiler, MetalTyping
 from barelm.errors import BarelmError
 
 NUMBA_VERSION = "0.68"
@@ -96,23 +98,6 @@ class MetalCodegen(codegen.AOTCPUCodegen):  # type: ignore[misc]
         return module
 
 
-class MetalCallConv(callconv.CPUCallConv):  # type: ignore[misc]
-    """Numba's convention with one change: an exception is a pointer to a constant message (see `messages`)."""
-
-    def set_static_user_exc(self, builder: Any, exc: Any, exc_args: Any = None, loc: Any = None,
-                            func_name: Any = None) -> None:
-        """Leave a pointer to the message in the caller's exception slot."""
-        failure = place_failure(builder.module, exc, exc_args or (), loc)
-        slot = self._get_excinfo_argument(builder.function)
-        builder.store(builder.bitcast(failure, slot.type.pointee), slot)
-
-    def set_dynamic_user_exc(self, builder: Any, exc: Any, exc_args: Any, nb_types: Any, loc: Any = None,
-                             func_name: Any = None) -> None:
-        """Refuse: the message of a metal exception is a constant."""
-        raise BarelmError(f"{place(loc)} raises an exception whose arguments are not constants",
-                          "On the metal an exception is a message placed in the program when it is compiled.")
-
-
 class Uncounted(NRTContext):  # type: ignore[misc]
     """Numba counts references of arrays; here nothing is ever allocated, so there is nothing to count.
 
@@ -153,6 +138,9 @@ class MetalContext(cpu.CPUContext):  # type: ignore[misc]
         """Set the code generator up."""
         self.is32bit = False
         self._internal_codegen = MetalCodegen("metal")
+        self.data_model_manager = datamodel.DataModelManager().chain(datamodel.default_manager)
+        self.data_model_manager.register(types.Array, MetalArray)
+        self._sizes: dict[Any, int] = {}
 
     @property
     def call_conv(self) -> Any:
@@ -168,9 +156,22 @@ class MetalContext(cpu.CPUContext):  # type: ignore[misc]
         """Nothing to add: no fast maths, no Python."""
 
     def load_additional_registries(self) -> None:
-        """Numba builds its run time for whoever compiles first, once a process: that has to be the host's JIT."""
-        rtsys.initialize(cpu_target.target_context)
-        super().load_additional_registries()
+        """What Numba adds; at every function it has not seen it asks what is new there.
+
+        Numba builds its run time for whoever compiles first, once a process: that has to be the host's JIT.
+        """
+        if METAL_IMPLEMENTATIONS not in self._registries:
+            rtsys.initialize(cpu_target.target_context)
+            super().load_additional_registries()
+            self.install_registry(METAL_IMPLEMENTATIONS)
+        for registry in list(self._registries):
+            self.install_registry(registry)
+
+    def get_abi_sizeof(self, ty: Any) -> int:
+        """The bytes of a type: to llvmlite each question is a module to parse."""
+        if ty not in self._sizes:
+            self._sizes[ty] = super().get_abi_sizeof(ty)
+        return self._sizes[ty]
 
     def get_executable(self, library: Any, fndesc: Any, env: Any) -> Any:
         """A unique key per function, as Numba needs one; never called."""
@@ -192,7 +193,7 @@ class MetalTarget(TargetDescriptor):  # type: ignore[misc]
 
     @cached_property
     def _typing(self) -> Any:
-        return typing.Context()
+        return MetalTyping()
 
     @property
     def target_context(self) -> Any:
@@ -205,22 +206,6 @@ class MetalTarget(TargetDescriptor):  # type: ignore[misc]
         return self._typing
 
 
-class MetalCompiler(compiler.CompilerBase):  # type: ignore[misc]
-    """Numba's passes, less those for what the dialect has not: closures, `with`, array expressions."""
-
-    def define_pipelines(self) -> list[Any]:
-        """The one pipeline."""
-        passes = PassManager("metal")
-        for step in (untyped_passes.TranslateByteCode, untyped_passes.FixupArgs, untyped_passes.IRProcessing,
-                     untyped_passes.GenericRewrites, untyped_passes.RewriteDynamicRaises,
-                     untyped_passes.ReconstructSSA, typed_passes.NopythonTypeInference,
-                     typed_passes.PreLowerStripPhis, typed_passes.IRLegalization, typed_passes.NativeLowering,
-                     typed_passes.NoPythonBackend):
-            passes.add_pass(step, step.__name__)
-        passes.finalize()
-        return [passes]
-
-
 class MetalDispatcher(Dispatcher):  # type: ignore[misc]
     """Compiles for the metal and calls nothing."""
 
@@ -228,6 +213,8 @@ class MetalDispatcher(Dispatcher):  # type: ignore[misc]
 
     def compile(self, sig: Any) -> Any:
         """Compile one signature for the metal."""
+        if isinstance(sig, tuple) and (known := self.overloads.get(sig)) is not None:
+            return known.entry_point
         with target_override("metal"):
             return super().compile(sig)
 

@@ -20,7 +20,7 @@ BRAND = 0x80000002  # CPUID: three leaves of 16 characters
 class MemoryFacts(NamedTuple):
     """What the memory map says, in bytes."""
 
-    total: int  # that is memory, whoever has it
+    total: int  # that is memory, whoever has it; what is reserved may be none: windows of devices are too
     free: int
     largest_free: int
     regions: int
@@ -41,6 +41,7 @@ def memory_facts(fw: Firmware, workspace: int) -> MemoryFacts:
     free = 0
     largest = 0
     reserved = 0
+    acpi = 0
     for at in range(0, n_bytes, step):
         kind = load_i64(address_of(target) + at) & 0xFFFFFFFF
         size = load_i64(address_of(target) + at + 24) * 4096
@@ -55,7 +56,9 @@ def memory_facts(fw: Firmware, workspace: int) -> MemoryFacts:
             loader += size
         elif kind == 0 or 8 <= kind <= 10:
             reserved += size
-    return MemoryFacts(free + boot + runtime + loader + reserved, free, largest, n_bytes // step, loader, boot, runtime,
+            if kind >= 9:
+                acpi += size
+    return MemoryFacts(free + boot + runtime + loader + acpi, free, largest, n_bytes // step, loader, boot, runtime,
                        reserved)
 
 
@@ -72,23 +75,34 @@ def put_cpu_name(con: Console) -> None:
         a, b, c, d = cpuid(BRAND + leaf, 0)
         name[2 * leaf] = b << 32 | a
         name[2 * leaf + 1] = d << 32 | c
-    blank = True
+    begun = False
+    blank = False
     for i in range(48):
         letter = load_u8(address_of(name) + i)
         if letter == 0:
             return
-        if letter != 32:
-            if blank and i > 0 and load_u8(address_of(name)) != 32 and load_u8(address_of(name) + i - 1) == 32:
-                put_code_point(con, 32)
-            put_code_point(con, letter)
-        blank = letter == 32
+        if letter == 32:
+            blank = begun
+            continue
+        if blank:
+            put_code_point(con, 32)
+        blank = False
+        begun = True
+        put_plain(con, letter)
 
 
 @metal
 def put_characters(con: Console, word: int, n: int) -> None:
     """The bytes of a word as characters."""
     for i in range(n):
-        put_code_point(con, word >> (8 * i) & 0xFF)
+        put_plain(con, word >> (8 * i) & 0xFF)
+
+
+@metal
+def put_plain(con: Console, character: int) -> None:
+    """A character of a name somebody gave; none that would break a text in quotes, and no control."""
+    if character >= 32 and character != 34 and character != 92 and not 127 <= character < 160:
+        put_code_point(con, character)
 
 
 @metal
@@ -101,8 +115,8 @@ def put_firmware_name(con: Console) -> None:
         unit = load_u16(at + 2 * i)
         if unit == 0:
             return
-        if unit >= 32 and unit != 34 and unit != 92 and not 0xD800 <= unit < 0xE000:
-            put_code_point(con, unit)
+        if not 0xD800 <= unit < 0xE000:
+            put_plain(con, unit)
 
 
 @metal

@@ -93,10 +93,19 @@ def may_be_named(code_point: int) -> bool:
 
 @metal
 def begin_file(root: int, names: Names) -> int:
-    """The file beside, empty and open for writing; 0 or the status where that failed."""
+    """The file beside, empty and open for writing; 0 or the status where that failed.
+
+    One that was left over is the only one there is where the power went before it was renamed: then it is kept.
+    """
     left_over = open_for_writing(root, names.beside, tables.FILE_MODE_CHANGE, 0)
     if left_over > 0:
-        delete_file(left_over)
+        old = open_file(root, names.path)
+        if old != 0:
+            close_file(old)
+            delete_file(left_over)
+        else:
+            take_name(names, left_over)
+            close_file(left_over)
     return open_for_writing(root, names.beside, tables.FILE_MODE_CREATE, 0)
 
 
@@ -111,22 +120,29 @@ def finish_file(root: int, names: Names, file: int, status: int) -> int:
     old = open_for_writing(root, names.path, tables.FILE_MODE_CHANGE, 0)
     if old > 0:
         delete_file(old)
-    status = file_info(file, names.info)
-    if status == 0:
-        n = 0
-        target = u16_array(names.info, tables.INFO_NAME, NAME_UNITS)
-        while names.name[n] != 0:
-            target[n] = names.name[n]
-            n += 1
-        target[n] = 0
-        size = tables.INFO_NAME + 2 * (n + 1)
-        names.info[0] = size & 0xFF
-        names.info[1] = size >> 8
-        status = set_file_info(file, names.info, size)
+    status = take_name(names, file)
     if status == 0:
         flush_file(file)
     close_file(file)
     return status
+
+
+@metal
+def take_name(names: Names, file: int) -> int:
+    """Rename the file beside; returns the status."""
+    status = file_info(file, names.info)
+    if status != 0:
+        return status
+    n = 0
+    target = u16_array(names.info, tables.INFO_NAME, NAME_UNITS)
+    while names.name[n] != 0:
+        target[n] = names.name[n]
+        n += 1
+    target[n] = 0
+    size = tables.INFO_NAME + 2 * (n + 1)
+    names.info[0] = size & 0xFF
+    names.info[1] = size >> 8
+    return set_file_info(file, names.info, size)
 
 
 @metal

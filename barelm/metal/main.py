@@ -89,6 +89,7 @@ def talk(t: Talk) -> int:
     """A conversation or a story with the model that is loaded; returns how it ended, one of `commands`."""
     forget(t)
     t.b[board.CACHED] = 0
+    t.b[board.LAST_MADE] = 0
     if t.b[board.SELFTEST] != 0:
         if t.b[board.REPORT] != 0:
             tell_example(t)

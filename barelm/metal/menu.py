@@ -41,6 +41,7 @@ SPARE = 16 << 20
 """Bytes a firmware should keep."""
 
 ENTER = 13
+WAITS, CHOSEN = -1, -2  # in place of the seconds that are left
 
 
 @metal
@@ -181,7 +182,7 @@ def choose(con: Console, b: I64, workspace: int, n: int, default: int, again: bo
         left = (deadline - cycles()) // (1000 * b[board.CYCLES_PER_MS]) + 1
         if counts and deadline <= cycles():
             left = 0
-        n_bytes = put_menu(con, workspace, n, chosen, left if counts else -1)
+        n_bytes = put_menu(con, workspace, n, chosen, left if counts else WAITS)
         show_input(con, buffer, n_bytes, -1)
         key = 0
         if not counts or left > 0:
@@ -189,7 +190,7 @@ def choose(con: Console, b: I64, workspace: int, n: int, default: int, again: bo
         usable = words_at(workspace, chosen)[VERDICT] == SOUND
         if key < 0 or key == ENTER or (counts and left <= 0):
             if usable or key <= 0:
-                end_input(con, buffer, n_bytes)
+                end_input(con, buffer, put_menu(con, workspace, n, chosen, CHOSEN))
                 end_row(con)
                 return chosen
         if key == RESIZED:
@@ -219,7 +220,7 @@ def length_of(name: U16) -> int:
 
 @metal
 def put_menu(con: Console, workspace: int, n: int, chosen: int, left: int) -> int:
-    """The menu as a text; returns its bytes.  `left`: seconds before the default is taken, -1: it waits."""
+    """The menu as a text; returns its bytes.  `left`: seconds before the default is taken, or one of the two."""
     begin_text(con, memory(workspace + arena.SCRATCH + MENU_AT, MENU_BYTES))
     put_text(con, text("Which model?\n"))
     longest = 0
@@ -255,10 +256,11 @@ def put_menu(con: Console, workspace: int, n: int, chosen: int, left: int) -> in
             put_text(con, text("   packed for another version of barelm"))
         elif words[VERDICT] != SOUND:
             put_text(con, text("   damaged, or no model"))
-    put_text(con, text("\n\nArrow keys choose, Enter starts"))
-    if left >= 0:
-        put_text(con, text("; the marked one starts in "))
-        put_number(con, left)
-        put_text(con, text(" s"))
-    put_text(con, text("."))
+    if left > CHOSEN:
+        put_text(con, text("\n\nArrow keys choose, Enter starts"))
+        if left >= 0:
+            put_text(con, text("; the marked one starts in "))
+            put_number(con, left)
+            put_text(con, text(" s"))
+        put_text(con, text("."))
     return end_text(con)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from barelm.dialect.memory import load_i64, memory, text
+from barelm.dialect.memory import address_of, load_i64, memory, text
 from barelm.dialect.processor import cpuid
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import U16
+from barelm.kernels.utf8 import decode_character
 from barelm.metal import arena, board, screen, tables
 from barelm.metal.clock import microseconds
 from barelm.metal.cores import processors_present
-from barelm.metal.facts import memory_facts, put_characters, put_cpu_name, put_firmware_name, put_time
+from barelm.metal.facts import memory_facts, put_characters, put_cpu_name, put_firmware_name, put_plain, put_time
 from barelm.metal.selftest import (
     BENCH_DECODE,
     BENCH_PREFILL,
@@ -22,7 +23,7 @@ from barelm.metal.selftest import (
 )
 from barelm.metal.sinks import SCREEN, is_on, screen_of
 from barelm.metal.talk import Talk
-from barelm.metal.writing import begin_text, end_text, put_hex, put_number, put_text, put_words
+from barelm.metal.writing import begin_text, end_text, put_hex, put_number, put_text
 from barelm.pack import layout
 
 REPORT_AT = 1 << 17
@@ -69,7 +70,7 @@ def make_report(t: Talk, start: int) -> int:
     put_text(con, text('},\n "screen": '))
     put_screen(t)
     put_text(con, text(',\n "model": {"name": "'))
-    put_words(con, t.header[layout.NAME:layout.NAME + layout.NAME_WORDS])
+    put_model_name(t)
     put_member(t, text('", "bytes": '), t.header[layout.FILE_BYTES])
     put_text(con, text(', "sum": "'))
     put_hex(con, t.header[layout.HEADER_SUM_A], 16)
@@ -87,6 +88,17 @@ def make_report(t: Talk, start: int) -> int:
         put_text(con, text("none"))
     put_text(con, text('"}\n'))
     return end_text(con)
+
+
+@metal
+def put_model_name(t: Talk) -> None:
+    """The model's name, as far as it breaks no text in quotes."""
+    name = memory(address_of(t.header) + 8 * layout.NAME, 8 * layout.NAME_WORDS)
+    at = 0
+    while at < len(name) and name[at] != 0:
+        code_point, length = decode_character(name, at, len(name))
+        put_plain(t.con, code_point)
+        at += length
 
 
 @metal

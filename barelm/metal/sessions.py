@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from barelm.dialect.memory import address_of, cells, copy_bytes, i64_array, memory, text, u64_array
 from barelm.dialect.rooms import metal
-from barelm.dialect.types import I64, U8, U64, padded, u64
+from barelm.dialect.types import I64, U8, U64, i64, padded, u64
 from barelm.kernels.checksum import extend_checksum
 from barelm.kernels.model import cache_part
 from barelm.metal import arena, board, tables
@@ -107,7 +107,7 @@ def describe(t: Talk, head: I64, n_tokens: int) -> None:
     head[layout.SESSION_TURNS] = turns_of(t)[N_TURNS]
     head[layout.SESSION_SYSTEM_BYTES] = len(system_of(t))
     head[layout.SESSION_TYPED_BYTES] = typed_bytes(t)
-    head[layout.SESSION_RNG] = int(transcript_of(t).rng[0])
+    head[layout.SESSION_RNG] = i64(transcript_of(t).rng[0])
 
 
 @metal
@@ -127,8 +127,8 @@ def gather_text(t: Talk, head: I64, out: U8) -> None:
     copy_bytes(at + padded(n_system, 8), t.workspace + arena.TYPED, head[layout.SESSION_TYPED_BYTES])
     sums = fresh_sums(cells(2))
     extend_checksum(sums, out, len(out))
-    head[layout.SESSION_TEXT_SUM_A] = int(sums[0])
-    head[layout.SESSION_TEXT_SUM_B] = int(sums[1])
+    head[layout.SESSION_TEXT_SUM_A] = i64(sums[0])
+    head[layout.SESSION_TEXT_SUM_B] = i64(sums[1])
 
 
 @metal
@@ -148,8 +148,8 @@ def sum_cache(t: Talk, head: I64) -> None:
         if n > 0:
             for k in range(t.header[layout.N_LAYERS] * t.header[layout.N_KV_HEADS]):
                 extend_checksum(sums, memory(t.b[board.STATE] + first + k * step, n), n)
-    head[layout.SESSION_CACHE_SUM_A] = int(sums[0])
-    head[layout.SESSION_CACHE_SUM_B] = int(sums[1])
+    head[layout.SESSION_CACHE_SUM_A] = i64(sums[0])
+    head[layout.SESSION_CACHE_SUM_B] = i64(sums[1])
 
 
 @metal
@@ -161,8 +161,8 @@ def close_header(head: I64) -> bool:
     head[layout.SESSION_HEADER_SUM_B] = 0
     sums = fresh_sums(cells(2))
     extend_checksum(sums, memory(address_of(head), layout.PAGE), layout.PAGE)
-    head[layout.SESSION_HEADER_SUM_A] = int(sums[0])
-    head[layout.SESSION_HEADER_SUM_B] = int(sums[1])
+    head[layout.SESSION_HEADER_SUM_A] = i64(sums[0])
+    head[layout.SESSION_HEADER_SUM_B] = i64(sums[1])
     return bool(sums[0] == u64(a) and sums[1] == u64(b))
 
 

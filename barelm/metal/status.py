@@ -40,7 +40,8 @@ def has_status(con: Console) -> bool:
 
 @metal
 def show_status(t: Talk, n: int, made: int, took: int) -> None:
-    """The model, how full its context is with n ids, and how fast: `made` tokens in `took` cycles (0: none yet)."""
+    """The model, how full its context is with n ids, how fast: `made` tokens in `took` cycles (0: the last answer's).
+    """
     con = t.con
     fit_line(con)
     if not has_status(con):
@@ -49,6 +50,9 @@ def show_status(t: Talk, n: int, made: int, took: int) -> None:
     if made > 1 and now - con.state[STATUS_AT] < EVERY_MS * t.b[board.CYCLES_PER_MS]:
         return
     con.state[STATUS_AT] = now
+    if made == 0:
+        made = t.b[board.LAST_MADE]
+        took = t.b[board.LAST_CYCLES]
     buffer = memory(t.workspace + arena.NAMES + arena.NAMES_BYTES - STATUS_BYTES, STATUS_BYTES)
     begin_text(con, buffer)
     put_text(con, text(" "))

@@ -170,8 +170,7 @@ def load_conversation(t: Talk, given: U8) -> None:
 def show_conversation(t: Talk) -> None:
     """Everything that was said, as it stood on the screen."""
     for k in range(turns_of(t)[N_TURNS]):
-        if k > 0:
-            end_row(t.con)
+        end_row(t.con)
         set_colour(t.con, PERSON)
         put_text(t.con, text("> "))
         put_bytes(t.con, typed_of(t, k), 0, len(typed_of(t, k)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import inspect
+import operator
 import re
 import tomllib
 from pathlib import Path
@@ -16,17 +17,19 @@ from numba.core import codegen
 from numba.core.runtime.context import NRTContext
 from numba.core.target_extension import dispatcher_registry, jit_registry
 
-from barelm.aot import target
+from barelm.aot import convention, passes, target
 from barelm.dialect.lowering.install import install
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import I64
 
-CLASSES = (target.MetalLibrary, target.MetalCodegen, target.MetalCallConv, target.Uncounted, target.MetalContext,
-           target.MetalTarget, target.MetalDispatcher)
+CLASSES = (target.MetalLibrary, target.MetalCodegen, target.Uncounted, target.MetalContext, target.MetalTarget,
+           target.MetalDispatcher, convention.MetalCallConv, convention.MetalArray, passes.MetalTyping,
+           passes.MetalPasses, passes.MetalLower, passes.MetalCompiler, passes.Canonical, passes.Rewrites,
+           passes.Assignments, passes.Joins, passes.MetalLowering)
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 # What Numba's classes get from their instances or from nowhere: not overrides.
-OWN = {"_lowering", "_typing", "targetdescr", "many_levels"}
+OWN = {"_lowering", "_typing", "targetdescr", "many_levels", "_operate"}
 # Attributes set on instances, so that classes do not show them.
 OF_INSTANCES = {"_tm", "_tm_features", "_target_data", "_data_layout", "_loopvect", "_opt_level", "options"}
 
@@ -71,7 +74,7 @@ def test_the_decorator_is_found_by_its_target() -> None:
     decorator = jit_registry[target.Metal]
     assert decorator is target.metal_jit and dispatcher_registry[target.Metal] is target.MetalDispatcher
     assert isinstance(decorator()(third), target.MetalDispatcher)
-    assert target.MetalDispatcher.targetdescr.target_context.call_conv.__class__ is target.MetalCallConv
+    assert target.MetalDispatcher.targetdescr.target_context.call_conv.__class__ is convention.MetalCallConv
 
 
 def test_every_allocating_method_asks_what_is_overridden() -> None:
@@ -101,3 +104,26 @@ def test_lowered_code_has_no_reference_counts_and_no_python() -> None:
     assert name in text and target.TRIPLE in text
     assert not re.search(r"declare .*@\"?(NRT_|Py|numba_)", text)
     assert "inttoptr (i64" not in text
+
+
+@metal
+def part(words: I64, i: int) -> int:
+    """Takes a view, which a caller of its own passes on."""
+    return third(words[i:], 0)
+
+
+def test_an_array_is_passed_as_its_address_and_its_length() -> None:
+    install()
+    modules, name = target.lower(part, (types.int64[::1], types.int64))
+    lines = "\n".join(modules).splitlines()
+    entry = next(line for line in lines if line.startswith("define") and name in line)
+    assert entry.partition("(i64* captures(none)")[2].count("%") == 5, entry  # result, failure, address, length, i
+
+
+def test_what_a_call_resolves_to_is_asked_once() -> None:
+    install()
+    typing = target.MetalDispatcher.targetdescr.typing_context
+    target.lower(part, (types.int64[::1], types.int64))
+    function = typing.resolve_value_type(operator.add)
+    asked = [typing.resolve_function_type(function, (types.int64, types.int64), {}) for _ in range(2)]
+    assert asked[0] is asked[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from barelm import pipeline
 from barelm.checkpoint.blocks import BY_NAME
 from barelm.checkpoint.gguf_llama import read_gguf
 from barelm.disk import write_image
+from barelm.pack.golden import Golden
 from barelm.pack.reader import Packed, read_packed
 from barelm.pack.writer import write_packed
 from barelm.settings import Settings
@@ -44,13 +46,15 @@ class Chatty:
     n_layers: int = 2
     name: str = "chatty"
 
-    def write(self, path: Path, *, kv: str = "auto", golden: bool = False) -> Packed:
-        """Pack it; with an example for the self-test where that is wanted."""
+    def write(self, path: Path, *, kv: str = "auto", golden: bool = False,
+              example: Callable[[Path], Golden | None] | None = None) -> Packed:
+        """Pack it; with an example for the self-test where that is wanted, or the one given."""
         model = SmallLlama(self.seed, self.dim, self.hidden_dim, self.n_layers, head_dim=self.dim // 4,
                            seq_len=self.seq_len, tied=False, metadata={"general.name": Value(STRING, self.name)})
         gguf = path.with_suffix(".gguf")
         gguf.write_bytes(gguf_bytes(model.all_metadata(), [limited(model, tensor) for tensor in model.tensors()]))
-        example = partial(pipeline.example_of, program=program(), watch=Quiet()) if golden else None
+        if golden:
+            example = partial(pipeline.example_of, program=program(), watch=Quiet())
         write_packed(read_gguf(gguf), path, kv=kv, example=example)
         gguf.unlink()
         return read_packed(path)

@@ -57,6 +57,7 @@ class Person:
         self.stream = pyte.ByteStream(self.terminal)
         self.lock = threading.Lock()
         self.heard = b""
+        self.said = ""
         self.trouble: BarelmError | None = None
         self.listener = threading.Thread(target=self._listen, daemon=True)
 
@@ -103,18 +104,19 @@ class Person:
 
     def says(self, line: str) -> None:
         """Type a line and press Enter."""
+        self.said = line
         self.type(line)
         self.press("enter")
 
     def look(self) -> str:
-        """What can be read now; nothing while the screen is another's."""
+        """What can be read now, but for the status; nothing while the screen is another's."""
         if self.looks_at == "screen":
             try:
                 return self.screen().text
             except (BarelmError, ValueError):
                 return ""
         with self.lock:
-            return "\n".join(row.rstrip() for row in self.terminal.display).rstrip("\n")
+            return "\n".join(row.rstrip() for row in self.terminal.display[:-1]).rstrip("\n")
 
     def screen(self) -> Seen:
         """The screen as it is now."""
@@ -138,12 +140,13 @@ class Person:
         raise AssertionError(f"never seen: {words} after {after!r}; {self.trouble or ''}\n{shown}")
 
     def waits(self) -> str:
-        """Wait for the prompt with nothing behind it; returns what is to be seen."""
+        """Wait for the prompt with nothing behind it, after what was said last; returns what is between the two."""
         began = time.monotonic()
         while time.monotonic() - began < PATIENCE_S:
             shown = self.look()
-            if shown.endswith("\n>"):
-                return shown
+            _, found, behind = shown.rpartition(f"> {self.said}\n") if self.said else ("", " ", shown)
+            if found and behind.endswith("\n>"):
+                return behind.removesuffix(">").rstrip("\n")
             time.sleep(LOOK_EVERY_S)
         raise AssertionError(f"no prompt; {self.trouble or ''}\n{shown}")
 

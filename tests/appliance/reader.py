@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from barelm.metal.display import BACKGROUND, FOREGROUND, N_COLOURS, PALETTE
 from barelm.metal.glyphs import CODE_POINTS, LARGE, NUMBERS, SMALL
 from barelm.metal.screen import FEWEST_COLUMNS, FEWEST_ROWS, LARGEST_CELL
+from barelm.metal.sinks import MARGIN
 
 COLOURS = ("text", "person", "dim", "accent", "alarm")
 STATUS = "status"
@@ -56,8 +57,8 @@ class Seen:
 
     @property
     def text(self) -> str:
-        """The rows above the status, down to the last that is not blank."""
-        return "\n".join(row.rstrip() for row in self.rows[:-1]).rstrip("\n")
+        """The rows above the status between their margins, down to the last that is not blank."""
+        return "\n".join(row[MARGIN:].rstrip() for row in self.rows[:-1]).rstrip("\n")
 
     @property
     def status(self) -> str:
@@ -129,3 +130,12 @@ def letters(small: bool) -> dict[bytes, str]:
         found.setdefault(font[number * size:(number + 1) * size].tobytes(), chr(code_point))
     found[font[:size].tobytes()] = " "
     return found
+
+
+def as_seen(text: str, small: bool) -> str:
+    """A text as it is read from a screen, where characters that look the same are one."""
+    width, height, font = (8, 16, SMALL) if small else (12, 24, LARGE)
+    size = width * height // 8
+    numbers = dict(zip(CODE_POINTS.tolist(), NUMBERS.tolist()))
+    return "".join(letters(small)[font[(at := numbers.get(ord(letter), 1) * size):at + size].tobytes()]
+                   for letter in text)

@@ -80,6 +80,7 @@ class FakeFirmware:
         self.columns = 80  # of the console
         self.attributes: list[int] = []  # colours it was asked for
         self.n_cleared = 0
+        self.shown: Callable[[str], None] = lambda text: None
         self.cursor_set: Callable[[int, int], None] = lambda column, row: None
         self.now: tuple[int, ...] | None = NOW
         self.memory_map: list[tuple[int, int]] | None = []  # kind, pages; None: it is refused
@@ -314,6 +315,7 @@ class FakeFirmware:
 
     def output(self, this: int, units: int) -> int:
         self.screen += text_at(units)
+        self.shown(text_at(units))
         return 0
 
     def read_key(self, this: int, key: int) -> int:

@@ -1,8 +1,8 @@
 """A conversation on a fake firmware: a loaded chat model, a board, a console, a volume, and an engine that watches.
 
-The watching engine computes nothing: what it chooses follows from the ids alone, and for every position it believes to
-be in the cache it knows what ids it was computed from.  It fails where the program counts a position as cached whose id,
-or any before, has changed since.
+The watching engine computes nothing: what it chooses follows from the ids alone, and for every position it was asked to
+read it knows from what ids.  It fails where the program counts a position as cached whose id, or any before, has
+changed since.
 """
 
 from __future__ import annotations
@@ -99,11 +99,11 @@ class Desk:
 
     def __init__(self, patch: pytest.MonkeyPatch, model: tuple[Packed, bytes] | None = None, settings: bytes = b"", *,
                  firmware: FakeFirmware | None = None, watching: bool = True,
-                 files: dict[str, bytes] | None = None) -> None:
+                 files: dict[str, bytes] | None = None, columns: int = 10_000) -> None:
         packed, raw = model or chat_model()
         self.packed = packed
         self.firmware = firmware or FakeFirmware(files if files is not None else {})
-        self.firmware.columns = 10_000
+        self.firmware.columns = columns
         self.workspace = arena.open_workspace(self.firmware.fw)
         self.b = i64_array(memory(self.workspace + arena.BOARD, board.BYTES), 0, board.WORDS)
         self.configure(settings)

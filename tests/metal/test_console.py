@@ -1,139 +1,171 @@
-"""Text on the screen: numbers, ratios, and UTF-8 in pieces of any length."""
+"""A text redrawn in place: what terminal, firmware's console and screen show of it is the text, and nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from barelm.metal import console
-from barelm.metal.console import CONSOLE_BYTES, Console, flush, open_console
-from tests.metal.fake import FakeFirmware
-from tests.worlds import World, both_worlds, interpreter
+from barelm.metal import screen
+from barelm.metal.console import begin_input, end_input, fit_line, put_code_point, scroll, set_colour, show_input
+from barelm.metal.display import CURSOR_COLUMN, CURSOR_ROW, FOLLOWS
+from barelm.metal.glyphs import glyph_of, terminal_width
+from barelm.metal.serial import SERIAL_ROWS, SIZED
+from barelm.metal.sinks import ALARM, DIM, MARGIN, keep_row, line_of, screen_of
+from tests.metal.screens import FakeScreen
+from tests.metal.talks import array
+from tests.metal.test_sinks import Desk, stripped
 
-WORDS = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs"]))
-
-
-class Screen:
-    """A console over a fake firmware."""
-
-    def __init__(self, world: World = interpreter) -> None:
-        self.firmware, self.world = FakeFirmware(), world
-        self.block = np.zeros(CONSOLE_BYTES, np.uint8)
-        self.con: Console = open_console(self.firmware.fw, self.block.ctypes.data)
-
-    def write(self, *parts: bytes) -> None:
-        """Gather each part by itself."""
-        for part in parts:
-            data = np.frombuffer(part + b"\xaa", np.uint8).copy()
-            self.world(console.write_bytes)(self.con, data, 0, len(part))
-
-    @property
-    def text(self) -> str:
-        """What is on the screen once all is flushed."""
-        self.world(flush)(self.con)
-        return self.firmware.screen
+LINES = st.tuples(st.text("ab éß\n", max_size=60), st.integers(0, 60))
+"""A line as it is typed, and before which of its characters the cursor is."""
 
 
-@pytest.fixture
-def firmware() -> Iterator[FakeFirmware]:
-    """A firmware with a screen."""
-    yield FakeFirmware()
+class Layout:
+    """A line from a column on: rows, and where its cursor is."""
+
+    def __init__(self, before: str, line: str, cursor: int, width: int, *, wide: bool = False) -> None:
+        first = len(before)
+        rows, self.row, self.column = [before], 0, first
+        taken = first
+        for i, character in enumerate(line):
+            if character == "\n":
+                if i == cursor:
+                    self.row, self.column = len(rows) - 1, taken
+                rows.append(" " * first)
+                taken = first
+                continue
+            columns = terminal_width(ord(character)) if wide else 1
+            if taken + columns > width:
+                rows.append(" " * first)
+                taken = first
+            if i == cursor:
+                self.row, self.column = len(rows) - 1, taken
+            rows[-1] += character
+            taken += columns
+        if cursor >= len(line):
+            self.row, self.column = len(rows) - 1, taken
+        self.rows = [row.rstrip() for row in rows]
+        while len(self.rows) > 1 and not self.rows[-1]:
+            self.rows.pop()
 
 
-NUMBERS = [0, 7, 10, 99, 1234567890, -1, -10, 2**63 - 1, -2**63 + 1]
+def show(desk: Desk, line: str, cursor: int) -> None:
+    """Draw the line."""
+    raw = line.encode()
+    show_input(desk.con, array(raw), len(raw), len(line[:cursor].encode()) if cursor >= 0 else -1)
+    desk.see()
 
 
-@both_worlds
-@pytest.mark.parametrize("number", NUMBERS)
-def test_write_number(world: World, number: int, firmware: FakeFirmware) -> None:
-    world(console.write_number)(firmware.fw, number)
-    assert firmware.screen == str(number)
+@settings(max_examples=50)
+@given(st.lists(LINES, min_size=1, max_size=8), st.integers(0, 14), st.sampled_from(["", "> ", "> say "]),
+       st.integers(12, 50), st.integers(12, 50), st.booleans())
+def test_every_drawing_shows_the_line_and_nothing_of_the_one_before(
+        lines: list[tuple[str, int]], n_above: int, before: str, line: int, plain: int, keeps: bool) -> None:
+    desk = Desk(line=line, plain=plain, rows=24)
+    if keeps:
+        keep_row(desk.con, 24)
+    above = [f"row {k}" for k in range(n_above)]
+    desk.put("".join(row + "\n" for row in above) + before)
+    begin_input(desk.con)
+    for text, cursor in lines:
+        text = text[:max(1, 9 * (min(line, plain) - 1 - len(before)))]  # what goes on a screen
+        cursor = min(cursor, len(text))
+        show(desk, text, cursor)
+        for grid, width in ((desk.terminal, line - 1), (desk.uefi, plain - 1)):
+            layout = Layout(before, text, cursor, width)
+            known = grid.lines[:n_above + len(layout.rows)]
+            assert [row.rstrip() for row in above + layout.rows] == known + [""] * (
+                n_above + len(layout.rows) - len(known))
+            assert not any(grid.lines[n_above + len(layout.rows):]), "nothing of another drawing is left"
+            assert grid.column == layout.column
+            assert grid.row + len(grid.gone) == n_above + layout.row
+        assert not keeps or desk.terminal.row < 23, "the row of the status is not touched"
 
 
-@both_worlds
-@pytest.mark.parametrize("number", [n for n in NUMBERS if n >= 0 and n < 10**18])
-def test_put_number_says_how_wide_it_is(world: World, number: int) -> None:
-    screen = Screen(world)
-    assert world(console.put_number)(screen.con, number) == len(str(number))
-    assert screen.text == str(number)
+def test_behind_the_line_text_goes_on_below() -> None:
+    desk = Desk(screen=True, line=20)
+    desk.put("> ")
+    begin_input(desk.con)
+    show(desk, "abcdefghijklmnopqrstuvwxyz", 3)
+    end_input(desk.con, array(b"abc def"), 7)
+    desk.put("and on")
+    assert desk.terminal.lines == ["> abc def", "and on"]
+    assert desk.glyphs() == [[glyph_of(32)] * MARGIN + [glyph_of(ord(c)) for c in row]
+                             for row in ("> abc def", "and on")]
+    assert screen_of(desk.con).state[CURSOR_ROW] == -1
 
 
-@pytest.mark.parametrize("amount, per, shown", [
-    (0, 1, "0.0"), (1, 3, "0.3"), (2, 3, "0.7"), (1, 20, "0.1"), (9949, 100, "99.5"), (999, 10, "99.9"),
-    (9996, 100, "100"), (1234567, 10, "123457"), (5, 0, "-"), (5, -1, "-"), (10**15, 10**6, "1000000000")])
-def test_write_ratio(amount: int, per: int, shown: str, firmware: FakeFirmware) -> None:
-    console.write_ratio(firmware.fw, amount, per)
-    assert firmware.screen == shown
+@pytest.mark.parametrize("text, cursor", [("", 0), ("abc", 1), ("ab\ncd", 2), ("ab\ncd", 5), ("x" * 120, 120)])
+def test_the_cursor_on_the_screen(text: str, cursor: int) -> None:
+    desk = Desk(screen=True)
+    desk.put("above\n> ")
+    begin_input(desk.con)
+    show(desk, "something longer " * 20, 7)
+    show(desk, text, cursor)
+    d = screen_of(desk.con)
+    layout = Layout("> ", text, cursor, int(d.state[screen.COLUMNS]) - 2 * MARGIN)
+    assert (d.state[CURSOR_ROW], d.state[CURSOR_COLUMN]) == (1 + layout.row, MARGIN + layout.column)
+    blank = [glyph_of(32)] * MARGIN
+    found = desk.glyphs()[1:]
+    expected = [stripped(blank + [glyph_of(ord(c)) for c in row]) for row in layout.rows]
+    assert found[:len(expected)] == expected and not any(found[len(expected):])
+    show(desk, text, -1)
+    assert d.state[CURSOR_ROW] == -1
 
 
-@settings(max_examples=60, deadline=None)
-@given(WORDS, st.lists(st.integers(0, 40), max_size=8))
-def test_text_cut_anywhere_is_shown_whole(text: str, cuts: list[int]) -> None:
-    raw, screen = text.encode(), Screen()
-    edges = sorted({0, len(raw), *[cut % (len(raw) + 1) for cut in cuts]})
-    screen.write(*[raw[lo:hi] for lo, hi in zip(edges, edges[1:])])
-    assert screen.text == text
+def test_wide_characters_on_a_terminal() -> None:
+    desk = Desk(line=20)
+    desk.put("> ")
+    begin_input(desk.con)
+    for text in ("世界" * 9, "a世", "世" * 4):
+        show(desk, text, len(text))
+        layout = Layout("> ", text, len(text), 19, wide=True)
+        assert desk.terminal.lines == layout.rows and desk.terminal.column == layout.column
 
 
-@both_worlds
-def test_every_length_of_character(world: World) -> None:
-    screen = Screen(world)
-    screen.write("a é 世 🙂 \U0010ffff".encode())
-    assert screen.text == "a é 世 🙂 \U0010ffff"
+@pytest.mark.parametrize("control", ["\t", "\x1b", "\x00", "\r", "\x7f", "\x9b", "\x08"])
+def test_a_control_in_the_line_is_a_blank(control: str) -> None:
+    desk = Desk(line=80, plain=80)
+    begin_input(desk.con)
+    show(desk, f"a{control}b", 3)
+    assert desk.terminal.lines == desk.uefi.lines == ["a b"]
+    assert desk.terminal.column == desk.uefi.column == 3
 
 
-def test_line_feed_becomes_two_and_other_controls_are_dropped() -> None:
-    screen = Screen()
-    screen.write(b"a\nb\tc\x00\x07\x1b[31md\r\n")
-    assert screen.text == "a\r\nb\tc[31md\r\n"
+def test_looking_back_and_forth() -> None:
+    desk = Desk(screen=True)
+    desk.put("row\n" * 200)
+    d = screen_of(desk.con)
+    scroll(desk.con, -10)
+    assert d.state[FOLLOWS] == 0
+    scroll(desk.con, 10)
+    assert d.state[FOLLOWS] == 1
+    Desk(line=80).put("x")
+    scroll(Desk(line=80).con, 3)  # a terminal looks back by itself
 
 
-@pytest.mark.parametrize("raw, shown", [
-    (b"\xff", "\ufffd"), (b"\x80x", "\ufffdx"), (b"\xc3(", "\ufffd("), (b"\xe4\xb8x", "\ufffdx"),
-    (b"\xe4\xe4\xb8\x96", "\ufffd世"), (b"\xf0\x9f\x99", ""), (b"\xf8\x88", "\ufffd\ufffd")])
-def test_what_is_not_utf8_shows_as_the_replacement(raw: bytes, shown: str) -> None:
-    screen = Screen()
-    screen.write(raw)
-    assert screen.text == shown
+def test_a_row_is_kept_where_the_terminal_says_how_large_it_is() -> None:
+    desk = Desk(line=80, rows=24)
+    fit_line(desk.con)
+    desk.look()
+    assert desk.terminal.region == (0, 23), "it has not said so"
+    line_of(desk.con).state[SIZED] = 1
+    fit_line(desk.con)
+    desk.put("".join(f"row {k}\n" for k in range(40)))
+    assert desk.terminal.region == (0, 22) and desk.terminal.rows[23] == [" "] * 80
+    assert desk.terminal.lines == [f"row {k}" for k in range(40)]
+    line_of(desk.con).state[SERIAL_ROWS] = 5
+    fit_line(desk.con)
+    desk.look()
+    assert desk.terminal.region == (0, 23)
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.binary(max_size=300), max_size=5))
-def test_any_bytes_show_as_something_and_stay_inside_the_buffer(parts: list[bytes]) -> None:
-    screen = Screen()
-    guard = np.full(64, 0x5A, np.uint8)
-    screen.block = np.concatenate([screen.block, guard])
-    screen.con = open_console(screen.firmware.fw, screen.block.ctypes.data)
-    screen.write(*parts)
-    assert "\0" not in screen.text
-    screen.text.encode("utf-16-le", "surrogatepass")
-    assert (screen.block[-64:] == 0x5A).all()
-
-
-def test_a_long_text_goes_out_in_parts_and_no_pair_is_torn() -> None:
-    screen, text = Screen(), "x" + "🙂" * 1000
-    heard: list[str] = []
-    output: Any = screen.firmware.output
-    screen.firmware.con_out.serve(8, 2, lambda this, at: heard.append("") or output(this, at))
-    screen.write(text.encode())
-    assert screen.text == text
-    assert len(heard) > 2 and all(part.isprintable() for part in screen.firmware.screen)
-
-
-def test_write_utf8_stops_at_the_first_zero() -> None:
-    screen = Screen()
-    words = np.frombuffer("stories é".encode().ljust(16, b"\0") + b"more    ", np.int64).copy()
-    console.write_utf8(screen.con, words)
-    assert screen.firmware.screen == "stories é"
-
-
-def test_a_machine_without_a_screen_is_fine() -> None:
-    firmware = FakeFirmware()
-    firmware.table.put(64, 0)
-    console.write_number(firmware.fw, 5)
-    assert firmware.screen == ""
+def test_colours_on_the_firmwares_console() -> None:
+    desk = Desk()
+    for colour in (ALARM, ALARM, DIM):
+        set_colour(desk.con, colour)
+        put_code_point(desk.con, 120)
+    assert desk.firmware.attributes == [0x0C, 0x08]
+    screen_desk = Desk(screen=True)
+    set_colour(screen_desk.con, ALARM)
+    assert isinstance(screen_desk.firmware, FakeScreen) and screen_desk.firmware.attributes == []

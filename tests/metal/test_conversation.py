@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from barelm.kernels.chat import GUARDS, encode_turn
-from barelm.metal import arena, board, commands, conversation
+from barelm.metal import commands
 from barelm.metal.chat import make_answer
 from barelm.metal.conversation import ADDED, DROPPED, N_TURNS, REPLY, TOO_LONG, TURN_WORDS, TURNS, add_turn, turns_of
 from barelm.metal.talk import vocabulary_of
 from barelm.pack import layout
-from tests.metal.talks import Desk, array, chat_model
+from tests.metal.talks import Desk, array
 from tests.worlds import interpreter
 
 TEXTS = st.one_of(st.text("ab \n<|im_end|>é世", max_size=25).map(str.encode), st.binary(max_size=20),

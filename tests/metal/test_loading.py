@@ -70,7 +70,9 @@ class Loading:
             assert self.section(header, number) == content[offset:offset + n], layout.SECTION_NAMES[number]
         taken = sum(self.firmware.pages.values()) * PAGE
         assert self.b[board.MEMORY] == taken <= header[layout.MEMORY_BYTES]
+        self.in_one_block = bool(self.b[board.WHOLE] != 0)
         arena.give_back_model(self.fw, self.b, header)
+        assert not self.b[board.STATE:board.WHOLE + 1].any(), "nothing points to it any more"
         assert self.b[board.MEMORY] == layout.WORKSPACE
         arena.give_back(self.fw, self.workspace)
         assert not self.firmware.pages and not self.firmware.installed, "every page went back"
@@ -88,7 +90,7 @@ def test_one_block_holds_the_whole_file() -> None:
     loading = Loading(model())
     loading.check(model())
     assert loading.firmware.asked[1] == len(model()) // PAGE
-    assert loading.b[board.WHOLE] != 0 and loading.b[board.LOAD_CYCLES] > 0
+    assert loading.in_one_block and loading.b[board.LOAD_CYCLES] > 0
 
 
 def test_offset_and_address_stay_congruent() -> None:
@@ -100,7 +102,7 @@ def test_offset_and_address_stay_congruent() -> None:
 def test_a_refused_block_is_taken_section_by_section() -> None:
     loading = Loading(model(), lambda firmware: setattr(firmware, "largest_pages", len(model()) // PAGE - 1))
     loading.check(model())
-    assert loading.b[board.WHOLE] == 0
+    assert not loading.in_one_block
 
 
 def test_state_is_zeroed() -> None:

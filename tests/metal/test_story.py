@@ -13,11 +13,11 @@ import pytest
 from barelm.dialect.rooms import Failure
 from barelm.metal import cores, cpu, main, tables
 from barelm.metal.engine import engine
-from barelm.metal.story import LINE_COLUMNS
+from barelm.metal.reply import LINE_COLUMNS
 from barelm.pack.reader import Packed, read_packed
 from barelm.pack.writer import write_packed
 from barelm.settings import Settings
-from tests.metal.fake import ERROR, IMAGE_HANDLE, FakeFirmware, Table, store
+from tests.metal.fake import ERROR, IMAGE_HANDLE, FakeFirmware
 from tests.metal.test_cpu_clock import V3_MACHINE
 from tests.models import tiny_checkpoint
 from tests.worlds import interpreter, tell
@@ -56,7 +56,8 @@ def boot(settings: Settings | str | None, **files: bytes) -> FakeFirmware:
 def run(firmware: FakeFirmware) -> None:
     """The program, to its end."""
     assert interpreter(main.efi_main)(IMAGE_HANDLE, firmware.table.address) == 0
-    assert firmware.watchdog == [0] and not firmware.pages and firmware.n_open == 0
+    assert firmware.watchdog == [0] and not firmware.pages and firmware.n_open == 0 and firmware.timers == 0
+    assert not firmware.installed
 
 
 def ids_of(screen: str) -> list[int]:
@@ -101,7 +102,9 @@ def test_what_a_person_sees(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = boot(Settings("to the sun", 0.0, tokens=30, wait=0)).screen.replace("\r\n", "\n")
     text = tell(interpreter, packed, "to the sun", n_tokens=30).text
     shown = "".join(c for c in text if c >= " " or c in "\n\t")
-    assert screen.startswith(f"barelm: {packed.name}\n\n{shown}\n")
+    assert screen.startswith("barelm\n\n")
+    assert f"\n{packed.name}   3 MB of memory, context {packed.config.seq_len} tokens\n\n" in screen
+    assert shown.replace("\n", "") in screen.replace("\n", "")
     summary = screen.splitlines()[-3:]
     assert re.fullmatch(r"\d+ tokens, [\d.]+ a second; prompt of \d+, [\d.]+ a second; seed \d+", summary[0])
     assert re.fullmatch(r"loaded at [\d.]+ MB/s; memory [\d.]+ MB; cores 1; x86-64-v3", summary[1])
@@ -110,10 +113,10 @@ def test_what_a_person_sees(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_a_configuration_the_defaults_hold() -> None:
     firmware = FakeFirmware({"model.blm": model()[1]})
-    firmware.keys = [0] * 3 + [tables.SCAN_ESC << 16] * 99
+    firmware.keys = [None] * 3 + [tables.SCAN_ESC << 16] * 99
     run(firmware)
-    assert "BARELM DONE 0\r\nPress any key to go on." in firmware.screen
-    assert " MB; cores 1; " in firmware.screen
+    assert firmware.screen.endswith("Press any key to go on.\r\nBARELM DONE 0\r\n")
+    assert " MB; cores 1; " in firmware.screen.replace("\r\n", " ")
 
 
 def test_a_seed_of_zero_is_a_fresh_one() -> None:
@@ -124,7 +127,7 @@ def test_a_seed_of_zero_is_a_fresh_one() -> None:
 
 @pytest.mark.parametrize("key", [tables.SCAN_ESC << 16, 3], ids=["Esc", "Ctrl-C"])
 def test_a_key_ends_the_story_early(key: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("barelm.metal.story.SHOW_EVERY_MS", -1)
+    monkeypatch.setattr("barelm.metal.reply.SHOW_EVERY_MS", -1)
     firmware = FakeFirmware({"model.blm": model()[1], "barelm.toml": Settings("to", 0, tokens=50, report=True).toml()})
     firmware.keys = [None, None, key]
     run(firmware)
@@ -164,7 +167,7 @@ def test_what_the_model_has_no_room_for(settings: Settings | str, message: str) 
 
 @pytest.mark.parametrize("files, status, message", [
     (None, tables.EFI_UNSUPPORTED, "the firmware shows no file system"),
-    ({}, tables.EFI_NOT_FOUND, "there is no model.blm on this volume"),
+    ({}, tables.EFI_NOT_FOUND, "there is no model on this volume"),
     ({"model.blm": b""}, tables.EFI_VOLUME_CORRUPTED, "too short"),
     ({"model.blm": bytes(5000)}, tables.EFI_UNSUPPORTED, "not a packed model")])
 def test_a_volume_without_a_model(files: dict[str, bytes] | None, status: int, message: str) -> None:
@@ -180,20 +183,4 @@ def test_screen_of_a_failure() -> None:
     firmware.keys = [ord("x")]
     words = np.array([ERROR | 7, *[part.ctypes.data for part in parts]], np.int64)
     assert main.report_failure(IMAGE_HANDLE, firmware.table.address, int(words.ctypes.data)) == ERROR | 7
-    assert firmware.screen == ("\r\nbarelm stopped: it broke\r\nMend it.\r\n(file.py:3, status 7)\r\nBARELM DONE 7\r\n"
-                               "Press any key to go on.\r\n")
-
-
-def test_a_crowd_that_does_not_come_is_done_without() -> None:
-    """MP Services that promise four processors and start none."""
-    firmware = FakeFirmware()
-    services = Table()
-    services.serve(tables.GET_NUMBER_OF_PROCESSORS, 3, lambda this, all_, on: store(all_, 4) or store(on, 4) or 0)
-    services.serve(tables.STARTUP_ALL_APS, 7, lambda *_: ERROR | tables.EFI_UNSUPPORTED)
-    firmware.boot.serve(tables.LOCATE_PROTOCOL, 3, lambda guid, key, place: store(place, services.address) or 0)
-    firmware.boot.serve(tables.CREATE_EVENT, 5, lambda *_: 0)
-    board = np.zeros(512, np.int64)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("barelm.metal.firmware.worker_entry", lambda: 1)
-        assert cores.gather_team(firmware.fw, board, 0, 1) == 1
-        assert cores.gather_team(firmware.fw, board, 1, 1) == 1
+    assert firmware.screen == "\r\nbarelm stopped: it broke\r\nMend it.\r\n(file.py:3, status 7)\r\nBARELM DONE 7\r\n"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import struct
+import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,9 +45,23 @@ class Table:
     def serve(self, offset: int, n_arguments: int, handler: Handler) -> None:
         """One service."""
         prototype = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * n_arguments)
-        callback = prototype(handler)
+        callback = prototype(failing(handler))
         self._kept.append(callback)
         self.put(offset, ctypes.cast(callback, ctypes.c_void_p).value or 0)
+
+
+def failing(handler: Handler) -> Handler:
+    """The same, but what it raises fails the test and is an error to the program, which might try for ever else."""
+    def answer(*arguments: int) -> int:
+        try:
+            return handler(*arguments)
+        except BaseException as error:
+            sys.unraisablehook(SimpleNamespace(  # type: ignore[arg-type]
+                exc_type=type(error), exc_value=error, exc_traceback=error.__traceback__,
+                err_msg="in a service of the fake firmware", object=handler))
+            return ERROR | tables.EFI_ABORTED
+
+    return answer
 
 
 class Changes:
@@ -113,6 +129,7 @@ class FakeFile:
                 self.firmware.made_folders.append(path)
             else:
                 files[path] = b""
+                self.firmware.changes.flushed.pop(path, None)
         self.firmware.opened(None if known not in files else files[known], file, known)
         return 0
 
@@ -125,6 +142,7 @@ class FakeFile:
         if self.firmware.changes.make("delete") or self.firmware.files is None:
             return EFI_WARN_DELETE_FAILURE
         del self.firmware.files[self.path]
+        self.firmware.changes.flushed.pop(self.path, None)
         return 0
 
     def read(self, this: int, size: int, target: int) -> int:
@@ -219,7 +237,7 @@ class FakeFile:
 def file_info(name: str, n_bytes: int, is_folder: bool) -> bytes:
     """EFI_FILE_INFO (13.5.16)."""
     raw = (name + "\0").encode("utf-16-le")
-    head = bytearray(INFO.pack(tables.INFO_NAME + len(raw), n_bytes, n_bytes, 0, 0x10 if is_folder else 0x20))
+    head = bytearray(INFO.pack(tables.INFO_NAME + len(raw), n_bytes, n_bytes, 0x10 if is_folder else 0x20))
     struct.pack_into("<H5B", head, tables.INFO_MODIFIED, *MODIFIED)
     return bytes(head) + raw
 

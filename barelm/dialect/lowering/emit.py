@@ -64,7 +64,7 @@ def pointer(builder: Any, address: Any, element: ir.Type) -> Any:
 
 def data_of(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
     """Pointer to the first element of a Numba array."""
-    return context.make_array(array_type)(context, builder, array).data
+    return context.data_model_manager[array_type].get(builder, array, "data")
 
 
 def shuffle(builder: Any, a: Any, lanes: list[int]) -> Any:

@@ -1,0 +1,224 @@
+"""Numba's typing and lowering, less what it does again and again: a build is mostly these two.
+
+Part of `target`: private surface of Numba is used here too.  Nothing in this file changes what a program does.
+"""
+
+from __future__ import annotations
+
+import operator
+from functools import cache
+from typing import Any
+
+from llvmlite import ir
+from numba.core import (
+    compiler,
+    compiler_machinery,
+    errors,
+    imputils,
+    ir_utils,
+    lowering,
+    postproc,
+    rewrites,
+    ssa,
+    transforms,
+    typed_passes,
+    types,
+    typing,
+    untyped_passes,
+)
+from numba.np import arrayobj
+
+
+class MetalTyping(typing.Context):  # type: ignore[misc]
+    """Remembers what a call of these types resolves to: nine in ten have been asked before, each twice."""
+
+    def init(self) -> None:
+        """Nothing resolved yet."""
+        self._resolved: dict[Any, Any] = {}
+
+    def resolve_function_type(self, func: Any, args: Any, kws: Any) -> Any:
+        """The signature of a call."""
+        known = self._lookup_global(func) if not isinstance(func, (str, types.Type)) else func
+        if kws or not isinstance(known, (types.Function, types.Dispatcher)):
+            return super().resolve_function_type(func, args, kws)
+        key = (known._code, *(argument._code for argument in args))
+        found = self._resolved.get(key)
+        if found is None:
+            found = super().resolve_function_type(known, args, kws)
+            self._resolved[key] = found
+        return found
+
+
+class MetalPasses(compiler_machinery.PassManager):  # type: ignore[misc]
+    """Runs passes without timing, dumping and describing each."""
+
+    def _runPass(self, index: Any, pss: Any, internal_state: Any) -> None:
+        with errors.new_error_context("Pass {name}", name=pss.name()):
+            pss.run_initialization(internal_state)
+            pss.run_pass(internal_state)
+            pss.run_finalizer(internal_state)
+
+
+# Numba looks after each of these passes where each variable lives; lowering asks once, and not for all of it.
+
+@compiler_machinery.register_pass(mutates_CFG=True, analysis_only=False)
+class Canonical(untyped_passes.IRProcessing):  # type: ignore[misc]
+    """One entry, no dead blocks."""
+
+    _name = "metal_canonical"
+
+    def run_pass(self, state: Any) -> bool:
+        """Make it so."""
+        state.func_ir.blocks = transforms.canonicalize_cfg(state.func_ir.blocks)
+        return True
+
+
+@compiler_machinery.register_pass(mutates_CFG=True, analysis_only=False)
+class Rewrites(untyped_passes.GenericRewrites):  # type: ignore[misc]
+    """What Numba rewrites before types are known: constant indices and exceptions, mostly."""
+
+    _name = "metal_rewrites"
+
+    def run_pass(self, state: Any) -> bool:
+        """Apply each to every block until it has nothing more to do there."""
+        for kind in rewrites.rewrite_registry.rewrites["before-inference"]:
+            rewrite, blocks = kind(state), state.func_ir.blocks
+            waiting = list(blocks)
+            while waiting:
+                if rewrite.match(state.func_ir, blocks[waiting[-1]], state.typemap, state.calltypes):
+                    blocks[waiting[-1]] = rewrite.apply()
+                else:
+                    waiting.pop()
+        return True
+
+
+@compiler_machinery.register_pass(mutates_CFG=True, analysis_only=False)
+class Assignments(untyped_passes.ReconstructSSA):  # type: ignore[misc]
+    """A name for each value a variable takes."""
+
+    _name = "metal_assignments"
+
+    def run_pass(self, state: Any) -> bool:
+        """Rename."""
+        state.func_ir = ssa.reconstruct_ssa(state.func_ir)
+        self._patch_locals(state)
+        state.func_ir._definitions = ir_utils.build_definitions(state.func_ir.blocks)
+        return True
+
+
+@compiler_machinery.register_pass(mutates_CFG=True, analysis_only=False)
+class Joins(typed_passes.PreLowerStripPhis):  # type: ignore[misc]
+    """Assignments where control comes together."""
+
+    _name = "metal_joins"
+
+    def run_pass(self, state: Any) -> bool:
+        """Put them in."""
+        state.func_ir = self._strip_phi_nodes(state.func_ir)
+        state.func_ir._definitions = ir_utils.build_definitions(state.func_ir.blocks)
+        state.func_ir.variable_lifetime = postproc.VariableLifetime(state.func_ir.blocks)
+        state.func_ir.generator_info = None
+        return True
+
+
+@cache
+def metal_passes() -> MetalPasses:
+    """Numba's pipeline, less the passes for what the dialect has not.
+
+    That is closures, `with`, array expressions, and deleting variables, which would count references.
+    """
+    passes = MetalPasses("metal")
+    for step in (untyped_passes.TranslateByteCode, untyped_passes.FixupArgs, Canonical, Rewrites,
+                 untyped_passes.RewriteDynamicRaises, Assignments, typed_passes.NopythonTypeInference, Joins,
+                 MetalLowering, typed_passes.NoPythonBackend):
+        passes.add_pass(step, step.__name__)
+    passes.finalize()
+    return passes
+
+
+class MetalLower(lowering.Lower):  # type: ignore[misc]
+    """Lowers a function; operators ask `MetalTyping` first."""
+
+    def lower_binop(self, resty: Any, expr: Any, op: Any) -> Any:
+        """An operator, as Numba does it, without trying every constant operand for a lowering of its own."""
+        if op in (operator.pow, operator.ipow):
+            return super().lower_binop(resty, expr, op)
+        wanted = self.fndesc.calltypes[expr]
+        sides = [self.context.cast(self.builder, self.loadvar(side.name), self.typeof(side.name), to)
+                 for side, to in zip((expr.lhs, expr.rhs), wanted.args)]
+        result = self._operate(op, wanted.args, sides)
+        return self.context.cast(self.builder, result, wanted.return_type, resty)
+
+    def lower_getitem(self, resty: Any, expr: Any, value: Any, index: Any, signature: Any) -> Any:
+        """value[index]."""
+        sides = [self.context.cast(self.builder, self.loadvar(side.name), self.typeof(side.name), to)
+                 for side, to in zip((value, index), signature.args)]
+        result = self._operate(operator.getitem, signature.args, sides)
+        return self.context.cast(self.builder, result, signature.return_type, resty)
+
+    def _operate(self, op: Any, arguments: Any, values: list[Any]) -> Any:
+        typing_context = self.context.typing_context
+        function = typing_context.resolve_value_type(op)
+        signature = typing_context.resolve_function_type(function, arguments, {})
+        return self.context.get_function(function, signature)(self.builder, values)
+
+
+@compiler_machinery.register_pass(mutates_CFG=True, analysis_only=False)
+class MetalLowering(typed_passes.NativeLowering):  # type: ignore[misc]
+    """Numba's pass, with our lowering."""
+
+    _name = "metal_lowering"
+
+    @property
+    def lowering_class(self) -> Any:
+        """What lowers a function."""
+        return MetalLower
+
+
+class MetalCompiler(compiler.CompilerBase):  # type: ignore[misc]
+    """Compiles one function."""
+
+    def define_pipelines(self) -> list[Any]:
+        """The one pipeline."""
+        return [metal_passes()]
+
+
+METAL_IMPLEMENTATIONS = imputils.Registry("metal")
+"""Reading and writing one item of a vector of numbers: Numba's code for it sets up a whole array first."""
+
+
+def _item(context: Any, builder: Any, array_type: Any, array: Any, index_type: Any, index: Any) -> Any:
+    model = context.data_model_manager[array_type]
+    size = builder.extract_value(model.get(builder, array, "shape"), 0)
+    at = arrayobj.fix_integer_index(context, builder, index_type, index, size)
+    return builder.gep(model.get(builder, array, "data"), [at])
+
+
+def _is_plain(array: Any) -> bool:
+    return bool(array.ndim == 1 and array.layout == "C")
+
+
+@METAL_IMPLEMENTATIONS.lower(operator.getitem, types.Array, types.Integer)  # type: ignore[untyped-decorator]
+def _getitem(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    array_type, index_type = sig.args
+    if not _is_plain(array_type):
+        return arrayobj.getitem_arraynd_intp(context, builder, sig, args)
+    return arrayobj.load_item(context, builder, array_type,
+                              _item(context, builder, array_type, args[0], index_type, args[1]))
+
+
+@METAL_IMPLEMENTATIONS.lower(operator.setitem, types.Array, types.Integer, types.Number)  # type: ignore[untyped-decorator]
+def _setitem(context: Any, builder: Any, sig: Any, args: Any) -> None:
+    array_type, index_type, value_type = sig.args
+    if not _is_plain(array_type):
+        arrayobj.setitem_array(context, builder, sig, args)
+        return
+    value = context.cast(builder, args[2], value_type, array_type.dtype)
+    arrayobj.store_item(context, builder, array_type, value,
+                        _item(context, builder, array_type, args[0], index_type, args[1]))
+
+
+@METAL_IMPLEMENTATIONS.lower(len, types.Array)  # type: ignore[untyped-decorator]
+def _len(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
+    shape = context.data_model_manager[sig.args[0]].get(builder, args[0], "shape")
+    return builder.extract_value(shape, 0)
