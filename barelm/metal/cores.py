@@ -17,6 +17,8 @@ from barelm.metal.firmware import Firmware, count_processors, locate_protocol, s
 
 WAIT_MS = 500
 RETRY_US = 10000
+HOME_MS = 5000
+"""How long a worker may take to come home: on a PC it takes none, in a process on a busy host it waits its turn."""
 
 
 @metal
@@ -109,14 +111,17 @@ def dismiss_team(b: I64) -> None:
         return
     b[board.COMMAND] = board.STOP
     give_order(b, b[board.TEAM])
-    deadline = cycles() + WAIT_MS * b[board.CYCLES_PER_MS]
+    deadline = cycles() + HOME_MS * b[board.CYCLES_PER_MS]
     while atomic_load(b, board.CLAIMS) & (board.CLOSED - 1) > 0 and cycles() < deadline:
         pause()
 
 
 @metal
 def rest_team(b: I64) -> None:
-    """Send the workers home while nobody asks for anything: they would spin, and warm the room."""
+    """Send the workers home while nobody asks for anything: they would spin, and warm the room.
+
+    Once they are home none looks at the model's memory any more, as one does that leaves a barrier last.
+    """
     if b[board.TEAM] <= 1 or b[board.RESTING] != 0:
         return
     dismiss_team(b)

@@ -39,7 +39,8 @@ def read_model_header(workspace: int, file: int) -> I64:
     if read_file(file, target, layout.HEADER_BYTES) != layout.HEADER_BYTES:
         raise Failure(tables.EFI_VOLUME_CORRUPTED, "model.blm is too short to be a model", REPACK)
     header = i64_array(memory(target, layout.HEADER_BYTES), 0, layout.HEADER_WORDS)
-    verdict = check_header(header, u64_array(memory(address_of(cells(2)), 16), 0, 2), n_bytes)
+    words = cells(2)
+    verdict = check_header(header, u64_array(memory(address_of(words), 16), 0, 2), n_bytes)
     if verdict == NOT_A_MODEL:
         raise Failure(tables.EFI_UNSUPPORTED, "model.blm is not a packed model", REPACK)
     if verdict == OTHER_VERSION:
@@ -64,7 +65,8 @@ def load_model(con: Console, workspace: int, b: I64, header: I64, file: int) -> 
     progress = cells(4)
     progress[0] = began
     progress[2] = began
-    sums = u64_array(memory(address_of(cells(2)), 16), 0, 2)
+    words = cells(2)
+    sums = u64_array(memory(address_of(words), 16), 0, 2)
     begin_input(con)
     for section in range(layout.SECTIONS):
         load_section(con, workspace, b, header, file, section, sums, progress)

@@ -11,7 +11,7 @@ from barelm.metal.clock import cycles_per_ms
 from barelm.metal.commands import ANOTHER_MODEL, LEAVE, RESTART, SWITCH_OFF
 from barelm.metal.config import read_settings
 from barelm.metal.conversation import forget
-from barelm.metal.cores import dismiss_team, gather_team
+from barelm.metal.cores import gather_team, rest_team, wake_team
 from barelm.metal.cpu import NO_LEVEL, cpu_level, enable_vectors
 from barelm.metal.firmware import (
     Firmware,
@@ -73,13 +73,14 @@ def efi_main(image: int, table: int) -> int:
         b[board.HEADER] = workspace + arena.HEADER
         if b[board.TEAM] == 0:
             b[board.TEAM] = gather_team(fw, b, b[board.CORES], b[board.CYCLES_PER_MS])
+        wake_team(fw, b)
         b[board.N_CORES] = min(b[board.TEAM], header[layout.MAX_CORES])
         t = Talk(con, b, header, workspace, root)
         ending = talk(t)
         if ending != ANOTHER_MODEL:
             summarise(t)
+        rest_team(b)
         arena.give_back_model(fw, b, header)
-    dismiss_team(b)
     close_file(root)
     return farewell(con, b, workspace, ending)
 

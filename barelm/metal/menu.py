@@ -119,7 +119,8 @@ def judge_model(b: I64, workspace: int, root: int, k: int, free: int) -> None:
         return
     words[FILE_BYTES] = file_size(file)
     if read_file(file, target, layout.HEADER_BYTES) == layout.HEADER_BYTES:
-        words[VERDICT] = check_header(header, u64_array(memory(address_of(cells(2)), 16), 0, 2), words[FILE_BYTES])
+        place = cells(2)
+        words[VERDICT] = check_header(header, u64_array(memory(address_of(place), 16), 0, 2), words[FILE_BYTES])
         words[MEMORY_BYTES] = header[layout.MEMORY_BYTES]
         words[SEQ_LEN] = header[layout.SEQ_LEN]
         for i in range(layout.NAME_WORDS):

@@ -38,7 +38,8 @@ def self_test(t: Talk) -> int:
     tokens = transcript_of(t).tokens
     for i in range(n):
         kept[i] = tokens[i]
-    sums = fresh_sums(cells(2))
+    words = cells(2)
+    sums = fresh_sums(words)
     good = compute_example(t, sums) == n
     for i in range(n):
         good = good and tokens[i] == t.header[layout.GOLDEN_IDS + i]
@@ -114,7 +115,8 @@ def next_count(n_cores: int, team: int) -> int:
 @metal
 def tell_example(t: Talk) -> None:
     """To a program: GOLDEN, the two sums of the logits as four numbers of 32 bits, then the ids."""
-    sums = fresh_sums(cells(2))
+    words = cells(2)
+    sums = fresh_sums(words)
     n = compute_example(t, sums)
     put_text(t.con, text("BARELM GOLDEN"))
     for half in range(4):

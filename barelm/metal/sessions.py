@@ -125,7 +125,8 @@ def gather_text(t: Talk, head: I64, out: U8) -> None:
     at += layout.SESSION_TURN_BYTES * n_turns
     copy_bytes(at, t.b[board.SYSTEM], n_system)
     copy_bytes(at + padded(n_system, 8), t.workspace + arena.TYPED, head[layout.SESSION_TYPED_BYTES])
-    sums = fresh_sums(cells(2))
+    words = cells(2)
+    sums = fresh_sums(words)
     extend_checksum(sums, out, len(out))
     head[layout.SESSION_TEXT_SUM_A] = i64(sums[0])
     head[layout.SESSION_TEXT_SUM_B] = i64(sums[1])
@@ -142,7 +143,8 @@ def fresh_sums(words: I64) -> U64:
 @metal
 def sum_cache(t: Talk, head: I64) -> None:
     """The sum of the cache as far as it is saved."""
-    sums = fresh_sums(cells(2))
+    words = cells(2)
+    sums = fresh_sums(words)
     for part in range(layout.CACHE_PARTS):
         first, step, n = cache_part(t.header, part, head[layout.SESSION_CACHED])
         if n > 0:
@@ -159,7 +161,8 @@ def close_header(head: I64) -> bool:
     b = head[layout.SESSION_HEADER_SUM_B]
     head[layout.SESSION_HEADER_SUM_A] = 0
     head[layout.SESSION_HEADER_SUM_B] = 0
-    sums = fresh_sums(cells(2))
+    words = cells(2)
+    sums = fresh_sums(words)
     extend_checksum(sums, memory(address_of(head), layout.PAGE), layout.PAGE)
     head[layout.SESSION_HEADER_SUM_A] = i64(sums[0])
     head[layout.SESSION_HEADER_SUM_B] = i64(sums[1])
@@ -191,7 +194,8 @@ def load_session(t: Talk, file: int) -> int:
     if layout.PAGE + n_bytes > len(block):
         return TOO_LONG
     body = block[layout.PAGE:layout.PAGE + n_bytes]
-    sums = fresh_sums(cells(2))
+    words = cells(2)
+    sums = fresh_sums(words)
     if read_file(file, address_of(body), n_bytes) != n_bytes:
         return DAMAGED
     extend_checksum(sums, body, n_bytes)
@@ -264,7 +268,8 @@ def take_text(t: Talk, head: I64, body: U8) -> None:
 def take_cache(t: Talk, head: I64, file: int) -> None:
     """Read the cache into place, and count it as such only where its sum matches."""
     t.b[board.CACHED] = 0
-    sums = fresh_sums(cells(2))
+    words = cells(2)
+    sums = fresh_sums(words)
     whole = True
     for part in range(layout.CACHE_PARTS):
         first, step, n = cache_part(t.header, part, head[layout.SESSION_CACHED])

@@ -88,8 +88,8 @@ def test_no_argument_does_harm(desk: Desk, name: str, argument: bytes) -> None:
     assert desk.typed == [b"hello", b"again"] or name == "system"
 
 
-@pytest.mark.parametrize("line", [b"/", b"/ ", b"/x", b"/helpp", b"/HELP", b"/\xff", b"/" + b"x" * LONG, b"/\x00", b"/tem",
-                                  "/é".encode(), b"/help\ttemp"])
+@pytest.mark.parametrize("line", [b"/", b"/ ", b"/x", b"/helpp", b"/HELP", b"/\xff", b"/" + b"x" * LONG, b"/\x00",
+                                  b"/tem", "/é".encode(), b"/help\ttemp"])
 def test_what_is_no_command(desk: Desk, line: bytes) -> None:
     said = answered(desk, line)
     assert said.endswith(" is no command.  /help lists them.\n") and len(said) < 120
@@ -109,8 +109,9 @@ def test_any_bytes_behind_any_command(name: str, argument: bytes) -> None:
 
 
 @pytest.mark.parametrize("line, slot, value", [
-    ("/temp 0", board.TEMPERATURE, 0.0), ("/temp 1000", board.TEMPERATURE, 1000.0), ("/temp 0.75", board.TEMPERATURE, 0.75),
-    ("/topp 0", board.TOP_P, 0.0), ("/topp 1", board.TOP_P, 1.0), ("/minp 1.0", board.MIN_P, 1.0),
+    ("/temp 0", board.TEMPERATURE, 0.0), ("/temp 1000", board.TEMPERATURE, 1000.0),
+    ("/temp 0.75", board.TEMPERATURE, 0.75), ("/topp 0", board.TOP_P, 0.0), ("/topp 1", board.TOP_P, 1.0),
+    ("/minp 1.0", board.MIN_P, 1.0),
     ("/repeat 0.001", board.REPEAT, 0.001), ("/repeat 1000", board.REPEAT, 1000.0)])
 def test_reals_at_their_limits(desk: Desk, line: str, slot: int, value: float) -> None:
     answered(desk, line.encode())
@@ -119,15 +120,17 @@ def test_reals_at_their_limits(desk: Desk, line: str, slot: int, value: float) -
 
 @pytest.mark.parametrize("line, slot, value", [
     ("/topk 0", board.TOP_K, 0), ("/topk 999999999999999999", board.TOP_K, 10**18 - 1), ("/seed 1", board.SEED, 1),
-    ("/seed 999999999999999999", board.SEED, 10**18 - 1), ("/tokens 0", board.TOKENS, 0), ("/tokens 128", board.TOKENS, 128)])
+    ("/seed 999999999999999999", board.SEED, 10**18 - 1), ("/tokens 0", board.TOKENS, 0),
+    ("/tokens 128", board.TOKENS, 128)])
 def test_whole_numbers_at_their_limits(desk: Desk, line: str, slot: int, value: int) -> None:
     assert str(value) in answered(desk, line.encode())
     assert desk.b[slot] == value
 
 
-@pytest.mark.parametrize("line", ["/temp 1000.1", "/temp -0.1", "/temp x", "/temp 1 2", "/topp 1.001", "/minp 2", "/minp .",
-                                  "/repeat 0", "/repeat 1001", "/topk 1.5", "/topk 1000000000000000000", "/seed 0", "/seed",
-                                  "/seed -5", "/tokens 129", "/tokens 1k", "/temp nan", "/temp inf"])
+@pytest.mark.parametrize("line", ["/temp 1000.1", "/temp -0.1", "/temp x", "/temp 1 2", "/topp 1.001", "/minp 2",
+                                  "/minp .", "/repeat 0", "/repeat 1001", "/topk 1.5", "/topk 1000000000000000000",
+                                  "/seed 0", "/seed", "/seed -5", "/tokens 129", "/tokens 1k", "/temp nan",
+                                  "/temp inf"])
 def test_numbers_beyond_their_limits(desk: Desk, line: str) -> None:
     before = desk.b.copy()
     said = answered(desk, line.encode())

@@ -28,13 +28,13 @@ class Crowd:
         self.ran: list[tuple[int, int]] = []  # core, command
         self.firmware = FakeFirmware()
         services = Table()
-        services.serve(tables.GET_NUMBER_OF_PROCESSORS, 3, lambda this, all_, on: store(all_, n + 1) or store(on, n) or 0)
+        services.serve(tables.GET_NUMBER_OF_PROCESSORS, 3, self.count)
         services.serve(tables.STARTUP_ALL_APS, 7, self.start)
         self._services = services
         self.firmware.boot.serve(tables.LOCATE_PROTOCOL, 3, self.locate)
         self.events: list[int] = []
         self.firmware.boot.serve(tables.CREATE_EVENT, 5, self.create_event)
-        self.firmware.boot.serve(tables.CLOSE_EVENT, 1, lambda event: self.events.remove(event) or 0)
+        self.firmware.boot.serve(tables.CLOSE_EVENT, 1, self.close_event)
         patch.setattr("barelm.metal.firmware.worker_entry", lambda: 1)
         patch.setattr(cores, "call_engine", self.engine)
         patch.setattr(cores, "enable_vectors", lambda level: None)
@@ -42,6 +42,15 @@ class Crowd:
 
     def locate(self, guid: int, key: int, place: int) -> int:
         store(place, self._services.address)
+        return 0
+
+    def count(self, this: int, present: int, enabled: int) -> int:
+        store(present, self.n + 1)
+        store(enabled, self.n)
+        return 0
+
+    def close_event(self, event: int) -> int:
+        self.events.remove(event)
         return 0
 
     def create_event(self, kind: int, tpl: int, function: int, context: int, place: int) -> int:

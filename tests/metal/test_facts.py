@@ -67,7 +67,8 @@ def test_sizes(n_bytes: int, shown: str) -> None:
 
 
 @pytest.mark.parametrize("brand, name", [
-    (b"   Intel(R)  Core(TM)   i7  CPU\0", "Intel(R) Core(TM) i7 CPU"), (b"x" * 48, "x" * 48), (b" " * 48, ""), (b"", "")])
+    (b"   Intel(R)  Core(TM)   i7  CPU\0", "Intel(R) Core(TM) i7 CPU"), (b"x" * 48, "x" * 48), (b" " * 48, ""),
+    (b"", "")])
 def test_the_processors_name(monkeypatch: pytest.MonkeyPatch, brand: bytes, name: str) -> None:
     words = np.frombuffer(brand.ljust(48, b"\0"), np.uint32)
     leaves = {facts.BRAND + k: tuple(int(word) for word in words[4 * k:4 * k + 4]) for k in range(3)}

@@ -1,4 +1,4 @@
-"""The packed example: the interpreter, the JIT and the hosted machine agree on it, and one flipped bit does not pass."""
+"""The packed example: interpreter, JIT and hosted machine agree on it, and one flipped bit does not pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One stream of text on screen, terminal and firmware's console: wrapped at each one's width, no word torn, none lost."""
+"""One text on screen, terminal and firmware's console: wrapped at each one's width, no word torn, none lost."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def failing(handler: Handler) -> Handler:
         try:
             return handler(*arguments)
         except BaseException as error:
-            sys.unraisablehook(SimpleNamespace(  # type: ignore[arg-type]
+            sys.unraisablehook(SimpleNamespace(
                 exc_type=type(error), exc_value=error, exc_traceback=error.__traceback__,
                 err_msg="in a service of the fake firmware", object=handler))
             return ERROR | tables.EFI_ABORTED
