@@ -49,7 +49,7 @@ def finish(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_boot_shows_the_console(cli: Cli, image: Path) -> None:
     done = finish("boot", str(image), "--machine", "hosted")
     assert done.returncode == 0 and "Traceback" not in done.stderr
-    assert done.stdout.startswith("barelm: tiny\n") and "BARELM DONE 0\n" in done.stdout
+    assert done.stdout.startswith("barelm\n\n") and "\ntiny   " in done.stdout and "BARELM" not in done.stdout
     assert "\n5 tokens, " in done.stdout
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -249,7 +250,9 @@ class Watched:
         self.groups = groups
         self.ready: list[int] = []
         self.e = Typed(room=64).e
-        for name in ("begin_input", "show_input", "end_input", "scroll", "next_key", "wait_for_key"):
+        self.heard: list[str] = []  # what the team, and the terminal's size, are told
+        for name in ("begin_input", "show_input", "end_input", "scroll", "next_key", "wait_for_key", "rest_team",
+                     "wake_team", "fit_line"):
             monkeypatch.setattr(editor, name, getattr(self, name))
 
     def begin_input(self, con: Any) -> None:
@@ -267,13 +270,25 @@ class Watched:
     def next_key(self, k: Any) -> int:
         return self.ready.pop(0) if self.ready else 0
 
+    def rest_team(self, b: Any) -> None:
+        self.heard.append("rest")
+
+    def wake_team(self, fw: Any, b: Any) -> None:
+        self.heard.append("wake")
+
+    def fit_line(self, con: Any) -> None:
+        self.heard.append("fit")
+
     def wait_for_key(self, k: Any, milliseconds: int) -> int:
         self.ready = self.groups.pop(0)
+        if self.ready == [0]:
+            assert milliseconds == editor.REST_MS, "for ever is for ever"
         return self.ready.pop(0) if self.ready else -1
 
     def read(self) -> int:
         """`read_line`."""
-        return int(editor.read_line(None, None, self.e))  # type: ignore[arg-type]
+        keyboard: Any = SimpleNamespace(fw=None, b=None)
+        return int(editor.read_line(None, keyboard, self.e))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -296,6 +311,12 @@ def test_read_line_scrolls_and_redraws(patch: pytest.MonkeyPatch) -> None:
     assert watched.read() == LEFT
     assert watched.scrolled == [-editor.PAGE_ROWS, editor.PAGE_ROWS]
     assert watched.shown == ["begin", "to edit |", *["to edit a|"] * 3, "|", "."]
+    assert watched.heard == ["fit", "wake"]
+
+
+def test_the_team_rests_while_nobody_types(patch: pytest.MonkeyPatch) -> None:
+    watched = Watched(patch, [[97], [0], [98], [0], [13]])
+    assert watched.read() == 2 and watched.heard == ["rest", "rest", "wake"]
 
 
 def test_read_line_without_a_keyboard(patch: pytest.MonkeyPatch) -> None:
