@@ -37,18 +37,18 @@ def read_model_header(workspace: int, file: int) -> I64:
     n_bytes = file_size(file)
     target = workspace + arena.HEADER
     if read_file(file, target, layout.HEADER_BYTES) != layout.HEADER_BYTES:
-        raise Failure(tables.EFI_VOLUME_CORRUPTED, "model.blm is too short to be a model", REPACK)
+        raise Failure(tables.EFI_VOLUME_CORRUPTED, "the model file is too short to be a model", REPACK)
     header = i64_array(memory(target, layout.HEADER_BYTES), 0, layout.HEADER_WORDS)
     words = cells(2)
     verdict = check_header(header, u64_array(memory(address_of(words), 16), 0, 2), n_bytes)
     if verdict == NOT_A_MODEL:
-        raise Failure(tables.EFI_UNSUPPORTED, "model.blm is not a packed model", REPACK)
+        raise Failure(tables.EFI_UNSUPPORTED, "the model file is not a packed model", REPACK)
     if verdict == OTHER_VERSION:
-        raise Failure(tables.EFI_INCOMPATIBLE_VERSION, "model.blm is packed for another version of barelm", REPACK)
+        raise Failure(tables.EFI_INCOMPATIBLE_VERSION, "the model file is packed for another version of barelm", REPACK)
     if verdict == DAMAGED:
-        raise Failure(tables.EFI_CRC_ERROR, "the header of model.blm is damaged", REPACK)
+        raise Failure(tables.EFI_CRC_ERROR, "the header of the model file is damaged", REPACK)
     if verdict == CUT_SHORT:
-        raise Failure(tables.EFI_VOLUME_CORRUPTED, "model.blm is cut short", REPACK)
+        raise Failure(tables.EFI_VOLUME_CORRUPTED, "the model file is cut short", REPACK)
     return header
 
 
@@ -95,7 +95,7 @@ def load_section(con: Console, workspace: int, b: I64, header: I64, file: int, s
         done += n
         show_progress(con, workspace, b, header, header[at + layout.OFFSET] + done, progress)
     if sums[0] != u64(header[at + layout.SUM_A]) or sums[1] != u64(header[at + layout.SUM_B]):
-        raise Failure(tables.EFI_CRC_ERROR, "model.blm is damaged: a checksum does not match", REPACK)
+        raise Failure(tables.EFI_CRC_ERROR, "the model file is damaged: a checksum does not match", REPACK)
 
 
 @metal
@@ -116,7 +116,7 @@ def read_chunk(workspace: int, file: int, offset: int, target: int, n_bytes: int
                 copy_bytes(target + done, place, n)
             done += n
         elif came >= 0:
-            raise Failure(tables.EFI_VOLUME_CORRUPTED, "model.blm ends before its header says", REPACK)
+            raise Failure(tables.EFI_VOLUME_CORRUPTED, "the model file ends before its header says", REPACK)
         elif size > LEAST_CHUNK:
             size = max(size // 4, LEAST_CHUNK)
         elif not bounce:

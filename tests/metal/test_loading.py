@@ -189,7 +189,7 @@ def test_a_file_that_shrinks_while_it_is_read() -> None:
     file.content = model()[:-3 * PAGE]
     failure = refused(loading)
     assert (failure.status, failure.message) == (tables.EFI_VOLUME_CORRUPTED,
-                                                 "model.blm ends before its header says")
+                                                 "the model file ends before its header says")
 
 
 @pytest.mark.parametrize("content, status, message", [
@@ -199,8 +199,8 @@ def test_a_file_that_shrinks_while_it_is_read() -> None:
     (lambda: model()[:-1], tables.EFI_VOLUME_CORRUPTED, "cut short"),
     (lambda: model()[:layout.HEADER_BYTES], tables.EFI_VOLUME_CORRUPTED, "cut short"),
     (lambda: changed(8 * layout.VERSION_WORD, 0xFF), tables.EFI_INCOMPATIBLE_VERSION, "another version"),
-    (lambda: changed(8 * layout.DIM, 1), tables.EFI_CRC_ERROR, "the header of model.blm is damaged"),
-    (lambda: changed(4000, 1), tables.EFI_CRC_ERROR, "the header of model.blm is damaged")])
+    (lambda: changed(8 * layout.DIM, 1), tables.EFI_CRC_ERROR, "the header of the model file is damaged"),
+    (lambda: changed(4000, 1), tables.EFI_CRC_ERROR, "the header of the model file is damaged")])
 def test_a_file_that_is_no_model(content: Callable[[], bytes], status: int, message: str) -> None:
     failure = refused(Loading(content()))
     assert failure.status == status and message in failure.message
@@ -221,7 +221,7 @@ def test_one_flipped_bit_in_a_section(number: int, place: str) -> None:
     offset, n = header_of(model())[[at + layout.OFFSET, at + layout.BYTES]]
     failure = refused(Loading(changed(int(offset) + (0 if place == "first" else int(n) - 1), 0x10)))
     assert (failure.status, failure.message) == (tables.EFI_CRC_ERROR,
-                                                 "model.blm is damaged: a checksum does not match")
+                                                 "the model file is damaged: a checksum does not match")
 
 
 def progress_of(monkeypatch: pytest.MonkeyPatch, report: int) -> str:
