@@ -168,6 +168,8 @@ def test_stop_texts(desk: Desk) -> None:
 def conversation(patch: pytest.MonkeyPatch, typed: str, settings: bytes = SETTINGS) -> tuple[Desk, str, int]:
     """A whole conversation from the keyboard; Ctrl-D at the end."""
     desk = Desk(patch, settings=settings, columns=300)
+    # All is typed ahead: an answer must not look for Esc among it, and keep no more than it has room for.
+    patch.setattr("barelm.metal.reply.SHOW_EVERY_MS", 1 << 30)
     desk.firmware.keys = [ord(unit) for unit in typed + "\x03\x04"]
     ends: list[int] = []
     said = desk.heard(lambda: ends.append(int(hold_conversation(desk.t))))

@@ -10,21 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from barelm.kernels.chat import GUARDS, encode_turn
-from barelm.metal import commands
+from barelm.metal import arena, commands
 from barelm.metal.chat import make_answer
 from barelm.metal.conversation import ADDED, DROPPED, N_TURNS, REPLY, TOO_LONG, TURN_WORDS, TURNS, add_turn, turns_of
 from barelm.metal.talk import vocabulary_of
 from barelm.pack import layout
-from tests.metal.talks import Desk, array
+from tests.metal.talks import Desk, array, chat_model
 from tests.worlds import interpreter
 
 TEXTS = st.one_of(st.text("ab \n<|im_end|>é世", max_size=25).map(str.encode), st.binary(max_size=20),
-                  st.integers(60, 160).map(lambda n: b"x" * n))
+                  st.integers(60, 280).map(lambda n: b"x" * n))
 STEPS = st.lists(st.one_of(
     st.tuples(st.just("say"), TEXTS), st.tuples(st.just("say"), TEXTS), st.tuples(st.just("reply"), st.just(b"")),
     st.tuples(st.just("reply"), st.just(b"")), st.tuples(st.just("undo"), st.just(b"")),
     st.tuples(st.just("retry"), st.just(b"")), st.tuples(st.just("system"), TEXTS),
-    st.tuples(st.just("clear"), st.just(b""))), max_size=14)
+    st.tuples(st.just("clear"), st.just(b""))), max_size=24)
 
 
 @dataclass
@@ -102,10 +102,43 @@ def step(desk: Desk, model: Model, what: str, typed: bytes) -> None:
 @given(STEPS)
 def test_ids_are_those_of_a_conversation_encoded_afresh(steps: list[tuple[str, bytes]]) -> None:
     with pytest.MonkeyPatch.context() as patch, np.errstate(all="ignore"):
-        desk = Desk(patch, settings=b"tokens = 6\ntemperature = 0.0\n")
+        desk = Desk(patch, chat_model(256), b"tokens = 6\ntemperature = 0.0\n")
         model = Model(desk)
         for what, typed in steps:
             step(desk, model, what, typed)
             assert desk.typed == [typed for typed, _ in model.turns]
             assert desk.ids == model.ids()
             desk.check()
+
+
+def test_the_oldest_are_forgotten_and_the_texts_move_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk(monkeypatch, chat_model(256), b"tokens = 6\ntemperature = 0.0\n")
+    model = Model(desk, b"")
+    most = 0
+    for k in range(40):
+        step(desk, model, "say", b"turn %d " % k + b"abc"[:k % 4])
+        step(desk, model, "reply", b"")
+        assert desk.typed == [typed for typed, _ in model.turns] and desk.ids == model.ids()
+        desk.check()
+        most = max(most, len(desk.typed))
+    assert 3 < most < 20
+    step(desk, model, "system", b"be brief " * 9)
+    assert desk.typed == [typed for typed, _ in model.turns] and desk.ids == model.ids()
+    desk.check()
+
+
+def test_more_typed_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texts of blanks that the template does not strip cost few ids; their bytes run out first."""
+    monkeypatch.setattr(arena, "TYPED_BYTES", 200)
+    desk = Desk(monkeypatch, chat_model(256), b"tokens = 1\ntemperature = 0.0\n")
+    for k in range(12):
+        assert add_turn(desk.t, array(b"%d" % k + b" " * 60)) == ADDED
+        assert sum(map(len, desk.typed)) <= 200 and desk.typed[-1].startswith(b"%d" % k)
+        desk.check()
+
+
+@pytest.mark.parametrize("n", [0, 1, layout.TEXT_BYTES, layout.TEXT_BYTES + 1])
+def test_texts_of_any_length(monkeypatch: pytest.MonkeyPatch, n: int) -> None:
+    desk = Desk(monkeypatch)
+    assert add_turn(desk.t, np.full(n, 120, np.uint8)) == (ADDED if n < 2 else TOO_LONG)
+    assert len(desk.typed) == int(n < 2)
