@@ -32,6 +32,7 @@ from barelm.metal.sinks import (
     close_line,
     close_screen,
     flush,
+    is_open,
     open_console,
     plain_console,
 )
@@ -171,8 +172,10 @@ def report_failure(image: int, table: int, failure: int) -> int:
         con = plain_console(fw, cells(CONSOLE_WORDS))
         status = say_failure(con, failure)
     else:
-        con = bind_console(fw, workspace)
         b = i64_array(memory(workspace + arena.BOARD, board.BYTES), 0, board.WORDS)
+        con = bind_console(fw, workspace)
+        if not is_open(con):
+            con = open_console(fw, b, workspace)
         status = say_failure(con, failure)
         if b[board.REPORT] == 0:
             pause_to_read(con, b, FAILURE_WAIT_S)

@@ -111,6 +111,12 @@ def bind_console(fw: Firmware, workspace: int) -> Console:
 
 
 @metal
+def is_open(con: Console) -> bool:
+    """Whether the console of a workspace was opened: a story may fail before."""
+    return bool(con.state[WORKSPACE] != 0)
+
+
+@metal
 def plain_console(fw: Firmware, words: I64) -> Console:
     """The firmware's console alone, over CONSOLE_BYTES of zeroed memory."""
     con = Console(fw, words[:STATE_WORDS])
