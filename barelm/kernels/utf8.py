@@ -87,3 +87,25 @@ def copy_clean(target: U8, n: int, text: U8, lo: int, hi: int) -> int:
         n += written
         at += length
     return n
+
+
+@kernel
+def encode_utf8(out: U8, code_point: int) -> int:
+    """A character as UTF-8; returns its bytes, at most 4."""
+    if code_point < 0x80:
+        out[0] = code_point
+        return 1
+    if code_point < 0x800:
+        out[0] = 0xC0 | code_point >> 6
+        out[1] = 0x80 | (code_point & 0x3F)
+        return 2
+    if code_point < 0x10000:
+        out[0] = 0xE0 | code_point >> 12
+        out[1] = 0x80 | (code_point >> 6 & 0x3F)
+        out[2] = 0x80 | (code_point & 0x3F)
+        return 3
+    out[0] = 0xF0 | code_point >> 18
+    out[1] = 0x80 | (code_point >> 12 & 0x3F)
+    out[2] = 0x80 | (code_point >> 6 & 0x3F)
+    out[3] = 0x80 | (code_point & 0x3F)
+    return 4

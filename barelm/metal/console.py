@@ -9,7 +9,7 @@ from __future__ import annotations
 from barelm.dialect.memory import memory
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import U8
-from barelm.kernels.utf8 import decode_character
+from barelm.kernels.utf8 import decode_character, encode_utf8
 from barelm.metal import serial
 from barelm.metal.display import follow, place_cursor, refresh, scroll_view
 from barelm.metal.firmware import set_attribute
@@ -41,7 +41,6 @@ from barelm.metal.sinks import (
     clear_rest,
     columns_of,
     draw,
-    encode_utf8,
     flush,
     flush_units,
     go_to,

@@ -11,11 +11,12 @@ from typing import NamedTuple
 from barelm.dialect.memory import address_of, cells, i64_array, memory
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import I64, U8
+from barelm.kernels.utf8 import encode_utf8
 from barelm.metal import arena, keyboard
 from barelm.metal.console import begin_input, end_input, fit_line, scroll, show_input
 from barelm.metal.cores import rest_team, wake_team
 from barelm.metal.keyboard import FIRST_KEY, LINE_FEED, RETURN, TAB, Keyboard, next_key, wait_for_key
-from barelm.metal.sinks import Console, encode_utf8
+from barelm.metal.sinks import Console
 
 KEPT, CHANGED, SUBMITTED, LEFT = 0, 1, 2, -1
 """What `edit` returns: nothing to draw, the line or the cursor changed, Enter was pressed, whoever typed leaves."""

@@ -13,7 +13,8 @@ import numpy as np
 from barelm.dialect.memory import address_of, cells, i32_array, i64_array, memory, text, u16_array
 from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import metal
-from barelm.dialect.types import I32, I64, U8, U16
+from barelm.dialect.types import I32, I64, U16
+from barelm.kernels.utf8 import encode_utf8
 from barelm.metal import arena, board, screen, serial
 from barelm.metal.display import (
     Display,
@@ -336,28 +337,6 @@ def keep_row(con: Console, row: int) -> None:
         put_escapes(con.fw, s, text("\n\x1b7\x1b[1;"))
         put_parameter(con, row - 1, 114)
         put_escapes(con.fw, s, text("\x1b8\x1b[A"))
-
-
-@metal
-def encode_utf8(out: U8, code_point: int) -> int:
-    """A character as UTF-8; returns its bytes, at most 4."""
-    if code_point < 0x80:
-        out[0] = code_point
-        return 1
-    if code_point < 0x800:
-        out[0] = 0xC0 | code_point >> 6
-        out[1] = 0x80 | (code_point & 0x3F)
-        return 2
-    if code_point < 0x10000:
-        out[0] = 0xE0 | code_point >> 12
-        out[1] = 0x80 | (code_point >> 6 & 0x3F)
-        out[2] = 0x80 | (code_point & 0x3F)
-        return 3
-    out[0] = 0xF0 | code_point >> 18
-    out[1] = 0x80 | (code_point >> 12 & 0x3F)
-    out[2] = 0x80 | (code_point >> 6 & 0x3F)
-    out[3] = 0x80 | (code_point & 0x3F)
-    return 4
 
 
 @metal

@@ -58,7 +58,6 @@ SCAN_ESC = 0x17  # appendix B
 
 # EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL (12.2): the bits of KeyShiftState
 READ_KEY_STROKE_EX = 8
-SHIFT_PRESSED = 0x03
 CONTROL_PRESSED = 0x0C
 RIGHT_ALT_PRESSED = 0x10
 LEFT_ALT_PRESSED = 0x20
@@ -123,7 +122,6 @@ FILE_MODE_CREATE = -(1 << 63) | 3  # to be read, written, and created where it i
 DIRECTORY = 0x10  # an attribute
 INFO_FILE_SIZE = 8  # in EFI_FILE_INFO
 INFO_MODIFIED = 56
-INFO_ATTRIBUTE = 72
 INFO_NAME = 80
 END_OF_FILE = -1
 

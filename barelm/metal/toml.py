@@ -8,6 +8,7 @@ from __future__ import annotations
 from barelm.dialect.memory import bits_of_float
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import U8, U16, f32
+from barelm.kernels.utf8 import encode_utf8
 
 TAB, LINE_FEED, SPACE, QUOTE, HASH, BACKSLASH = 9, 10, 32, 34, 35, 92
 CARRIAGE_RETURN, COMMA, DOT, ZERO, NINE, EQUALS, LOWER_U = 13, 44, 46, 48, 57, 61, 117
@@ -108,7 +109,7 @@ def unescape(data: U8, lo: int, hi: int, to: int) -> tuple[int, int]:
         if at + 1 == hi:
             return -1, to
         if data[at + 1] == LOWER_U:
-            to = put_utf8(data, to, hexadecimal(data, at + 2, hi))
+            to += encode_utf8(data[to:], hexadecimal(data, at + 2, hi))
             at += 6
             continue
         data[to] = unescaped(int(data[at + 1]))
@@ -139,19 +140,3 @@ def hexadecimal(data: U8, at: int, hi: int) -> int:
         digit = int(data[i]) | 32
         value = value << 4 | ((digit - 87) & 15 if digit >= 97 else (digit - ZERO) & 15)
     return value
-
-
-@metal
-def put_utf8(data: U8, to: int, code_point: int) -> int:
-    """Write a character below 0x10000 as UTF-8; returns where the next one goes."""
-    if code_point < 0x80:
-        data[to] = code_point
-        return to + 1
-    if code_point < 0x800:
-        data[to] = 0xC0 | code_point >> 6
-        data[to + 1] = 0x80 | (code_point & 0x3F)
-        return to + 2
-    data[to] = 0xE0 | code_point >> 12
-    data[to + 1] = 0x80 | (code_point >> 6 & 0x3F)
-    data[to + 2] = 0x80 | (code_point & 0x3F)
-    return to + 3
