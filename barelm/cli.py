@@ -19,8 +19,8 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from barelm import __version__
+from barelm.contract.layout import KEYBOARDS
 from barelm.errors import BarelmError
-from barelm.pack.layout import KEYBOARDS
 from barelm.pipeline import Order, Packing
 from barelm.settings import Settings
 
@@ -265,7 +265,7 @@ def ls(place: str, /, *, json: Json = False) -> int:
     place
         IMAGE or IMAGE:PATH; the image may be a device.
     """
-    from barelm.commands.files import list_files
+    from barelm.commands.image_files import list_files
 
     return list_files(place, json)
 
@@ -288,7 +288,7 @@ def cp(source: str, *more: str) -> int:
     more
         Further ones and, last, where they go.
     """
-    from barelm.commands.files import copy_files
+    from barelm.commands.image_files import copy_files
 
     return copy_files([source, *more])
 

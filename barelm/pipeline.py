@@ -16,13 +16,13 @@ from typing import Protocol
 from barelm.aot.build import build_program, is_built
 from barelm.checkpoint.hub import resolve_model
 from barelm.checkpoint.read import read_checkpoint
+from barelm.contract import layout
 from barelm.disk import open_volume, write_image
 from barelm.errors import BarelmError
-from barelm.files import cache_folder, sources_digest, working_folder
+from barelm.host_files import cache_folder, sources_digest, working_folder
 from barelm.machine.hosted import Hosted
 from barelm.machine.machine import Machine, Spec
 from barelm.outcome import Outcome, check_ended, outcome_of
-from barelm.pack import layout
 from barelm.pack.golden import Golden
 from barelm.pack.reader import Packed, read_packed
 from barelm.pack.writer import write_packed
@@ -120,7 +120,7 @@ def pack(path: Path, tokenizer: Path | None, packing: Packing, out: Path, watch:
 
 
 def example_of(model: Path, program: Path, watch: Watcher) -> Golden | None:
-    """What a packed model makes of fixed ids (`metal.selftest`), computed natively on the hosted firmware."""
+    """What a packed model makes of fixed ids (`metal.measuring.selftest`), computed natively on the hosted firmware."""
     packed = read_packed(model, verify=False)
     heard = Transcript(packed.vocabulary())
     with working_folder() as folder:

@@ -1,4 +1,4 @@
-"""What the program on the volume is asked to do: `barelm.toml`, written here and read by `metal.config`."""
+"""What the program on the volume is asked to do: `barelm.toml`, written here, read by `metal.storage`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from barelm.contract import layout
 from barelm.errors import BarelmError
-from barelm.pack import layout
 
 AT_END = ("return", "shutdown", "restart")
 STORY_TEMPERATURE = 1.0  # llama2.c's
@@ -38,7 +38,7 @@ class Settings:
     wait         seconds the last screen waits for a key
     template     put the prompt through the model's chat template, where it has one
     chat         hold a conversation with whoever is at the keyboard
-    report       speak to a program (see `metal.story`) rather than to a person
+    report       speak to a program (see `metal.conversation.completion`) rather than to a person
     top_k        draw from so many most likely tokens; 0: from all
     min_p        draw from tokens at least so likely, as a share of the most likely one's probability; 0: from all
     repeat       what makes the last 64 tokens less likely to come again, the more above 1; 0 or 1: nothing; None: what
@@ -46,7 +46,7 @@ class Settings:
     stop         texts that end an answer where one appears, themselves left out
     model        the file to load, where the volume has several
     countdown    seconds the menu waits before it takes that one
-    keyboard     what is printed on the keys: one of `pack.layout.KEYBOARDS`
+    keyboard     what is printed on the keys: one of `contract.layout.KEYBOARDS`
     selftest     compute the packed example at every start
     prefix       compute the beginning of every conversation, write it as `layout.PREFIX_PATH`, and end
     screen       draw on the screen; without, the firmware's console writes

@@ -1,6 +1,6 @@
 """What the program says to a program, read back: token ids as they come, measurements, failures.
 
-`metal.story` describes the lines; this is the other end.
+`metal.conversation.completion` describes the lines; this is the other end.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 from dataclasses import dataclass, field
 
-from barelm.kernels.tokenizer import Vocabulary, piece
+from barelm.kernels.text.tokenizer import Vocabulary, piece
 
 _MARK = "BARELM "
 _STOPPED = "barelm stopped: "

@@ -32,9 +32,10 @@ from barelm.checkpoint.checkpoint import Checkpoint
 from barelm.checkpoint.default_model import find_default_model
 from barelm.checkpoint.gguf_llama import read_gguf
 from barelm.dialect.lowering.install import jit
-from barelm.files import working_folder
-from barelm.kernels import session, tokenizer
+from barelm.host_files import working_folder
+from barelm.kernels import session
 from barelm.kernels.team import GATE_WORDS, Team
+from barelm.kernels.text import tokenizer
 from barelm.pack.reader import Packed, read_packed
 from barelm.pack.writer import write_packed
 

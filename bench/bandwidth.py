@@ -15,13 +15,13 @@ import time
 from shapes import random_checkpoint
 from speed import Ours
 
+from barelm.contract import layout
 from barelm.dialect.lowering.install import jit
 from barelm.dialect.memory import f32_array
 from barelm.dialect.rooms import kernel
 from barelm.dialect.types import LANES, U8, Real, f32
 from barelm.dialect.vectors import load_f32x16, splat_f32x16, sum_tree
-from barelm.files import working_folder
-from barelm.pack import layout
+from barelm.host_files import working_folder
 
 ROUNDS = 5
 N_TOKENS = 64

@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from barelm.files import cache_folder, written_beside
+from barelm.host_files import cache_folder, written_beside
 
 LLAMA2C = "llamac2py==0.1.4"
 FLAGS = ("-Ofast", "-march=native")

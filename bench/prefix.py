@@ -14,7 +14,7 @@ from pathlib import Path
 
 from talking import chat_image, in_turn, print_row
 
-from barelm.commands.screen import Screen
+from barelm.commands.window import Screen
 from barelm.machine.hosted import Hosted
 from barelm.settings import Settings
 

@@ -16,7 +16,7 @@ import numpy as np
 from gguf import quants
 
 from barelm.checkpoint.default_model import default_model
-from barelm.files import cache_folder, written_beside
+from barelm.host_files import cache_folder, written_beside
 
 FILE_TYPES = {"Q4_0": 2, "Q8_0": 7}
 """Of llama.cpp's `llama_ftype`."""

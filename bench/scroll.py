@@ -22,10 +22,11 @@ from barelm.disk import write_image
 from barelm.machine.hosted import Hosted
 from barelm.machine.machine import Spec
 from barelm.machine.screen import parse_screen
-from barelm.metal import arena, board, screen
-from barelm.metal.clock import cycles_per_ms
-from barelm.metal.display import Display, close_display, open_display, put_cell, refresh, start_row
-from barelm.metal.firmware import open_firmware
+from barelm.metal import arena, board
+from barelm.metal.console import screen_mode
+from barelm.metal.console.display import Display, close_display, open_display, put_cell, refresh, start_row
+from barelm.metal.measuring.clock import cycles_per_ms
+from barelm.metal.uefi.boot_services import open_firmware
 
 DECODE_STEP_MS = 7.5
 """SmolLM2-135M in Q4_1 on two cores of the machine the figures in bench/README.md are from."""
@@ -39,7 +40,7 @@ N_ROWS = 200
 def fill_row(d: Display, row: int) -> None:
     """A new row, full of letters."""
     start_row(d, row)
-    for column in range(d.state[screen.COLUMNS]):
+    for column in range(d.state[screen_mode.COLUMNS]):
         put_cell(d, row, column, 33 + (7 * row + column) % 90, row % 5)
 
 
@@ -51,7 +52,7 @@ def scroll(image: int, table: int) -> int:
     b = i64_array(memory(workspace + arena.BOARD, board.BYTES), 0, board.WORDS)
     per_ms = cycles_per_ms(fw)
     d = open_display(fw, b, workspace + arena.DISPLAY)
-    n_filled = d.state[screen.ROWS]
+    n_filled = d.state[screen_mode.ROWS]
     for row in range(n_filled):
         fill_row(d, row)
     refresh(fw, d)

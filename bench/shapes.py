@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from barelm.files import cache_folder, replace_file, written_beside
+from barelm.host_files import cache_folder, replace_file, written_beside
 
 _CHUNK = 1 << 22
 _SPREAD = np.float32(0.05)

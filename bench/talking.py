@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from barelm import pipeline
-from barelm.commands.screen import Screen
+from barelm.commands.window import Screen
+from barelm.contract import layout
 from barelm.machine.hosted import Hosted
 from barelm.machine.machine import Session, Spec
-from barelm.pack import layout
 from barelm.settings import Settings
 
 PATIENCE_S = 120

@@ -12,7 +12,7 @@ import pytest
 
 from barelm.aot.build import build_program, source_key
 from barelm.errors import BarelmError
-from barelm.files import cache_folder
+from barelm.host_files import cache_folder
 
 _CACHE = os.environ.get("XDG_CACHE_HOME")  # before any test points it elsewhere
 

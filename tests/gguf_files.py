@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from barelm.checkpoint.blocks import BY_NAME
 from barelm.checkpoint.default_model import FILE, find_default_model
+from barelm.checkpoint.ggml_blocks import BY_NAME
 from barelm.checkpoint.gguf_vocab import ALPHABET
 
 U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64 = range(13)

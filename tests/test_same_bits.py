@@ -18,7 +18,8 @@ import pytest
 from barelm import pipeline
 from barelm.checkpoint.gguf_llama import read_gguf
 from barelm.dialect.types import f32
-from barelm.kernels import session, tokenizer
+from barelm.kernels import session
+from barelm.kernels.text import tokenizer
 from barelm.machine.hosted import Hosted
 from barelm.machine.machine import Machine, Spec
 from barelm.machine.qemu import Qemu

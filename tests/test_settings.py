@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from barelm.contract import layout
 from barelm.errors import BarelmError
-from barelm.pack import layout
 from barelm.settings import AT_END, LARGEST_REAL, LARGEST_SEED, Settings
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=60)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from barelm.errors import BarelmError
-from barelm.kernels.tokenizer import Vocabulary
+from barelm.kernels.text.tokenizer import Vocabulary
 from barelm.outcome import outcome_of
 from barelm.pack.reader import read_packed
 from barelm.pack.writer import write_packed

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from barelm.contract import layout
 from barelm.dialect.types import f32
-from barelm.kernels import session, tokenizer
+from barelm.kernels import session
 from barelm.kernels.session import Settings
 from barelm.kernels.team import Team
-from barelm.pack import layout
+from barelm.kernels.text import tokenizer
 from barelm.pack.reader import Packed
 
 World = Callable[[Any], Any]
@@ -61,7 +62,7 @@ class Story:
 
 def tell(world: World, packed: Packed, prompt: str = "", *, temperature: float = 0.0, top_p: float = 0.9,
          top_k: int = 0, min_p: float = 0.0, repeat: float = 1.0, seed: int = 1, n_tokens: int = 200) -> Story:
-    """Run a session in `world`, as `metal.story` does on the metal."""
+    """Run a session in `world`, as `metal.conversation.completion` does on the metal."""
     c, w, s, v = packed.config, packed.weights(), packed.fresh_state(), packed.vocabulary()
     raw = np.frombuffer(prompt.encode() + b"\0", np.uint8)
     ids, ranks = np.zeros(len(raw) + 2, np.int64), np.zeros(len(raw) + 2, np.int64)

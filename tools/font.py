@@ -1,4 +1,4 @@
-"""The screen's font from Debian's Terminus Font: `barelm/metal/font.npz`, two sizes of one repertoire.
+"""The screen's font from Debian's Terminus Font: `barelm/metal/console/font.npz`, two sizes of one repertoire.
 
     apt-get download xfonts-terminus && dpkg-deb -x xfonts-terminus_*.deb FOLDER
     python tools/font.py FOLDER/usr/share/fonts/X11/misc
@@ -6,7 +6,7 @@
 Reads ter-u16n_unicode.pcf.gz (8x16) and ter-u24n_unicode.pcf.gz (12x24).  Kept is what a model may write: Latin, Greek,
 Cyrillic, punctuation, currency, arrows, mathematics, lines, blocks, shapes.  Block elements and the frame that stands
 for a missing glyph are drawn here, by rule.  The result is no longer the original: it is distributed under the same
-licence (barelm/metal/TERMINUS-LICENSE.txt) and, as that asks, not under its name.
+licence (barelm/metal/console/TERMINUS-LICENSE.txt) and, as that asks, not under its name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 Glyph = NDArray[np.uint8]
 """A picture of one character: rows of 0 and 1."""
 
-TARGET = Path(__file__).parents[1] / "barelm" / "metal" / "font.npz"
+TARGET = Path(__file__).parents[1] / "barelm" / "metal" / "console" / "font.npz"
 SIZES = {"ter-u16n_unicode.pcf.gz": (8, 16), "ter-u24n_unicode.pcf.gz": (12, 24)}
 RANGES = ((0x20, 0x7E), (0xA0, 0x24F), (0x2B0, 0x2FF), (0x370, 0x52F), (0x1E00, 0x1FFF), (0x2000, 0x200A),
           (0x2010, 0x2027), (0x202F, 0x205F), (0x2070, 0x20CF), (0x2100, 0x23FF),
@@ -180,7 +180,7 @@ def write_arrays(target: Path, arrays: dict[str, NDArray[Any]]) -> None:
 
 def main() -> None:
     """Read the fonts, write the arrays."""
-    parser = argparse.ArgumentParser(description="Make barelm/metal/font.npz from Debian's xfonts-terminus.")
+    parser = argparse.ArgumentParser(description="Make barelm/metal/console/font.npz from Debian's xfonts-terminus.")
     parser.add_argument("folder", type=Path, help="where the .pcf.gz files are")
     parser.add_argument("--to", type=Path, default=TARGET)
     options = parser.parse_args()

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from barelm import pipeline
-from barelm.commands.screen import Screen
+from barelm.commands.window import Screen
 from barelm.machine.hosted import Hosted
 from barelm.machine.machine import Machine, Spec
 from barelm.machine.qemu import Qemu

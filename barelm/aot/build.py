@@ -13,12 +13,12 @@ from pathlib import Path
 from barelm.aot.link import link
 from barelm.aot.pe import check_program
 from barelm.errors import BarelmError
-from barelm.files import PACKAGE, cache_folder, replace_file, sources_digest
+from barelm.host_files import cache_folder, replace_file, sources_digest
 
 PARTS = ("story", "engine")
 """Compiled side by side, each in a process of its own."""
 
-_ROOMS = ("aot", "dialect", "kernels", "metal")
+_ROOMS = ("aot", "contract", "dialect", "kernels", "metal")
 _TOOLS = ("numba", "llvmlite", "ziglang")
 
 
@@ -79,7 +79,6 @@ def _refused(part: str, words: str) -> BarelmError:
 def source_key() -> str:
     """A name for all that decides the program's bytes: the sources and the versions of the tools."""
     digest = hashlib.sha256(sources_digest(*_ROOMS))
-    digest.update((PACKAGE / "pack" / "layout.py").read_bytes())
     for tool in _TOOLS:
         digest.update(f"{tool} {version(tool)}\n".encode())
     digest.update(f"python {sys.version_info.major}.{sys.version_info.minor}\n".encode())

@@ -123,10 +123,10 @@ def _optimise(module: Any, machine: Any, small: bool) -> None:
 def compile_part(part: str) -> dict[str, bytes]:
     """The objects of "story" or "engine", from the functions of `barelm.metal`."""
     if part == "story":
-        from barelm.metal.cores import worker
         from barelm.metal.main import efi_main, report_failure
+        from barelm.metal.processors.cores import worker
         return compile_story(efi_main, report_failure, worker)
-    from barelm.metal.engine import engine
+    from barelm.metal.processors.engine import engine
     return compile_engine(engine)
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from barelm.errors import BarelmError
-from barelm.files import cache_folder, written_beside
+from barelm.host_files import cache_folder, written_beside
 
 Progress = Callable[[int, int], None]
 

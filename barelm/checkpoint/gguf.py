@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from barelm.checkpoint.blocks import BY_NAME, FORMATS, OTHERS, BlockFormat
-from barelm.checkpoint.files import map_bytes, read_start
+from barelm.checkpoint.binary import map_bytes, read_start
+from barelm.checkpoint.ggml_blocks import BY_NAME, FORMATS, OTHERS, BlockFormat
 from barelm.errors import BarelmError
 
 MAGIC = b"GGUF"

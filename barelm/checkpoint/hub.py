@@ -16,7 +16,7 @@ from typing import Any
 from barelm.checkpoint import default_model
 from barelm.checkpoint.read import tokenizer_beside
 from barelm.errors import BarelmError
-from barelm.files import cache_folder, replace_file
+from barelm.host_files import cache_folder, replace_file
 
 REPOSITORY = "karpathy/tinyllamas"  # on the Hugging Face Hub
 FILES = {

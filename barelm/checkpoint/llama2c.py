@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from barelm.checkpoint.binary import map_bytes, read_start
 from barelm.checkpoint.checkpoint import Checkpoint, Shape, Tensor, float32_tensor
-from barelm.checkpoint.files import map_bytes, read_start
 from barelm.checkpoint.tokenizer_bin import find_tokenizer, read_tokenizer
 from barelm.errors import BarelmError
 from barelm.kernels.header import LARGEST

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from barelm.checkpoint.binary import read_start
 from barelm.checkpoint.checkpoint import Checkpoint
-from barelm.checkpoint.files import read_start
 from barelm.checkpoint.gguf import MAGIC as GGUF
 from barelm.checkpoint.gguf_llama import GgufHeader, read_gguf, read_gguf_header
 from barelm.checkpoint.llama2c import WHAT_TO_GIVE, Header, read_llama2c, read_llama2c_header
 from barelm.checkpoint.tokenizer_bin import find_tokenizer
+from barelm.contract import layout
 from barelm.errors import BarelmError
-from barelm.pack import layout
 
 BLM = layout.MAGIC.to_bytes(8, "little")
 FETCH_THE_FILE = "Fetch the file itself, not the page about it."

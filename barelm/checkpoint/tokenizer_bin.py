@@ -12,8 +12,8 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+from barelm.checkpoint.binary import read_start
 from barelm.checkpoint.checkpoint import BOS_ID, EOS_ID, Vocab
-from barelm.checkpoint.files import read_start
 from barelm.errors import BarelmError
 
 CONTROL = {"<unk>": 0, "<s>": BOS_ID, "</s>": EOS_ID}

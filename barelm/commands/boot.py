@@ -17,18 +17,18 @@ from pathlib import Path
 from types import FrameType
 
 from barelm.commands.run import check_machine
-from barelm.commands.screen import Screen
+from barelm.commands.window import Screen
+from barelm.contract import layout
 from barelm.disk import open_volume
 from barelm.errors import BarelmError
 from barelm.machine.choice import choose_machine
 from barelm.machine.machine import Machine, Session, Spec
 from barelm.machine.terminal import PlainText
-from barelm.pack import layout
 from barelm.pack.reader import parse_header
 from barelm.pipeline import FIRMWARE_MB, MODEL_PATH, SILENCE_S
 
 DEFAULT_MEMORY_MB = 1024
-PROMPT = "\n> "  # as `metal.chat` shows it
+PROMPT = "\n> "  # as `metal.conversation.turns.dialogue` shows it
 ANY_KEY = "Press any key"  # and of its last screen
 END_OF_INPUT = "\x04"  # Ctrl-D
 INTERRUPT = "\x03"  # Ctrl-C

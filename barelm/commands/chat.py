@@ -9,9 +9,9 @@ from barelm.commands.boot import converse
 from barelm.commands.keeping import keep, kept_sessions
 from barelm.commands.make import CHAT_FREE_MB
 from barelm.commands.run import check_machine
-from barelm.commands.screen import Screen
+from barelm.commands.window import Screen
 from barelm.errors import BarelmError
-from barelm.files import working_folder
+from barelm.host_files import working_folder
 from barelm.machine.choice import choose_machine
 from barelm.machine.machine import Spec
 from barelm.pipeline import Order

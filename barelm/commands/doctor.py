@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from barelm.errors import BarelmError
-from barelm.files import cache_folder
+from barelm.host_files import cache_folder
 from barelm.machine.choice import machines
 
 

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from barelm.commands.screen import Screen
-from barelm.disk import flash
+from barelm.commands.window import Screen
+from barelm.disk import flashing
 from barelm.disk.devices import Device, device_at, human_bytes, printable, refuse, this_system
 from barelm.errors import BarelmError
 
@@ -42,7 +42,7 @@ def flash_image(image: Path, target: Path | None, fixed: bool, yes: bool, as_jso
 
 
 def _image_bytes(image: Path) -> int:
-    with flash.Content(image, _size(image)) as content:
+    with flashing.Content(image, _size(image)) as content:
         return content.bytes
 
 
@@ -59,7 +59,7 @@ def _check(device: Device, image: Path, image_bytes: int, fixed: bool) -> None:
         raise BarelmError(f"{image} is to be both the image and the device", "Give another file or a disk.")
     refuse(device, image_bytes, fixed)
     if not os.access(device.path, os.W_OK):
-        raise flash.no_permission(device)
+        raise flashing.no_permission(device)
 
 
 def _choose(devices: list[Device], image_bytes: int, as_json: bool) -> Device | None:
@@ -130,14 +130,14 @@ def _ask(question: str) -> str:
 
 def _write(image: Path, device: Device) -> int:
     """Write and compare; whatever ends it early, the person learns that the device is of no use now."""
-    with flash.Content(image, device.bytes) as content, flash.opened(device) as fd, Screen() as screen:
+    with flashing.Content(image, device.bytes) as content, flashing.opened(device) as fd, Screen() as screen:
         try:
-            for what, work in (("Writing to", flash.write), ("Comparing", flash.verify)):
+            for what, work in (("Writing to", flashing.write), ("Comparing", flashing.verify)):
                 screen.step(f"{what} {device.path}")
                 screen.clear()  # a bar is coming, and while a spinner turns it would not be shown
                 work(content, fd, device, screen.progress)
         except BaseException:
             screen.note(f"{device.path} is incomplete now: write to it again before booting from it.")
             raise
-        flash.reread_partitions(fd)
+        flashing.reread_partitions(fd)
         return content.bytes

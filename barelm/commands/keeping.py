@@ -6,7 +6,7 @@ from pathlib import Path
 
 from barelm.disk import Entry, open_volume
 from barelm.disk.volume import Volume
-from barelm.files import data_folder, replace_file
+from barelm.host_files import data_folder, replace_file
 
 FOLDER = "sessions"
 KEPT = (".json", ".bmp")

@@ -8,15 +8,15 @@ from pathlib import Path
 from barelm import pipeline
 from barelm.aot.build import build_program
 from barelm.checkpoint.hub import resolve_model
-from barelm.commands.screen import Screen
+from barelm.commands.window import Screen
+from barelm.contract import layout
 from barelm.errors import BarelmError
-from barelm.files import PACKAGE, replace_file
+from barelm.host_files import PACKAGE, replace_file
 from barelm.machine.hosted import Hosted
-from barelm.pack import layout
 from barelm.pipeline import Packing
 from barelm.settings import Settings
 
-FONT_LICENSE = PACKAGE / "metal" / "TERMINUS-LICENSE.txt"
+FONT_LICENSE = PACKAGE / "metal" / "console" / "TERMINUS-LICENSE.txt"
 CHAT_FREE_MB = 64
 """Left on the volume for conversations, unless told otherwise."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from barelm.commands.chart import Chart, Line, draw_svg, draw_text, mark_of
 from barelm.disk.devices import human_bytes, printable
 from barelm.errors import BarelmError
-from barelm.files import replace_file
+from barelm.host_files import replace_file
 from barelm.machine_report import Report, Speed, read_reports, scaling
 
 NARROWEST, WIDEST = 40, 100     # columns of a plot

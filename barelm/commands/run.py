@@ -6,7 +6,7 @@ import json
 import sys
 
 from barelm.aot.build import build_program
-from barelm.commands.screen import Screen
+from barelm.commands.window import Screen
 from barelm.errors import BarelmError
 from barelm.machine.choice import choose_machine
 from barelm.outcome import Outcome

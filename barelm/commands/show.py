@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from barelm.contract import layout
 from barelm.disk import open_volume
 from barelm.errors import BarelmError
-from barelm.pack import layout
 from barelm.pack.reader import model_name, parse_header, read_header, read_packed
 
 Facts = dict[str, Any]

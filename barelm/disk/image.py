@@ -47,9 +47,9 @@ def write_image(
     free_bytes: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> ImageLayout:
-    """Write a disk image that holds `files`: a GPT with one EFI system partition, or a bare FAT32 if `plain`.
+    """Write a disk image that holds `host_files`: a GPT with one EFI system partition, or a bare FAT32 if `plain`.
 
-    The keys of `files` are paths in the image, "/" between their parts ("EFI/BOOT/BOOTX64.EFI"); the values
+    The keys of `host_files` are paths in the image, "/" between their parts ("EFI/BOOT/BOOTX64.EFI"); the values
     are files to copy or their bytes.  Each file is contiguous, in the order given, on a 4 KiB boundary of the
     image; at least `free_bytes` are left free.  The same names, content, label and room give the same bytes.
     `progress(done, total)` is called with bytes of file data.  `out` appears only when it is complete.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from barelm.contract import layout
 from barelm.dialect.rooms import kernel
 from barelm.dialect.types import F32, LANES, U8, Real, f32, padded
 from barelm.dialect.vectors import load_f32x16, max_f32x16, max_tree, splat_f32x16, sqrt_f32, store_f32x16, sum_tree
 from barelm.kernels.cache import cached
 from barelm.kernels.mathf import exp_f32x16
-from barelm.pack import layout
 
 
 @kernel

@@ -6,12 +6,12 @@ Keys lie as [pos / 16][head_dim][16], so that one vector holds a component of si
 
 from __future__ import annotations
 
+from barelm.contract import layout
 from barelm.dialect.memory import bits_of_float, f32_array, float_of_bits, i8_array, u16_array
 from barelm.dialect.quants import load_f16x16, load_i8x16, to_f32x16
 from barelm.dialect.rooms import kernel
 from barelm.dialect.types import F32, I8, LANES, U8, F32x16, Real, f32, padded
 from barelm.dialect.vectors import load_f32x16
-from barelm.pack import layout
 
 LARGEST_F16 = 0x477FE000  # the bits of 65504 as a float32
 LEAST_NORMAL_F16 = 0x38800000  # of 2^-14

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from barelm.contract import layout
 from barelm.dialect.memory import address_of, memory
 from barelm.dialect.rooms import kernel
 from barelm.dialect.types import BLOCK, I64, LANES, U64, padded, u64
 from barelm.kernels.checksum import extend_checksum
-from barelm.kernels.linear import panel_bytes
+from barelm.kernels.matrices import panel_bytes
 from barelm.kernels.model import Config, read_config, state_bytes
-from barelm.pack import layout
 
 SOUND = 0
 NOT_A_MODEL = 1

@@ -1,17 +1,17 @@
-"""What a forward pass is given: the sizes, the weights, and the state, as views of memory laid out by `pack.layout`."""
+"""What a forward pass is given: the sizes, the weights, and the state, as views of memory (`contract.layout`)."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+from barelm.contract import layout
 from barelm.dialect.memory import f32_array, float_of_bits, i8_array, i32_array, i64_array, u8_array, u64_array
 from barelm.dialect.rooms import kernel
 from barelm.dialect.types import BLOCK, F32, F32_2D, F32_3D, I32, I64, LANES, U8, U8_3D, U64, Real, padded
 from barelm.kernels.cache import item_bytes
-from barelm.kernels.matmul import Matrix
-from barelm.kernels.quantized import Activations
+from barelm.kernels.encodings.f32 import Matrix
+from barelm.kernels.encodings.quantized import Activations
 from barelm.kernels.team import GATE_WORDS
-from barelm.pack import layout
 
 
 class Config(NamedTuple):

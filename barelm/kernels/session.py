@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from barelm.contract import layout
 from barelm.dialect.rooms import kernel
 from barelm.dialect.types import I64, Real, f32
 from barelm.kernels.model import Config, State, Weights
 from barelm.kernels.sampler import penalise, sample
 from barelm.kernels.team import Team
 from barelm.kernels.transformer import forward
-from barelm.pack import layout
 
 
 class Settings(NamedTuple):

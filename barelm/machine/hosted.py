@@ -23,7 +23,7 @@ from barelm.machine.machine import Spec
 from barelm.machine.screen import BGR, Screen, save_picture
 from barelm.machine.terminal import PlainText
 
-CHILD = "barelm.machine.firmware.child"
+CHILD = "barelm.machine.firmware.process.child"
 _CHUNK = 1 << 16
 _LAST_WORDS_S = 10
 _ENDED_WELL = (0, 1, 4)  # exit codes of the child: the program returned a status, or the power was cut as asked for

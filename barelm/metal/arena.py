@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from barelm.contract import layout, uefi
 from barelm.dialect.memory import fill_bytes, i64_array, memory
 from barelm.dialect.rooms import Failure, metal
 from barelm.dialect.types import I64, padded
-from barelm.metal import board, tables
-from barelm.metal.firmware import (
+from barelm.metal import board
+from barelm.metal.uefi.boot_services import (
     Firmware,
     allocate_low_pages,
     allocate_pages,
@@ -14,7 +15,6 @@ from barelm.metal.firmware import (
     publish_interface,
     withdraw_interface,
 )
-from barelm.pack import layout
 
 # The workspace, byte offsets.  The scratch serves the loader as bounce buffer and the tokenizer as working space.
 BOARD = 0
@@ -53,12 +53,12 @@ def open_workspace(fw: Firmware) -> int:
     if address == 0:
         address = allocate_pages(fw, n_pages)
     if address == 0:
-        raise Failure(tables.EFI_OUT_OF_RESOURCES, "the firmware has not even two MiB of memory to give",
+        raise Failure(uefi.EFI_OUT_OF_RESOURCES, "the firmware has not even two MiB of memory to give",
                       "Start on a machine with more memory.")
     fill_bytes(address, 0, layout.WORKSPACE)
     b = i64_array(memory(address + BOARD, board.BYTES), 0, board.WORDS)
     b[board.MEMORY] = layout.WORKSPACE
-    publish_interface(fw, tables.BARELM_WORKSPACE, address)
+    publish_interface(fw, uefi.BARELM_WORKSPACE, address)
     return address
 
 
@@ -123,5 +123,5 @@ def give(fw: Firmware, b: I64, address: int, n_bytes: int) -> None:
 @metal
 def give_back(fw: Firmware, workspace: int) -> None:
     """Return the workspace, the board with it."""
-    withdraw_interface(fw, tables.BARELM_WORKSPACE, workspace)
+    withdraw_interface(fw, uefi.BARELM_WORKSPACE, workspace)
     free_pages(fw, workspace, layout.WORKSPACE // layout.PAGE)

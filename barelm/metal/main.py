@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
+from barelm.contract import layout, uefi
 from barelm.dialect.memory import cells, i64_array, memory, text
 from barelm.dialect.rooms import Failure, metal
 from barelm.dialect.types import I64
-from barelm.metal import arena, board, tables
-from barelm.metal.chat import hold_conversation
-from barelm.metal.clock import cycles_per_ms
-from barelm.metal.commands import ANOTHER_MODEL, LEAVE, RESTART, SWITCH_OFF
-from barelm.metal.config import read_settings
-from barelm.metal.conversation import forget
-from barelm.metal.cores import gather_team, rest_team, wake_team
-from barelm.metal.cpu import NO_LEVEL, cpu_level, enable_vectors
-from barelm.metal.firmware import (
-    Firmware,
-    disable_watchdog,
-    open_firmware,
-    protocol_of,
-    reset_system,
-)
-from barelm.metal.keyboard import close_keyboard, wait_for_key
-from barelm.metal.loader import load_model, read_model_header
-from barelm.metal.menu import open_chosen_model
-from barelm.metal.selftest import tell_example
-from barelm.metal.sessions import make_prefix, take_up_prefix
-from barelm.metal.sinks import (
+from barelm.metal import arena, board
+from barelm.metal.console.sinks import (
     CONSOLE_BYTES,
     Console,
     bind_console,
@@ -36,13 +18,31 @@ from barelm.metal.sinks import (
     open_console,
     plain_console,
 )
-from barelm.metal.start import greet, introduce, say_failure
-from barelm.metal.story import measured, summarise, tell_story
-from barelm.metal.talk import Talk, keyboard_of
-from barelm.metal.telling import tell_selftest
-from barelm.metal.volume import close_file, open_file, open_own_volume, read_file
-from barelm.metal.writing import put_number, put_text
-from barelm.pack import layout
+from barelm.metal.console.writing import put_number, put_text
+from barelm.metal.conversation.completion import measured, summarise, tell_story
+from barelm.metal.conversation.dialogue import hold_conversation
+from barelm.metal.conversation.saved_sessions import make_prefix, take_up_prefix
+from barelm.metal.conversation.slash_commands import ANOTHER_MODEL, LEAVE, RESTART, SWITCH_OFF
+from barelm.metal.conversation.talk import Talk, keyboard_of
+from barelm.metal.conversation.turns import forget
+from barelm.metal.keys.keyboard import close_keyboard, wait_for_key
+from barelm.metal.measuring.clock import cycles_per_ms
+from barelm.metal.measuring.figures import tell_selftest
+from barelm.metal.measuring.greeting import greet, introduce, say_failure
+from barelm.metal.measuring.selftest import tell_example
+from barelm.metal.processors.cores import gather_team, rest_team, wake_team
+from barelm.metal.processors.cpu import NO_LEVEL, cpu_level, enable_vectors
+from barelm.metal.storage.configuration import read_settings
+from barelm.metal.storage.model_loader import load_model, read_model_header
+from barelm.metal.storage.model_menu import open_chosen_model
+from barelm.metal.uefi.boot_services import (
+    Firmware,
+    disable_watchdog,
+    open_firmware,
+    protocol_of,
+    reset_system,
+)
+from barelm.metal.uefi.file_protocol import close_file, open_file, open_own_volume, read_file
 
 FAILURE_WAIT_S = 30
 CONSOLE_WORDS = CONSOLE_BYTES // 8
@@ -112,7 +112,7 @@ def find_volume(fw: Firmware) -> int:
     """The root directory of the volume the program was started from."""
     root = open_own_volume(fw)
     if root == 0:
-        raise Failure(tables.EFI_UNSUPPORTED, "the firmware shows no file system on the volume it started this from",
+        raise Failure(uefi.EFI_UNSUPPORTED, "the firmware shows no file system on the volume it started this from",
                       "Start from a FAT32 volume, as `barelm image` writes it.")
     return root
 
@@ -127,7 +127,7 @@ def read_configuration(fw: Firmware, workspace: int, b: I64, root: int) -> None:
         n_bytes = read_file(file, target, arena.TEXT_BYTES)
         close_file(file)
         if n_bytes < 0:
-            raise Failure(tables.EFI_DEVICE_ERROR, "the disk reports an error while barelm.toml is read",
+            raise Failure(uefi.EFI_DEVICE_ERROR, "the disk reports an error while barelm.toml is read",
                           "Write the image again, or try another stick or port.")
     read_settings(fw, b, memory(target, n_bytes), n_bytes)
 
@@ -137,7 +137,7 @@ def find_level() -> int:
     """The CPU level to compute at."""
     level = cpu_level()
     if level == NO_LEVEL:
-        raise Failure(tables.EFI_UNSUPPORTED, "this processor lacks SSE4.2 or POPCNT",
+        raise Failure(uefi.EFI_UNSUPPORTED, "this processor lacks SSE4.2 or POPCNT",
                       "Take a machine built after 2008 (Intel) or 2011 (AMD).")
     return level
 
@@ -154,20 +154,20 @@ def farewell(con: Console, b: I64, workspace: int, ending: int) -> int:
     elif b[board.REPORT] == 0:
         pause_to_read(con, b, b[board.WAIT_S])
     close_keyboard(keyboard_of(con, b))
-    done(con, tables.EFI_SUCCESS, at_end == board.AT_END_RETURN)
+    done(con, uefi.EFI_SUCCESS, at_end == board.AT_END_RETURN)
     arena.give_back(fw, workspace)
     if at_end == board.AT_END_SHUTDOWN:
-        reset_system(fw, tables.RESET_SHUTDOWN, tables.EFI_SUCCESS)
+        reset_system(fw, uefi.RESET_SHUTDOWN, uefi.EFI_SUCCESS)
     if at_end == board.AT_END_RESTART:
-        reset_system(fw, tables.RESET_COLD, tables.EFI_SUCCESS)
-    return tables.EFI_SUCCESS
+        reset_system(fw, uefi.RESET_COLD, uefi.EFI_SUCCESS)
+    return uefi.EFI_SUCCESS
 
 
 @metal
 def report_failure(image: int, table: int, failure: int) -> int:
     """The screen of a story that failed: what, what to do, where; returns the status."""
     fw = open_firmware(image, table)
-    workspace = protocol_of(fw, image, tables.BARELM_WORKSPACE)
+    workspace = protocol_of(fw, image, uefi.BARELM_WORKSPACE)
     if workspace == 0:
         con = plain_console(fw, cells(CONSOLE_WORDS))
         status = say_failure(con, failure)

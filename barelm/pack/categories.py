@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from barelm.kernels.pretokenizer import LETTER, NUMBER, OTHER, SPACE
+from barelm.kernels.text.pretokenizer import LETTER, NUMBER, OTHER, SPACE
 
 SPACES = """
 9-d 20 85 a0 1680 2000-200a 2028-2029 202f 205f 3000

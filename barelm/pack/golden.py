@@ -1,4 +1,4 @@
-"""The example packed with a model: what it makes of fixed ids, for any machine to compute again (`metal.selftest`)."""
+"""The example packed with a model: what it makes of fixed ids, for any machine to compute again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from barelm.pack import layout
+from barelm.contract import layout
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from barelm.contract import layout
 from barelm.errors import BarelmError
 from barelm.kernels.header import CUT_SHORT, DAMAGED, NOT_A_MODEL, OTHER_VERSION, check_header
 from barelm.kernels.model import Config, State, Weights, bind_state, bind_weights, read_config
-from barelm.kernels.tokenizer import Vocabulary, bind_vocabulary
-from barelm.pack import layout
-from barelm.pack.chat import ChatPieces, read_chat_section
-from barelm.pack.checksum import checksum
+from barelm.kernels.text.tokenizer import Vocabulary, bind_vocabulary
+from barelm.pack.chat_pieces import ChatPieces, read_chat_section
+from barelm.pack.sums import checksum
 
 HINT = "Pack the checkpoint again with `barelm pack`."
 

@@ -1,4 +1,4 @@
-"""A vocabulary as the sorted tables `kernels.tokenizer` searches."""
+"""A vocabulary as the sorted tables `kernels.text.tokenizer` searches."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from barelm.checkpoint.checkpoint import Vocab
+from barelm.contract import layout
 from barelm.errors import BarelmError
-from barelm.pack import layout
 from barelm.pack.categories import category_table
-from barelm.pack.chat import ChatPieces, chat_pieces, chat_section, stop_ids
+from barelm.pack.chat_pieces import ChatPieces, chat_pieces, chat_section, stop_ids
 
 KEEPS_WHOLE_WORDS = ("llama-bpe",)
 """Pre-tokenizers whose words, where they are tokens, are taken as they are (`ignore_merges`)."""

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from barelm.checkpoint.checkpoint import Checkpoint, Tensor
+from barelm.contract import layout
 from barelm.dialect.types import BLOCK, LANES, padded
 from barelm.errors import BarelmError
-from barelm.pack import layout
 
 Bytes = NDArray[np.uint8]
 

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from barelm.checkpoint.checkpoint import Checkpoint, Shape
+from barelm.contract import layout
 from barelm.dialect.types import BLOCK, LANES, padded
-from barelm.files import written_beside
+from barelm.host_files import written_beside
 from barelm.kernels.header import matrix_shape
-from barelm.kernels.linear import panel_bytes
+from barelm.kernels.matrices import panel_bytes
 from barelm.kernels.model import read_config, state_bytes
-from barelm.pack import layout
-from barelm.pack.checksum import checksum
 from barelm.pack.golden import Golden
+from barelm.pack.sums import checksum
 from barelm.pack.tokenizer_tables import TokenizerTables, describe_tokenizer, tokenizer_tables
 from barelm.pack.weights import kind_of, matrix_parts
 

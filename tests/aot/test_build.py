@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import barelm
-from barelm import files
+from barelm import host_files
 from barelm.aot import build
 from barelm.aot.link import link
 from barelm.errors import BarelmError
@@ -21,9 +21,9 @@ from tests.built import program, seeded_cache
 REPOSITORY = Path(__file__).parents[2]
 
 SMALL = """
-from barelm.metal.cpu import cpu_level
+from barelm.metal.processors.cpu import cpu_level
 from barelm.dialect.rooms import metal
-from barelm.metal.firmware import new_line, open_firmware
+from barelm.metal.uefi.boot_services import new_line, open_firmware
 from tests.aot.small import build
 import hashlib
 
@@ -85,12 +85,12 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(path.read_bytes())
     monkeypatch.setattr(build, "PACKAGE", tmp_path)
-    monkeypatch.setattr(files, "PACKAGE", tmp_path)
+    monkeypatch.setattr(host_files, "PACKAGE", tmp_path)
     return tmp_path
 
 
 @pytest.mark.parametrize("name", ["metal/main.py", "kernels/blocks.py", "dialect/lowering/memory.py", "aot/link.py",
-                                  "pack/layout.py"])
+                                  "contract/layout.py"])
 def test_key_changes_with_every_source_that_matters(sources: Path, name: str) -> None:
     before = build.source_key()
     assert build.source_key() == before

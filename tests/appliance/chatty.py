@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from barelm import pipeline
-from barelm.checkpoint.blocks import BY_NAME
+from barelm.checkpoint.ggml_blocks import BY_NAME
 from barelm.checkpoint.gguf_llama import read_gguf
 from barelm.disk import write_image
 from barelm.pack.golden import Golden

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from barelm.contract import layout
 from barelm.dialect.types import f32
 from barelm.disk import open_volume
 from barelm.kernels import session
-from barelm.pack import layout
 from barelm.pack.reader import Packed
 from tests.worlds import alone, jit
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from barelm.metal.display import BACKGROUND, FOREGROUND, N_COLOURS, PALETTE
-from barelm.metal.glyphs import CODE_POINTS, LARGE, NUMBERS, SMALL
-from barelm.metal.screen import FEWEST_COLUMNS, FEWEST_ROWS, LARGEST_CELL
-from barelm.metal.sinks import MARGIN
+from barelm.metal.console.display import BACKGROUND, FOREGROUND, N_COLOURS, PALETTE
+from barelm.metal.console.glyphs import CODE_POINTS, LARGE, NUMBERS, SMALL
+from barelm.metal.console.screen_mode import FEWEST_COLUMNS, FEWEST_ROWS, LARGEST_CELL
+from barelm.metal.console.sinks import MARGIN
 
 COLOURS = ("text", "person", "dim", "accent", "alarm")
 STATUS = "status"
@@ -23,7 +23,7 @@ Pixels = NDArray[np.uint32]
 
 @dataclass(frozen=True)
 class Grid:
-    """How a screen of some size is divided, as `metal.screen.measure_screen` does it."""
+    """How a screen of some size is divided, as `metal.console.screen_mode.measure_screen` does it."""
 
     cell: int  # pixels wide, and half as high
     small: bool  # the glyphs of 8x16 pixels

@@ -9,8 +9,8 @@ import gguf
 import numpy as np
 import pytest
 
-from barelm.checkpoint.blocks import BY_NAME
 from barelm.checkpoint.checkpoint import Shape
+from barelm.checkpoint.ggml_blocks import BY_NAME
 from barelm.checkpoint.gguf import read_container
 from barelm.checkpoint.gguf_llama import read_gguf, read_gguf_header
 from barelm.checkpoint.hub import resolve_model

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from barelm.commands.files import Place, parse_place
+from barelm.commands.image_files import Place, parse_place
 from barelm.disk import open_editor, open_volume, write_image
 from tests.commands.conftest import Cli
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from barelm.commands import flash as command
-from barelm.disk import flash, open_volume, write_image
+from barelm.disk import flashing, open_volume, write_image
 from barelm.disk.devices import Device
 from tests.commands.conftest import Cli
 
@@ -218,7 +218,7 @@ def test_interrupted(here: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(flash, "_sync", stop)
+    monkeypatch.setattr(flashing, "_sync", stop)
     result = here("flash", "a.img", "stick", "--yes")
     assert result.code == 130 and result.err == (
         "stick is incomplete now: write to it again before booting from it.\n")

@@ -29,7 +29,7 @@ class Tree:
 
     def disk(self, name: str, where: str = "pci0000:00/block", sectors: int = 62_500_000, parts: int = 0,
              **files: str) -> Path:
-        """A disk with partitions, where the kernel would put it; `files` as "device__model"."""
+        """A disk with partitions, where the kernel would put it; `host_files` as "device__model"."""
         folder = self.sys / "devices" / where / name
         self._block(folder, sectors)
         for number in range(1, parts + 1):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from barelm.checkpoint.checkpoint import Shape
+from barelm.contract import layout
 from barelm.dialect.types import f32, padded
 from barelm.kernels import blocks, cache
-from barelm.pack import layout
 from barelm.pack.writer import rope_table
 from tests.kernels import references
 from tests.kernels.agree import agree, normal

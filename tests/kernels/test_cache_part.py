@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from barelm.checkpoint.gguf_llama import read_gguf
+from barelm.contract import layout
 from barelm.kernels import session
 from barelm.kernels.model import bind_state, cache_part, state_plan
-from barelm.pack import layout
 from barelm.pack.reader import Packed, read_packed
 from barelm.pack.writer import write_packed
 from tests.gguf_files import write_small_gguf

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from barelm.kernels.checksum import extend_checksum
-from barelm.pack.checksum import checksum
+from barelm.pack.sums import checksum
 from tests.kernels.agree import agree
 from tests.worlds import jit
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from barelm.contract import layout
 from barelm.dialect.types import f32
 from barelm.kernels import session
 from barelm.kernels.session import Settings
-from barelm.pack import layout
 from barelm.pack.reader import Packed
 from tests.conftest import Pack
 from tests.kernels.agree import agree, normal

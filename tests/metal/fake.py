@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from barelm.metal import tables
-from barelm.metal.firmware import Firmware, open_firmware
+from barelm.contract import uefi
+from barelm.metal.uefi.boot_services import Firmware, open_firmware
 from tests.metal.volumes import ERROR as ERROR
 from tests.metal.volumes import Changes, FakeFile, text_at
 from tests.metal.volumes import Table as Table
@@ -36,11 +36,11 @@ class FakeSerial:
         self.reconnected = False
         self.mode = np.array(self.MODE, np.uint32)
         self.table = Table()
-        self.table.put(tables.SERIAL_MODE, int(self.mode.ctypes.data))
-        self.table.serve(tables.SERIAL_SET_ATTRIBUTES, 7, self.set_attributes)
-        self.table.serve(tables.SERIAL_GET_CONTROL, 2, self.get_control)
-        self.table.serve(tables.SERIAL_WRITE, 3, self.write)
-        self.table.serve(tables.SERIAL_READ, 3, self.read)
+        self.table.put(uefi.SERIAL_MODE, int(self.mode.ctypes.data))
+        self.table.serve(uefi.SERIAL_SET_ATTRIBUTES, 7, self.set_attributes)
+        self.table.serve(uefi.SERIAL_GET_CONTROL, 2, self.get_control)
+        self.table.serve(uefi.SERIAL_WRITE, 3, self.write)
+        self.table.serve(uefi.SERIAL_READ, 3, self.read)
 
     def set_attributes(self, this: int, baud: int, depth: int, timeout: int, parity: int, bits: int, stop: int) -> int:
         assert (baud, depth, bits, parity, stop) == (115200, 16, 8, 1, 1), "all but the timeout stays as it is"
@@ -48,7 +48,7 @@ class FakeSerial:
         return 0
 
     def get_control(self, this: int, control: int) -> int:
-        ctypes.c_uint32.from_address(control).value = 0 if self.coming else tables.SERIAL_INPUT_BUFFER_EMPTY
+        ctypes.c_uint32.from_address(control).value = 0 if self.coming else uefi.SERIAL_INPUT_BUFFER_EMPTY
         return 0
 
     def write(self, this: int, size: int, source: int) -> int:
@@ -58,7 +58,7 @@ class FakeSerial:
         self.written += ctypes.string_at(source, n)
         self.room -= n
         store(size, n)
-        return ERROR | tables.EFI_TIMEOUT if timed_out else 0
+        return ERROR | uefi.EFI_TIMEOUT if timed_out else 0
 
     def read(self, this: int, size: int, target: int) -> int:
         assert load(size) <= len(self.coming), "this would block"
@@ -111,45 +111,45 @@ class FakeFirmware:
         self.con_in, self.con_out, self.loaded, self.volume = Table(), Table(), Table(), Table()
         self.con_mode = Table()
         self.vendor = np.frombuffer((VENDOR + "\0").encode("utf-16-le"), np.uint16).copy()
-        self.table.put(tables.FIRMWARE_VENDOR, int(self.vendor.ctypes.data))
-        self.table.put(tables.REVISION, 2 << 16 | 100)
-        self.table.put(tables.FIRMWARE_REVISION, 0x10203)
-        for offset, table in ((tables.CON_IN, self.con_in), (tables.CON_OUT, self.con_out),
-                              (tables.BOOT_SERVICES, self.boot), (tables.RUNTIME_SERVICES, self.runtime)):
+        self.table.put(uefi.FIRMWARE_VENDOR, int(self.vendor.ctypes.data))
+        self.table.put(uefi.REVISION, 2 << 16 | 100)
+        self.table.put(uefi.FIRMWARE_REVISION, 0x10203)
+        for offset, table in ((uefi.CON_IN, self.con_in), (uefi.CON_OUT, self.con_out),
+                              (uefi.BOOT_SERVICES, self.boot), (uefi.RUNTIME_SERVICES, self.runtime)):
             self.table.put(offset, table.address)
-        self.boot.serve(tables.ALLOCATE_PAGES, 4, self.allocate)
-        self.boot.serve(tables.FREE_PAGES, 2, self.free)
-        self.boot.serve(tables.HANDLE_PROTOCOL, 3, self.handle_protocol)
-        self.boot.serve(tables.LOCATE_PROTOCOL, 3, lambda *_: ERROR | tables.EFI_NOT_FOUND)
-        self.boot.serve(tables.STALL, 1, self.stall)
-        self.boot.serve(tables.SET_WATCHDOG_TIMER, 4, lambda seconds, *_: self.watchdog.append(seconds) or 0)
-        self.runtime.serve(tables.RESET_SYSTEM, 4, lambda kind, *_: self.resets.append(kind) or 0)
-        self.runtime.serve(tables.GET_TIME, 2, self.get_time)
-        self.boot.serve(tables.GET_MEMORY_MAP, 5, self.get_memory_map)
-        self.boot.serve(tables.INSTALL_PROTOCOL_INTERFACE, 4, self.install)
-        self.boot.serve(tables.UNINSTALL_PROTOCOL_INTERFACE, 3, self.uninstall)
-        self.con_out.put(tables.MODE, self.con_mode.address)
-        self.con_out.serve(tables.OUTPUT_STRING, 2, self.output)
-        self.con_out.serve(tables.QUERY_MODE, 4, self.query_console)
-        self.con_out.serve(tables.SET_CURSOR_POSITION, 3, self.set_cursor)
-        self.con_out.serve(tables.SET_ATTRIBUTE, 2, lambda this, colour: self.attributes.append(colour) or 0)
-        self.con_out.serve(tables.CLEAR_SCREEN, 1, self.clear)
-        self.con_in.serve(tables.READ_KEY_STROKE, 2, self.read_key)
+        self.boot.serve(uefi.ALLOCATE_PAGES, 4, self.allocate)
+        self.boot.serve(uefi.FREE_PAGES, 2, self.free)
+        self.boot.serve(uefi.HANDLE_PROTOCOL, 3, self.handle_protocol)
+        self.boot.serve(uefi.LOCATE_PROTOCOL, 3, lambda *_: ERROR | uefi.EFI_NOT_FOUND)
+        self.boot.serve(uefi.STALL, 1, self.stall)
+        self.boot.serve(uefi.SET_WATCHDOG_TIMER, 4, lambda seconds, *_: self.watchdog.append(seconds) or 0)
+        self.runtime.serve(uefi.RESET_SYSTEM, 4, lambda kind, *_: self.resets.append(kind) or 0)
+        self.runtime.serve(uefi.GET_TIME, 2, self.get_time)
+        self.boot.serve(uefi.GET_MEMORY_MAP, 5, self.get_memory_map)
+        self.boot.serve(uefi.INSTALL_PROTOCOL_INTERFACE, 4, self.install)
+        self.boot.serve(uefi.UNINSTALL_PROTOCOL_INTERFACE, 3, self.uninstall)
+        self.con_out.put(uefi.MODE, self.con_mode.address)
+        self.con_out.serve(uefi.OUTPUT_STRING, 2, self.output)
+        self.con_out.serve(uefi.QUERY_MODE, 4, self.query_console)
+        self.con_out.serve(uefi.SET_CURSOR_POSITION, 3, self.set_cursor)
+        self.con_out.serve(uefi.SET_ATTRIBUTE, 2, lambda this, colour: self.attributes.append(colour) or 0)
+        self.con_out.serve(uefi.CLEAR_SCREEN, 1, self.clear)
+        self.con_in.serve(uefi.READ_KEY_STROKE, 2, self.read_key)
         self.con_in_ex = Table()
-        self.con_in_ex.serve(tables.READ_KEY_STROKE_EX, 2, self.read_key)
-        self.con_in.put(tables.WAIT_FOR_KEY, KEY_EVENT)
-        self.table.put(tables.CONSOLE_IN_HANDLE, CONSOLE_HANDLE)
-        self.boot.serve(tables.CREATE_EVENT, 5, self.create_event)
-        self.boot.serve(tables.SET_TIMER, 3, self.set_timer)
-        self.boot.serve(tables.WAIT_FOR_EVENT, 3, self.wait_for_event)
-        self.boot.serve(tables.CLOSE_EVENT, 1, self.close_event)
-        self.boot.serve(tables.LOCATE_HANDLE_BUFFER, 5, self.locate_handle_buffer)
-        self.boot.serve(tables.FREE_POOL, 1, lambda address: 0)
-        self.boot.serve(tables.OPEN_PROTOCOL, 6, self.open_protocol)
-        self.boot.serve(tables.CLOSE_PROTOCOL, 4, self.close_protocol)
-        self.boot.serve(tables.CONNECT_CONTROLLER, 4, self.connect_controller)
-        self.loaded.put(tables.DEVICE_HANDLE, VOLUME_HANDLE)
-        self.volume.serve(tables.OPEN_VOLUME, 2, self.open_volume)
+        self.con_in_ex.serve(uefi.READ_KEY_STROKE_EX, 2, self.read_key)
+        self.con_in.put(uefi.WAIT_FOR_KEY, KEY_EVENT)
+        self.table.put(uefi.CONSOLE_IN_HANDLE, CONSOLE_HANDLE)
+        self.boot.serve(uefi.CREATE_EVENT, 5, self.create_event)
+        self.boot.serve(uefi.SET_TIMER, 3, self.set_timer)
+        self.boot.serve(uefi.WAIT_FOR_EVENT, 3, self.wait_for_event)
+        self.boot.serve(uefi.CLOSE_EVENT, 1, self.close_event)
+        self.boot.serve(uefi.LOCATE_HANDLE_BUFFER, 5, self.locate_handle_buffer)
+        self.boot.serve(uefi.FREE_POOL, 1, lambda address: 0)
+        self.boot.serve(uefi.OPEN_PROTOCOL, 6, self.open_protocol)
+        self.boot.serve(uefi.CLOSE_PROTOCOL, 4, self.close_protocol)
+        self.boot.serve(uefi.CONNECT_CONTROLLER, 4, self.connect_controller)
+        self.loaded.put(uefi.DEVICE_HANDLE, VOLUME_HANDLE)
+        self.volume.serve(uefi.OPEN_VOLUME, 2, self.open_volume)
 
     @property
     def fw(self) -> Firmware:
@@ -158,9 +158,9 @@ class FakeFirmware:
 
     def allocate(self, kind: int, memory_type: int, n_pages: int, place: int) -> int:
         self.asked.append(n_pages)
-        low = kind == tables.ALLOCATE_MAX_ADDRESS
+        low = kind == uefi.ALLOCATE_MAX_ADDRESS
         if n_pages > min(self.largest_pages, self.n_pages_left) or (low and not self.has_low_memory):
-            return ERROR | tables.EFI_OUT_OF_RESOURCES
+            return ERROR | uefi.EFI_OUT_OF_RESOURCES
         block = np.full((n_pages + 1) * PAGE, 0xAF, np.uint8)
         self._memory.append(block)
         address = (int(block.ctypes.data) + PAGE - 1) // PAGE * PAGE
@@ -178,15 +178,15 @@ class FakeFirmware:
         wanted = ctypes.string_at(guid, 16)
         if handle == IMAGE_HANDLE and wanted in self.installed:
             store(interface, self.installed[wanted])
-        elif (handle, wanted) == (IMAGE_HANDLE, tables.LOADED_IMAGE_PROTOCOL.tobytes()):
+        elif (handle, wanted) == (IMAGE_HANDLE, uefi.LOADED_IMAGE_PROTOCOL.tobytes()):
             store(interface, self.loaded.address)
-        elif ((handle, wanted) == (VOLUME_HANDLE, tables.SIMPLE_FILE_SYSTEM_PROTOCOL.tobytes())
+        elif ((handle, wanted) == (VOLUME_HANDLE, uefi.SIMPLE_FILE_SYSTEM_PROTOCOL.tobytes())
               and self.files is not None):
             store(interface, self.volume.address)
-        elif self.is_extended and (handle, wanted) == (CONSOLE_HANDLE, tables.SIMPLE_TEXT_INPUT_EX_PROTOCOL.tobytes()):
+        elif self.is_extended and (handle, wanted) == (CONSOLE_HANDLE, uefi.SIMPLE_TEXT_INPUT_EX_PROTOCOL.tobytes()):
             store(interface, self.con_in_ex.address)
         else:
-            return ERROR | tables.EFI_UNSUPPORTED
+            return ERROR | uefi.EFI_UNSUPPORTED
         return 0
 
     def open_volume(self, this: int, root: int) -> int:
@@ -220,13 +220,13 @@ class FakeFirmware:
 
     def get_time(self, now: int, capabilities: int) -> int:
         if self.now is None:
-            return ERROR | tables.EFI_UNSUPPORTED
+            return ERROR | uefi.EFI_UNSUPPORTED
         ctypes.memmove(now, struct.pack("<H5B9x", *self.now), 16)
         return 0
 
     def get_memory_map(self, size: int, target: int, key: int, step: int, version: int) -> int:
         if self.memory_map is None:
-            return ERROR | tables.EFI_UNSUPPORTED
+            return ERROR | uefi.EFI_UNSUPPORTED
         raw = b"".join(struct.pack("<I4x2QQ16x", kind, 0, 0, n_pages) for kind, n_pages in self.memory_map)
         assert len(raw) <= load(size)
         ctypes.memmove(target, raw, len(raw))
@@ -264,18 +264,18 @@ class FakeFirmware:
         return 0
 
     def create_event(self, kind: int, tpl: int, function: int, context: int, event: int) -> int:
-        assert kind & 0xFFFFFFFF == tables.EVT_TIMER
+        assert kind & 0xFFFFFFFF == uefi.EVT_TIMER
         self.timers += 1
         store(event, TIMER)
         return 0
 
     def set_timer(self, event: int, how: int, ticks: int) -> int:
-        assert (event, how) == (TIMER, tables.TIMER_RELATIVE) and ticks > 0
+        assert (event, how) == (TIMER, uefi.TIMER_RELATIVE) and ticks > 0
         return 0
 
     def wait_for_event(self, n: int, events: int, index: int) -> int:
         if self.refuses_events:
-            return ERROR | tables.EFI_UNSUPPORTED
+            return ERROR | uefi.EFI_UNSUPPORTED
         assert [load(events + 8 * i) for i in range(n)] == [TIMER, KEY_EVENT][:n]
         if self.later:
             self.later.pop(0)()
@@ -287,8 +287,8 @@ class FakeFirmware:
         return 0
 
     def locate_handle_buffer(self, how: int, guid: int, key: int, count: int, buffer: int) -> int:
-        if self.serial is None or ctypes.string_at(guid, 16) != tables.SERIAL_IO_PROTOCOL.tobytes():
-            return ERROR | tables.EFI_NOT_FOUND
+        if self.serial is None or ctypes.string_at(guid, 16) != uefi.SERIAL_IO_PROTOCOL.tobytes():
+            return ERROR | uefi.EFI_NOT_FOUND
         handles = np.array([0x8888, SERIAL_HANDLE], np.int64)  # the first cannot be had
         self._memory.append(handles)
         store(count, len(handles))
@@ -296,9 +296,9 @@ class FakeFirmware:
         return 0
 
     def open_protocol(self, handle: int, guid: int, interface: int, agent: int, controller: int, how: int) -> int:
-        assert (agent, how) == (IMAGE_HANDLE, tables.OPEN_EXCLUSIVE)
+        assert (agent, how) == (IMAGE_HANDLE, uefi.OPEN_EXCLUSIVE)
         if self.serial is None or handle != SERIAL_HANDLE or not self.is_serial_free:
-            return ERROR | tables.EFI_UNSUPPORTED
+            return ERROR | uefi.EFI_UNSUPPORTED
         self.serial.owner = agent
         store(interface, self.serial.table.address)
         return 0

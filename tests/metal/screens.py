@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from barelm.metal import display, screen, tables
-from barelm.metal.display import Display
-from barelm.metal.glyphs import LARGE, SMALL, glyph_of
+from barelm.contract import uefi
+from barelm.metal.console import display, screen_mode
+from barelm.metal.console.display import Display
+from barelm.metal.console.glyphs import LARGE, SMALL, glyph_of
 from tests.metal.fake import ERROR, FakeFirmware, Table, load, store
 
 RGBX, BGRX, MASK, BLT_ONLY = range(4)
@@ -30,12 +31,12 @@ class FakeScreen(FakeFirmware):
         self.transfers: list[tuple[int, ...]] = []
         self.modes_set: list[int] = []
         self.n_pools = 0
-        self.graphics.put(tables.GRAPHICS_MODE, self.mode.address)
-        self.graphics.serve(tables.GRAPHICS_QUERY_MODE, 4, self.query_mode)
-        self.graphics.serve(tables.GRAPHICS_SET_MODE, 2, self.set_mode)
-        self.graphics.serve(tables.GRAPHICS_BLT, 10, self.blt)
-        self.boot.serve(tables.LOCATE_PROTOCOL, 3, self.locate)
-        self.boot.serve(tables.FREE_POOL, 1, self.free_pool)
+        self.graphics.put(uefi.GRAPHICS_MODE, self.mode.address)
+        self.graphics.serve(uefi.GRAPHICS_QUERY_MODE, 4, self.query_mode)
+        self.graphics.serve(uefi.GRAPHICS_SET_MODE, 2, self.set_mode)
+        self.graphics.serve(uefi.GRAPHICS_BLT, 10, self.blt)
+        self.boot.serve(uefi.LOCATE_PROTOCOL, 3, self.locate)
+        self.boot.serve(uefi.FREE_POOL, 1, self.free_pool)
         self.state = np.zeros(512, np.int64)
         self.board = np.zeros(512, np.int64)
         self.switch(0)
@@ -49,13 +50,13 @@ class FakeScreen(FakeFirmware):
         self.frame = np.full((height, width + self.padding), UNTOUCHED, np.uint32)
         self.info[:] = [0, width, height, self.form, 0, 0, 0, 0, width + self.padding]
         self.mode.put(0, number << 32 | len(self.modes))
-        self.mode.put(tables.GRAPHICS_INFO, int(self.info.ctypes.data))
-        self.mode.put(tables.FRAME_BUFFER_BASE, 0 if self.form == BLT_ONLY else int(self.frame.ctypes.data))
-        self.mode.put(tables.FRAME_BUFFER_SIZE, self.frame.nbytes)
+        self.mode.put(uefi.GRAPHICS_INFO, int(self.info.ctypes.data))
+        self.mode.put(uefi.FRAME_BUFFER_BASE, 0 if self.form == BLT_ONLY else int(self.frame.ctypes.data))
+        self.mode.put(uefi.FRAME_BUFFER_SIZE, self.frame.nbytes)
 
     def locate(self, guid: int, registration: int, interface: int) -> int:
-        if ctypes.string_at(guid, 16) != tables.GRAPHICS_OUTPUT_PROTOCOL.tobytes():
-            return ERROR | tables.EFI_NOT_FOUND
+        if ctypes.string_at(guid, 16) != uefi.GRAPHICS_OUTPUT_PROTOCOL.tobytes():
+            return ERROR | uefi.EFI_NOT_FOUND
         store(interface, self.graphics.address)
         return 0
 
@@ -83,7 +84,7 @@ class FakeScreen(FakeFirmware):
         assert (source_x, source_y) == (0, 0) and x + width <= self.modes_width and y + height <= len(self.frame)
         target = self.frame[y:y + height, x:x + width]
         for line in range(height):
-            if operation == tables.BLT_VIDEO_FILL:
+            if operation == uefi.BLT_VIDEO_FILL:
                 pixels = np.full(width, load(buffer) & 0xFFFFFFFF, np.uint32)
             else:
                 pixels = np.frombuffer(ctypes.string_at(buffer + line * delta, 4 * width), np.uint32)
@@ -122,11 +123,11 @@ def bitmap(character: str, scale: int, small: bool) -> np.ndarray[Any, Any]:
 def expected(d: Display, text: dict[tuple[int, int], Cell]) -> np.ndarray[Any, Any]:
     """Colours of a whole screen with characters at (row, column), all else blank."""
     s = [int(word) for word in d.state]
-    wide, high = s[screen.CELL_WIDTH], s[screen.CELL_HEIGHT]
-    picture = np.zeros((s[screen.HEIGHT], s[screen.WIDTH]), np.int64)
+    wide, high = s[screen_mode.CELL_WIDTH], s[screen_mode.CELL_HEIGHT]
+    picture = np.zeros((s[screen_mode.HEIGHT], s[screen_mode.WIDTH]), np.int64)
     for (row, column), (character, colour, background) in text.items():
-        y, x = s[screen.UPPER] + row * high, s[screen.LEFT] + column * wide
-        glyph = bitmap(character, s[screen.SCALE], s[screen.GLYPH_HEIGHT] == 16)
+        y, x = s[screen_mode.UPPER] + row * high, s[screen_mode.LEFT] + column * wide
+        glyph = bitmap(character, s[screen_mode.SCALE], s[screen_mode.GLYPH_HEIGHT] == 16)
         picture[y:y + high, x:x + wide] = np.where(glyph, colour, background)
     # Two numbers of the palette look the same: the background, and text on the status row.
     return np.where(picture == 7, 0, picture)

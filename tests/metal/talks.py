@@ -18,14 +18,15 @@ import pytest
 from numpy.typing import NDArray
 
 from barelm.checkpoint.gguf_llama import read_gguf
+from barelm.contract import layout
 from barelm.dialect.memory import i64_array, memory
-from barelm.metal import arena, board, cores
-from barelm.metal.config import read_settings
-from barelm.metal.conversation import end_of, turns_of, typed_of
-from barelm.metal.engine import engine
-from barelm.metal.sinks import flush, open_console
-from barelm.metal.talk import Talk, transcript_of
-from barelm.pack import layout
+from barelm.metal import arena, board
+from barelm.metal.console.sinks import flush, open_console
+from barelm.metal.conversation.talk import Talk, transcript_of
+from barelm.metal.conversation.turns import end_of, turns_of, typed_of
+from barelm.metal.processors import cores
+from barelm.metal.processors.engine import engine
+from barelm.metal.storage.configuration import read_settings
 from barelm.pack.reader import Packed, read_packed
 from barelm.pack.writer import write_packed
 from tests.gguf_files import CHATML, STRING, Value, write_small_gguf

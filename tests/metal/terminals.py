@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from barelm.metal.glyphs import cell_width
+from barelm.metal.console.glyphs import cell_width
 from tests.metal.fake import FakeFirmware
 
 SEQUENCE = re.compile(r"\x1b(?:\[([?0-9;]*)([A-Za-z])|([78]))")

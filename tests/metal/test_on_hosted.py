@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from barelm.contract import layout, uefi
 from barelm.disk import write_image
 from barelm.machine.hosted import Hosted
 from barelm.machine.machine import Spec
-from barelm.metal import tables
-from barelm.pack import layout
 from barelm.pack.reader import Packed, read_packed
 from barelm.pack.writer import write_packed
 from barelm.settings import Settings
@@ -144,13 +143,13 @@ def section_end(number: int) -> int:
 
 
 @pytest.mark.parametrize("model, status, message, hint", [
-    (lambda: None, tables.EFI_NOT_FOUND, "there is no model on this volume", "Copy a packed model"),
-    (lambda: b"", tables.EFI_VOLUME_CORRUPTED, "the model file is too short to be a model", "Pack the checkpoint"),
-    (lambda: packed()[1][:-4096], tables.EFI_VOLUME_CORRUPTED, "the model file is cut short", "Pack"),
-    (lambda: bytes(9999), tables.EFI_UNSUPPORTED, "the model file is not a packed model", "Pack"),
-    (lambda: changed(8, 2), tables.EFI_INCOMPATIBLE_VERSION, "the model file is packed for another version", "Pack"),
-    (lambda: changed(8 * layout.DIM, 1), tables.EFI_CRC_ERROR, "the header of the model file is damaged", "Pack"),
-    *[(functools.partial(lambda n: changed(section_end(n), 1), n), tables.EFI_CRC_ERROR,
+    (lambda: None, uefi.EFI_NOT_FOUND, "there is no model on this volume", "Copy a packed model"),
+    (lambda: b"", uefi.EFI_VOLUME_CORRUPTED, "the model file is too short to be a model", "Pack the checkpoint"),
+    (lambda: packed()[1][:-4096], uefi.EFI_VOLUME_CORRUPTED, "the model file is cut short", "Pack"),
+    (lambda: bytes(9999), uefi.EFI_UNSUPPORTED, "the model file is not a packed model", "Pack"),
+    (lambda: changed(8, 2), uefi.EFI_INCOMPATIBLE_VERSION, "the model file is packed for another version", "Pack"),
+    (lambda: changed(8 * layout.DIM, 1), uefi.EFI_CRC_ERROR, "the header of the model file is damaged", "Pack"),
+    *[(functools.partial(lambda n: changed(section_end(n), 1), n), uefi.EFI_CRC_ERROR,
        "the model file is damaged: a checksum does not match", "Pack")
       for n in (layout.PIECES, layout.MERGES, layout.EMBEDDING, layout.W2, layout.CLASSIFIER)]])
 def test_a_bad_model_ends_in_a_screen_and_a_status(tmp_path: Path, model: Callable[[], bytes | None], status: int,
@@ -171,7 +170,7 @@ def check_failure(ran: Ran, status: int, message: str, hint: str) -> None:
     (Settings("to", 0.0, tokens=10**6), "prompt and `tokens` are more than the context holds")])
 def test_more_than_the_context_holds(tmp_path: Path, settings: Settings, message: str) -> None:
     ran = boot(tmp_path, settings, packed()[1])
-    check_failure(ran, tables.EFI_INVALID_PARAMETER, message, "")
+    check_failure(ran, uefi.EFI_INVALID_PARAMETER, message, "")
 
 
 def test_too_little_memory_says_how_much_it_takes(tmp_path: Path) -> None:
@@ -181,4 +180,4 @@ def test_too_little_memory_says_how_much_it_takes(tmp_path: Path) -> None:
     needed = -(-read_packed(path).memory_bytes // 1000000)
     assert needed > MEMORY_MB * 1.05
     assert f"This model takes {needed} MB of memory.\n" in ran.screen
-    check_failure(ran, tables.EFI_OUT_OF_RESOURCES, "the firmware has not enough memory for this model", "Take a")
+    check_failure(ran, uefi.EFI_OUT_OF_RESOURCES, "the firmware has not enough memory for this model", "Take a")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from barelm.metal import tables
+from barelm.contract import uefi
 
 if TYPE_CHECKING:
     from tests.metal.fake import FakeFirmware
@@ -59,7 +59,7 @@ def failing(handler: Handler) -> Handler:
             sys.unraisablehook(SimpleNamespace(
                 exc_type=type(error), exc_value=error, exc_traceback=error.__traceback__,
                 err_msg="in a service of the fake firmware", object=handler))
-            return ERROR | tables.EFI_ABORTED
+            return ERROR | uefi.EFI_ABORTED
 
     return answer
 
@@ -85,16 +85,16 @@ class FakeFile:
     def __init__(self, firmware: FakeFirmware, content: bytes | None, path: str = "") -> None:
         self.firmware, self.path, self.at, self.table = firmware, path, 0, Table()
         self._content = content
-        self.table.serve(tables.OPEN, 5, self.open)
-        self.table.serve(tables.CLOSE, 1, self.close)
-        self.table.serve(tables.DELETE, 1, self.delete)
-        self.table.serve(tables.READ, 3, self.read)
-        self.table.serve(tables.WRITE, 3, self.write)
-        self.table.serve(tables.GET_POSITION, 2, self.get_position)
-        self.table.serve(tables.SET_POSITION, 2, self.set_position)
-        self.table.serve(tables.GET_INFO, 4, self.get_info)
-        self.table.serve(tables.SET_INFO, 4, self.set_info)
-        self.table.serve(tables.FLUSH, 1, self.flush)
+        self.table.serve(uefi.OPEN, 5, self.open)
+        self.table.serve(uefi.CLOSE, 1, self.close)
+        self.table.serve(uefi.DELETE, 1, self.delete)
+        self.table.serve(uefi.READ, 3, self.read)
+        self.table.serve(uefi.WRITE, 3, self.write)
+        self.table.serve(uefi.GET_POSITION, 2, self.get_position)
+        self.table.serve(uefi.SET_POSITION, 2, self.set_position)
+        self.table.serve(uefi.GET_INFO, 4, self.get_info)
+        self.table.serve(uefi.SET_INFO, 4, self.set_info)
+        self.table.serve(uefi.FLUSH, 1, self.flush)
 
     @property
     def content(self) -> bytes:
@@ -113,19 +113,19 @@ class FakeFile:
         path = "\\".join(part for part in (self.path, text_at(name)) if part)
         files, folders = self.firmware.files or {}, self.firmware.folders()
         known = {known.lower(): known for known in [*files, *folders]}.get(path.lower())
-        if known is None and mode != tables.FILE_MODE_CREATE:
-            return ERROR | tables.EFI_NOT_FOUND
-        if mode != tables.FILE_MODE_READ and known is not None and known in files and self.firmware.is_read_only:
-            return ERROR | tables.EFI_WRITE_PROTECTED
+        if known is None and mode != uefi.FILE_MODE_CREATE:
+            return ERROR | uefi.EFI_NOT_FOUND
+        if mode != uefi.FILE_MODE_READ and known is not None and known in files and self.firmware.is_read_only:
+            return ERROR | uefi.EFI_WRITE_PROTECTED
         if known is None:
             folder, _, alone = path.rpartition("\\")
             assert folder in (*folders, ""), "a file is created where its folder is"
             assert alone and not set(alone) & set('"*/:<>?\\|'), alone
-            status = ERROR | tables.EFI_WRITE_PROTECTED if self.firmware.is_read_only else 0
+            status = ERROR | uefi.EFI_WRITE_PROTECTED if self.firmware.is_read_only else 0
             if status := status or self.firmware.changes.make("create"):
                 return status
             known = path
-            if attributes & tables.DIRECTORY:
+            if attributes & uefi.DIRECTORY:
                 self.firmware.made_folders.append(path)
             else:
                 files[path] = b""
@@ -151,7 +151,7 @@ class FakeFile:
             return self.next_entry(size, target)
         self.firmware.reads.append((self.at, wanted, target))
         if self.firmware.refuses_read(wanted, target):
-            return ERROR | tables.EFI_DEVICE_ERROR
+            return ERROR | uefi.EFI_DEVICE_ERROR
         part = self.content[self.at:self.at + wanted]
         ctypes.memmove(target, part, len(part))
         self.at += len(part)
@@ -161,7 +161,7 @@ class FakeFile:
     def next_entry(self, size: int, target: int) -> int:
         """EFI_FILE_INFO of the next file of a folder; nothing at the end."""
         if not self.firmware.lists_folders:
-            return ERROR | tables.EFI_UNSUPPORTED
+            return ERROR | uefi.EFI_UNSUPPORTED
         inside = [".", ".."] if self.path else []
         for path in [*(self.firmware.files or {}), *self.firmware.folders()]:
             folder, _, alone = path.rpartition("\\")
@@ -184,7 +184,7 @@ class FakeFile:
         status = self.firmware.changes.make("write")
         n = load(size)
         if status == 0 and n > self.firmware.room:
-            n, status = max(self.firmware.room, 0), ERROR | tables.EFI_VOLUME_FULL
+            n, status = max(self.firmware.room, 0), ERROR | uefi.EFI_VOLUME_FULL
         elif status:
             n = 0
         content = self.content
@@ -205,11 +205,11 @@ class FakeFile:
         return 0
 
     def set_position(self, this: int, position: int) -> int:
-        self.at = len(self.content) if position == tables.END_OF_FILE else position
+        self.at = len(self.content) if position == uefi.END_OF_FILE else position
         return 0
 
     def get_info(self, this: int, kind: int, size: int, target: int) -> int:
-        assert ctypes.string_at(kind, 16) == tables.FILE_INFO.tobytes()
+        assert ctypes.string_at(kind, 16) == uefi.FILE_INFO.tobytes()
         info = file_info(self.path.rpartition("\\")[2], len(self.content), self._content is None)
         assert load(size) >= len(info)
         ctypes.memmove(target, info, len(info))
@@ -217,7 +217,7 @@ class FakeFile:
         return 0
 
     def set_info(self, this: int, kind: int, size: int, source: int) -> int:
-        assert ctypes.string_at(kind, 16) == tables.FILE_INFO.tobytes() and self.firmware.files is not None
+        assert ctypes.string_at(kind, 16) == uefi.FILE_INFO.tobytes() and self.firmware.files is not None
         info = ctypes.string_at(source, size)
         assert int.from_bytes(info[:8], "little") == size and info[-2:] == b"\0\0"
         folder, alone = self.path.rpartition("\\")[0], info[80:-2].decode("utf-16-le")
@@ -237,8 +237,8 @@ class FakeFile:
 def file_info(name: str, n_bytes: int, is_folder: bool) -> bytes:
     """EFI_FILE_INFO (13.5.16)."""
     raw = (name + "\0").encode("utf-16-le")
-    head = bytearray(INFO.pack(tables.INFO_NAME + len(raw), n_bytes, n_bytes, 0x10 if is_folder else 0x20))
-    struct.pack_into("<H5B", head, tables.INFO_MODIFIED, *MODIFIED)
+    head = bytearray(INFO.pack(uefi.INFO_NAME + len(raw), n_bytes, n_bytes, 0x10 if is_folder else 0x20))
+    struct.pack_into("<H5B", head, uefi.INFO_MODIFIED, *MODIFIED)
     return bytes(head) + raw
 
 

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from barelm.contract import layout
 from barelm.errors import BarelmError
-from barelm.pack import layout
-from barelm.pack.checksum import checksum
 from barelm.pack.reader import Packed, read_header, read_packed
+from barelm.pack.sums import checksum
 from barelm.pack.writer import write_packed
 from tests.conftest import Pack
 from tests.models import tiny_checkpoint

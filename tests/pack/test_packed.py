@@ -11,10 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 from barelm.checkpoint.checkpoint import Checkpoint
+from barelm.contract import layout
 from barelm.errors import BarelmError
-from barelm.kernels import linear
-from barelm.kernels.matmul import Matrix
-from barelm.pack import layout
+from barelm.kernels import matrices
+from barelm.kernels.encodings.f32 import Matrix
 from barelm.pack.reader import Packed, model_name, read_header, read_packed
 from barelm.pack.writer import write_packed
 from tests.conftest import Pack
@@ -91,7 +91,7 @@ def test_a_row_of_the_embedding_is_close_in_every_encoding(tmp_path: Path, quant
     packed = read_packed(tmp_path / "model.blm")
     for token in (0, 17, 319):
         row = np.zeros(64, np.float32)
-        linear.embed(row, packed.weights().embedding, token)
+        matrices.embed(row, packed.weights().embedding, token)
         expected = checkpoint.tensors["token_embedding"].float32(token, token + 1)[0]
         # A step of Q8 is 1/127 of the block's peak, of Q4 1/15 of its range; half of it, and float16's rounding.
         assert np.abs(row[:40] - expected).max() <= tolerance * 1.05 * np.abs(expected).max()

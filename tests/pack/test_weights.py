@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from barelm.checkpoint.blocks import BY_NAME
 from barelm.checkpoint.checkpoint import Checkpoint, Tensor
+from barelm.checkpoint.ggml_blocks import BY_NAME
 from barelm.checkpoint.gguf_llama import read_gguf
+from barelm.contract import layout
 from barelm.dialect.types import BLOCK
 from barelm.errors import BarelmError
 from barelm.kernels import session
-from barelm.pack import layout
 from barelm.pack.reader import read_packed
 from barelm.pack.weights import QUANTS, Rows, kind_of, matrix_parts, quantize_q4_1, quantize_q8_0
 from barelm.pack.writer import write_packed

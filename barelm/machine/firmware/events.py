@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from barelm.machine.firmware import guest
-from barelm.machine.firmware.guest import EfiError, require
+from barelm.machine.firmware.process import guest
+from barelm.machine.firmware.process.guest import EfiError, require
 from barelm.machine.firmware.services import service
 from barelm.machine.firmware.tables import (
     EFI_INVALID_PARAMETER,

@@ -11,19 +11,20 @@ from typing import Protocol
 from barelm.disk import open_editor
 from barelm.disk.nodes import Folder
 from barelm.errors import BarelmError
-from barelm.machine.firmware import guest, native, tables
-from barelm.machine.firmware.code import STACK_BLOCK
-from barelm.machine.firmware.console import TextInput, TextOutput
+from barelm.machine.firmware import tables
+from barelm.machine.firmware.devices.graphics import Graphics
+from barelm.machine.firmware.devices.hosted_volume import Files
+from barelm.machine.firmware.devices.processors import Processors
+from barelm.machine.firmware.devices.serial_device import SerialPort, Wire
+from barelm.machine.firmware.devices.text_console import TextInput, TextOutput
 from barelm.machine.firmware.events import Events
+from barelm.machine.firmware.fault_report import Report
 from barelm.machine.firmware.faults import Fault
-from barelm.machine.firmware.files import Files
-from barelm.machine.firmware.graphics import Graphics
-from barelm.machine.firmware.loader import Image, load_image
-from barelm.machine.firmware.memory import Memory
-from barelm.machine.firmware.processors import Processors
+from barelm.machine.firmware.pages import Memory
+from barelm.machine.firmware.process import guest, native
+from barelm.machine.firmware.process.code import STACK_BLOCK
+from barelm.machine.firmware.process.pe_loader import Image, load_image
 from barelm.machine.firmware.protocols import Protocols
-from barelm.machine.firmware.report import Report
-from barelm.machine.firmware.serial import SerialPort, Wire
 from barelm.machine.firmware.services import Services, handlers_of
 from barelm.machine.firmware.system import System
 from barelm.machine.firmware.tables import Layout

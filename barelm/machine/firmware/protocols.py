@@ -9,9 +9,9 @@ import uuid
 from collections.abc import Iterator
 from typing import Protocol
 
-from barelm.machine.firmware import guest
-from barelm.machine.firmware.guest import EfiError, require
-from barelm.machine.firmware.memory import Memory
+from barelm.machine.firmware.pages import Memory
+from barelm.machine.firmware.process import guest
+from barelm.machine.firmware.process.guest import EfiError, require
 from barelm.machine.firmware.services import Services, service
 from barelm.machine.firmware.tables import (
     EFI_ACCESS_DENIED,

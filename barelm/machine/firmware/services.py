@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
-from barelm.machine.firmware import guest
 from barelm.machine.firmware.faults import Fault, qualified
-from barelm.machine.firmware.guest import EfiError
-from barelm.machine.firmware.native import Bridge
+from barelm.machine.firmware.process import guest
+from barelm.machine.firmware.process.guest import EfiError
+from barelm.machine.firmware.process.native import Bridge
 from barelm.machine.firmware.tables import EFI_SUCCESS, EFI_UNSUPPORTED, SERVICES, Layout
 
 Handler = Callable[..., int | None]

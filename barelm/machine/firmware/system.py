@@ -8,9 +8,9 @@ import time
 import zlib
 from collections.abc import Callable
 
-from barelm.machine.firmware import guest
 from barelm.machine.firmware.events import Events
-from barelm.machine.firmware.guest import EfiError, require
+from barelm.machine.firmware.process import guest
+from barelm.machine.firmware.process.guest import EfiError, require
 from barelm.machine.firmware.services import service
 from barelm.machine.firmware.tables import EFI_NOT_FOUND, EFI_WRITE_PROTECTED
 

@@ -10,8 +10,8 @@ import pytest
 
 from barelm.disk import open_editor, open_volume, write_image
 from barelm.errors import BarelmError
-from barelm.machine.firmware.file_info import ATTRIBUTE_DIRECTORY
-from barelm.machine.firmware.files import MODE_CREATE, MODE_READ, MODE_WRITE
+from barelm.machine.firmware.devices.file_info import ATTRIBUTE_DIRECTORY
+from barelm.machine.firmware.devices.hosted_volume import MODE_CREATE, MODE_READ, MODE_WRITE
 from barelm.machine.firmware.firmware import PROGRAM
 from barelm.machine.firmware.tables import (
     EFI_ACCESS_DENIED,

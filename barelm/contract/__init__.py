@@ -1,0 +1,1 @@
+"""What host, metal and hosted firmware agree on; imports nothing but the dialect."""

@@ -1,0 +1,326 @@
+"""Text to token ids and back over the packed tables: byte-pair encoding by lowest rank first (Sennrich et al. 2016).
+
+SentencePiece's scores and byte-level BPE's merge list are both turned into ranks when the model is packed, so one
+loop serves both.  Byte-level BPE merges only inside the words of `kernels.text.pretokenizer`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from barelm.contract import layout
+from barelm.dialect.memory import i32_array, i64_array
+from barelm.dialect.rooms import kernel
+from barelm.dialect.types import I32, I64, U8
+from barelm.kernels.text.pretokenizer import next_word
+from barelm.kernels.text.utf8 import byte_at, copy_clean
+
+NO_RANK = 1 << 40
+
+
+class Vocabulary(NamedTuple):
+    """The tokenizer's tables; see `contract.layout` for each."""
+
+    kind: int
+    bos_id: int
+    add_bos: int
+    add_space: int
+    n_chars: int
+    n_merges: int
+    pieces: U8
+    piece_ends: I32
+    chars: I64
+    byte_tokens: I32
+    merges: I64
+    pretokenizer: int
+    categories: I32
+    words: I32
+    specials: I32
+    special_texts: U8
+    chat: I32
+    chat_texts: U8
+
+
+@kernel
+def bind_vocabulary(header: I64, sections: tuple[U8, ...]) -> Vocabulary:
+    """Views of the sections as a tokenizer."""
+    n_chars = header[layout.N_CHARS]
+    n_merges = header[layout.N_MERGES]
+    return Vocabulary(
+        header[layout.TOKENIZER_KIND], header[layout.BOS_ID], header[layout.ADD_BOS], header[layout.ADD_SPACE],
+        n_chars, n_merges, sections[layout.PIECES],
+        i32_array(sections[layout.PIECE_ENDS], 0, header[layout.VOCAB_SIZE]),
+        i64_array(sections[layout.CHARS], 0, 2 * n_chars),
+        i32_array(sections[layout.BYTE_TOKENS], 0, 256),
+        i64_array(sections[layout.MERGES], 0, 2 * n_merges),
+        header[layout.PRETOKENIZER],
+        i32_array(sections[layout.CATEGORIES], 0, header[layout.N_CATEGORIES]),
+        i32_array(sections[layout.WORDS], 0, header[layout.N_WORDS]),
+        i32_array(sections[layout.SPECIALS], 0, 3 * header[layout.N_SPECIALS]), sections[layout.SPECIALS],
+        i32_array(sections[layout.CHAT], 0, layout.CHAT_WORDS * min(header[layout.N_CHAT_PIECES], 1)),
+        sections[layout.CHAT])
+
+
+@kernel
+def lookup(table: I64, n: int, key: int) -> int:
+    """The value beside `key` in a sorted table of n pairs, or -1: binary search."""
+    lo = 0
+    hi = n
+    while lo < hi:
+        middle = (lo + hi) // 2
+        if table[2 * middle] < key:
+            lo = middle + 1
+        else:
+            hi = middle
+    if lo < n and table[2 * lo] == key:
+        return table[2 * lo + 1]
+    return -1
+
+
+@kernel
+def encode(v: Vocabulary, text: U8, n_bytes: int, special: int, ids: I64, ranks: I64) -> int:
+    """The token ids of a text, into `ids`; returns how many.  With `special`, the special tokens' texts in it count.
+
+    `ids` and `ranks` need n_bytes + 2 entries: both are the working space too.  First comes the beginning of the
+    sequence, where the model wants one, then the text.
+    """
+    n = 0
+    if v.add_bos:
+        ids[0] = v.bos_id
+        n = 1
+    if special:
+        return encode_marked(v, text, n_bytes, ids[:0], ids, ranks, n)
+    return encode_plain(v, text, 0, n_bytes, ids, ranks, n)
+
+
+@kernel
+def clean_prompt(v: Vocabulary, target: U8, text: U8, n_bytes: int) -> int:
+    """A prompt as `encode` wants it, into `target`; returns its bytes, or -1 where they do not fit.
+
+    Byte-level BPE takes UTF-8 only, its malformed parts replaced (`kernels.text.utf8`); SentencePiece has a token for
+    every byte and takes text as it is.
+    """
+    if v.kind == layout.BYTELEVEL:
+        return copy_clean(target, 0, text, 0, n_bytes)
+    if n_bytes > len(target):
+        return -1
+    for i in range(n_bytes):
+        target[i] = text[i]
+    return n_bytes
+
+
+@kernel
+def encode_marked(v: Vocabulary, text: U8, n_bytes: int, guards: I64, ids: I64, ranks: I64, n: int) -> int:
+    """Append to n ids those of a text whose special tokens count; returns how many there are now.
+
+    `guards` are ranges of it, lo and hi in turn, where they do not: what a person typed stays text.  The longest of
+    the texts that match at a place is taken, and what lies between is cut into words as if it stood alone.
+    """
+    begin = 0
+    at = 0
+    while at < n_bytes:
+        k = special_at(v, text, at, n_bytes, guards)
+        if k < 0:
+            at += 1
+        else:
+            n = encode_plain(v, text, begin, at, ids, ranks, n)
+            ids[n] = int(v.specials[3 * k + 2])
+            n += 1
+            at += int(v.specials[3 * k + 1]) - int(v.specials[3 * k])
+            begin = at
+    return encode_plain(v, text, begin, n_bytes, ids, ranks, n)
+
+
+@kernel
+def special_at(v: Vocabulary, text: U8, at: int, n_bytes: int, guards: I64) -> int:
+    """The number of the longest special token whose text stands at `at`, or -1: sorted by first byte, longest first."""
+    first = byte_at(text, at)
+    count = len(v.specials) // 3
+    lo = 0
+    hi = count
+    while lo < hi:
+        middle = (lo + hi) // 2
+        if byte_at(v.special_texts, int(v.specials[3 * middle])) < first:
+            lo = middle + 1
+        else:
+            hi = middle
+    while lo < count and byte_at(v.special_texts, int(v.specials[3 * lo])) == first:
+        length = int(v.specials[3 * lo + 1]) - int(v.specials[3 * lo])
+        if at + length <= n_bytes and compare(v.special_texts, int(v.specials[3 * lo]), length, text, at, length) == 0:
+            guarded = False
+            for g in range(0, len(guards), 2):
+                guarded = guarded or (at < guards[g + 1] and at + length > guards[g])
+            if not guarded:
+                return lo
+        lo += 1
+    return -1
+
+
+@kernel
+def compare(a: U8, a_at: int, a_length: int, b: U8, b_at: int, b_length: int) -> int:
+    """Below, at or above zero as the bytes of a sort before, are, or sort behind those of b."""
+    for k in range(min(a_length, b_length)):
+        difference = byte_at(a, a_at + k) - byte_at(b, b_at + k)
+        if difference != 0:
+            return difference
+    return a_length - b_length
+
+
+@kernel
+def encode_plain(v: Vocabulary, text: U8, begin: int, end: int, ids: I64, ranks: I64, n: int) -> int:
+    """Append to n ids those of text[begin:end], nothing in it special; returns how many there are now.
+
+    SentencePiece as in llama2.c: a space before the text, then the text, its characters merged; with special tokens
+    as in llama.cpp: a space before each text between them.
+    """
+    if begin >= end:
+        return n
+    if v.kind == layout.BYTELEVEL:
+        while begin < end:
+            after = next_word(v.pretokenizer, v.categories, text, begin, end)
+            n = encode_word(v, text, begin, after, ids, ranks, n)
+            begin = after
+        return n
+    start = n
+    if v.add_space:
+        n = put_character(v, ids, n, 0x20, 1)
+    while begin < end:
+        length = character_length(text, begin, end)
+        key = 0
+        for k in range(length):
+            key = key << 8 | byte_at(text, begin + k)
+        n = put_character(v, ids, n, key, length)
+        begin += length
+    return start + merge(v, ids, ranks, start, n)
+
+
+@kernel
+def encode_word(v: Vocabulary, text: U8, begin: int, end: int, ids: I64, ranks: I64, n: int) -> int:
+    """Append the ids of one word of byte-level BPE: the word itself where `words` has it, else its bytes merged."""
+    whole = whole_word(v, text, begin, end)
+    if whole >= 0:
+        ids[n] = whole
+        return n + 1
+    start = n
+    for k in range(begin, end):
+        token = v.byte_tokens[byte_at(text, k)]
+        if token >= 0:
+            ids[n] = token
+            n += 1
+    return start + merge(v, ids, ranks, start, n)
+
+
+@kernel
+def whole_word(v: Vocabulary, text: U8, begin: int, end: int) -> int:
+    """The token whose piece is text[begin:end], or -1: binary search, where the model has the table."""
+    lo = 0
+    hi = len(v.words)
+    while lo < hi:
+        middle = (lo + hi) // 2
+        token = int(v.words[middle])
+        first = piece_begin(v, token)
+        order = compare(v.pieces, first, int(v.piece_ends[token]) - first, text, begin, end - begin)
+        if order == 0:
+            return token
+        if order < 0:
+            lo = middle + 1
+        else:
+            hi = middle
+    return -1
+
+
+@kernel
+def character_length(text: U8, at: int, n_bytes: int) -> int:
+    """Bytes of the UTF-8 character at `at`: one, and the continuation bytes behind it, at most four in all."""
+    length = 1
+    while length < 4 and at + length < n_bytes and (int(text[at + length]) & 0xC0) == 0x80:
+        length += 1
+    return length
+
+
+@kernel
+def put_character(v: Vocabulary, ids: I64, n: int, key: int, length: int) -> int:
+    """Append the token of one character, or the tokens of its bytes where it has none; returns the new count."""
+    token = lookup(v.chars, v.n_chars, key)
+    if token >= 0:
+        ids[n] = token
+        return n + 1
+    for k in range(length):
+        fallback = v.byte_tokens[(key >> (8 * (length - 1 - k))) & 0xFF]
+        if fallback >= 0:
+            ids[n] = fallback
+            n += 1
+    return n
+
+
+@kernel
+def merge(v: Vocabulary, ids: I64, ranks: I64, start: int, end: int) -> int:
+    """Merge ids[start:end] until no pair has a rank, lowest rank first, leftmost of equals; returns the count left.
+
+    ranks[i] holds the rank and the result of merging ids[i] with its right neighbour, so a merge looks up only
+    the two pairs it changes.
+    """
+    for i in range(start, end - 1):
+        ranks[i] = pair(v, ids[i], ids[i + 1])
+    while True:
+        lowest = NO_RANK
+        for i in range(start, end - 1):
+            if ranks[i] >= 0 and ranks[i] >> 32 < lowest:
+                lowest = ranks[i] >> 32
+        if lowest == NO_RANK:
+            return end - start
+        end = merge_rank(v, ids, ranks, start, end, lowest)
+
+
+@kernel
+def merge_rank(v: Vocabulary, ids: I64, ranks: I64, start: int, end: int, lowest: int) -> int:
+    """Merge the pairs of one rank from left to right while they are what comes next; returns the new end.
+
+    One pass for all of a rank: a long text of few different pairs is not quadratic.  Where a merge makes a pair that
+    would have to go before those further right, the rest of the pass only moves ids together.
+    """
+    to = start
+    at = start
+    in_order = True
+    while at < end:
+        ids[to] = ids[at]
+        ranks[to] = ranks[at]
+        at += 1
+        while in_order and at < end and ranks[to] >= 0 and ranks[to] >> 32 == lowest:
+            ids[to] = ranks[to] & 0xFFFFFFFF
+            at += 1
+            if at < end:
+                ranks[to] = pair(v, ids[to], ids[at])
+                in_order = ranks[to] < 0 or ranks[to] >> 32 >= lowest
+            if to > start:
+                ranks[to - 1] = pair(v, ids[to - 1], ids[to])
+                in_order = in_order and (ranks[to - 1] < 0 or ranks[to - 1] >> 32 > lowest)
+        to += 1
+    return to
+
+
+@kernel
+def pair(v: Vocabulary, left: int, right: int) -> int:
+    """rank << 32 | merged for two neighbours, or -1 where they do not merge."""
+    return lookup(v.merges, v.n_merges, left << 32 | right)
+
+
+@kernel
+def piece(v: Vocabulary, previous: int, token: int) -> tuple[int, int]:
+    """Where in `pieces` the bytes that `token` prints begin and end.
+
+    SentencePiece puts a space before the text; the one right after the beginning of a sequence is not printed.
+    """
+    lo = piece_begin(v, token)
+    hi = int(v.piece_ends[token])
+    if previous == v.bos_id and v.kind == layout.SENTENCEPIECE and hi > lo and v.pieces[lo] == 0x20:
+        lo += 1
+    return lo, hi
+
+
+@kernel
+def piece_begin(v: Vocabulary, token: int) -> int:
+    """Where in `pieces` the bytes of `token` begin."""
+    if token > 0:
+        return int(v.piece_ends[token - 1])
+    return 0

@@ -1,0 +1,180 @@
+"""Memory services: pages out of a fixed amount of RAM at fixed addresses, pools out of pages (UEFI 7.2)."""
+
+from __future__ import annotations
+
+import bisect
+import ctypes
+
+from barelm.machine.firmware.process import guest, native
+from barelm.machine.firmware.process.guest import require
+from barelm.machine.firmware.process.native import PAGE
+from barelm.machine.firmware.services import service
+from barelm.machine.firmware.tables import (
+    BOOT_SERVICES_DATA,
+    CONVENTIONAL,
+    EFI_BUFFER_TOO_SMALL,
+    EFI_NOT_FOUND,
+    EFI_OUT_OF_RESOURCES,
+    MAX_MEMORY_TYPE,
+)
+from barelm.machine.firmware.tables import EFI_INVALID_PARAMETER as INVALID
+
+ANY_PAGES, MAX_ADDRESS, ADDRESS = 0, 1, 2
+
+# As a PC has it: some RAM below the devices under 4 GiB, the rest above.  The first 256 MiB stay the process's own.
+LOW_BASE, LOW_END, HIGH_BASE = 0x10000000, 0xC0000000, 0x100000000
+
+DESCRIPTOR_BYTES = 48
+_WRITE_BACK = 0x8
+_GARBAGE = 0xAF
+_GARBAGE_LIMIT = 1 << 20
+_SMALLEST_SLOT, _LARGEST_SLOT = 16, 2048
+
+
+class Memory:
+    """The RAM: regions [start, end) with a memory type, in order and without gaps inside a bank.
+
+    What is free cannot be touched.  Fresh allocations up to 1 MiB are full of garbage, as on a real machine.
+    """
+
+    def __init__(self, memory_mb: int) -> None:
+        """Set aside `memory_mb` MiB; raises MemoryError where the address space has no room."""
+        self.key = 1
+        self._starts: list[int] = []
+        self._regions: list[tuple[int, int]] = []  # (end, type) of the region at the same index of _starts
+        self._pools: dict[int, int] = {}  # address -> bytes of the slot, or of the pages
+        self._slots: dict[tuple[int, int], list[int]] = {}
+        n_bytes = memory_mb << 20
+        low = min(n_bytes, LOW_END - LOW_BASE)
+        for base, size in ((LOW_BASE, low), (HIGH_BASE, n_bytes - low)):
+            if size:
+                if not native.reserve(size, base):
+                    raise MemoryError(f"no room for {size >> 20} MiB at {base:#x}")
+                native.prefer_huge_pages(base, size)
+                self._starts.append(base)
+                self._regions.append((base + size, CONVENTIONAL))
+
+    def allocate(self, n_pages: int, kind: int, highest: int = guest.MASK) -> int:
+        """The address of n pages that end at `highest` or below; the topmost there are.  Raises EfiError."""
+        size = n_pages * PAGE
+        for start, (end, found) in zip(reversed(self._starts), reversed(self._regions)):
+            at = min(end, (highest + 1) // PAGE * PAGE) - size
+            if found == CONVENTIONAL and at >= start:
+                self._claim(at, at + size, kind)
+                return at
+        raise guest.EfiError(EFI_OUT_OF_RESOURCES)
+
+    def pool(self, n_bytes: int, kind: int = BOOT_SERVICES_DATA) -> int:
+        """The address of n bytes, a multiple of 16 or, from 2 KiB on, of a page.  Raises EfiError."""
+        if n_bytes > _LARGEST_SLOT:
+            size = -(-n_bytes // PAGE) * PAGE
+            address = self.allocate(size // PAGE, kind)
+        else:
+            size = max(_SMALLEST_SLOT, 1 << (n_bytes - 1).bit_length() if n_bytes > 1 else 1)
+            slots = self._slots.setdefault((kind, size), [])
+            if not slots:
+                page = self.allocate(1, kind)
+                slots += range(page + PAGE - size, page - 1, -size)
+            address = slots.pop()
+            ctypes.memset(address, _GARBAGE, size)
+        self._pools[address] = kind << 56 | size
+        return address
+
+    @service("EFI_BOOT_SERVICES.AllocatePages")
+    def allocate_pages(self, how: int, kind: int, n_pages: int, memory: int) -> None:
+        """7.2.1"""
+        require(how <= ADDRESS and memory and n_pages and _allocatable(kind))
+        if how == ADDRESS:
+            at = guest.word(memory)
+            require(at % PAGE == 0)
+            require(self._all_of(at, at + n_pages * PAGE, free=True), EFI_NOT_FOUND)
+            self._claim(at, at + n_pages * PAGE, kind)
+        else:
+            highest = guest.word(memory) if how == MAX_ADDRESS else guest.MASK
+            guest.put_word(memory, self.allocate(n_pages, kind, highest))
+
+    @service("EFI_BOOT_SERVICES.FreePages")
+    def free_pages(self, memory: int, n_pages: int) -> None:
+        """7.2.2"""
+        require(memory % PAGE == 0 and n_pages)
+        require(self._all_of(memory, memory + n_pages * PAGE, free=False), EFI_NOT_FOUND)
+        native.discard(memory, n_pages * PAGE)
+        native.protect(memory, n_pages * PAGE, native.NO_ACCESS)
+        self._mark(memory, memory + n_pages * PAGE, CONVENTIONAL)
+
+    @service("EFI_BOOT_SERVICES.GetMemoryMap")
+    def get_memory_map(self, size: int, descriptors: int, key: int, descriptor_size: int, version: int) -> None:
+        """7.2.3; descriptors are longer than their fields, as they may be, so that nobody counts on the length."""
+        needed = DESCRIPTOR_BYTES * len(self._starts)
+        room = guest.word(size)
+        guest.put_word(size, needed)
+        if descriptor_size:
+            guest.put_word(descriptor_size, DESCRIPTOR_BYTES)
+        require(room >= needed, EFI_BUFFER_TOO_SMALL)
+        require(descriptors)
+        for i, (start, (end, kind)) in enumerate(zip(self._starts, self._regions)):
+            guest.put_words(descriptors + i * DESCRIPTOR_BYTES, kind, start, 0, (end - start) // PAGE, _WRITE_BACK)
+        if key:
+            guest.put_word(key, self.key)
+        if version:
+            ctypes.c_uint32.from_address(version).value = 1
+
+    @service("EFI_BOOT_SERVICES.AllocatePool")
+    def allocate_pool(self, kind: int, n_bytes: int, result: int) -> None:
+        """7.2.4"""
+        require(result and _allocatable(kind))
+        require(n_bytes < 1 << 48, EFI_OUT_OF_RESOURCES)
+        guest.put_word(result, self.pool(n_bytes, kind))
+
+    @service("EFI_BOOT_SERVICES.FreePool")
+    def free_pool(self, address: int) -> None:
+        """7.2.5"""
+        entry = self._pools.pop(address, None)
+        if entry is None:
+            raise guest.EfiError(INVALID)
+        kind, size = entry >> 56, entry & (1 << 56) - 1
+        if size > _LARGEST_SLOT:
+            self.free_pages(address, size // PAGE)
+        else:
+            self._slots[kind, size].append(address)
+
+    def _all_of(self, start: int, end: int, free: bool) -> bool:
+        """Whether [start, end) is RAM and all of it is free, or all of it is not."""
+        at = start
+        index = bisect.bisect_right(self._starts, start) - 1
+        while 0 <= index < len(self._starts) and self._starts[index] <= at < self._regions[index][0]:
+            last, kind = self._regions[index]
+            if (kind == CONVENTIONAL) != free:
+                return False
+            at, index = last, index + 1
+            if at >= end:
+                return True
+        return False
+
+    def _claim(self, start: int, end: int, kind: int) -> None:
+        """Hand out free pages."""
+        require(native.protect(start, end - start, native.READ_WRITE), EFI_OUT_OF_RESOURCES)
+        self._mark(start, end, kind)
+        if end - start <= _GARBAGE_LIMIT:
+            ctypes.memset(start, _GARBAGE, end - start)
+
+    def _mark(self, start: int, end: int, kind: int) -> None:
+        """Set the type of [start, end), all of it RAM; neighbours of one type become one region."""
+        pieces: list[tuple[int, int, int]] = []
+        for lo, (hi, found) in zip(self._starts, self._regions):
+            pieces += [(lo, min(hi, start), found)] if lo < start else []
+            pieces += [(max(lo, start), min(hi, end), kind)] if lo < end and hi > start else []
+            pieces += [(max(lo, end), hi, found)] if hi > end else []
+        merged: list[tuple[int, int, int]] = []
+        for lo, hi, found in pieces:
+            if merged and merged[-1][1:] == (lo, found):
+                lo = merged.pop()[0]
+            merged.append((lo, hi, found))
+        self._starts = [lo for lo, _, _ in merged]
+        self._regions = [(hi, found) for _, hi, found in merged]
+        self.key += 1
+
+
+def _allocatable(kind: int) -> bool:
+    """Whether an EFI_MEMORY_TYPE may be asked for: not free memory, not persistent, not undefined."""
+    return kind < MAX_MEMORY_TYPE and kind not in (CONVENTIONAL, 14, 15) or kind >= 0x70000000

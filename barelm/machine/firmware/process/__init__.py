@@ -1,0 +1,1 @@
+"""The process the hosted firmware lives in: native code mapped, called, watched."""

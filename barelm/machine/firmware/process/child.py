@@ -1,0 +1,131 @@
+"""The process of a hosted machine: `python -m barelm.machine.firmware.child IMAGE`, console on standard streams.
+
+Two processes: one runs the program, and may crash; the other watches, and says what happened on standard error: the
+message in all lines but the last, which is what to do.  Exit code 0: the program returned EFI_SUCCESS.  1: another
+status.  2: there was nothing to run.  3: it crashed or was stopped.  4: the power was cut, as asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+from barelm.errors import BarelmError
+from barelm.machine.firmware.fault_report import Report
+from barelm.machine.firmware.faults import parse_fault
+from barelm.machine.firmware.process import native
+from barelm.machine.screen import parse_screen
+
+POWER_CUT = 4
+_REPORT_BUG = "This is a bug; please report it with the image and this message."
+
+
+class Process:
+    """The switch of a machine that is a process (`firmware.Switch`)."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    def off(self, status: int) -> None:
+        """Note the program's status and end."""
+        self._report.ended(status)
+        os._exit(0 if status == 0 else 1)
+
+    def power_cut(self) -> None:
+        """End at once and say nothing."""
+        os._exit(POWER_CUT)
+
+    def unplugged(self) -> None:
+        """The other end of the keyboard's pipe is gone, so nobody waits for anything."""
+        os._exit(3)
+
+    def watchdog(self, seconds: int) -> None:
+        """End with a message (7.5.1)."""
+        stop(f"the watchdog reset the machine: the program was not done after {seconds} s",
+             "A program has to disable it with SetWatchdogTimer before five minutes are over.")
+
+    def broken(self, service: str, error: BaseException) -> None:
+        """End with the message of a BarelmError, or with a traceback."""
+        if isinstance(error, BarelmError):
+            stop(error.message, error.hint)
+        stop(f"{service} failed in the firmware: {''.join(traceback.format_exception(error)).strip()}", _REPORT_BUG)
+
+
+def main(arguments: list[str]) -> int:
+    """Run a machine to its end; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    report = Report()
+    child = os.fork()
+    if child == 0:
+        native.die_with_parent()
+        _run(options, report)
+    _, wait_status = os.waitpid(child, 0)
+    if options.report_fd is not None:
+        os.write(options.report_fd, json.dumps(
+            {"status": report.status, "calls": report.calls, "writes": report.writes}).encode())
+    fault = report.fault()
+    if fault is not None:
+        _say(fault, "This is a bug in the program; please report it with the image and this message.")
+    elif os.WIFSIGNALED(wait_status):
+        _say(f"the machine was ended by {signal.Signals(os.WTERMSIG(wait_status)).name}",
+             "Give it less memory if this one is short of it." if os.WTERMSIG(wait_status) == signal.SIGKILL else "")
+    return os.WEXITSTATUS(wait_status) if os.WIFEXITED(wait_status) else 3
+
+
+def stop(message: str, hint: str, code: int = 3) -> None:
+    """Say what went wrong and end the process, from any thread."""
+    _say(message, hint)
+    os._exit(code)
+
+
+def _run(options: argparse.Namespace, report: Report) -> None:
+    """The process that runs the program; ends with it."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy comes along with barelm.disk: no threads for what is not used
+    try:
+        from barelm.machine.firmware.firmware import Firmware, Setup
+        setup = Setup(options.image, options.memory_mb, options.cores, tuple(map(parse_fault, options.fault)),
+                      screen=options.screen, screen_fd=options.screen_fd,
+                      writable=options.writable, power_cut=options.power_cut)
+        switch = Process(report)
+        firmware = Firmware(setup, switch, report)
+        kept = native.prepare_thread()
+        native.note_faults(report.address)
+        switch.off(firmware.run())
+        del kept
+    except BarelmError as error:
+        stop(error.message, error.hint, 2)
+    except BaseException:
+        stop(f"the firmware failed: {traceback.format_exc().strip()}", _REPORT_BUG)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m barelm.machine.firmware.child",
+                                     description="Run the program of a disk image on a firmware in this process.")
+    parser.add_argument("image", type=Path)
+    parser.add_argument("--memory-mb", type=int, default=1024)
+    parser.add_argument("--cores", type=int, default=1)
+    parser.add_argument("--fault", action="append", default=[], metavar="SERVICE=STATUS[@CALL]")
+    parser.add_argument("--screen", type=parse_screen, metavar="WIDTHxHEIGHT[:bgr|rgb|mask|blt]")
+    parser.add_argument("--screen-fd", type=int, help="the file the screen is shared in (see machine.screen)")
+    parser.add_argument("--writable", action="store_true", help="what the program writes stays on the image")
+    parser.add_argument("--power-cut", type=int, default=0, metavar="N", help="end right after the N-th sector write")
+    parser.add_argument("--report-fd", type=int,
+                        help="where to write, as JSON, the program's status, its calls and its writes")
+    return parser
+
+
+def _say(message: str, hint: str) -> None:
+    os.write(2, f"{message}\n{hint}\n".encode(errors="replace"))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,89 @@
+"""The program's memory seen from the firmware: words, strings, buffers at an address.  A null pointer is refused."""
+
+from __future__ import annotations
+
+import ctypes
+import uuid
+
+from barelm.machine.firmware.process.native import PAGE
+from barelm.machine.firmware.tables import EFI_INVALID_PARAMETER
+
+MASK = (1 << 64) - 1
+_LONGEST_STRING = 1 << 20
+
+
+class EfiError(Exception):
+    """What a service raises to return a status other than EFI_SUCCESS."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(hex(status))
+        self.status = status
+
+
+def require(condition: object, status: int = EFI_INVALID_PARAMETER) -> None:
+    """Refuse a call unless the condition holds."""
+    if not condition:
+        raise EfiError(status)
+
+
+def word(address: int) -> int:
+    """The UINT64 at an address."""
+    require(address)
+    return ctypes.c_uint64.from_address(address).value
+
+
+def words(address: int, n: int) -> list[int]:
+    """n UINT64 from an address on."""
+    require(address)
+    return list((ctypes.c_uint64 * n).from_address(address))
+
+
+def put_word(address: int, value: int) -> None:
+    """Write a UINT64."""
+    require(address)
+    ctypes.c_uint64.from_address(address).value = value & MASK
+
+
+def put_words(address: int, *values: int) -> None:
+    """Write UINT64s in a row."""
+    require(address)
+    (ctypes.c_uint64 * len(values)).from_address(address)[:] = [value & MASK for value in values]
+
+
+def put_bytes(address: int, content: bytes) -> None:
+    """Write bytes."""
+    require(address)
+    ctypes.memmove(address, content, len(content))
+
+
+def read_bytes(address: int, n: int) -> bytes:
+    """n bytes."""
+    require(address)
+    return ctypes.string_at(address, n)
+
+
+def buffer(address: int, n: int) -> memoryview:
+    """n bytes to be written in place."""
+    require(address)
+    return memoryview((ctypes.c_char * n).from_address(address)).cast("B")
+
+
+def guid(address: int) -> uuid.UUID:
+    """The EFI_GUID at an address."""
+    return uuid.UUID(bytes_le=read_bytes(address, 16))
+
+
+def string(address: int) -> str:
+    """The CHAR16 string at an address, without its terminating zero; lone surrogates are kept."""
+    require(address)
+    content = bytearray()
+    while len(content) < _LONGEST_STRING:
+        # Up to the end of the page and no further: the next one may not exist.
+        n = PAGE - (address + len(content)) % PAGE
+        content += ctypes.string_at(address + len(content), max(n, 2))
+        units = content[:len(content) & ~1]
+        start = max(0, len(units) - n - 2) & ~1
+        end = next((i for i in range(start, len(units), 2) if not units[i] | units[i + 1]), -1)
+        if end >= 0:
+            return units[:end].decode("utf-16-le", "surrogatepass")
+    raise EfiError(EFI_INVALID_PARAMETER)

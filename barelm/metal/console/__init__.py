@@ -1,0 +1,1 @@
+"""Where text goes: screen, serial line, the firmware's console."""

@@ -1,0 +1,339 @@
+"""Our own screen of characters, drawn with the firmware's graphics output (UEFI 12.9).
+
+Rows of text are numbered from 0 for ever; a ring keeps the last of them, a view of it is on the screen, and below the
+view stands a status row.  What is to be seen is compared with what is shown, cell by cell; a row that differs is drawn
+in memory and copied from its first to its last different cell.  The frame buffer is never read.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from barelm.contract import layout, uefi
+from barelm.dialect.memory import address_of, cells, copy_bytes, fill_bytes, i32_array, i64_array, memory
+from barelm.dialect.rooms import metal
+from barelm.dialect.types import I32, I64, padded
+from barelm.metal.arena import take
+from barelm.metal.console.glyphs import BLANK, LARGE, SMALL, glyph_of
+from barelm.metal.console.glyphs import cell_width as cell_width
+from barelm.metal.console.screen_mode import (
+    BLOCK,
+    BLOCK_BYTES,
+    CELL_HEIGHT,
+    CELL_WIDTH,
+    COLUMNS,
+    FRAME,
+    GLYPH_HEIGHT,
+    GRAPHICS,
+    HEIGHT,
+    HISTORY,
+    LEFT,
+    OLD_MODE,
+    PITCH,
+    RGB,
+    ROW_BYTES,
+    ROWS,
+    SCALE,
+    STATE_WORDS,
+    UPPER,
+    WIDTH,
+    enlarge_screen,
+    measure_screen,
+)
+from barelm.metal.uefi.boot_services import Firmware, free_pages
+from barelm.metal.uefi.device_protocols import blt, find_graphics, set_graphics_mode
+
+FOLLOWS = 2  # words of Display.state beside those of metal.screen; 1: the view is at the bottom
+TOP = 24  # the row at the top of the view
+LAST = 25  # the last row there is
+CURSOR_ROW = 26
+CURSOR_COLUMN = 27
+DIRTY = 28  # something may differ from what is shown
+
+HISTORY_ROWS = 2000
+"""Rows kept, where there is memory for them."""
+
+# A cell: the number of its glyph, and from bit 16 on its paint: a colour (text, person, dim, accent, alarm), the
+# same reversed where the cursor is, or the status row's.
+PAINT = 1 << 16
+N_COLOURS = 5
+CURSOR = N_COLOURS
+STATUS = 2 * N_COLOURS
+PAINTS = 2 * N_COLOURS + 1
+BRUSH_BYTES = 16 * 16  # four pixels for each of sixteen patterns
+PIXELS_OF_BRUSHES = PAINTS * BRUSH_BYTES // 4
+
+# Red, green, blue; a picture has sixteen colours.
+PALETTE: I32 = np.array([0x10151A, 0xD6DCE4, 0x86B9F2, 0x8391A1, 0x9BD3A0, 0xFF857A, 0xA9B4C2, 0x10151A] + 8 * [0],
+                        np.int32)
+FOREGROUND: I32 = np.array([1, 2, 3, 4, 5, 0, 0, 0, 0, 0, 7], np.int32)
+BACKGROUND: I32 = np.array([0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6], np.int32)
+
+
+class Display(NamedTuple):
+    """A screen: where it stands, the text there is, what is shown, room to draw a row, and the pixels to draw with."""
+
+    state: I64
+    cells: I32
+    shown: I32
+    pixels: I32
+    brushes: I32
+
+
+@metal
+def open_display(fw: Firmware, b: I64, address: int) -> Display:
+    """The firmware's screen, blank; its state in zeroed memory at `address`.  Without one it has no columns."""
+    state = i64_array(memory(address, 8 * STATE_WORDS), 0, STATE_WORDS)
+    state[HISTORY] = HISTORY_ROWS
+    state[GRAPHICS] = find_graphics(fw)
+    if state[GRAPHICS] != 0:
+        enlarge_screen(fw, state)
+        measure_screen(state)
+    while state[COLUMNS] > 0 and state[BLOCK] == 0:
+        state[BLOCK_BYTES] = 4 * (n_pixels(state) + 2 * PIXELS_OF_BRUSHES
+                                  + (state[HISTORY] + 1 + state[ROWS] + 1) * state[COLUMNS])
+        state[BLOCK] = take(fw, b, state[BLOCK_BYTES])
+        if state[BLOCK] == 0:
+            state[HISTORY] //= 2
+            if state[HISTORY] < state[ROWS]:
+                state[COLUMNS] = 0
+                state[ROWS] = 0
+    d = bind_display(state)
+    if state[COLUMNS] > 0:
+        mix_colours(d)
+        fill_bytes(address_of(d.shown), 0xFF, 4 * len(d.shown))
+        fill_bytes(address_of(d.cells), 0, 4 * len(d.cells))
+        clear_display(d)
+        fill_screen(state, int(PALETTE[0]))
+    return d
+
+
+@metal
+def n_pixels(state: I64) -> int:
+    """Room to draw in: a row of glyphs, and, where the firmware has to copy it, that row at its full height."""
+    lines = state[GLYPH_HEIGHT] + (state[CELL_HEIGHT] if state[FRAME] == 0 else 0)
+    return lines * state[ROW_BYTES] // 4
+
+
+@metal
+def bind_display(state: I64) -> Display:
+    """The views of the block of memory."""
+    if state[COLUMNS] == 0:
+        none = i32_array(memory(address_of(state), 0), 0, 0)
+        return Display(state, none, none, none, none)
+    block = memory(state[BLOCK], state[BLOCK_BYTES])
+    at_pixels = 8 * PIXELS_OF_BRUSHES
+    at_cells = at_pixels + 4 * n_pixels(state)
+    n_cells = (state[HISTORY] + 1) * state[COLUMNS]
+    return Display(state, i32_array(block, at_cells, n_cells),
+                   i32_array(block, at_cells + 4 * n_cells, (state[ROWS] + 1) * state[COLUMNS]),
+                   i32_array(block, at_pixels, n_pixels(state)), i32_array(block, 0, 2 * PIXELS_OF_BRUSHES))
+
+
+@metal
+def mix_colours(d: Display) -> None:
+    """For every paint the sixteen patterns of four pixels, as the screen wants them, and again as colours' numbers."""
+    for i in range(PIXELS_OF_BRUSHES):
+        lit = (i >> 2 & 15) >> (3 - (i & 3)) & 1
+        colour = int(FOREGROUND[i >> 6]) if lit != 0 else int(BACKGROUND[i >> 6])
+        d.brushes[PIXELS_OF_BRUSHES + i] = colour
+        pixel = int(PALETTE[colour])
+        if d.state[RGB] != 0:
+            pixel = (pixel & 0xFF) << 16 | (pixel & 0xFF00) | pixel >> 16
+        d.brushes[i] = pixel
+
+
+@metal
+def fill_screen(state: I64, colour: int) -> None:
+    """One colour everywhere."""
+    pixel = cells(1)
+    pixel[0] = colour
+    blt(state[GRAPHICS], address_of(pixel), uefi.BLT_VIDEO_FILL, (0, 0, state[WIDTH], state[HEIGHT]), 0)
+
+
+@metal
+def close_display(fw: Firmware, d: Display) -> None:
+    """Give the memory back, and the screen, black; from here on there is none."""
+    if d.state[COLUMNS] == 0:
+        return
+    fill_screen(d.state, 0)
+    if d.state[OLD_MODE] != 0:
+        set_graphics_mode(d.state[GRAPHICS], d.state[OLD_MODE] - 1)
+    free_pages(fw, d.state[BLOCK], padded(d.state[BLOCK_BYTES], layout.PAGE) // layout.PAGE)
+    d.state[COLUMNS] = 0
+    d.state[ROWS] = 0
+
+
+@metal
+def start_row(d: Display, row: int) -> None:
+    """A row comes into being, blank; the view follows where it was at the bottom."""
+    s = d.state
+    if row <= s[LAST]:
+        return
+    for new in range(max(s[LAST] + 1, row - s[HISTORY] + 1), row + 1):
+        fill_bytes(address_of(d.cells) + 4 * (new % s[HISTORY]) * s[COLUMNS], 0, 4 * s[COLUMNS])
+    s[LAST] = row
+    scroll_view(d, 0)
+    if s[FOLLOWS] != 0:
+        s[TOP] = max(row - s[ROWS] + 1, 0)
+    s[DIRTY] = 1
+
+
+@metal
+def put_cell(d: Display, row: int, column: int, code_point: int, colour: int) -> None:
+    """A character on a row that is kept; elsewhere it is dropped."""
+    s = d.state
+    if 0 <= column < s[COLUMNS] and max(s[LAST] - s[HISTORY], -1) < row <= s[LAST]:
+        paint = colour if 0 <= colour < N_COLOURS else 0
+        d.cells[row % s[HISTORY] * s[COLUMNS] + column] = glyph_of(code_point) + paint * PAINT
+        s[DIRTY] = 1
+
+
+@metal
+def clear_cells(d: Display, row: int, column: int) -> None:
+    """Blank from there to the end of the row, and every row below."""
+    s = d.state
+    for other in range(max(row, s[LAST] - s[HISTORY] + 1, 0), s[LAST] + 1):
+        first = min(max(column, 0), s[COLUMNS]) if other == row else 0
+        fill_bytes(address_of(d.cells) + 4 * (other % s[HISTORY] * s[COLUMNS] + first), 0, 4 * (s[COLUMNS] - first))
+    s[DIRTY] = 1
+
+
+@metal
+def place_cursor(d: Display, row: int, column: int) -> None:
+    """A block on the cell where the next character comes; row -1: none."""
+    d.state[CURSOR_ROW] = row
+    d.state[CURSOR_COLUMN] = min(max(column, 0), d.state[COLUMNS] - 1)
+    d.state[DIRTY] = 1
+
+
+@metal
+def put_status(d: Display, column: int, code_point: int) -> None:
+    """A character on the status row."""
+    s = d.state
+    if 0 <= column < s[COLUMNS]:
+        d.cells[s[HISTORY] * s[COLUMNS] + column] = glyph_of(code_point) + STATUS * PAINT
+        s[DIRTY] = 1
+
+
+@metal
+def clear_status(d: Display, column: int) -> None:
+    """Blank the status row from there to its end."""
+    s = d.state
+    for i in range(max(column, 0), s[COLUMNS]):
+        d.cells[s[HISTORY] * s[COLUMNS] + i] = BLANK + STATUS * PAINT
+    s[DIRTY] = 1
+
+
+@metal
+def scroll_view(d: Display, n_rows: int) -> None:
+    """Look back (negative) or forth, as far as rows are kept."""
+    s = d.state
+    lowest = max(s[LAST] - s[ROWS] + 1, 0)
+    top = min(max(s[TOP] + n_rows, s[LAST] - s[HISTORY] + 1, 0), lowest)
+    if n_rows != 0:
+        s[FOLLOWS] = int(top == lowest)
+    s[DIRTY] |= int(s[TOP] != top)
+    s[TOP] = top
+
+
+@metal
+def follow(d: Display) -> None:
+    """Back to the bottom."""
+    scroll_view(d, d.state[LAST] + 1)
+
+
+@metal
+def clear_display(d: Display) -> None:
+    """Everything blank, row 0 at the top, and no cursor."""
+    s = d.state
+    s[LAST] = -1
+    s[TOP] = 0
+    s[FOLLOWS] = 1
+    s[CURSOR_ROW] = -1
+    start_row(d, 0)
+    fill_bytes(address_of(d.cells) + 4 * s[HISTORY] * s[COLUMNS], 0, 4 * s[COLUMNS])
+
+
+@metal
+def refresh(fw: Firmware, d: Display) -> None:
+    """Draw what differs from what is shown."""
+    s = d.state
+    if s[DIRTY] == 0:
+        return
+    s[DIRTY] = 0
+    for row in range(s[ROWS] + 1):
+        first = s[COLUMNS]
+        last = -1
+        at = row * s[COLUMNS]
+        source = s[HISTORY] * s[COLUMNS]
+        if row < s[ROWS]:
+            source = (s[TOP] + row) % s[HISTORY] * s[COLUMNS] if s[TOP] + row <= s[LAST] else -1
+        cursor = s[CURSOR_COLUMN] if row < s[ROWS] and s[TOP] + row == s[CURSOR_ROW] else -1
+        for column in range(s[COLUMNS]):
+            cell = int(d.cells[source + column]) if source >= 0 else BLANK
+            if column == cursor:
+                cell += CURSOR * PAINT
+            if int(d.shown[at + column]) != cell:
+                d.shown[at + column] = cell
+                first = min(first, column)
+                last = column
+        if last >= 0:
+            draw_cells(d, row, first, last, address_of(d.brushes))
+            show_cells(d, row, first, last)
+
+
+@metal
+def draw_cells(d: Display, row: int, first: int, last: int, brushes: int) -> None:
+    """Cells of a row as they are shown into d.pixels, with the brushes at an address: four pixels at a time."""
+    s = d.state
+    height = s[GLYPH_HEIGHT]
+    width = s[CELL_WIDTH]
+    scale = s[SCALE]
+    row_bytes = s[ROW_BYTES]
+    for column in range(first, last + 1):
+        cell = int(d.shown[row * s[COLUMNS] + column])
+        brush = brushes + (cell >> 16) * BRUSH_BYTES
+        line = (cell & (PAINT - 1)) * height
+        start = address_of(d.pixels) + 4 * width * column
+        for y in range(line, line + height):
+            if height == 16:
+                bits = int(SMALL[y])
+            else:
+                bits = (int(LARGE[12 * y >> 3]) << 8 | int(LARGE[(12 * y >> 3) + 1])) >> (4 - 4 * (y & 1)) & 0xFFF
+            if scale > 1:
+                narrow = bits
+                bits = 0
+                for i in range(width // scale):
+                    bits |= (narrow >> i & 1) * ((1 << scale) - 1) << i * scale
+            at = start
+            shift = width - 4
+            while shift >= 0:
+                copy_bytes(at, brush + (bits >> shift & 15) * 16, 16)
+                at += 16
+                shift -= 4
+            start += row_bytes
+
+
+@metal
+def show_cells(d: Display, row: int, first: int, last: int) -> None:
+    """Cells of a row from d.pixels to the screen, each line as often as glyphs are enlarged."""
+    s = d.state
+    x = first * s[CELL_WIDTH]
+    y = s[UPPER] + row * s[CELL_HEIGHT]
+    n_bytes = 4 * (last + 1 - first) * s[CELL_WIDTH]
+    source = address_of(d.pixels) + 4 * x
+    target = source + s[GLYPH_HEIGHT] * s[ROW_BYTES]
+    pitch = s[ROW_BYTES]
+    if s[FRAME] != 0:
+        pitch = s[PITCH]
+        target = s[FRAME] + y * pitch + 4 * (s[LEFT] + x)
+    for line in range(s[CELL_HEIGHT]):
+        # Sixteen bytes at once, which any processor and an emulator do well; `rep movsb` not all.
+        at = source + line // s[SCALE] * s[ROW_BYTES]
+        for i in range(0, n_bytes, 16):
+            copy_bytes(target + line * pitch + i, at + i, 16)
+    if s[FRAME] == 0:
+        blt(s[GRAPHICS], target, uefi.BLT_BUFFER_TO_VIDEO, (s[LEFT] + x, y, n_bytes // 4, s[CELL_HEIGHT]), pitch)

@@ -1,0 +1,170 @@
+"""What is written on the console: constant texts, numbers, and UTF-8 as it comes."""
+
+from __future__ import annotations
+
+from barelm.dialect.memory import address_of, cells, memory, u16_array
+from barelm.dialect.rooms import metal
+from barelm.dialect.types import I64, U8, U16
+from barelm.kernels.text.utf8 import REPLACEMENT, lead
+from barelm.metal.console.sinks import CODE_POINT, HELD, INTO, INTO_BYTES, INTO_FILLED, PENDING, TEXT, Console, flush
+from barelm.metal.console.stream import put_code_point, set_colour
+from barelm.metal.uefi.boot_services import Firmware, output_string
+
+
+@metal
+def put_text(con: Console, units: U16) -> None:
+    """Put a constant text."""
+    for i in range(len(units) - 1):
+        put_code_point(con, int(units[i]) & 0xFFFF)
+
+
+@metal
+def say_line(con: Console, colour: int, units: U16) -> None:
+    """Put a constant text in a colour, end the row, and show it."""
+    set_colour(con, colour)
+    put_text(con, units)
+    end_row(con)
+    set_colour(con, TEXT)
+    flush(con)
+
+
+@metal
+def end_row(con: Console) -> None:
+    """To the next row."""
+    put_code_point(con, 10)
+
+
+@metal
+def put_number(con: Console, number: int) -> int:
+    """Put a whole number in decimal, not below -10^18; returns how many digits it has."""
+    if number < 0:
+        put_code_point(con, 45)
+        number = -number
+    divisor = 1
+    n = 1
+    while number // divisor >= 10:
+        divisor *= 10
+        n += 1
+    while divisor > 0:
+        put_code_point(con, 48 + number // divisor % 10)
+        divisor //= 10
+    return n
+
+
+@metal
+def put_padded(con: Console, number: int, digits: int) -> None:
+    """Put the last digits of a number, zeros in front."""
+    divisor = 1
+    for _ in range(digits - 1):
+        divisor *= 10
+    while divisor > 0:
+        put_code_point(con, 48 + number // divisor % 10)
+        divisor //= 10
+
+
+@metal
+def put_ratio(con: Console, amount: int, per: int) -> None:
+    """Put amount / per with one decimal below a hundred, and none above."""
+    if per <= 0:
+        put_code_point(con, 45)
+        return
+    tenths = (amount * 10 + per // 2) // per
+    if tenths >= 1000:
+        put_number(con, (amount + per // 2) // per)
+        return
+    put_number(con, tenths // 10)
+    put_code_point(con, 46)
+    put_number(con, tenths % 10)
+
+
+@metal
+def put_hex(con: Console, number: int, digits: int) -> None:
+    """Put the low digits of a number in hexadecimal."""
+    for place in range(digits - 1, -1, -1):
+        digit = number >> (4 * place) & 15
+        put_code_point(con, 48 + digit if digit < 10 else 87 + digit)
+
+
+@metal
+def put_words(con: Console, words: I64) -> None:
+    """Put zero-padded UTF-8 held in int64 words."""
+    data = memory(address_of(words), 8 * len(words))
+    n = 0
+    while n < len(data) and data[n] != 0:
+        n += 1
+    put_bytes(con, data, 0, n)
+
+
+@metal
+def put_bytes(con: Console, data: U8, lo: int, hi: int) -> None:
+    """Put data[lo:hi], UTF-8 that may be cut anywhere; the rest of a character may come with the next call."""
+    for i in range(lo, hi):
+        decode_byte(con, int(data[i]) & 0xFF)
+
+
+@metal
+def decode_byte(con: Console, byte: int) -> None:
+    """One byte of UTF-8 into the decoder; what is none shows as the replacement character, as in `utf8`."""
+    if con.state[PENDING] > 0:
+        point = con.state[CODE_POINT] << 6 | (byte & 0x3F)
+        if byte & 0xC0 == 0x80 and may_go_on(point, con.state[PENDING] - 1):
+            con.state[CODE_POINT] = point
+            con.state[PENDING] -= 1
+            if con.state[PENDING] == 0:
+                put_code_point(con, point)
+            return
+        con.state[PENDING] = 0
+        put_code_point(con, REPLACEMENT)
+    rest, bits = lead(byte)
+    if byte < 0x80:
+        put_code_point(con, byte)
+    elif rest == 0:
+        put_code_point(con, REPLACEMENT)
+    con.state[PENDING] = rest
+    con.state[CODE_POINT] = bits
+
+
+@metal
+def may_go_on(point: int, pending: int) -> bool:
+    """Whether a character may begin with these bits, so many bytes before its end: no overlong form, no surrogate."""
+    if pending == 1:
+        return 0x20 <= point < 0x360 or point >= 0x380
+    return pending == 0 or 0x10 <= point < 0x110
+
+
+@metal
+def begin_text(con: Console, buffer: U8) -> None:
+    """What is put from here on goes into a buffer, as UTF-8; what does not fit is left out."""
+    con.state[HELD] = con.state[PENDING] << 32 | con.state[CODE_POINT]
+    con.state[PENDING] = 0
+    con.state[INTO] = address_of(buffer)
+    con.state[INTO_BYTES] = len(buffer)
+    con.state[INTO_FILLED] = 0
+
+
+@metal
+def end_text(con: Console) -> int:
+    """Text goes to the console again; returns how many bytes the buffer got."""
+    con.state[INTO] = 0
+    con.state[PENDING] = con.state[HELD] >> 32
+    con.state[CODE_POINT] = con.state[HELD] & 0xFFFFFFFF
+    return con.state[INTO_FILLED]
+
+
+@metal
+def write_number(fw: Firmware, number: int) -> None:
+    """Show a whole number on the firmware's console at once."""
+    digits = cells(8)
+    units = u16_array(memory(address_of(digits), 64), 0, 32)
+    at = 31
+    rest = abs(number)
+    while True:
+        at -= 1
+        units[at] = 48 + rest % 10
+        rest //= 10
+        if rest == 0:
+            break
+    if number < 0:
+        at -= 1
+        units[at] = 45
+    output_string(fw, units, at)

@@ -1,0 +1,1 @@
+"""Turns, replies, commands, sessions."""

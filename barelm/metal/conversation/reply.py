@@ -1,0 +1,135 @@
+"""A reply: read what is new, then choose, show and read token after token, until an end, a limit or the Esc key."""
+
+from __future__ import annotations
+
+from barelm.dialect.memory import memory, text
+from barelm.dialect.processor import cycles
+from barelm.dialect.rooms import metal
+from barelm.dialect.types import U8
+from barelm.kernels.session import ends
+from barelm.kernels.text.stops import watch_stops
+from barelm.kernels.text.tokenizer import piece
+from barelm.metal import arena, board
+from barelm.metal.console.sinks import COLUMN, SHOWN_AT, flush
+from barelm.metal.console.status_row import show_status
+from barelm.metal.console.stream import put_code_point
+from barelm.metal.console.writing import end_row, put_bytes, put_number, put_text
+from barelm.metal.conversation.talk import Talk, keyboard_of, place, transcript_of, vocabulary_of
+from barelm.metal.keys.keyboard import stop_asked
+from barelm.metal.processors.cores import command
+
+SHOW_EVERY_MS = 30
+LINE_COLUMNS = 64
+PENDING_BYTES = 1024
+"""Of text that may yet turn out to be a stop string."""
+
+
+@metal
+def reply(t: Talk, n: int, n_tokens: int) -> int:
+    """Read what of tokens[:n] is not read yet, then make up to n_tokens; returns how many ids there are then.
+
+    What was read and made and how long it took is added up on the board.
+    """
+    b = t.b
+    b[board.CACHED] = min(b[board.CACHED], n - 1)  # the logits are those of the last id read
+    n_read = n - b[board.CACHED]
+    began = cycles()
+    command(b, board.PREFILL, n)
+    now = cycles()
+    end = make_tokens(t, n, n + n_tokens)
+    flush(t.con)
+    b[board.PREFILL_CYCLES] += now - began
+    b[board.DECODE_CYCLES] += cycles() - now
+    b[board.N_PROMPT] += n_read
+    b[board.N_GENERATED] += end - n
+    b[board.LAST_READ] = n_read
+    b[board.LAST_MADE] = end - n
+    b[board.LAST_CYCLES] = cycles() - now
+    return end
+
+
+@metal
+def make_tokens(t: Talk, n: int, end: int) -> int:
+    """Generate from position n on; returns where it stopped, and leaves why on the board."""
+    b = t.b
+    first = n
+    began = cycles()
+    pending = memory(t.workspace + arena.STOPS + arena.STOPS_BYTES - PENDING_BYTES, PENDING_BYTES)
+    held = 0
+    b[board.ENDED] = board.ENDED_AT_LIMIT
+    while n < end:
+        token = command(b, board.CHOOSE, n)
+        if ends(t.header, token):
+            b[board.ENDED] = board.ENDED_ITSELF
+            break
+        place(t, n, token)
+        held = show_made(t, n, pending, held)
+        n += 1
+        if held < 0:
+            b[board.ENDED] = board.ENDED_AT_STOP
+            return n
+        if cycles() - t.con.state[SHOWN_AT] > SHOW_EVERY_MS * b[board.CYCLES_PER_MS]:
+            end_line(t)
+            show_status(t, n, n - first, cycles() - began)
+            flush(t.con)
+            if stop_asked(keyboard_of(t.con, b)):
+                b[board.ENDED] = board.ENDED_BY_KEY
+                break
+        if n < end:
+            command(b, board.DECODE, n - 1)
+    put_bytes(t.con, pending, 0, held)
+    return n
+
+
+@metal
+def show_made(t: Talk, i: int, pending: U8, held: int) -> int:
+    """Show tokens[i], just made, after `held` bytes kept back; how many are kept now, -1 where a stop string is whole.
+    """
+    stops = memory(t.b[board.STOPS], t.b[board.STOPS_BYTES])
+    if len(stops) == 0:
+        show_token(t, i)
+        return 0
+    if t.b[board.REPORT] != 0:
+        show_token(t, i)
+    v = vocabulary_of(t)
+    lo, hi = piece(v, int(transcript_of(t).tokens[max(i - 1, 0)]), int(transcript_of(t).tokens[i]))
+    for at in range(lo, min(hi, lo + PENDING_BYTES - held)):
+        pending[held] = v.pieces[at]
+        held += 1
+    free, stopped = watch_stops(pending, held, stops)
+    if t.b[board.REPORT] == 0:
+        put_bytes(t.con, pending, 0, free)
+    if stopped:
+        return -1
+    for at in range(free, held):
+        pending[at - free] = pending[at]
+    return held - free
+
+
+@metal
+def show_token(t: Talk, i: int) -> None:
+    """Put tokens[i]: its text for a person, its id for a program."""
+    con = t.con
+    tokens = transcript_of(t).tokens
+    if t.b[board.REPORT] == 0:
+        v = vocabulary_of(t)
+        previous = -1
+        if i > 0:
+            previous = int(tokens[i - 1])
+        lo, hi = piece(v, previous, int(tokens[i]))
+        put_bytes(con, v.pieces, lo, hi)
+        return
+    if con.state[COLUMN] == 0:
+        put_text(con, text("BARELM IDS"))
+    put_code_point(con, 32)
+    con.state[COLUMN] += 1 + put_number(con, int(tokens[i]))
+    if con.state[COLUMN] > LINE_COLUMNS - 12:
+        end_line(t)
+
+
+@metal
+def end_line(t: Talk) -> None:
+    """End a line for a program, where one is begun."""
+    if t.b[board.REPORT] != 0 and t.con.state[COLUMN] > 0:
+        end_row(t.con)
+        t.con.state[COLUMN] = 0

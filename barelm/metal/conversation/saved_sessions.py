@@ -1,0 +1,333 @@
+"""Conversations on the volume: `sessions/NAME.md` to be read, `sessions/NAME.session` to go on with at once.
+
+The second holds ids, turns and the key-value cache (see `contract.layout`), and the checksum of the model it was held
+with.  The same form holds the beginning of every conversation, computed on the host: `prefix.session`.
+"""
+
+from __future__ import annotations
+
+from barelm.contract import layout, uefi
+from barelm.dialect.memory import address_of, cells, copy_bytes, i64_array, memory, text, u64_array
+from barelm.dialect.rooms import metal
+from barelm.dialect.types import I64, U8, U64, i64, padded, u64
+from barelm.kernels.checksum import extend_checksum
+from barelm.kernels.model import cache_part
+from barelm.metal import arena, board
+from barelm.metal.conversation.talk import Talk, place, transcript_of
+from barelm.metal.conversation.turns import (
+    MOST_TURNS,
+    N_TURNS,
+    TURN_WORDS,
+    TURNS,
+    add_turn,
+    end_of,
+    forget,
+    system_of,
+    turn_ids,
+    turns_of,
+)
+from barelm.metal.processors.cores import command
+from barelm.metal.storage.whole_files import Names, begin_file, finish_file, name_file, names_in, open_either
+from barelm.metal.uefi.file_protocol import close_file, open_file, open_for_writing, read_file, seek, write_file
+
+FOLDER = "sessions\\"
+PREFIX = layout.PREFIX_PATH
+
+LOADED, NO_SESSION, OTHER_MODEL, DAMAGED, TOO_LONG = 0, 1, 2, 3, 4
+
+
+@metal
+def make_folder(root: int) -> int:
+    """Have the folder of sessions; returns the status."""
+    folder = open_for_writing(root, text("sessions"), uefi.FILE_MODE_CREATE, uefi.DIRECTORY)
+    if folder <= 0:
+        return folder
+    close_file(folder)
+    return 0
+
+
+@metal
+def room_for_text(t: Talk) -> U8:
+    """Where what stands before the cache is put together: the scratch behind what names and tokenizer need."""
+    return memory(t.workspace + arena.SCRATCH, layout.WORKSPACE - arena.SCRATCH)
+
+
+@metal
+def save_session(t: Talk, names: Names, n_tokens: int) -> int:
+    """Write the first n ids, the turns they are, and what is cached of them; returns the status."""
+    block = room_for_text(t)
+    n_bytes = text_bytes(n_tokens, turns_of(t)[N_TURNS], len(system_of(t)), typed_bytes(t))
+    if layout.PAGE + n_bytes > len(block) or len(system_of(t)) > arena.SYSTEM_BYTES:
+        return uefi.EFI_OUT_OF_RESOURCES
+    head = i64_array(block, 0, layout.PAGE // 8)
+    describe(t, head, n_tokens)
+    gather_text(t, head, block[layout.PAGE:layout.PAGE + n_bytes])
+    sum_cache(t, head)
+    close_header(head)
+    file = begin_file(t.root, names)
+    if file <= 0:
+        return file
+    status = write_file(file, address_of(block), layout.PAGE + n_bytes)
+    for part in range(layout.CACHE_PARTS):
+        first, step, n = cache_part(t.header, part, head[layout.SESSION_CACHED])
+        if n > 0:
+            for k in range(t.header[layout.N_LAYERS] * t.header[layout.N_KV_HEADS]):
+                if status == 0:
+                    status = write_file(file, t.b[board.STATE] + first + k * step, n)
+    return finish_file(t.root, names, file, status)
+
+
+@metal
+def typed_bytes(t: Talk) -> int:
+    """How many bytes the typed texts are, in a row."""
+    n = turns_of(t)[N_TURNS]
+    if n == 0:
+        return 0
+    last = TURNS + (n - 1) * TURN_WORDS
+    return turns_of(t)[last] + turns_of(t)[last + 1]
+
+
+@metal
+def text_bytes(n_tokens: int, n_turns: int, n_system: int, n_typed: int) -> int:
+    """The size of what stands between header and cache."""
+    return 8 * n_tokens + layout.SESSION_TURN_BYTES * n_turns + padded(n_system, 8) + padded(n_typed, 8)
+
+
+@metal
+def describe(t: Talk, head: I64, n_tokens: int) -> None:
+    """The header but for its sums."""
+    for i in range(len(head)):
+        head[i] = 0
+    head[0] = layout.SESSION_MAGIC
+    head[1] = layout.SESSION_VERSION
+    head[layout.SESSION_MODEL_A] = t.header[layout.HEADER_SUM_A]
+    head[layout.SESSION_MODEL_B] = t.header[layout.HEADER_SUM_B]
+    head[layout.SESSION_TOKENS] = n_tokens
+    head[layout.SESSION_CACHED] = min(t.b[board.CACHED], n_tokens)
+    head[layout.SESSION_TURNS] = turns_of(t)[N_TURNS]
+    head[layout.SESSION_SYSTEM_BYTES] = len(system_of(t))
+    head[layout.SESSION_TYPED_BYTES] = typed_bytes(t)
+    head[layout.SESSION_RNG] = i64(transcript_of(t).rng[0])
+
+
+@metal
+def gather_text(t: Talk, head: I64, out: U8) -> None:
+    """Ids, turns and texts in a row, and their sum."""
+    n_tokens = head[layout.SESSION_TOKENS]
+    n_turns = head[layout.SESSION_TURNS]
+    n_system = head[layout.SESSION_SYSTEM_BYTES]
+    for i in range(len(out)):
+        out[i] = 0
+    at = address_of(out)
+    copy_bytes(at, address_of(transcript_of(t).tokens), 8 * n_tokens)
+    at += 8 * n_tokens
+    copy_bytes(at, address_of(turns_of(t)) + 8 * TURNS, layout.SESSION_TURN_BYTES * n_turns)
+    at += layout.SESSION_TURN_BYTES * n_turns
+    copy_bytes(at, t.b[board.SYSTEM], n_system)
+    copy_bytes(at + padded(n_system, 8), t.workspace + arena.TYPED, head[layout.SESSION_TYPED_BYTES])
+    words = cells(2)
+    sums = fresh_sums(words)
+    extend_checksum(sums, out, len(out))
+    head[layout.SESSION_TEXT_SUM_A] = i64(sums[0])
+    head[layout.SESSION_TEXT_SUM_B] = i64(sums[1])
+
+
+@metal
+def fresh_sums(words: I64) -> U64:
+    """Two words as sums over nothing."""
+    words[0] = 0
+    words[1] = 0
+    return u64_array(memory(address_of(words), 16), 0, 2)
+
+
+@metal
+def sum_cache(t: Talk, head: I64) -> None:
+    """The sum of the cache as far as it is saved."""
+    words = cells(2)
+    sums = fresh_sums(words)
+    for part in range(layout.CACHE_PARTS):
+        first, step, n = cache_part(t.header, part, head[layout.SESSION_CACHED])
+        if n > 0:
+            for k in range(t.header[layout.N_LAYERS] * t.header[layout.N_KV_HEADS]):
+                extend_checksum(sums, memory(t.b[board.STATE] + first + k * step, n), n)
+    head[layout.SESSION_CACHE_SUM_A] = i64(sums[0])
+    head[layout.SESSION_CACHE_SUM_B] = i64(sums[1])
+
+
+@metal
+def close_header(head: I64) -> bool:
+    """Set the header's own sum; returns whether it was right before."""
+    a = head[layout.SESSION_HEADER_SUM_A]
+    b = head[layout.SESSION_HEADER_SUM_B]
+    head[layout.SESSION_HEADER_SUM_A] = 0
+    head[layout.SESSION_HEADER_SUM_B] = 0
+    words = cells(2)
+    sums = fresh_sums(words)
+    extend_checksum(sums, memory(address_of(head), layout.PAGE), layout.PAGE)
+    head[layout.SESSION_HEADER_SUM_A] = i64(sums[0])
+    head[layout.SESSION_HEADER_SUM_B] = i64(sums[1])
+    return bool(sums[0] == u64(a) and sums[1] == u64(b))
+
+
+@metal
+def load_session(t: Talk, file: int) -> int:
+    """Take up a saved conversation; LOADED, or why not and the one being held goes on.
+
+    A cache that cannot be read or does not match its sum is left out: then the ids are read again.
+    """
+    block = room_for_text(t)
+    seek(file, 0)
+    if read_file(file, address_of(block), layout.PAGE) != layout.PAGE:
+        return DAMAGED
+    head = i64_array(block, 0, layout.PAGE // 8)
+    if head[0] != layout.SESSION_MAGIC or head[1] != layout.SESSION_VERSION:
+        return DAMAGED
+    if not close_header(head):
+        return DAMAGED
+    if (head[layout.SESSION_MODEL_A] != t.header[layout.HEADER_SUM_A]
+            or head[layout.SESSION_MODEL_B] != t.header[layout.HEADER_SUM_B]):
+        return OTHER_MODEL
+    if not sizes_fit(t, head):
+        return DAMAGED
+    n_bytes = text_bytes(head[layout.SESSION_TOKENS], head[layout.SESSION_TURNS], head[layout.SESSION_SYSTEM_BYTES],
+                         head[layout.SESSION_TYPED_BYTES])
+    if layout.PAGE + n_bytes > len(block):
+        return TOO_LONG
+    body = block[layout.PAGE:layout.PAGE + n_bytes]
+    words = cells(2)
+    sums = fresh_sums(words)
+    if read_file(file, address_of(body), n_bytes) != n_bytes:
+        return DAMAGED
+    extend_checksum(sums, body, n_bytes)
+    if sums[0] != u64(head[layout.SESSION_TEXT_SUM_A]) or sums[1] != u64(head[layout.SESSION_TEXT_SUM_B]):
+        return DAMAGED
+    if not turns_are_sound(t, head, i64_array(body, 0, n_bytes // 8)):
+        return DAMAGED
+    take_text(t, head, body)
+    take_cache(t, head, file)
+    return LOADED
+
+
+@metal
+def sizes_fit(t: Talk, head: I64) -> bool:
+    """Whether every count of a session's header is one this program could have written."""
+    n_tokens = head[layout.SESSION_TOKENS]
+    if n_tokens < 0 or n_tokens > t.header[layout.SEQ_LEN] + 1:
+        return False
+    if head[layout.SESSION_CACHED] < 0 or head[layout.SESSION_CACHED] > min(n_tokens, t.header[layout.SEQ_LEN]):
+        return False
+    if head[layout.SESSION_TURNS] < 0 or head[layout.SESSION_TURNS] > MOST_TURNS:
+        return False
+    if head[layout.SESSION_SYSTEM_BYTES] < 0 or head[layout.SESSION_SYSTEM_BYTES] > arena.SYSTEM_BYTES:
+        return False
+    return bool(0 <= head[layout.SESSION_TYPED_BYTES] <= arena.TYPED_BYTES)
+
+
+@metal
+def turns_are_sound(t: Talk, head: I64, words: I64) -> bool:
+    """Whether every id is one of the vocabulary, and the turns follow one another."""
+    n_tokens = head[layout.SESSION_TOKENS]
+    for i in range(n_tokens):
+        if words[i] < 0 or words[i] >= t.header[layout.VOCAB_SIZE]:
+            return False
+    typed = 0
+    end = 0
+    for k in range(head[layout.SESSION_TURNS]):
+        at = n_tokens + k * TURN_WORDS
+        if words[at] != typed or words[at + 1] < 0 or words[at + 1] > head[layout.SESSION_TYPED_BYTES] - typed:
+            return False
+        typed += words[at + 1]
+        if words[at + 2] < end or words[at + 3] < words[at + 2] or words[at + 3] > n_tokens:
+            return False
+        end = words[at + 3]
+    return True
+
+
+@metal
+def take_text(t: Talk, head: I64, body: U8) -> None:
+    """Make ids, turns and texts of a session those of the conversation; nothing is cached yet."""
+    n_tokens = head[layout.SESSION_TOKENS]
+    n_turns = head[layout.SESSION_TURNS]
+    n_system = head[layout.SESSION_SYSTEM_BYTES]
+    words = i64_array(body, 0, len(body) // 8)
+    for i in range(n_tokens):
+        place(t, i, words[i])
+    at = address_of(body) + 8 * n_tokens
+    copy_bytes(address_of(turns_of(t)) + 8 * TURNS, at, layout.SESSION_TURN_BYTES * n_turns)
+    turns_of(t)[N_TURNS] = n_turns
+    at += layout.SESSION_TURN_BYTES * n_turns
+    if n_turns > 0:
+        copy_bytes(t.workspace + arena.SYSTEM, at, n_system)
+        t.b[board.SYSTEM] = t.workspace + arena.SYSTEM
+        t.b[board.SYSTEM_BYTES] = n_system
+        transcript_of(t).rng[0] = u64(head[layout.SESSION_RNG])
+    copy_bytes(t.workspace + arena.TYPED, at + padded(n_system, 8), head[layout.SESSION_TYPED_BYTES])
+
+
+@metal
+def take_cache(t: Talk, head: I64, file: int) -> None:
+    """Read the cache into place, and count it as such only where its sum matches."""
+    t.b[board.CACHED] = 0
+    words = cells(2)
+    sums = fresh_sums(words)
+    whole = True
+    for part in range(layout.CACHE_PARTS):
+        first, step, n = cache_part(t.header, part, head[layout.SESSION_CACHED])
+        if n > 0:
+            for k in range(t.header[layout.N_LAYERS] * t.header[layout.N_KV_HEADS]):
+                target = t.b[board.STATE] + first + k * step
+                whole = whole and read_file(file, target, n) == n
+                extend_checksum(sums, memory(target, n), n)
+    if whole and sums[0] == u64(head[layout.SESSION_CACHE_SUM_A]) and sums[1] == u64(head[layout.SESSION_CACHE_SUM_B]):
+        t.b[board.CACHED] = head[layout.SESSION_CACHED]
+
+
+@metal
+def load_named(t: Talk, names: Names) -> int:
+    """Take up the session of that name; as `load_session`, or NO_SESSION."""
+    file = open_either(t.root, names)
+    if file == 0:
+        return NO_SESSION
+    verdict = load_session(t, file)
+    close_file(file)
+    return verdict
+
+
+@metal
+def make_prefix(t: Talk) -> int:
+    """Read the ids that every first turn begins with, and write them as PREFIX; returns how many, or the status."""
+    letter = cells(1)
+    typed = memory(address_of(letter), 1)
+    typed[0] = 97
+    add_turn(t, typed)
+    most = end_of(t, 1)
+    tokens = transcript_of(t).tokens
+    typed[0] = 90
+    other = turn_ids(t, 0, typed)
+    n = 0
+    while n < min(most, len(other)) and tokens[n] == other[n]:
+        n += 1
+    forget(t)
+    if n == 0:
+        return 0
+    t.b[board.CACHED] = 0
+    command(t.b, board.PREFILL, n)
+    names = names_in(t.workspace)
+    typed_name = memory(t.workspace + arena.LINE, 6)
+    word = text("prefix")
+    for i in range(6):
+        typed_name[i] = word[i]
+    name_file(names, text(""), typed_name, text(".session"))
+    status = save_session(t, names, n)
+    if status != 0:
+        return status
+    return n
+
+
+@metal
+def take_up_prefix(t: Talk) -> None:
+    """Put the beginning that was computed on the host in the cache, where it is of this model."""
+    file = open_file(t.root, text(PREFIX))
+    if file != 0:
+        load_session(t, file)
+        close_file(file)

@@ -1,0 +1,162 @@
+"""Facts of the machine: processor, memory, firmware, time; as values, and as text."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from barelm.contract import uefi
+from barelm.dialect.memory import address_of, cells, load_i64, load_u8, load_u16, memory
+from barelm.dialect.processor import cpuid
+from barelm.dialect.rooms import metal
+from barelm.metal import arena
+from barelm.metal.console.sinks import Console
+from barelm.metal.console.stream import put_code_point
+from barelm.metal.console.writing import put_number, put_padded
+from barelm.metal.uefi.boot_services import Firmware, get_time, memory_map
+
+MAP_BYTES = 1 << 16
+BRAND = 0x80000002  # CPUID: three leaves of 16 characters
+
+
+class MemoryFacts(NamedTuple):
+    """What the memory map says, in bytes."""
+
+    total: int  # that is memory, whoever has it; what is reserved may be none: windows of devices are too
+    free: int
+    largest_free: int
+    regions: int
+    loader: int
+    boot_services: int
+    runtime: int
+    reserved: int
+
+
+@metal
+def memory_facts(fw: Firmware, workspace: int) -> MemoryFacts:
+    """The memory map, added up; all zero where the firmware does not show it."""
+    target = memory(workspace + arena.SCRATCH, MAP_BYTES)
+    n_bytes, step = memory_map(fw, target)
+    loader = 0
+    boot = 0
+    runtime = 0
+    free = 0
+    largest = 0
+    reserved = 0
+    acpi = 0
+    for at in range(0, n_bytes, step):
+        kind = load_i64(address_of(target) + at) & 0xFFFFFFFF
+        size = load_i64(address_of(target) + at + 24) * 4096
+        if kind == uefi.CONVENTIONAL_MEMORY:
+            free += size
+            largest = max(largest, size)
+        elif kind == uefi.BOOT_SERVICES_CODE or kind == uefi.BOOT_SERVICES_DATA:
+            boot += size
+        elif kind == uefi.RUNTIME_SERVICES_CODE or kind == uefi.RUNTIME_SERVICES_DATA:
+            runtime += size
+        elif 1 <= kind <= uefi.LOADER_DATA:
+            loader += size
+        elif kind == 0 or 8 <= kind <= 10:
+            reserved += size
+            if kind >= 9:
+                acpi += size
+    return MemoryFacts(free + boot + runtime + loader + acpi, free, largest, n_bytes // step, loader, boot, runtime,
+                       reserved)
+
+
+@metal
+def put_cpu_name(con: Console) -> None:
+    """The processor's name as it says itself, without the blanks some put in."""
+    if cpuid(0x80000000, 0)[0] < BRAND + 2:
+        put_characters(con, cpuid(0, 0)[1], 4)
+        put_characters(con, cpuid(0, 0)[3], 4)
+        put_characters(con, cpuid(0, 0)[2], 4)
+        return
+    name = cells(6)
+    for leaf in range(3):
+        a, b, c, d = cpuid(BRAND + leaf, 0)
+        name[2 * leaf] = b << 32 | a
+        name[2 * leaf + 1] = d << 32 | c
+    begun = False
+    blank = False
+    for i in range(48):
+        letter = load_u8(address_of(name) + i)
+        if letter == 0:
+            return
+        if letter == 32:
+            blank = begun
+            continue
+        if blank:
+            put_code_point(con, 32)
+        blank = False
+        begun = True
+        put_plain(con, letter)
+
+
+@metal
+def put_characters(con: Console, word: int, n: int) -> None:
+    """The bytes of a word as characters."""
+    for i in range(n):
+        put_plain(con, word >> (8 * i) & 0xFF)
+
+
+@metal
+def put_plain(con: Console, character: int) -> None:
+    """A character of a name somebody gave; none that would break a text in quotes, and no control."""
+    if character >= 32 and character != 34 and character != 92 and not 127 <= character < 160:
+        put_code_point(con, character)
+
+
+@metal
+def put_firmware_name(con: Console) -> None:
+    """The firmware's vendor, as the system table has it (4.3); what would break a text in quotes left out."""
+    at = load_i64(con.fw.table + uefi.FIRMWARE_VENDOR)
+    if at == 0:
+        return
+    for i in range(64):
+        unit = load_u16(at + 2 * i)
+        if unit == 0:
+            return
+        if not 0xD800 <= unit < 0xE000:
+            put_plain(con, unit)
+
+
+@metal
+def put_time(con: Console, between: int) -> bool:
+    """The date and time, as 2026-11-24, the character `between`, 19:31:02; False where the firmware has no clock."""
+    now = cells(2)
+    if get_time(con.fw, now) != 0:
+        return False
+    put_padded(con, now[0] & 0xFFFF, 4)
+    put_date_and_time(con, now[0], between)
+    return True
+
+
+@metal
+def put_date_and_time(con: Console, now: int, between: int) -> None:
+    """Month, day, hour, minute and second of an EFI_TIME, whose first word is `now`."""
+    for place in range(2, 7):
+        separator = 45
+        if place == 4:
+            separator = between
+        elif place > 4:
+            separator = 58
+        if separator == 58 and between == 45:
+            separator = 46  # in a file name there is no colon
+        put_code_point(con, separator)
+        put_padded(con, now >> (8 * place) & 0xFF, 2)
+
+
+@metal
+def put_megabytes(con: Console, n_bytes: int) -> None:
+    """A size in whole MB, or in GB with a decimal."""
+    if n_bytes >= 10**10:
+        put_number(con, n_bytes // 10**9)
+        put_code_point(con, 46)
+        put_number(con, n_bytes // 10**8 % 10)
+        put_code_point(con, 32)
+        put_code_point(con, 71)
+    else:
+        put_number(con, (n_bytes + 10**6 - 1) // 10**6)
+        put_code_point(con, 32)
+        put_code_point(con, 77)
+    put_code_point(con, 66)

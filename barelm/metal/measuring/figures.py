@@ -1,0 +1,148 @@
+"""What the machine tells of itself in a conversation: /stats, /cpu, /bench, /selftest."""
+
+from __future__ import annotations
+
+from barelm.contract import layout
+from barelm.dialect.memory import text
+from barelm.dialect.processor import cpuid
+from barelm.dialect.rooms import metal
+from barelm.metal import board
+from barelm.metal.console.sinks import ACCENT, ALARM, DIM
+from barelm.metal.console.stream import set_colour
+from barelm.metal.console.writing import end_row, put_number, put_ratio, put_text, say_line
+from barelm.metal.conversation.talk import Talk
+from barelm.metal.conversation.turns import N_TURNS, end_of, turns_of
+from barelm.metal.measuring.facts import memory_facts, put_cpu_name, put_firmware_name, put_megabytes
+from barelm.metal.measuring.selftest import (
+    BENCH_DECODE,
+    BENCH_PREFILL,
+    BENCH_TOKENS,
+    FAILED,
+    PASSED,
+    measure,
+    next_count,
+    self_test,
+)
+from barelm.metal.processors.cores import processors_present
+
+
+@metal
+def tell_stats(t: Talk) -> None:
+    """`/stats`: what was said, read and made, how fast, and what it takes."""
+    con = t.con
+    b = t.b
+    per_ms = b[board.CYCLES_PER_MS]
+    set_colour(con, DIM)
+    put_text(con, text("turns "))
+    put_number(con, turns_of(t)[N_TURNS])
+    put_text(con, text(", "))
+    put_number(con, end_of(t, turns_of(t)[N_TURNS]))
+    put_text(con, text(" of "))
+    put_number(con, t.header[layout.SEQ_LEN])
+    put_text(con, text(" tokens, "))
+    put_number(con, b[board.CACHED])
+    put_text(con, text(" of them cached\nread "))
+    put_number(con, b[board.N_PROMPT])
+    put_text(con, text(" at "))
+    put_ratio(con, b[board.N_PROMPT] * 1000 * per_ms, b[board.PREFILL_CYCLES])
+    put_text(con, text(" a second, made "))
+    put_number(con, b[board.N_GENERATED])
+    put_text(con, text(" at "))
+    put_ratio(con, b[board.N_GENERATED] * 1000 * per_ms, b[board.DECODE_CYCLES])
+    put_text(con, text(" a second; the last answer: read "))
+    put_number(con, b[board.LAST_READ])
+    put_text(con, text(", made "))
+    put_number(con, b[board.LAST_MADE])
+    put_text(con, text("\nmemory "))
+    put_megabytes(con, b[board.MEMORY])
+    put_text(con, text(", cores "))
+    put_number(con, b[board.N_CORES])
+    put_text(con, text(", seed "))
+    put_number(con, b[board.SEED])
+    put_text(con, text(", loaded at "))
+    put_ratio(con, t.header[layout.FILE_BYTES] // 1000 * per_ms, b[board.LOAD_CYCLES])
+    say_line(con, DIM, text(" MB/s"))
+
+
+@metal
+def tell_cpu(t: Talk) -> None:
+    """`/cpu`: processor, cores, memory, firmware."""
+    con = t.con
+    set_colour(con, DIM)
+    put_cpu_name(con)
+    put_text(con, text(", x86-64-v"))
+    put_number(con, t.b[board.LEVEL] + 2)
+    put_features(t)
+    present, enabled = processors_present(con.fw)
+    end_row(con)
+    put_text(con, text("processors: "))
+    put_number(con, present)
+    put_text(con, text(" present, "))
+    put_number(con, enabled)
+    put_text(con, text(" enabled, "))
+    put_number(con, t.b[board.TEAM])
+    put_text(con, text(" answered, "))
+    put_number(con, t.b[board.N_CORES])
+    put_text(con, text(" compute\n"))
+    m = memory_facts(con.fw, t.workspace)
+    put_megabytes(con, m.total)
+    put_text(con, text(" of memory, "))
+    put_megabytes(con, m.free)
+    put_text(con, text(" free; firmware: "))
+    put_firmware_name(con)
+    say_line(con, DIM, text(""))
+
+
+@metal
+def put_features(t: Talk) -> None:
+    """The vector instructions there are, used or not."""
+    con = t.con
+    ecx = cpuid(1, 0)[2]
+    if ecx & 1 << 28:
+        put_text(con, text(" AVX"))
+    if ecx & 1 << 12:
+        put_text(con, text(" FMA"))
+    if cpuid(0, 0)[0] >= 7:
+        ebx = cpuid(7, 0)[1]
+        if ebx & 1 << 5:
+            put_text(con, text(" AVX2"))
+        if ebx & 1 << 16:
+            put_text(con, text(" AVX-512"))
+        if cpuid(7, 0)[2] & 1 << 11 or cpuid(7, 1)[0] & 1 << 4:
+            put_text(con, text(" VNNI"))
+
+
+@metal
+def tell_bench(t: Talk) -> None:
+    """`/bench`: tokens a second, reading and making, by number of cores."""
+    con = t.con
+    start = end_of(t, turns_of(t)[N_TURNS])
+    if start + BENCH_TOKENS > t.header[layout.SEQ_LEN]:
+        say_line(con, ALARM, text("The context has no room to measure in: /save, then /clear."))
+        return
+    n_cores = 1
+    while n_cores > 0:
+        read, made = measure(t, n_cores, start)
+        set_colour(con, DIM)
+        put_number(con, n_cores)
+        if n_cores == 1:
+            put_text(con, text(" core:  reads "))
+        else:
+            put_text(con, text(" cores: reads "))
+        put_ratio(con, BENCH_PREFILL * 1000 * t.b[board.CYCLES_PER_MS], read)
+        put_text(con, text(", makes "))
+        put_ratio(con, BENCH_DECODE * 1000 * t.b[board.CYCLES_PER_MS], made)
+        say_line(con, DIM, text(" tokens a second"))
+        n_cores = next_count(n_cores, t.b[board.TEAM])
+
+
+@metal
+def tell_selftest(t: Talk) -> None:
+    """`/selftest`: does this machine compute as the one the model was packed on?"""
+    verdict = self_test(t)
+    if verdict == PASSED:
+        say_line(t.con, ACCENT, text("Self-test passed: every bit as on the machine that packed the model."))
+    elif verdict == FAILED:
+        say_line(t.con, ALARM, text("Self-test FAILED: do not trust this machine; test its memory and cooling."))
+    else:
+        say_line(t.con, DIM, text("This model was packed without an example to compare with."))

@@ -1,0 +1,1 @@
+"""Every processor on the work."""

@@ -1,0 +1,1 @@
+"""The volume: configuration, models, files written whole."""

@@ -1,0 +1,204 @@
+"""The configuration on the volume: `barelm.toml`, the subset of TOML that is one `key = value` a line.
+
+Values are whole numbers, decimals, true and false, basic strings in double quotes with their escapes, and arrays of
+strings.  A line that is none of this, or a key nobody knows, is named on the screen and passed over.
+"""
+
+from __future__ import annotations
+
+from barelm.contract import layout
+from barelm.dialect.memory import address_of, bits_of_float, text
+from barelm.dialect.rooms import metal
+from barelm.dialect.types import I64, U8, f32
+from barelm.metal import board
+from barelm.metal.console.writing import write_number
+from barelm.metal.storage.toml_values import (
+    COMMA,
+    EQUALS,
+    HASH,
+    LEFT_BRACKET,
+    LINE_FEED,
+    QUOTE,
+    RIGHT_BRACKET,
+    SPACE,
+    TAB,
+    parse_real,
+    parse_whole,
+    rest_is_blank,
+    skip_blanks,
+    unescape,
+    word_number,
+)
+from barelm.metal.uefi.boot_services import Firmware, new_line, say
+
+DEFAULT_TEMPERATURE = bits_of_float(f32(1.0))
+DEFAULT_TOP_P = bits_of_float(f32(0.9))
+NO_PENALTY = bits_of_float(f32(1.0))
+DEFAULT_WAIT_S = 30
+DEFAULT_COUNTDOWN_S = 5
+MOST_STOPS = 8
+MOST_STOP_BYTES = 256
+
+WHOLE, REAL, FLAG, STRING, STRINGS, AT_END, KEYBOARD = 0, 1, 2, 3, 4, 5, 6
+KEYS = (
+    ("prompt", STRING, board.PROMPT),
+    ("system", STRING, board.SYSTEM),
+    ("model", STRING, board.MODEL),
+    ("stop", STRINGS, board.STOPS),
+    ("temperature", REAL, board.TEMPERATURE),
+    ("top_p", REAL, board.TOP_P),
+    ("min_p", REAL, board.MIN_P),
+    ("repeat", REAL, board.REPEAT),
+    ("top_k", WHOLE, board.TOP_K),
+    ("seed", WHOLE, board.SEED),
+    ("tokens", WHOLE, board.TOKENS),
+    ("cores", WHOLE, board.CORES),
+    ("wait", WHOLE, board.WAIT_S),
+    ("countdown", WHOLE, board.COUNTDOWN_S),
+    ("template", FLAG, board.TEMPLATE),
+    ("chat", FLAG, board.CHAT),
+    ("report", FLAG, board.REPORT),
+    ("prefix", FLAG, board.PREFIX),
+    ("selftest", FLAG, board.SELFTEST),
+    ("screen", FLAG, board.SCREEN),
+    ("at_end", AT_END, board.AT_END),
+    ("keyboard", KEYBOARD, board.KEYBOARD),
+)
+KEY_NAMES = " ".join(name for name, _, _ in KEYS)
+KEY_KINDS = tuple(kind for _, kind, _ in KEYS)
+KEY_SLOTS = tuple(slot for _, _, slot in KEYS)
+AT_END_NAMES = "return shutdown restart"  # in the order of board.AT_END_RETURN and the next
+KEYBOARD_NAMES = " ".join(layout.KEYBOARDS)
+
+
+@metal
+def read_settings(fw: Firmware, b: I64, data: U8, n: int) -> None:
+    """Put the settings of the file data[:n] on the board, over the defaults; strings are unescaped in place."""
+    b[board.TEMPERATURE] = DEFAULT_TEMPERATURE
+    b[board.TOP_P] = DEFAULT_TOP_P
+    b[board.REPEAT] = NO_PENALTY
+    b[board.WAIT_S] = DEFAULT_WAIT_S
+    b[board.COUNTDOWN_S] = DEFAULT_COUNTDOWN_S
+    b[board.PROMPT] = address_of(data)
+    b[board.SYSTEM] = address_of(data)
+    b[board.STOPS] = address_of(data)
+    b[board.MODEL] = address_of(data)
+    b[board.TEMPLATE] = 1
+    b[board.SCREEN] = 1
+    line = 1
+    at = 0
+    while at < n:
+        end = at
+        while end < n and data[end] != LINE_FEED:
+            end += 1
+        if not read_line(b, data, at, end):
+            say(fw, text("barelm.toml: line "))
+            write_number(fw, line)
+            say(fw, text(" is not understood and passed over."))
+            new_line(fw)
+        line += 1
+        at = end + 1
+
+
+@metal
+def read_line(b: I64, data: U8, lo: int, hi: int) -> bool:
+    """One line; False where it says nothing we know."""
+    lo = skip_blanks(data, lo, hi)
+    if lo == hi or data[lo] == HASH:
+        return True
+    end = lo
+    while end < hi and data[end] != EQUALS and data[end] != SPACE and data[end] != TAB:
+        end += 1
+    key = word_number(data, lo, end, text(KEY_NAMES))
+    at = skip_blanks(data, end, hi)
+    if key < 0 or at == hi or data[at] != EQUALS:
+        return False
+    at = skip_blanks(data, at + 1, hi)
+    kind = KEY_KINDS[key]
+    if kind == STRING:
+        return read_string(b, KEY_SLOTS[key], data, at, hi)
+    if kind == STRINGS:
+        return read_strings(b, KEY_SLOTS[key], data, at, hi)
+    value = -1
+    if kind == WHOLE:
+        value = parse_whole(data, at, hi)
+    elif kind == REAL:
+        value = parse_real(data, at, hi)
+    else:
+        value = read_name(data, at, hi, kind)
+    if value >= 0:
+        b[KEY_SLOTS[key]] = value
+    return value >= 0
+
+
+@metal
+def read_name(data: U8, lo: int, hi: int, kind: int) -> int:
+    """The number of a flag or, in double quotes, of one of the names its kind has; -1: none."""
+    end = lo
+    if kind == FLAG:
+        while end < hi and 97 <= data[end] <= 122:
+            end += 1
+        value = word_number(data, lo, end, text("false true"))
+    else:
+        if lo == hi or data[lo] != QUOTE:
+            return -1
+        lo += 1
+        end = lo
+        while end < hi and data[end] != QUOTE:
+            end += 1
+        if end == hi:
+            return -1
+        if kind == AT_END:
+            value = word_number(data, lo, end, text(AT_END_NAMES))
+        else:
+            value = word_number(data, lo, end, text(KEYBOARD_NAMES))
+        end += 1
+    if not rest_is_blank(data, end, hi):
+        return -1
+    return value
+
+
+@metal
+def read_string(b: I64, slot: int, data: U8, lo: int, hi: int) -> bool:
+    """A string, unescaped where it stands: its address into a slot of the board, its length into the next."""
+    end, to = unescape(data, lo, hi, lo + 1)
+    if end < 0 or not rest_is_blank(data, end, hi):
+        return False
+    b[slot] = address_of(data) + lo + 1
+    b[slot + 1] = to - (lo + 1)
+    return True
+
+
+@metal
+def read_strings(b: I64, slot: int, data: U8, lo: int, hi: int) -> bool:
+    """A short string or an array of some, the same way, each with a zero behind it; empty ones are left out."""
+    at = lo
+    to = lo
+    count = 0
+    listed = lo < hi and data[lo] == LEFT_BRACKET
+    if listed:
+        at = skip_blanks(data, lo + 1, hi)
+    while at < hi and data[at] == QUOTE and count < MOST_STOPS:
+        start = to
+        at, to = unescape(data, at, hi, start)
+        if at < 0 or to - start > MOST_STOP_BYTES:
+            return False
+        if to > start:
+            data[to] = 0
+            to += 1
+        count += 1
+        at = skip_blanks(data, at, hi)
+        if not listed or at == hi or data[at] != COMMA:
+            break
+        at = skip_blanks(data, at + 1, hi)
+    if listed:
+        if at == hi or data[at] != RIGHT_BRACKET:
+            return False
+        at += 1
+    elif count == 0:
+        return False
+    if not rest_is_blank(data, at, hi):
+        return False
+    b[slot] = address_of(data) + lo
+    b[slot + 1] = to - lo
+    return True

@@ -1,0 +1,142 @@
+"""Values in text: the numbers, strings and names of TOML, read out of bytes.  Knows no keys and no board.
+
+`data[lo:hi]` is where a value stands and all there is behind it: blanks and a comment may follow, nothing else.
+"""
+
+from __future__ import annotations
+
+from barelm.dialect.memory import bits_of_float
+from barelm.dialect.rooms import metal
+from barelm.dialect.types import U8, U16, f32
+from barelm.kernels.text.utf8 import encode_utf8
+
+TAB, LINE_FEED, SPACE, QUOTE, HASH, BACKSLASH = 9, 10, 32, 34, 35, 92
+CARRIAGE_RETURN, COMMA, DOT, ZERO, NINE, EQUALS, LOWER_U = 13, 44, 46, 48, 57, 61, 117
+LEFT_BRACKET, RIGHT_BRACKET = 91, 93
+
+
+@metal
+def skip_blanks(data: U8, lo: int, hi: int) -> int:
+    """The first place from lo on that is not blank."""
+    while lo < hi and (data[lo] == SPACE or data[lo] == TAB or data[lo] == CARRIAGE_RETURN):
+        lo += 1
+    return lo
+
+
+@metal
+def rest_is_blank(data: U8, at: int, hi: int) -> bool:
+    """Whether nothing but blanks and a comment follows."""
+    at = skip_blanks(data, at, hi)
+    return at >= hi or data[at] == HASH
+
+
+@metal
+def word_number(data: U8, lo: int, hi: int, words: U16) -> int:
+    """Which of the `words`, a constant with one space between two, data[lo:hi] is, counted from 0; -1: none."""
+    number = 0
+    start = 0
+    for i in range(len(words)):
+        if words[i] != SPACE and words[i] != 0:
+            continue
+        if i - start == hi - lo:
+            k = 0
+            while k < hi - lo and int(data[lo + k]) == int(words[start + k]):
+                k += 1
+            if k == hi - lo:
+                return number
+        number += 1
+        start = i + 1
+    return -1
+
+
+@metal
+def parse_whole(data: U8, lo: int, hi: int) -> int:
+    """The whole number of at most eighteen digits, not negative, that data[lo:hi] is; -1: none."""
+    at = lo
+    value = 0
+    while at < hi and ZERO <= data[at] <= NINE:
+        value = value * 10 + int(data[at]) - ZERO
+        at += 1
+    if at == lo or at - lo > 18 or not rest_is_blank(data, at, hi):
+        return -1
+    return value
+
+
+@metal
+def parse_real(data: U8, lo: int, hi: int) -> int:
+    """The bits of the float32 nearest to the decimal, not negative, that data[lo:hi] is; -1: none.
+
+    It has at most 15 digits from the first that is not 0, and 18 behind the dot.
+    """
+    seen_digit = False
+    seen_dot = False
+    digits = 0
+    decimals = 0
+    scale = 1
+    value = 0
+    while lo < hi and (ZERO <= data[lo] <= NINE or (data[lo] == DOT and not seen_dot)):
+        if data[lo] == DOT:
+            seen_dot = True
+        else:
+            value = value * 10 + int(data[lo]) - ZERO
+            seen_digit = True
+            digits += int(value > 0)
+            if seen_dot:
+                scale *= 10
+                decimals += 1
+        lo += 1
+    if not seen_digit or digits > 15 or decimals > 18 or not rest_is_blank(data, lo, hi):
+        return -1
+    return bits_of_float(f32(float(value) / float(scale)))
+
+
+@metal
+def unescape(data: U8, lo: int, hi: int, to: int) -> tuple[int, int]:
+    """Write what the basic string at data[lo:hi] stands for to data[to:], where to is at most lo + 1.
+
+    Returns the place behind its closing quote, -1 where no string begins at lo, and that behind the last byte written,
+    which is never behind what was read.
+    """
+    at = lo + 1
+    if lo >= hi or data[lo] != QUOTE:
+        return -1, to
+    while at < hi and data[at] != QUOTE:
+        if data[at] != BACKSLASH:
+            data[to] = data[at]
+            to += 1
+            at += 1
+            continue
+        if at + 1 == hi:
+            return -1, to
+        if data[at + 1] == LOWER_U:
+            to += encode_utf8(data[to:], hexadecimal(data, at + 2, hi))
+            at += 6
+            continue
+        data[to] = unescaped(int(data[at + 1]))
+        to += 1
+        at += 2
+    if at >= hi:
+        return -1, to
+    return at + 1, to
+
+
+@metal
+def unescaped(letter: int) -> int:
+    """The character a backslash and this letter stand for; any other stands for itself."""
+    if letter == 110:
+        return LINE_FEED
+    if letter == 116:
+        return TAB
+    if letter == 114:
+        return CARRIAGE_RETURN
+    return letter
+
+
+@metal
+def hexadecimal(data: U8, at: int, hi: int) -> int:
+    """Four hexadecimal digits as a number."""
+    value = 0
+    for i in range(at, min(at + 4, hi)):
+        digit = int(data[i]) | 32
+        value = value << 4 | ((digit - 87) & 15 if digit >= 97 else (digit - ZERO) & 15)
+    return value

@@ -1,0 +1,200 @@
+"""Files written on the volume: whole or not at all.
+
+A file is written under another name, flushed, and only then takes the place of the old one.  UEFI cannot rename onto
+a file that exists, so the old one is deleted just before: a reader that finds only the other name takes that.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from barelm.contract import uefi
+from barelm.dialect.memory import address_of, memory, text, u16_array
+from barelm.dialect.rooms import metal
+from barelm.dialect.types import U8, U16
+from barelm.kernels.text.utf8 import decode_character
+from barelm.metal import arena
+from barelm.metal.console.sinks import ALARM, TEXT, Console, flush
+from barelm.metal.console.stream import set_colour
+from barelm.metal.console.writing import end_row, put_number, put_text
+from barelm.metal.uefi.file_protocol import (
+    close_file,
+    delete_file,
+    file_info,
+    flush_file,
+    open_file,
+    open_for_writing,
+    set_file_info,
+    write_file,
+)
+
+NAME_UNITS = 256
+INFO_BYTES = 1024
+MOST_NAME = 40
+"""Characters of a name somebody gives."""
+
+
+class Names(NamedTuple):
+    """The path of a file, that of the one it is written under, and its name alone; working space."""
+
+    path: U16
+    beside: U16
+    name: U16
+    info: U8
+
+
+@metal
+def names_in(workspace: int) -> Names:
+    """The buffers for names."""
+    block = memory(workspace + arena.NAMES, arena.NAMES_BYTES)
+    return Names(u16_array(block, 0, NAME_UNITS), u16_array(block, 2 * NAME_UNITS, NAME_UNITS),
+                 u16_array(block, 4 * NAME_UNITS, NAME_UNITS), block[6 * NAME_UNITS:6 * NAME_UNITS + INFO_BYTES])
+
+
+@metal
+def name_file(names: Names, folder: U16, given: U8, suffix: U16) -> bool:
+    """Set path, path beside and name from what somebody gave; False where FAT or UEFI cannot take it."""
+    n = 0
+    at = 0
+    while at < len(given):
+        code_point, length = decode_character(given, at, len(given))
+        if n >= MOST_NAME or not may_be_named(code_point):
+            return False
+        names.name[n] = code_point
+        n += 1
+        at += length
+    if n == 0 or names.name[0] == 46 or names.name[0] == 32:
+        return False
+    for i in range(len(suffix)):
+        names.name[n + i] = suffix[i]
+    n_folder = len(folder) - 1
+    for i in range(n_folder):
+        names.path[i] = folder[i]
+        names.beside[i] = folder[i]
+    for i in range(n + len(suffix)):
+        names.path[n_folder + i] = names.name[i]
+        names.beside[n_folder + i] = names.name[i]
+    end = n_folder + n + len(suffix) - 1
+    names.beside[end] = 126
+    names.beside[end + 1] = 0
+    return True
+
+
+@metal
+def may_be_named(code_point: int) -> bool:
+    """Whether a character may stand in a file name here: no path, no wildcard, nothing beyond UCS-2."""
+    if code_point < 32 or code_point == 127 or code_point >= 0xD800:
+        return False
+    forbidden = text('"*/:<>?\\|')
+    for i in range(len(forbidden) - 1):
+        if code_point == int(forbidden[i]):
+            return False
+    return True
+
+
+@metal
+def begin_file(root: int, names: Names) -> int:
+    """The file beside, empty and open for writing; 0 or the status where that failed.
+
+    One that was left over is the only one there is where the power went before it was renamed: then it is kept.
+    """
+    left_over = open_for_writing(root, names.beside, uefi.FILE_MODE_CHANGE, 0)
+    if left_over > 0:
+        old = open_file(root, names.path)
+        if old != 0:
+            close_file(old)
+            delete_file(left_over)
+        else:
+            take_name(names, left_over)
+            close_file(left_over)
+    return open_for_writing(root, names.beside, uefi.FILE_MODE_CREATE, 0)
+
+
+@metal
+def finish_file(root: int, names: Names, file: int, status: int) -> int:
+    """Let the file beside take its place, or where `status` says that writing failed, go; returns the status."""
+    if status == 0:
+        status = flush_file(file)
+    if status != 0:
+        delete_file(file)
+        return status
+    old = open_for_writing(root, names.path, uefi.FILE_MODE_CHANGE, 0)
+    if old > 0:
+        delete_file(old)
+    status = take_name(names, file)
+    if status == 0:
+        flush_file(file)
+    close_file(file)
+    return status
+
+
+@metal
+def take_name(names: Names, file: int) -> int:
+    """Rename the file beside; returns the status."""
+    status = file_info(file, names.info)
+    if status != 0:
+        return status
+    n = 0
+    target = u16_array(names.info, uefi.INFO_NAME, NAME_UNITS)
+    while names.name[n] != 0:
+        target[n] = names.name[n]
+        n += 1
+    target[n] = 0
+    size = uefi.INFO_NAME + 2 * (n + 1)
+    names.info[0] = size & 0xFF
+    names.info[1] = size >> 8
+    return set_file_info(file, names.info, size)
+
+
+@metal
+def write_whole(root: int, names: Names, source: U8) -> int:
+    """Write a file from memory; returns the status."""
+    file = begin_file(root, names)
+    if file <= 0:
+        return file
+    status = 0
+    if len(source) > 0:
+        status = write_file(file, address_of(source), len(source))
+    return finish_file(root, names, file, status)
+
+
+@metal
+def open_either(root: int, names: Names) -> int:
+    """A file for reading; where the power went between deleting the old one and renaming, the one beside.  0: none."""
+    file = open_file(root, names.path)
+    if file == 0:
+        file = open_file(root, names.beside)
+    return file
+
+
+@metal
+def say_status(con: Console, status: int) -> None:
+    """Why nothing was written, in a line."""
+    set_colour(con, ALARM)
+    reason = status & 0xFFFF
+    if reason == uefi.EFI_VOLUME_FULL:
+        put_text(con, text("Not written: the volume is full.  Delete something on it, or write an image with --free."))
+    elif reason == uefi.EFI_WRITE_PROTECTED:
+        put_text(con, text("Not written: the volume is read-only.  Is there a switch on the stick?"))
+    elif reason == uefi.EFI_OUT_OF_RESOURCES:
+        put_text(con, text("Not written: this conversation is longer than this program can save."))
+    else:
+        put_text(con, text("Not written: the firmware reports error "))
+        put_number(con, reason)
+        put_text(con, text(".  Is the stick still there?"))
+    set_colour(con, TEXT)
+    end_row(con)
+    flush(con)
+
+
+@metal
+def is_called(name: U16, suffix: U16) -> int:
+    """How many units stand before the suffix a name ends in; 0 where it does not, in either case."""
+    n = 0
+    while n < len(name) and name[n] != 0:
+        n += 1
+    length = n - (len(suffix) - 1)
+    for i in range(len(suffix) - 1):
+        if length <= 0 or int(name[length + i]) | 32 != int(suffix[i]) | 32:
+            return 0
+    return length

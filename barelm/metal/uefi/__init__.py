@@ -1,0 +1,1 @@
+"""The only callers of the firmware: one short function a service."""

@@ -1,0 +1,164 @@
+"""`barelm pack`, `build`, `image`, `show` and `doctor`: files in, files out, nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from barelm.contract import layout
+from barelm.disk import open_volume
+from barelm.pack.reader import read_packed
+from tests.built import program
+from tests.commands.conftest import Cli
+
+
+def test_pack_writes_beside_where_it_is_run(cli: Cli) -> None:
+    result = cli("pack", "tiny.bin")
+    path = cli.folder / "tiny.blm"
+    assert (result.code, result.out) == (0, "")
+    assert result.err == f"tiny.blm: {path.stat().st_size:,} bytes\n"
+    assert read_packed(path).name == "tiny"
+
+
+def test_pack_is_reproducible(cli: Cli) -> None:
+    for out in ("a.blm", "b.blm"):
+        assert cli("pack", "tiny.bin", "--output", out, "--tokenizer", "tokenizer.bin").code == 0
+    assert (cli.folder / "a.blm").read_bytes() == (cli.folder / "b.blm").read_bytes()
+
+
+def test_build_copies_the_program(cli: Cli) -> None:
+    assert cli("build", "-o", "x.efi").code == 0
+    assert (cli.folder / "x.efi").read_bytes() == program().read_bytes()
+    assert cli("build").code == 0 and (cli.folder / "barelm.efi").is_file()
+
+
+def test_image_holds_program_model_and_configuration(cli: Cli, image: Path) -> None:
+    with open_volume(image) as volume:
+        assert {entry.path for entry in volume.files()} == {"EFI/BOOT/BOOTX64.EFI", "model.blm", "barelm.toml",
+                                                            "FONT-LICENSE.txt"}
+        entry = volume.lookup("barelm.toml")
+        assert entry is not None
+        text = volume.read(entry, 0, entry.size).decode()
+    lines = text.splitlines()
+    assert {'prompt = "to"', "tokens = 5", "wait = 0", 'at_end = "return"', "report = false"} <= set(lines)
+
+
+def test_image_is_reproducible_and_takes_a_packed_model(cli: Cli) -> None:
+    assert cli("pack", "tiny.bin").code == 0
+    for model, out in (("tiny.bin", "a.img"), ("tiny.bin", "b.img"), ("tiny.blm", "c.img")):
+        assert cli("image", model, "-o", out, "--seed", "5").code == 0
+    contents = [(cli.folder / name).read_bytes() for name in ("a.img", "b.img", "c.img")]
+    assert contents[0] == contents[1] == contents[2]
+
+
+def test_plain_image_has_no_partition_table(cli: Cli) -> None:
+    assert cli("image", "tiny.bin", "--plain", "--free", "40").code == 0
+    facts = json.loads(cli("show", "tiny.img", "--json").out)
+    assert facts["what"] == "disk image, plain FAT32" and facts["bytes"] > 40 << 20
+
+
+@pytest.mark.parametrize("command", [("pack", "tiny.bin"), ("build",), ("image", "tiny.bin")], ids=lambda c: c[0])
+@pytest.mark.parametrize("out", ["nowhere/x.out", "folder", "tokenizer.bin/x.out"])
+def test_an_output_that_cannot_be_written(cli: Cli, command: tuple[str, ...], out: str) -> None:
+    (cli.folder / "folder").mkdir()
+    error = cli.refuses(*command, "--output", out)
+    assert out in error and ("cannot write" in error or "folder" in error)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_may_not_be_written(cli: Cli) -> None:
+    (cli.folder / "locked").mkdir(mode=0o555)
+    assert "Permission denied" in cli.refuses("build", "--output", "locked/x.efi")
+
+
+@pytest.mark.parametrize("arguments, sentence", [
+    (("image", "tiny.bin", "--free=-1"), "cannot leave -1 MiB free"),
+    (("image", "tiny.bin", "--wait=-1"), "the wait cannot be -1"),
+    (("image", "tiny.bin", "--cores=-1"), "the number of cores cannot be -1"),
+    (("image", "tiny.bin", "--tokens", "65"), "65 tokens are more than the 64"),
+    (("image", "nowhere.bin"), "there is no file nowhere.bin"),
+    (("pack", "nowhere.bin"), "there is no file nowhere.bin"),
+    (("pack", "no-such-model"), "no model of that name"),
+    (("show", "nowhere.img"), "cannot read nowhere.img: No such file"),
+    (("show", "."), "cannot read .: Is a directory"),
+    (("show", "empty"), "empty is empty"),
+    (("show", "noise"), "noise"),
+    (("show", "cut.blm"), "cut.blm is cut short"),
+    (("show", "damaged.blm"), "of damaged.blm is damaged"),
+    (("show", "cut.efi"), "is not a program for UEFI"),
+    (("show", "cut.img"), "cut.img"),
+    (("boot", "nowhere.img", "--machine", "hosted"), "nowhere.img"),
+    (("boot", "noise", "--machine", "hosted"), "noise"),
+    (("boot", "empty", "--machine", "hosted"), "empty")])
+def test_bad_input_ends_in_its_sentence(cli: Cli, arguments: tuple[str, ...], sentence: str) -> None:
+    make_bad_files(cli)
+    assert sentence in cli.refuses(*arguments)
+
+
+def make_bad_files(cli: Cli) -> None:
+    """What `show` and `boot` cannot make sense of."""
+    folder = cli.folder
+    assert cli("pack", "tiny.bin").code == 0 and cli("image", "tiny.bin").code == 0
+    packed, image = (folder / "tiny.blm").read_bytes(), (folder / "tiny.img").read_bytes()
+    (folder / "empty").write_bytes(b"")
+    (folder / "noise").write_bytes(bytes(range(256)) * 20)
+    (folder / "cut.blm").write_bytes(packed[:-5000])
+    header = np.frombuffer(packed[:layout.HEADER_BYTES], np.int64)
+    at = int(header[layout.SECTION_TABLE + layout.EMBEDDING * layout.SECTION_WORDS + layout.OFFSET])
+    (folder / "damaged.blm").write_bytes(packed[:at] + bytes([packed[at] ^ 1]) + packed[at + 1:])
+    (folder / "cut.efi").write_bytes(program().read_bytes()[:100])
+    (folder / "cut.img").write_bytes(image[:2000])
+
+
+def test_show_says_what_each_file_is(cli: Cli, image: Path) -> None:
+    assert cli("pack", "tiny.bin").code == 0 and cli("build").code == 0
+    for name, what in (("tiny.bin", "llama2.c"), ("tiny.blm", "packed model"), ("barelm.efi", "UEFI program"),
+                       ("tiny.img", "disk image, GPT")):
+        shown, as_json = cli("show", name), cli("show", name, "--json")
+        assert shown.code == as_json.code == 0 and shown.err == ""
+        facts = json.loads(as_json.out)
+        assert what in facts["what"] and facts["file"] == name
+        assert facts["bytes"] == (cli.folder / name).stat().st_size
+        assert what in shown.out and "bytes" in shown.out
+
+
+def test_show_announces_the_memory_a_model_takes(cli: Cli, image: Path) -> None:
+    assert cli("pack", "tiny.bin").code == 0
+    packed = read_packed(cli.folder / "tiny.blm")
+    assert json.loads(cli("show", "tiny.blm", "--json").out)["memory_bytes"] == packed.memory_bytes
+    assert json.loads(cli("show", "tiny.img", "--json").out)["model"]["memory_bytes"] == packed.memory_bytes
+    assert f"{packed.memory_bytes:,}" in cli("show", "tiny.blm").out
+
+
+def test_doctor_finds_this_host_well(cli: Cli) -> None:
+    result = cli("doctor")
+    assert result.code == 0 and result.err == ""
+    assert {"python", "compiler", "linker", "cache", "program", "qemu", "hosted"} <= {
+        line.split()[1] for line in result.out.splitlines()}
+    assert "MISSING" not in result.out and str(cli.cache) in result.out
+
+
+def test_doctor_as_json(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(cli.folder))
+    findings = {finding["what"]: finding for finding in json.loads(cli("doctor", "--json").out)}
+    assert set(findings["qemu"]) == {"what", "good", "says", "needed"}
+    assert not findings["qemu"]["good"] and findings["qemu"]["says"]
+    assert findings["program"]["says"] == "compiled"
+
+
+def test_doctor_fails_where_no_machine_is_left(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(cli.folder))
+    monkeypatch.setattr("platform.machine", lambda: "sparc64")
+    result = cli("doctor")
+    assert result.code == 1 and result.out.count("MISSING") >= 2
+
+
+def test_a_cache_that_cannot_be_made(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cli.folder / "tiny.bin"))
+    error = cli.refuses("build")
+    assert "cannot create" in error and "XDG_CACHE_HOME" in error
+    assert cli("doctor").code == 1

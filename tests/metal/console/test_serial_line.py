@@ -1,0 +1,150 @@
+"""A serial line: taken for ourselves, asked for its size, written in pieces, given up where it is stuck, given back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from barelm.metal import arena
+from barelm.metal.console import serial_line
+from barelm.metal.console.serial_line import (
+    PROTOCOL,
+    SERIAL_COLUMNS,
+    SERIAL_ROWS,
+    Serial,
+    bind_serial,
+    close_serial,
+    flush_serial,
+    open_serial,
+    put_byte,
+    read_byte,
+)
+from tests.metal.fake import IMAGE_HANDLE, FakeFirmware, FakeSerial
+
+OPENING = b"\x1b[?2004h\x1b7\x1b[999;999H\x1b[6n\x1b8"
+
+
+class Line:
+    """A serial line on a fake firmware."""
+
+    def __init__(self, port: FakeSerial | None = None) -> None:
+        self.firmware, self.port = FakeFirmware(), port or FakeSerial()
+        self.firmware.serial = self.port
+        self.block = np.zeros(arena.SERIAL_BYTES, np.uint8)
+
+    def open(self) -> Serial:
+        """Take it."""
+        return open_serial(self.firmware.fw, int(self.block.ctypes.data))
+
+    def put(self, s: Serial, content: bytes) -> None:
+        """Gather bytes."""
+        for byte in content:
+            put_byte(self.firmware.fw, s, byte)
+
+
+def test_no_line() -> None:
+    line = Line()
+    line.firmware.serial = None
+    s = line.open()
+    assert s.state[PROTOCOL] == 0 and (s.state[SERIAL_COLUMNS], s.state[SERIAL_ROWS]) == (80, 24)
+    line.put(s, b"nothing")
+    flush_serial(line.firmware.fw, s)
+    assert read_byte(line.firmware.fw, s) == -1
+    close_serial(line.firmware.fw, s)
+
+
+def test_a_line_that_is_not_given() -> None:
+    line = Line()
+    line.firmware.is_serial_free = False
+    assert line.open().state[PROTOCOL] == 0 and line.port.written == b""
+
+
+def test_taken_and_given_back() -> None:
+    line = Line()
+    s = line.open()
+    assert line.port.owner == IMAGE_HANDLE and line.port.written == OPENING
+    assert line.port.mode[1] == serial_line.TIMEOUT_US
+    line.put(s, "é\r\n".encode())
+    assert line.port.written == OPENING
+    flush_serial(line.firmware.fw, s)
+    assert line.port.written == OPENING + "é\r\n".encode()
+    line.put(bind_serial(int(line.block.ctypes.data)), b"last")
+    close_serial(line.firmware.fw, s)
+    assert line.port.written.endswith(b"last")
+    assert (line.port.owner, line.port.reconnected, int(s.state[PROTOCOL])) == (0, True, 0)
+    line.put(s, b"too late")
+    close_serial(line.firmware.fw, s)
+    assert b"late" not in line.port.written
+
+
+def test_bytes_come_one_by_one_and_nothing_blocks() -> None:
+    line = Line()
+    s = line.open()
+    assert read_byte(line.firmware.fw, s) == -1
+    line.port.coming += b"\x00\xff"
+    assert [read_byte(line.firmware.fw, s) for _ in range(3)] == [0, 255, -1]
+
+
+def test_much_goes_out_as_it_is_gathered() -> None:
+    line = Line()
+    s = line.open()
+    content = bytes(range(256)) * 100
+    line.put(s, content)
+    flush_serial(line.firmware.fw, s)
+    assert line.port.written == OPENING + content
+
+
+def test_a_line_that_takes_little_at_a_time_is_waited_for() -> None:
+    line = Line()
+    s = line.open()
+    take = line.port.write
+
+    def write(this: int, size: int, source: int) -> int:
+        line.port.room = 300
+        return take(this, size, source)
+
+    line.port.table.serve(40, 3, write)
+    line.put(s, b"x" * 2000)
+    flush_serial(line.firmware.fw, s)
+    assert line.port.written == OPENING + b"x" * 2000 and s.state[PROTOCOL] != 0
+
+
+@pytest.mark.parametrize("room", [0, 10])
+@pytest.mark.parametrize("mode", [True, False])
+def test_a_line_that_takes_nothing_is_given_up_soon(room: int, mode: bool) -> None:
+    line = Line()
+    if not mode:
+        line.port.table.put(56, 0)
+    s = line.open()
+    line.port.room = room
+    before = line.port.n_writes
+    line.put(s, b"y" * 20000)
+    flush_serial(line.firmware.fw, s)
+    assert s.state[PROTOCOL] == 0
+    assert line.port.n_writes - before <= serial_line.PATIENCE_US // serial_line.TIMEOUT_US + 2
+    assert read_byte(line.firmware.fw, s) == -1
+    close_serial(line.firmware.fw, s)
+    assert line.port.reconnected
+
+
+def test_a_slow_timeout_that_cannot_be_changed_is_not_waited_for_often() -> None:
+    line = Line()
+    line.port.table.serve(16, 7, lambda *_: -(1 << 63) | 3)
+    s = line.open()
+    line.port.room = 0
+    before = line.port.n_writes
+    line.put(s, b"z")
+    flush_serial(line.firmware.fw, s)
+    assert line.port.n_writes - before <= 2 and s.state[PROTOCOL] == 0
+
+
+def test_a_device_that_fails() -> None:
+    line = Line()
+    s = line.open()
+    line.port.coming += b"a"
+    line.port.table.serve(48, 3, lambda *_: -(1 << 63) | 7)
+    line.port.table.serve(40, 3, lambda *_: -(1 << 63) | 7)
+    assert read_byte(line.firmware.fw, s) == -1
+    line.put(s, b"a")
+    flush_serial(line.firmware.fw, s)
+    assert s.state[PROTOCOL] == 0

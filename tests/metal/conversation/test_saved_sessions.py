@@ -1,0 +1,280 @@
+"""Conversations on the volume: what was saved goes on bit for bit; what is damaged is refused, or does no harm."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from barelm.contract import layout, uefi
+from barelm.dialect.memory import memory
+from barelm.kernels.model import cache_part
+from barelm.metal import board
+from barelm.metal.conversation import saved_sessions, slash_commands, turns
+from barelm.metal.conversation.dialogue import make_answer
+from barelm.metal.conversation.saved_sessions import (
+    DAMAGED,
+    LOADED,
+    OTHER_MODEL,
+    load_session,
+    make_prefix,
+    take_up_prefix,
+)
+from barelm.metal.conversation.talk import transcript_of
+from barelm.metal.conversation.turns import add_turn, forget
+from barelm.pack.sums import checksum
+from tests.metal.talks import Desk, array, chat_model
+
+SETTINGS = b"tokens = 5\ntemperature = 0.0\nseed = 7\nsystem = \"Be brief.\"\n"
+SESSION = "sessions\\talk.session"
+
+
+
+
+def desk_at(patch: pytest.MonkeyPatch, files: dict[str, bytes], **more: object) -> Desk:
+    """A program that has just started on a volume."""
+    desk = Desk(patch, settings=SETTINGS, files=files, **more)  # type: ignore[arg-type]
+    forget(desk.t)
+    return desk
+
+
+def talked(patch: pytest.MonkeyPatch, kv: str = "f16") -> Desk:
+    """A conversation of two turns, its cache full of numbers."""
+    desk = desk_at(patch, {}, model=chat_model(kv=kv))
+    state = memory(int(desk.b[board.STATE]), int(desk.header[layout.STATE_BYTES]))
+    for part in cache_views(desk, desk.seq_len):
+        part[:] = np.random.default_rng(3).integers(0, 256, len(part))
+    assert len(state) == desk.header[layout.STATE_BYTES]
+    for typed in ("hello é 世", "again\n"):
+        add_turn(desk.t, array(typed.encode()))
+        desk.heard(lambda: make_answer(desk.t))
+    return desk
+
+
+def cache_views(desk: Desk, n: int) -> list[NDArray[np.uint8]]:
+    """The bytes of the cache for n positions."""
+    views = []
+    for part in range(layout.CACHE_PARTS):
+        first, step, n_bytes = cache_part(desk.header, part, n)
+        for k in range(int(desk.header[layout.N_LAYERS] * desk.header[layout.N_KV_HEADS])):
+            if n_bytes:
+                views.append(memory(int(desk.b[board.STATE]) + int(first) + k * int(step), int(n_bytes)))
+    return views
+
+
+def ask(desk: Desk, line: bytes) -> str:
+    """A command, and what it says."""
+    return desk.heard(lambda: slash_commands.obey(desk.t, array(line), len(line)))
+
+
+def saved(patch: pytest.MonkeyPatch, kv: str = "f16") -> tuple[Desk, dict[str, bytes]]:
+    """A conversation, and the volume it is saved on."""
+    desk = talked(patch, kv)
+    assert ask(desk, b"/save talk") == "Saved.  /load talk goes on with it.\n"
+    assert desk.firmware.files is not None
+    assert desk.firmware.n_open == 1, "the root alone is open"
+    return desk, dict(desk.firmware.files)
+
+
+@pytest.mark.parametrize("kv", ["f32", "f16", "q8"])
+def test_what_was_saved_goes_on(monkeypatch: pytest.MonkeyPatch, kv: str) -> None:
+    before, files = saved(monkeypatch, kv)
+    assert set(files) == {SESSION, "sessions\\talk.md"}
+    cache = [view.tobytes() for view in cache_views(before, before.cached)]
+    after = desk_at(monkeypatch, files, model=chat_model(kv=kv))
+    after.engine.known = dict(before.engine.known)
+    said = ask(after, b"/load talk")
+    assert said.lstrip("\n").startswith("> hello é 世\n") and "> again\n" in said and "read again" not in said
+    assert (after.ids, after.typed, after.cached) == (before.ids, before.typed, before.cached) and after.cached > 20
+    assert [view.tobytes() for view in cache_views(after, after.cached)] == cache
+    assert transcript_of(after.t).rng[0] == transcript_of(before.t).rng[0]
+    after.check()
+    lines = []
+    for desk in (before, after):
+        monkeypatch.setattr("barelm.metal.processors.cores.call_engine", desk.engine.run)
+        add_turn(desk.t, array(b"and on"))
+        lines.append(desk.heard(lambda desk=desk: make_answer(desk.t)))  # type: ignore[misc]
+        assert desk.b[board.LAST_READ] < desk.end // 2, "only what is new is read"
+    assert lines[0].split("[")[0] == lines[1].split("[")[0] and after.ids == before.ids
+
+
+def test_the_text_beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, files = saved(monkeypatch)
+    text = files["sessions\\talk.md"].decode()
+    assert text.startswith("# talk\n\nsmall 8, 2026-11-24 19:31:02\n\nSystem: Be brief.\n\n## You\n\nhello é 世\n")
+    assert text.count("## You") == 2 and text.count("## small 8") == 2
+
+
+def test_a_text_that_is_not_utf8_is_saved_as_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = talked(monkeypatch)
+    add_turn(desk.t, array(b"\xff\xed\xa0\x80\xf4\x90\x80\x80"))
+    ask(desk, b"/save x")
+    assert desk.firmware.files is not None
+    desk.firmware.files["sessions\\x.md"].decode()
+
+
+def words_of(content: bytes) -> NDArray[np.int64]:
+    """The header of a session."""
+    return np.frombuffer(content[:layout.PAGE], np.int64).copy()
+
+
+def summed(head: NDArray[np.int64]) -> bytes:
+    """A header with its own sum set right."""
+    head[layout.SESSION_HEADER_SUM_A:layout.SESSION_HEADER_SUM_B + 1] = 0
+    sums = np.zeros(2, np.uint64)
+    checksum(sums, head.view(np.uint8))
+    head[layout.SESSION_HEADER_SUM_A:layout.SESSION_HEADER_SUM_B + 1] = sums.view(np.int64)
+    return head.tobytes()
+
+
+def text_end(content: bytes) -> int:
+    """Where the cache of a session begins."""
+    head = words_of(content)
+    return layout.PAGE + int(saved_sessions.text_bytes(*(int(head[word]) for word in (
+        layout.SESSION_TOKENS, layout.SESSION_TURNS, layout.SESSION_SYSTEM_BYTES, layout.SESSION_TYPED_BYTES))))
+
+
+class Loading:
+    """One program that is given damaged files, again and again."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, n_turns: int = 1) -> None:
+        self.desk = desk_at(patch, {})
+        add_turn(self.desk.t, array(b"what was said here"))
+        self.before = self.everything()
+
+    def everything(self) -> tuple[object, ...]:
+        """What a refused session leaves as it is."""
+        d = self.desk
+        return d.ids, d.typed, bytes(turns.system_of(d.t))
+
+    def load(self, content: bytes) -> int:
+        """The verdict on a file."""
+        with np.errstate(all="ignore"):
+            return int(load_session(self.desk.t, self.desk.firmware.file(content)))
+
+    def refuses(self, content: bytes, verdict: int = DAMAGED) -> bool:
+        """Whether it does, and all stays."""
+        return self.load(content) == verdict and self.everything() == self.before
+
+
+def test_every_byte_of_header_and_text_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = saved(monkeypatch)[1][SESSION]
+    loading = Loading(monkeypatch)
+    places = [*range(0, 140), *range(140, layout.PAGE, 97), *range(layout.PAGE, text_end(content), 3)]
+    for at in places:
+        damaged = bytearray(content)
+        damaged[at] ^= 1 << at % 8
+        assert loading.refuses(bytes(damaged)), at
+
+
+def test_a_file_that_is_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = saved(monkeypatch)[1][SESSION]
+    loading, end = Loading(monkeypatch), text_end(content)
+    for n in (0, 1, layout.PAGE - 1, layout.PAGE, layout.PAGE + 1, end - 1):
+        assert loading.refuses(content[:n]), n
+    for n in (end, end + 1, (end + len(content)) // 2, len(content) - 1):
+        loading.desk.b[board.CACHED] = 9
+        assert loading.load(content[:n]) == LOADED and loading.desk.cached == 0, n
+        assert loading.desk.typed == ["hello é 世".encode(), b"again\n"]
+
+
+def test_a_damaged_cache_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, files = saved(monkeypatch)
+    content = bytearray(files[SESSION])
+    content[text_end(bytes(content)) + 77] ^= 4
+    after = desk_at(monkeypatch, {SESSION: bytes(content)})
+    assert "read again" in ask(after, b"/load talk") and after.ids == before.ids and after.cached == 0
+    add_turn(after.t, array(b"go on"))
+    after.heard(lambda: make_answer(after.t))
+    after.check()
+
+
+def test_another_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = saved(monkeypatch)[1][SESSION]
+    other = desk_at(monkeypatch, {SESSION: content}, model=chat_model(seed=9))
+    assert load_session(other.t, other.firmware.file(content)) == OTHER_MODEL and other.ids == []
+    assert "another model" in ask(other, b"/load talk")
+
+
+@pytest.mark.parametrize("word, values", [
+    (layout.SESSION_TOKENS, [-1, 130, 1 << 40, -1 << 63]), (layout.SESSION_CACHED, [-1, 129, 1 << 62]),
+    (layout.SESSION_TURNS, [-1, 1000, 1 << 60]), (layout.SESSION_SYSTEM_BYTES, [-8, 1 << 20, -1 << 63]),
+    (layout.SESSION_TYPED_BYTES, [-8, 1 << 20, 1 << 62])])
+def test_counts_that_lie_under_a_right_sum(monkeypatch: pytest.MonkeyPatch, word: int, values: list[int]) -> None:
+    content = saved(monkeypatch)[1][SESSION]
+    loading = Loading(monkeypatch)
+    for value in values:
+        head = words_of(content)
+        head[word] = value
+        assert loading.refuses(summed(head) + content[layout.PAGE:]), value
+
+
+def test_ids_and_turns_that_lie_under_right_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = saved(monkeypatch)[1][SESSION]
+    loading, end = Loading(monkeypatch), text_end(content)
+    n = int(words_of(content)[layout.SESSION_TOKENS])
+    for word, value in [(0, -1), (n - 1, 10**6), (n, 1), (n + 1, -1), (n + 1, 10**4), (n + 2, -1), (n + 3, 0),
+                        (n + 3, 999), (n + 5, 1 << 62), (n + 6, 0), (n + 7, 1 << 62), (n + 7, 129)]:
+        body = np.frombuffer(content[layout.PAGE:end], np.int64).copy()
+        body[word] = value
+        sums = np.zeros(2, np.uint64)
+        checksum(sums, body.view(np.uint8))
+        head = words_of(content)
+        head[layout.SESSION_TEXT_SUM_A:layout.SESSION_TEXT_SUM_B + 1] = sums.view(np.int64)
+        assert loading.refuses(summed(head) + body.tobytes() + content[end:]), (word, value)
+
+
+@pytest.mark.parametrize("status, said", [(uefi.EFI_VOLUME_FULL, "the volume is full"),
+                                          (uefi.EFI_WRITE_PROTECTED, "read-only"),
+                                          (uefi.EFI_DEVICE_ERROR, "error 7")])
+def test_a_save_that_fails_anywhere_leaves_what_was_there(monkeypatch: pytest.MonkeyPatch, status: int,
+                                                          said: str) -> None:
+    desk, files = saved(monkeypatch)
+    first = len(desk.firmware.changes.done)
+    ask(desk, b"/save talk")
+    steps = desk.firmware.changes.done[first:]
+    for k, what in enumerate(steps):
+        if what in ("delete", "rename") or (what == "flush" and steps[k - 1] == "rename"):
+            continue  # see test_files
+        assert desk.firmware.files is not None
+        desk.firmware.files.clear()
+        desk.firmware.files.update(files)
+        base = len(desk.firmware.changes.done)
+        desk.firmware.changes.fault = lambda n, change, k=k, base=base: (  # type: ignore[misc]
+            status if n - base >= k and change in ("create", "write", "flush") else 0)
+        answer = ask(desk, b"/save talk")
+        assert answer.count("\n") == 1 and said in answer, (k, what)
+        assert desk.firmware.files[SESSION] == files[SESSION], (k, what)
+        assert set(desk.firmware.files) == set(files), "nothing is left behind"
+        assert desk.firmware.n_open == 1
+
+
+def test_a_prefix_is_taken_up_and_only_what_follows_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    maker = desk_at(monkeypatch, {})
+    n = int(make_prefix(maker.t))
+    assert maker.firmware.files is not None and set(maker.firmware.files) == {layout.PREFIX_PATH}
+    assert n == maker.cached > 10
+    desk = desk_at(monkeypatch, dict(maker.firmware.files))
+    desk.engine.known = dict(maker.engine.known)
+    take_up_prefix(desk.t)
+    assert desk.cached == n and desk.typed == []
+    add_turn(desk.t, array(b"hello"))
+    desk.check()
+    assert desk.cached == n, "every first turn begins so"
+    other = desk_at(monkeypatch, {layout.PREFIX_PATH: maker.firmware.files[layout.PREFIX_PATH][:5000]})
+    take_up_prefix(other.t)
+    assert other.typed == [] and other.cached == 0
+
+
+def test_a_prefix_of_another_system_text_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    maker = desk_at(monkeypatch, {})
+    make_prefix(maker.t)
+    assert maker.firmware.files is not None
+    desk = Desk(monkeypatch, settings=SETTINGS.replace(b"brief", b"kind and long"), files=maker.firmware.files)
+    desk.engine.known = dict(maker.engine.known)
+    take_up_prefix(desk.t)
+    add_turn(desk.t, array(b"hello"))
+    assert bytes(turns.system_of(desk.t)) == b"Be kind and long."
+    desk.check()
+    desk.heard(lambda: make_answer(desk.t))
+    desk.check()

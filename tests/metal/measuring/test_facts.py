@@ -1,0 +1,127 @@
+"""Facts of a machine: the memory map added up, time, sizes; and the report of it, as the host reads it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from barelm.contract import layout
+from barelm.dialect.memory import memory
+from barelm.machine_report import parse_report
+from barelm.metal import arena, board
+from barelm.metal.console.sinks import CONSOLE_BYTES, Console, flush, plain_console
+from barelm.metal.conversation.turns import forget
+from barelm.metal.measuring import facts, greeting
+from barelm.metal.measuring.facts import memory_facts
+from barelm.metal.measuring.measured_report import REPORT_AT, REPORT_BYTES, make_report
+from tests.metal.fake import FakeFirmware
+from tests.metal.talks import Desk
+
+PAGE = 4096
+MAP = [(7, 1000), (7, 3000), (3, 10), (4, 20), (5, 30), (6, 40), (1, 50), (2, 60), (0, 7), (8, 5), (9, 6), (10, 8),
+       (11, 10**6), (12, 10**6), (14, 500)]
+
+
+def console(firmware: FakeFirmware, columns: int = 1000) -> Console:
+    """A wide console on it."""
+    firmware.columns = columns
+    return plain_console(firmware.fw, np.zeros(CONSOLE_BYTES // 8, np.int64))
+
+
+def test_the_memory_map_added_up() -> None:
+    firmware = FakeFirmware()
+    firmware.memory_map = MAP
+    m = memory_facts(firmware.fw, arena.open_workspace(firmware.fw))
+    assert (m.free, m.largest_free, m.regions) == (4000 * PAGE, 3000 * PAGE, len(MAP))
+    assert (m.boot_services, m.runtime, m.loader) == (30 * PAGE, 70 * PAGE, 110 * PAGE)
+    assert m.reserved >= 12 * PAGE
+    assert m.free + m.boot_services + m.runtime + m.loader <= m.total <= 4241 * PAGE, "devices are no memory"
+
+
+@pytest.mark.parametrize("given", [None, []])
+def test_a_firmware_that_shows_no_map(given: list[tuple[int, int]] | None) -> None:
+    firmware = FakeFirmware()
+    firmware.memory_map = given
+    assert memory_facts(firmware.fw, arena.open_workspace(firmware.fw)) == (0,) * 8
+
+
+@pytest.mark.parametrize("between, shown", [(32, "2026-11-24 19:31:02"), (84, "2026-11-24T19:31:02"),
+                                            (45, "2026-11-24-19.31.02")])
+def test_time(between: int, shown: str) -> None:
+    firmware = FakeFirmware()
+    con = console(firmware)
+    assert facts.put_time(con, between)
+    firmware.now = None
+    assert not facts.put_time(con, between)
+    flush(con)
+    assert firmware.screen == shown
+
+
+@pytest.mark.parametrize("n_bytes, shown", [(0, "0 MB"), (1, "1 MB"), (10**6, "1 MB"), (10**6 + 1, "2 MB"),
+                                            (10**10 - 1, "10000 MB"), (10**10, "10.0 GB"), (123 * 10**9, "123.0 GB")])
+def test_sizes(n_bytes: int, shown: str) -> None:
+    firmware = FakeFirmware()
+    con = console(firmware)
+    facts.put_megabytes(con, n_bytes)
+    flush(con)
+    assert firmware.screen == shown
+
+
+@pytest.mark.parametrize("brand, name", [
+    (b"   Intel(R)  Core(TM)   i7  CPU\0", "Intel(R) Core(TM) i7 CPU"), (b"x" * 48, "x" * 48), (b" " * 48, ""),
+    (b"", "")])
+def test_the_processors_name(monkeypatch: pytest.MonkeyPatch, brand: bytes, name: str) -> None:
+    words = np.frombuffer(brand.ljust(48, b"\0"), np.uint32)
+    leaves = {facts.BRAND + k: tuple(int(word) for word in words[4 * k:4 * k + 4]) for k in range(3)}
+    leaves[0x80000000] = (facts.BRAND + 2, 0, 0, 0)
+    monkeypatch.setattr(facts, "cpuid", lambda leaf, subleaf: leaves[leaf])
+    firmware = FakeFirmware()
+    con = console(firmware)
+    facts.put_cpu_name(con)
+    flush(con)
+    assert firmware.screen == name
+
+
+@pytest.mark.parametrize("has_clock", [False, True])
+def test_the_report_is_what_the_host_reads(monkeypatch: pytest.MonkeyPatch, has_clock: bool) -> None:
+    firmware = FakeFirmware({})
+    firmware.memory_map = MAP
+    desk = Desk(monkeypatch, firmware=firmware)
+    firmware.now = firmware.now if has_clock else None
+    forget(desk.t)
+    with np.errstate(all="ignore"):
+        n = int(make_report(desk.t, 0))
+    content = arena_bytes(desk, REPORT_AT, n)
+    report = parse_report(content, "report.json")
+    assert n < REPORT_BYTES // 4 and report.firmware.vendor == "Fake firmware" and report.firmware.uefi == "2.10"
+    assert report.memory.free_bytes == 4000 * PAGE and report.memory.regions == len(MAP)
+    assert (report.model.name, report.model.context) == ("small 8", 128)
+    assert report.model.bytes == desk.header[layout.FILE_BYTES] and report.selftest in (None, "none")
+    assert [speed.cores for speed in report.speed] == [1] and report.screen is None
+    assert report.cores.answered == 1 and bool(report.time) == has_clock
+    assert desk.firmware.screen == "" and desk.cached == 0
+
+
+def test_a_report_where_the_context_has_no_room_to_measure(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk(monkeypatch)
+    forget(desk.t)
+    n = int(make_report(desk.t, 100))
+    assert parse_report(arena_bytes(desk, REPORT_AT, n), "report.json").speed == ()
+
+
+def arena_bytes(desk: Desk, at: int, n: int) -> bytes:
+    """Bytes of the scratch."""
+    return memory(desk.workspace + arena.SCRATCH + at, n).tobytes()
+
+
+def test_the_start_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    firmware = FakeFirmware({})
+    firmware.memory_map = MAP
+    desk = Desk(monkeypatch, firmware=firmware)
+    said = desk.heard(lambda: greeting.greet(desk.t.con, desk.b, desk.workspace))
+    assert said.startswith("barelm\n\n") and " MB of memory\nFake firmware, UEFI 2.10\n\n" in said
+    said = desk.heard(lambda: greeting.introduce(desk.t.con, desk.b, desk.header))
+    assert said.startswith("small 8   ") and "context 128 tokens" in said
+    desk.b[board.REPORT] = 1
+    assert desk.heard(lambda: greeting.greet(desk.t.con, desk.b, desk.workspace)) == ""
+    assert desk.heard(lambda: greeting.introduce(desk.t.con, desk.b, desk.header)) == ""

@@ -1,0 +1,181 @@
+"""The team: who comes, who is done without, and that an order for a few cores is carried out by these alone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from barelm.contract import uefi
+from barelm.metal import board
+from barelm.metal.processors import cores
+from barelm.metal.processors.cores import (
+    command,
+    dismiss_team,
+    gather_team,
+    processors_present,
+    rest_team,
+    wake_team,
+    worker,
+)
+from tests.metal.fake import ERROR, FakeFirmware, Table, store
+
+PER_MS = 10**6
+
+
+class Crowd:
+    """MP Services whose processors are threads of this process."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, n: int, *, starts: bool = True) -> None:
+        self.b = np.zeros(board.WORDS, np.int64)
+        self.b[board.CYCLES_PER_MS] = PER_MS
+        self.b[board.TEAM] = self.b[board.N_CORES] = 1
+        self.n, self.starts, self.n_started = n, starts, 0
+        self.threads: list[threading.Thread] = []
+        self.ran: list[tuple[int, int]] = []  # core, command
+        self.firmware = FakeFirmware()
+        services = Table()
+        services.serve(uefi.GET_NUMBER_OF_PROCESSORS, 3, self.count)
+        services.serve(uefi.STARTUP_ALL_APS, 7, self.start)
+        self._services = services
+        self.firmware.boot.serve(uefi.LOCATE_PROTOCOL, 3, self.locate)
+        self.events: list[int] = []
+        self.firmware.boot.serve(uefi.CREATE_EVENT, 5, self.create_event)
+        self.firmware.boot.serve(uefi.CLOSE_EVENT, 1, self.close_event)
+        patch.setattr("barelm.metal.uefi.boot_services.worker_entry", lambda: 1)
+        patch.setattr(cores, "call_engine", self.engine)
+        patch.setattr(cores, "enable_vectors", lambda level: None)
+        patch.setattr(cores, "pause", lambda: time.sleep(0.0005))
+
+    def locate(self, guid: int, key: int, place: int) -> int:
+        store(place, self._services.address)
+        return 0
+
+    def count(self, this: int, present: int, enabled: int) -> int:
+        store(present, self.n + 1)
+        store(enabled, self.n)
+        return 0
+
+    def close_event(self, event: int) -> int:
+        self.events.remove(event)
+        return 0
+
+    def create_event(self, kind: int, tpl: int, function: int, context: int, place: int) -> int:
+        self.events.append(len(self.events) + 0x100)
+        store(place, self.events[-1])
+        return 0
+
+    def start(self, this: int, entry: int, single: int, event: int, timeout: int, job: int, failed: int) -> int:
+        if not self.starts:
+            return ERROR | uefi.EFI_UNSUPPORTED
+        if any(thread.is_alive() for thread in self.threads):
+            return ERROR | uefi.EFI_NOT_READY
+        self.threads = [threading.Thread(target=worker, args=(job,), daemon=True) for _ in range(self.n - 1)]
+        for thread in self.threads:
+            thread.start()
+        self.n_started += 1
+        return 0
+
+    def engine(self, level: int, job: int, core: int) -> int:
+        self.ran.append((core, int(self.b[board.POSITION])))
+        return core
+
+    def gather(self, limit: int = 0) -> int:
+        """The whole team, on the board."""
+        self.b[board.TEAM] = gather_team(self.firmware.fw, self.b, limit, PER_MS)
+        self.b[board.N_CORES] = self.b[board.TEAM]
+        return int(self.b[board.TEAM])
+
+    def went_home(self) -> bool:
+        """Whether every processor is."""
+        for thread in self.threads:
+            thread.join(5)
+        return not any(thread.is_alive() for thread in self.threads)
+
+
+@pytest.fixture
+def patch() -> Iterator[pytest.MonkeyPatch]:
+    """What is replaced."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+def eventually(crowd: Crowd, expected: list[tuple[int, int]]) -> bool:
+    """Whether these and no others run before long."""
+    deadline = time.monotonic() + 5
+    while len(crowd.ran) < len(expected) and time.monotonic() < deadline:
+        time.sleep(0.001)
+    time.sleep(0.03)
+    return sorted(crowd.ran) == expected
+
+
+def test_an_order_for_a_few_is_carried_out_by_these_alone(patch: pytest.MonkeyPatch) -> None:
+    crowd = Crowd(patch, 5)
+    assert crowd.gather() == 5
+    for position, n in enumerate([5, 2, 1, 3, 5, 4], 1):
+        crowd.b[board.N_CORES] = n
+        crowd.ran.clear()
+        assert command(crowd.b, board.DECODE, position) == 0
+        assert eventually(crowd, [(core, position) for core in range(n)]), crowd.ran
+        assert crowd.b[board.CACHED] == position + 1
+    crowd.ran.clear()
+    command(crowd.b, board.CHOOSE, 9)
+    assert eventually(crowd, [(0, 9)]), "one core chooses"
+    dismiss_team(crowd.b)
+    assert crowd.went_home() and crowd.b[board.CLAIMS] == board.CLOSED
+
+
+@pytest.mark.parametrize("limit, team", [(0, 4), (3, 3), (1, 1), (9, 4)])
+def test_no_more_than_asked_for(patch: pytest.MonkeyPatch, limit: int, team: int) -> None:
+    crowd = Crowd(patch, 4)
+    assert crowd.gather(limit) == team
+    if team > 1:
+        command(crowd.b, board.PREFILL, 7)
+        assert eventually(crowd, [(core, 7) for core in range(team)])
+        assert crowd.b[board.CACHED] == 7
+    dismiss_team(crowd.b)
+    assert crowd.went_home()
+
+
+def test_a_crowd_that_does_not_come_is_done_without(patch: pytest.MonkeyPatch) -> None:
+    crowd = Crowd(patch, 4, starts=False)
+    assert crowd.gather() == 1 and crowd.events == []
+    assert command(crowd.b, board.DECODE, 0) == 0 and crowd.ran == [(0, 0)]
+
+
+def test_processors_present(patch: pytest.MonkeyPatch) -> None:
+    assert processors_present(FakeFirmware().fw) == (1, 1)
+    assert processors_present(Crowd(patch, 4).firmware.fw) == (5, 4)
+
+
+def test_a_team_rests_and_comes_back(patch: pytest.MonkeyPatch) -> None:
+    crowd = Crowd(patch, 4)
+    crowd.gather()
+    crowd.b[board.N_CORES] = 3  # as many as the model has room for
+    for round_ in range(3):
+        command(crowd.b, board.DECODE, round_)
+        assert eventually(crowd, [(core, round_) for core in range(3)])
+        crowd.ran.clear()
+        rest_team(crowd.b)
+        rest_team(crowd.b)
+        assert crowd.went_home() and crowd.b[board.N_CORES] == 1
+        command(crowd.b, board.DECODE, 50)
+        assert eventually(crowd, [(0, 50)]), "who rests does nothing"
+        crowd.ran.clear()
+        wake_team(crowd.firmware.fw, crowd.b)
+        wake_team(crowd.firmware.fw, crowd.b)
+        assert (crowd.b[board.TEAM], crowd.b[board.N_CORES], crowd.n_started) == (4, 3, round_ + 2)
+        assert len(crowd.events) == 1, "the event of the team before is given back"
+    rest_team(crowd.b)
+    dismiss_team(crowd.b)
+    assert crowd.went_home()
+
+
+def test_a_single_core_neither_rests_nor_wakes(patch: pytest.MonkeyPatch) -> None:
+    crowd = Crowd(patch, 1)
+    rest_team(crowd.b)
+    wake_team(crowd.firmware.fw, crowd.b)
+    assert (crowd.b[board.TEAM], crowd.b[board.N_CORES], crowd.b[board.RESTING], crowd.n_started) == (1, 1, 0, 0)

@@ -1,0 +1,238 @@
+"""The configuration: what `settings` writes is what the metal reads, and a hostile file does no harm."""
+
+from __future__ import annotations
+
+import string
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from barelm import settings as host
+from barelm.contract import layout
+from barelm.dialect.memory import float_of_bits, text
+from barelm.metal import board
+from barelm.metal.storage import configuration, toml_values
+from barelm.metal.storage.configuration import read_settings
+from barelm.metal.uefi.boot_services import Firmware
+from barelm.settings import AT_END, LARGEST_REAL, LARGEST_SEED, STORY_TEMPERATURE, Settings
+from tests.metal.fake import FakeFirmware
+from tests.worlds import World, both_worlds, interpreter, jit
+
+SILENT = Firmware(0, 0, 0, 0, 0, 0)
+GUARD = 64
+PROMPTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=80)
+
+LEAST_REAL = 2.0**-26  # below it the eighteen decimals of the file cannot hold every digit
+
+
+def reals(most: float) -> st.SearchStrategy[float]:
+    """float32 a configuration can hold exactly."""
+    return st.just(0.0) | st.floats(LEAST_REAL, most, width=32)
+
+
+SETTINGS = st.builds(
+    Settings, PROMPTS, reals(LARGEST_REAL), reals(1), st.integers(0, LARGEST_SEED),
+    st.integers(0, 1 << 24), st.integers(0, 4096), st.sampled_from(AT_END), st.integers(0, 10**6),
+    PROMPTS, st.booleans(), st.booleans(), st.booleans(), st.integers(0, 1 << 24), reals(1), reals(LARGEST_REAL),
+    st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12), max_size=8).map(tuple),
+    PROMPTS, st.integers(0, 10**6), st.sampled_from(layout.KEYBOARDS), st.booleans(), st.booleans())
+TEXTS = (board.PROMPT, board.SYSTEM, board.MODEL, board.STOPS)  # addresses, a length behind each
+
+
+@dataclass
+class Read:
+    """The board after a configuration was read."""
+
+    b: NDArray[np.int64]
+    texts: dict[int, bytes]
+    screen: str = ""
+
+    @property
+    def prompt(self) -> bytes:
+        """What the text begins with."""
+        return self.texts[board.PROMPT]
+
+    @property
+    def stops(self) -> list[bytes]:
+        """Each has a zero behind it."""
+        *stops, rest = self.texts[board.STOPS].split(b"\0")
+        assert rest == b""
+        return stops
+
+    def real(self, slot: int) -> np.float32:
+        """A word that holds the bits of a float."""
+        return self.b[slot:slot + 1].view(np.float32)[0]
+
+    def words(self) -> list[int]:
+        """Everything but an address."""
+        return [int(w) for i, w in enumerate(self.b) if i not in TEXTS]
+
+
+def read(world: World, raw: bytes, firmware: FakeFirmware | None = None) -> Read:
+    """Read a configuration between guards."""
+    block = np.full(len(raw) + 2 * GUARD, 0xA5, np.uint8)
+    data = block[GUARD:GUARD + len(raw)]
+    data[:] = np.frombuffer(raw, np.uint8)
+    b = np.zeros(board.WORDS, np.int64)
+    world(read_settings)(firmware.fw if firmware else SILENT, b, data, len(raw))
+    assert (block[:GUARD] == 0xA5).all() and (block[GUARD + len(raw):] == 0xA5).all(), "it wrote outside the file"
+    texts = {}
+    for slot in TEXTS:
+        at, n_bytes = int(b[slot]) - data.ctypes.data, int(b[slot + 1])
+        assert 0 <= at <= at + n_bytes <= len(raw)
+        texts[slot] = data[at:at + n_bytes].tobytes()
+    return Read(b, texts, firmware.screen if firmware else "")
+
+
+@both_worlds
+@settings(max_examples=100, deadline=None)
+@given(wanted=SETTINGS)
+def test_what_is_written_is_read(world: World, wanted: Settings) -> None:
+    got = read(world, wanted.toml())
+    for slot, said in ((board.PROMPT, wanted.prompt), (board.SYSTEM, wanted.system), (board.MODEL, wanted.model)):
+        assert got.texts[slot] == said.encode()
+    assert got.stops == [stop.encode() for stop in wanted.stop if stop]
+    for slot, value in ((board.TEMPERATURE, wanted.temperature), (board.TOP_P, wanted.top_p),
+                        (board.MIN_P, wanted.min_p), (board.REPEAT, wanted.repeat)):
+        assert got.real(slot) == np.float32(value)
+    assert [got.b[slot] for slot in (board.SEED, board.TOKENS, board.CORES, board.WAIT_S, board.REPORT)] == [
+        wanted.seed, wanted.tokens, wanted.cores, wanted.wait, wanted.report]
+    assert [got.b[slot] for slot in (board.TEMPLATE, board.CHAT)] == [wanted.template, wanted.chat]
+    assert [got.b[slot] for slot in (board.TOP_K, board.COUNTDOWN_S, board.SELFTEST, board.SCREEN)] == [
+        wanted.top_k, wanted.countdown, wanted.selftest, wanted.screen]
+    assert AT_END[got.b[board.AT_END]] == wanted.at_end
+    assert layout.KEYBOARDS[got.b[board.KEYBOARD]] == wanted.keyboard
+
+
+def shown(raw: bytes) -> Read:
+    """Read in the interpreter, with a screen."""
+    return read(interpreter, raw, FakeFirmware())
+
+
+def test_our_own_file_is_read_without_a_word() -> None:
+    assert shown(Settings("a \"b\"\n\u0007é").toml()).screen == ""
+
+
+@pytest.mark.parametrize("raw", [b"", b"\n", b"\r\n\t \r\n", b"# nothing\r\n  # here\n", b"#"])
+def test_nothing_said_means_the_defaults(raw: bytes) -> None:
+    got, usual = shown(raw), Settings()
+    assert got.screen == "" and not any(got.texts.values())
+    assert got.real(board.TEMPERATURE) == np.float32(STORY_TEMPERATURE)
+    ours = shown(usual.toml())
+    assert (got.words(), got.texts) == (ours.words(), ours.texts)
+
+
+@pytest.mark.parametrize("raw, slot, value", [
+    (b"seed=7", board.SEED, 7), (b"  seed\t = 7  # lucky\r\n", board.SEED, 7), (b"tokens = 0012", board.TOKENS, 12),
+    (b'at_end = "shutdown"', board.AT_END, 1), (b'at_end="restart" # again', board.AT_END, 2),
+    (b'at_end = "restart" # not "return"', board.AT_END, 2),
+    (b"report = true", board.REPORT, 1), (b"report=true#x", board.REPORT, 1),
+    (b"report = true\nreport = false\n", board.REPORT, 0), (b"seed = 1\nseed = 2", board.SEED, 2),
+    (b"wait = 999999999999999999", board.WAIT_S, 10**18 - 1), (b"top_k = 40", board.TOP_K, 40),
+    (b"countdown = 0", board.COUNTDOWN_S, 0), (b"selftest = true", board.SELFTEST, 1),
+    (b"screen = false # dark", board.SCREEN, 0), (b'keyboard = "us"', board.KEYBOARD, 0),
+    (b'keyboard = "de"# QWERTZ', board.KEYBOARD, layout.KEYBOARDS.index("de"))])
+def test_forms_a_person_may_write(raw: bytes, slot: int, value: int) -> None:
+    got = shown(raw)
+    assert (got.b[slot], got.screen) == (value, "")
+
+
+@pytest.mark.parametrize("raw, value", [
+    (b"0", 0), (b"1", 1), (b"0.5", 0.5), (b".5", 0.5), (b"2.", 2), (b"0.1", 0.1), (b"0.30000000000000", 0.3),
+    (b"0.000000059604645", 2**-24), (b"00000000000000000001", 1), (b"0.000000000000000001", 1e-18)])
+def test_decimals_are_the_nearest_float32(raw: bytes, value: float) -> None:
+    got = shown(b"temperature = " + raw)
+    assert (got.real(board.TEMPERATURE), got.screen) == (np.float32(value), "")
+
+
+@pytest.mark.parametrize("line", [
+    b"sed = 7", b"seed", b"seed 7", b"seed =", b"seed = -7", b"seed = 7 8", b"seed = 7.5", b"seed = 0x7",
+    b"seed = 1000000000000000000", b"=", b"= 7", b"temperature = x", b"temperature = .", b"temperature = 1e3",
+    b"temperature = 1.2.3", b"temperature = -1", b"temperature = 0.1234567890123456",
+    b"top_p = 0.0000000000000000001", b"top_p = 1234567890123456", b"[section]", b"{}", b"\xff\xfe",
+    b"report = maybe", b"report = xxxxx", b"report = truefalse", b"report = 1", b"report =", b"report = tru",
+    b'at_end = "sleep"', b"at_end = return", b'at_end = "return', b'at_end = "return" now', b"at_end =",
+    b"prompt = once", b'prompt = "once', b'prompt = "once" more', b'prompt = "\\', b'prompt = "\\"', b"prompt =",
+    b'prompt = "\\u12', b'prompt = "\\u"', b'keyboard = "xx"', b"keyboard = us", b'keyboard = "us', b'keyboard = ""',
+    b'keyboard = "us uk"', b'keyboard = " "', b'at_end = "return shutdown"', b"top_k = 0.5", b"min_p = -1",
+    b"repeat = one", b"screen = 1", b"selftest = True", b"model = 7", b'model = ["a"]', b'prompt = ["a"]', b"stop =",
+    b"stop = x", b"stop = [", b"stop = ]", b'stop = ["a"', b'stop = ["a",', b'stop = ["a" "b"]', b'stop = [,]',
+    b'stop = ["a",,"b"]', b'stop = ["a", 7]', b'stop = "a", "b"', b'stop = "a" "b"', b'stop = "a"]', b'stop = ["a"] b',
+    b'stop = ["a]', b'stop = ["a\\', b"stop = [[]]", b'stop = ["a", "b"', b"stop = [" + b'"a",' * 9 + b"]",
+    b'stop = "' + b"x" * 257 + b'"'])
+def test_a_line_that_is_not_understood_is_named_and_changes_nothing(line: bytes) -> None:
+    before = b'prompt = "kept"\nseed = 3\ntemperature = 0.25\nat_end = "shutdown"\nreport = true\n'
+    before += b'stop = ["one", "two"]\n'
+    good, got = shown(before), shown(before + line + b"\ntokens = 9\n")
+    assert got.screen == "barelm.toml: line 7 is not understood and passed over.\r\n"
+    assert got.b[board.TOKENS] == 9 and got.texts == good.texts and got.stops == [b"one", b"two"]
+    changed = [i for i in range(board.WORDS) if got.b[i] != good.b[i]]
+    assert set(changed) <= {board.TOKENS, *TEXTS}
+
+
+def test_every_bad_line_is_named_by_its_number() -> None:
+    screen = shown(b"\n".join([b"what"] * 3 + [b"seed = 1", b"else"])).screen
+    assert [line.split()[2] for line in screen.splitlines()] == ["1", "2", "3", "5"]
+
+
+@pytest.mark.parametrize("escaped, plain", [
+    (b"\\n\\t\\r", b"\n\t\r"), (b'\\"\\\\', b'"\\'), (b"\\u0041", b"A"), (b"\\u00e9", "é".encode()),
+    (b"\\u4E16", "世".encode()), (b"\\uFFFD|", "\ufffd|".encode()), (b"\\x", b"x"),
+    ("é世🙂".encode(), "é世🙂".encode())])
+def test_escapes_of_a_prompt(escaped: bytes, plain: bytes) -> None:
+    got = shown(b'prompt = "<' + escaped + b'>" # said')
+    assert (got.prompt, got.screen) == (b"<" + plain + b">", "")
+
+
+@pytest.mark.parametrize("value, stops", [
+    (b'"a"', [b"a"]), (b'["a"]', [b"a"]), (b'["a", "b c"]', [b"a", b"b c"]), (b"[]", []), (b'""', []),
+    (b"[ ] # none", []), (b'[ "a" ,"b", ]#c', [b"a", b"b"]), (b'["", "a", "", "b", ""]', [b"a", b"b"]),
+    (b'["\\n", "\\"]\\""]', [b"\n", b'"]"']),
+    (b'["\\u00e9\\u4e16"]', ["é世".encode()]), (b"[" + b'"abc",' * 8 + b"]", [b"abc"] * 8),
+    (b'"' + b"x" * 256 + b'"', [b"x" * 256])])
+@both_worlds
+def test_stops(world: World, value: bytes, stops: list[bytes]) -> None:
+    got = read(world, b"stop = " + value + b"\r\nseed = 7")
+    assert got.stops == stops and got.b[board.SEED] == 7
+
+
+def test_both_ends_have_the_same_limits() -> None:
+    assert (configuration.MOST_STOPS, configuration.MOST_STOP_BYTES) == (host.MOST_STOPS, host.MOST_STOP_BYTES)
+    assert configuration.AT_END_NAMES == " ".join(AT_END)
+
+
+@both_worlds
+def test_numbers_in_any_buffer(world: World) -> None:
+    line = np.frombuffer(b"/top_k 40 /temperature 0.25x 7", np.uint8).copy()
+    whole, real = world(toml_values.parse_whole), world(toml_values.parse_real)
+    assert [whole(line, 7, 9), whole(line, 7, 10), whole(line, 7, 11), whole(line, 7, 7)] == [40, 40, -1, -1]
+    assert [whole(line, 29, 30), whole(line, 28, 30), whole(line, 30, 30)] == [7, -1, -1]
+    assert [float_of_bits(real(line, 23, n)) for n in (24, 25, 26, 27)] == [0, 0, 0.2, 0.25]
+    assert real(line, 23, 28) == real(line, 23, 23) == real(line, 24, 25) == -1
+
+
+@pytest.mark.parametrize("word, number", [(b"a", 0), (b"bcd", 1), (b"e", 2), (b"bc", -1), (b"", -1), (b"a bcd", -1),
+                                          (b"e\0", -1), (b"bcde", -1), (b"bce", -1), (b"f", -1)])
+def test_a_word_has_the_number_of_its_place(word: bytes, number: int) -> None:
+    data = np.frombuffer(b"<" + word + b">", np.uint8).copy()
+    assert toml_values.word_number(data, 1, 1 + len(word), text("a bcd e")) == number
+
+
+KEYS = [b"prompt", b"temperature", b"top_p", b"seed", b"tokens", b"cores", b"at_end", b"wait", b"report", b"stop",
+        b"model", b"keyboard", b"top_k", b"min_p", b"repeat", b"screen"]
+PIECES: Any = st.one_of(
+    st.binary(max_size=12), st.sampled_from([*KEYS, b" = ", b"=", b'"', b"\\u", b"\\", b"\n", b"true", b"false", b"#",
+                                             b"[", b"]", b", ", b'"a"', b"stop = ["]),
+    st.text(string.digits + ".", max_size=25).map(str.encode))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(PIECES, max_size=20).map(b"".join))
+def test_any_bytes_do_no_harm_and_mean_the_same_in_both_worlds(raw: bytes) -> None:
+    a, b = read(interpreter, raw), read(jit, raw)
+    assert (a.words(), a.texts) == (b.words(), b.texts)

@@ -1,0 +1,258 @@
+"""Arena and loader against a firmware that refuses: less memory, smaller reads, files that lie."""
+
+from __future__ import annotations
+
+import functools
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from barelm.contract import layout, uefi
+from barelm.dialect.memory import i64_array, memory
+from barelm.dialect.rooms import Failure
+from barelm.metal import arena, board
+from barelm.metal.console.sinks import flush, open_console
+from barelm.metal.storage import model_loader
+from barelm.pack.writer import write_packed
+from tests.metal.fake import PAGE, FakeFirmware, store
+from tests.models import tiny_checkpoint
+
+
+@functools.cache
+def model() -> bytes:
+    """A packed model with every section but the classifier."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tiny.blm"
+        write_packed(tiny_checkpoint(1), path)
+        return path.read_bytes()
+
+
+def header_of(content: bytes) -> NDArray[np.int64]:
+    """Its header."""
+    return np.frombuffer(content[:layout.HEADER_BYTES], np.int64).copy()
+
+
+class Loading:
+    """One attempt to load a file, step by step."""
+
+    def __init__(self, content: bytes, prepare: Callable[[FakeFirmware], None] = lambda firmware: None) -> None:
+        self.firmware = FakeFirmware()
+        self.fw = self.firmware.fw
+        self.workspace = arena.open_workspace(self.fw)
+        self.b = i64_array(memory(self.workspace + arena.BOARD, board.BYTES), 0, board.WORDS)
+        self.b[board.CYCLES_PER_MS] = 10**6
+        self.con = open_console(self.fw, self.b, self.workspace)
+        self.file = self.firmware.file(content)
+        prepare(self.firmware)
+
+    def load(self) -> NDArray[np.int64]:
+        """All of it; the header is returned."""
+        with np.errstate(over="ignore"):
+            header = model_loader.read_model_header(self.workspace, self.file)
+            model_loader.load_model(self.con, self.workspace, self.b, header, self.file)
+        return header
+
+    def section(self, header: NDArray[np.int64], number: int) -> bytes:
+        """The bytes of a section where they were put."""
+        n = int(header[layout.SECTION_TABLE + number * layout.SECTION_WORDS + layout.BYTES])
+        return memory(int(self.b[board.SECTIONS + number]), n).tobytes() if n else b""
+
+    def check(self, content: bytes) -> None:
+        """Every section is where the board says, and all memory was counted and goes back."""
+        header = self.load()
+        for number in range(layout.SECTIONS):
+            at = layout.SECTION_TABLE + number * layout.SECTION_WORDS
+            offset, n = int(header[at + layout.OFFSET]), int(header[at + layout.BYTES])
+            assert self.section(header, number) == content[offset:offset + n], layout.SECTION_NAMES[number]
+        taken = sum(self.firmware.pages.values()) * PAGE
+        assert self.b[board.MEMORY] == taken <= header[layout.MEMORY_BYTES]
+        self.in_one_block = bool(self.b[board.WHOLE] != 0)
+        arena.give_back_model(self.fw, self.b, header)
+        assert not self.b[board.STATE:board.WHOLE + 1].any(), "nothing points to it any more"
+        assert self.b[board.MEMORY] == layout.WORKSPACE
+        arena.give_back(self.fw, self.workspace)
+        assert not self.firmware.pages and not self.firmware.installed, "every page went back"
+
+
+def refused(loading: Loading) -> Failure:
+    """The failure a loading ends with."""
+    with pytest.raises(Failure) as failure:
+        loading.load()
+    assert failure.value.hint
+    return failure.value
+
+
+def test_one_block_holds_the_whole_file() -> None:
+    loading = Loading(model())
+    loading.check(model())
+    assert loading.firmware.asked[1] == len(model()) // PAGE
+    assert loading.in_one_block and loading.b[board.LOAD_CYCLES] > 0
+
+
+def test_offset_and_address_stay_congruent() -> None:
+    loading = Loading(model())
+    loading.load()
+    assert all(offset % PAGE == target % PAGE for offset, _, target in loading.firmware.reads[1:])
+
+
+def test_a_refused_block_is_taken_section_by_section() -> None:
+    loading = Loading(model(), lambda firmware: setattr(firmware, "largest_pages", len(model()) // PAGE - 1))
+    loading.check(model())
+    assert not loading.in_one_block
+
+
+def test_state_is_zeroed() -> None:
+    loading = Loading(model())
+    header = loading.load()
+    assert not memory(int(loading.b[board.STATE]), int(header[layout.STATE_BYTES])).any()
+
+
+@pytest.mark.parametrize("n_left", [0, 3, 40])
+def test_too_little_memory_says_how_much_it_takes(n_left: int) -> None:
+    loading = Loading(model(), lambda firmware: setattr(firmware, "n_pages_left", n_left))
+    failure = refused(loading)
+    assert (failure.status, failure.message) == (uefi.EFI_OUT_OF_RESOURCES,
+                                                 "the firmware has not enough memory for this model")
+    needed = -(-int(header_of(model())[layout.MEMORY_BYTES]) // 1000000)
+    flush(loading.con)
+    assert loading.firmware.screen == f"This model takes {needed} MB of memory.\r\n"
+
+
+def test_no_memory_at_all() -> None:
+    firmware = FakeFirmware()
+    firmware.n_pages_left = 0
+    with pytest.raises(Failure, match="not even two MiB") as failure:
+        arena.open_workspace(firmware.fw)
+    assert failure.value.status == uefi.EFI_OUT_OF_RESOURCES
+
+
+def test_workspace_is_zeroed_counted_and_may_lie_high() -> None:
+    firmware = FakeFirmware()
+    firmware.has_low_memory = False
+    workspace = arena.open_workspace(firmware.fw)
+    block = memory(workspace, layout.WORKSPACE)
+    assert list(firmware.installed.values()) == [workspace]
+    assert block[board.MEMORY * 8:board.MEMORY * 8 + 8].view(np.int64)[0] == layout.WORKSPACE
+    block[board.MEMORY * 8:board.MEMORY * 8 + 8] = 0
+    assert not block.any() and firmware.pages == {workspace: layout.WORKSPACE // PAGE}
+
+
+@pytest.mark.parametrize("largest", [model_loader.LEAST_CHUNK, 100_000, 1 << 20])
+def test_reads_shrink_until_the_firmware_takes_them(largest: int) -> None:
+    content = large_model()
+    loading = Loading(content, lambda firmware: setattr(
+        firmware, "refuses_read", lambda n_bytes, target: n_bytes > largest))
+    loading.check(content)
+    assert max(n for _, n, _ in loading.firmware.reads) > largest
+
+
+def test_at_last_reads_go_through_the_workspace() -> None:
+    loading = Loading(model())
+    low = range(loading.workspace, loading.workspace + layout.WORKSPACE)
+    loading.firmware.refuses_read = lambda n_bytes, target: target not in low
+    loading.check(model())
+    assert any(target == loading.workspace + arena.SCRATCH for _, _, target in loading.firmware.reads)
+    assert all(target + n <= low.stop for _, n, target in loading.firmware.reads if target in low)
+
+
+def test_a_disk_that_always_fails() -> None:
+    loading = Loading(model(), lambda firmware: setattr(
+        firmware, "refuses_read", lambda n_bytes, target: len(firmware.reads) > 3))
+    failure = refused(loading)
+    assert (failure.status, failure.message) == (uefi.EFI_DEVICE_ERROR,
+                                                 "the disk reports an error while the model is read")
+
+
+def test_a_bounce_buffer_that_fails_too_ends() -> None:
+    loading = Loading(model())
+    loading.firmware.refuses_read = lambda n_bytes, target: n_bytes != layout.HEADER_BYTES
+    assert refused(loading).status == uefi.EFI_DEVICE_ERROR
+
+
+@functools.cache
+def large_model() -> bytes:
+    """One with sections of more than a megabyte."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "large.blm"
+        write_packed(tiny_checkpoint(2, dim=256, hidden_dim=512, n_heads=8, vocab_size=1200), path)
+        return path.read_bytes()
+
+
+def test_a_file_that_shrinks_while_it_is_read() -> None:
+    loading = Loading(model())
+    file = loading.firmware.last_file
+    file.table.serve(uefi.GET_POSITION, 2, lambda this, position: store(position, len(model())) or 0)
+    file.content = model()[:-3 * PAGE]
+    failure = refused(loading)
+    assert (failure.status, failure.message) == (uefi.EFI_VOLUME_CORRUPTED,
+                                                 "the model file ends before its header says")
+
+
+@pytest.mark.parametrize("content, status, message", [
+    (lambda: b"", uefi.EFI_VOLUME_CORRUPTED, "too short to be a model"),
+    (lambda: model()[:100], uefi.EFI_VOLUME_CORRUPTED, "too short to be a model"),
+    (lambda: bytes(8192), uefi.EFI_UNSUPPORTED, "not a packed model"),
+    (lambda: model()[:-1], uefi.EFI_VOLUME_CORRUPTED, "cut short"),
+    (lambda: model()[:layout.HEADER_BYTES], uefi.EFI_VOLUME_CORRUPTED, "cut short"),
+    (lambda: changed(8 * layout.VERSION_WORD, 0xFF), uefi.EFI_INCOMPATIBLE_VERSION, "another version"),
+    (lambda: changed(8 * layout.DIM, 1), uefi.EFI_CRC_ERROR, "the header of the model file is damaged"),
+    (lambda: changed(4000, 1), uefi.EFI_CRC_ERROR, "the header of the model file is damaged")])
+def test_a_file_that_is_no_model(content: Callable[[], bytes], status: int, message: str) -> None:
+    failure = refused(Loading(content()))
+    assert failure.status == status and message in failure.message
+
+
+def changed(offset: int, bits: int) -> bytes:
+    """The model with some bits of a byte flipped."""
+    content = bytearray(model())
+    content[offset] ^= bits
+    return bytes(content)
+
+
+@pytest.mark.parametrize("number", [n for n in range(layout.SECTIONS) if n != layout.CLASSIFIER],
+                         ids=lambda n: layout.SECTION_NAMES[n])
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_one_flipped_bit_in_a_section(number: int, place: str) -> None:
+    at = layout.SECTION_TABLE + number * layout.SECTION_WORDS
+    offset, n = header_of(model())[[at + layout.OFFSET, at + layout.BYTES]]
+    failure = refused(Loading(changed(int(offset) + (0 if place == "first" else int(n) - 1), 0x10)))
+    assert (failure.status, failure.message) == (uefi.EFI_CRC_ERROR,
+                                                 "the model file is damaged: a checksum does not match")
+
+
+def progress_of(monkeypatch: pytest.MonkeyPatch, report: int) -> str:
+    """The screen of a load during which half a second passes at every look at the clock."""
+    now = [0]
+
+    def tick() -> int:
+        now[0] += 500 * 1000
+        return now[0]
+
+    loading = Loading(model())
+    loading.b[board.CYCLES_PER_MS], loading.b[board.REPORT] = 1000, report
+    monkeypatch.setattr(model_loader, "cycles", tick)
+    loading.load()
+    flush(loading.con)
+    return loading.firmware.screen
+
+
+def test_progress_is_shown_to_a_person_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = progress_of(monkeypatch, 0)
+    lines = [line for line in screen.split("Loading ")[1:] if line.strip()]
+    shown = [int(line.split()[1]) for line in lines]
+    assert "\n" not in screen and shown == sorted(shown) and shown[-1] == 100 and len(shown) > 5
+    size = -(-len(model()) // 10**6)
+    for line in lines:
+        bar, percent, rest = line.partition(" ")[0], int(line.split()[1]), line.partition(" % ")[2]
+        assert len(bar) == model_loader.BAR_CELLS and abs(bar.count("█") * 100 / model_loader.BAR_CELLS - percent) < 5
+        assert re.fullmatch(rf"of {size} MB, \d+ MB/s, \d+ s left *", rest), rest
+    assert screen.endswith(" "), "it is wiped away"
+
+
+def test_progress_is_not_shown_to_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert progress_of(monkeypatch, 1) == ""

@@ -1,0 +1,166 @@
+"""Which model: one, several, damaged ones, ones too large; keys, a countdown, and what the configuration names."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from barelm.contract import layout, uefi
+from barelm.dialect.rooms import Failure
+from barelm.metal import board
+from barelm.metal.storage import model_menu
+from barelm.metal.storage.model_menu import open_chosen_model
+from barelm.metal.uefi.file_protocol import close_file
+from tests.metal.fake import FakeFirmware
+from tests.metal.talks import Desk, chat_model
+
+UP, DOWN, HOME, END, ENTER = 1 << 16, 2 << 16, 5 << 16, 6 << 16, 13
+GOOD = chat_model()[1]
+SMALL_MAP = [(uefi.CONVENTIONAL_MEMORY, 4096)]  # 16 MiB
+
+
+def changed(word: int, value: int) -> bytes:
+    """A model whose header has another word."""
+    content = bytearray(GOOD)
+    content[8 * word:8 * word + 8] = int(value).to_bytes(8, "little")
+    return bytes(content)
+
+
+FILES = {"b.blm": GOOD, "A.BLM": GOOD, "notes.txt": b"no model", "old.blm": changed(layout.VERSION_WORD, 1),
+         "bad.blm": changed(layout.DIM, 99), "empty.blm": b"", "folder\\c.blm": GOOD}
+ORDER = ["b.blm", "A.BLM", "old.blm", "bad.blm", "empty.blm"]
+
+
+def chosen(patch: pytest.MonkeyPatch, files: dict[str, bytes], *keys: int | None, settings: bytes = b"",
+           again: bool = False, firmware: FakeFirmware | None = None) -> tuple[str, Desk]:
+    """The name of the model that is opened; the desk."""
+    firmware = firmware or FakeFirmware()
+    firmware.files = dict(files)
+    desk = Desk(patch, settings=b"chat = true\n" + settings, firmware=firmware, columns=250)
+    firmware.keys = list(keys)
+    before = firmware.n_open
+    with np.errstate(all="ignore"):
+        file = open_chosen_model(desk.t.con, desk.b, desk.workspace, desk.t.root, again)
+    assert firmware.n_open == before + 1, "every other file is closed"
+    path = firmware.last_file.path
+    close_file(file)
+    return path, desk
+
+
+def test_the_only_one_is_taken_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    path, desk = chosen(monkeypatch, {"some.blm": GOOD, "readme.txt": b"", "x.blm~": GOOD})
+    assert path == "some.blm" and desk.firmware.screen == ""
+
+
+@pytest.mark.parametrize("keys, name", [
+    ([ENTER], "b.blm"), ([DOWN, ENTER], "A.BLM"), ([ord("2"), ENTER], "A.BLM"), ([DOWN, UP, UP, ENTER], "b.blm"),
+    ([END, ENTER, HOME, DOWN, ENTER], "A.BLM"), ([ord("3"), ENTER, ord("9"), ord("x"), ord("1"), ENTER], "b.blm"),
+    ([None, DOWN, DOWN, DOWN, DOWN, DOWN, DOWN, ENTER, UP, ENTER, UP, ENTER, UP, ENTER], "A.BLM")])
+def test_keys(monkeypatch: pytest.MonkeyPatch, keys: list[int | None], name: str) -> None:
+    assert chosen(monkeypatch, FILES, *keys)[0] == name, "what cannot be loaded cannot be started"
+
+
+def test_what_the_menu_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, desk = chosen(monkeypatch, FILES, ENTER)
+    screen = desk.firmware.screen
+    for name in ORDER:
+        assert f" {name} " in screen
+    assert "notes" not in screen and "c.blm" not in screen
+    rows = {name: next(row for row in screen.splitlines() if f" {name} " in row) for name in ORDER}
+    assert "▶ b.blm" in rows["b.blm"] and "small 8" in rows["A.BLM"] and "context 128" in rows["A.BLM"]
+    assert "another version" in rows["old.blm"] and "damaged" in rows["bad.blm"] and "damaged" in rows["empty.blm"]
+
+
+def test_one_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    firmware = FakeFirmware()
+    firmware.memory_map = SMALL_MAP
+    _, desk = chosen(monkeypatch, {"b.blm": GOOD, "z.blm": GOOD}, None, settings=b"countdown = 0\n", firmware=firmware)
+    assert "more than" in desk.firmware.screen and "free" in desk.firmware.screen
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_without_a_memory_map_nothing_is_too_large(monkeypatch: pytest.MonkeyPatch, refused: bool) -> None:
+    firmware = FakeFirmware()
+    firmware.memory_map = None if refused else []
+    _, desk = chosen(monkeypatch, {"b.blm": GOOD, "z.blm": GOOD}, ENTER, firmware=firmware)
+    assert "more than" not in desk.firmware.screen
+
+
+def test_the_countdown_takes_the_marked_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0]
+
+    def tick() -> int:
+        now[0] += 20 * 10**6
+        return now[0]
+
+    monkeypatch.setattr(model_menu, "cycles", tick)
+    monkeypatch.setattr("barelm.metal.keys.keyboard.cycles", tick)
+    path, desk = chosen(monkeypatch, FILES, settings=b'countdown = 3\nmodel = "a.blm"\n')
+    assert path == "A.BLM"
+    assert all(f"starts in {left} s" in desk.firmware.screen for left in (3, 2, 1))
+    assert now[0] >= 3 * 10**9
+
+
+def test_a_key_stops_the_countdown(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys: list[int | None] = [None, DOWN, *[None] * 50, ENTER]
+    now = [0]
+
+    def tick() -> int:
+        now[0] += 20 * 10**6
+        return now[0]
+
+    monkeypatch.setattr(model_menu, "cycles", tick)
+    path, desk = chosen(monkeypatch, FILES, *keys, settings=b"countdown = 1\n")
+    assert path == "A.BLM" and not desk.firmware.keys
+
+
+def test_who_asks_for_another_one_has_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    path, desk = chosen(monkeypatch, FILES, *[None] * 20, DOWN, ENTER, settings=b"countdown = 0\n", again=True)
+    assert path == "A.BLM" and "starts in" not in desk.firmware.screen
+
+
+@pytest.mark.parametrize("files, settings, name", [
+    (FILES, b'model = "a.blm"\n', "A.BLM"), (FILES, b'model = "b.blm"\n', "b.blm"), (FILES, b"", "b.blm"),
+    ({**FILES, "MODEL.BLM": GOOD}, b"", "MODEL.BLM"), ({"x.blm": b"", "y.blm": GOOD}, b"", "y.blm"),
+    ({"x.blm": b"", "y.blm": b""}, b"", "x.blm")])
+def test_a_program_gets_the_default(monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes], settings: bytes,
+                                    name: str) -> None:
+    path, desk = chosen(monkeypatch, files, settings=b"report = true\n" + settings)
+    assert path == name and desk.firmware.screen == ""
+
+
+@pytest.mark.parametrize("files, settings, message", [
+    ({}, b"", "there is no model on this volume"), ({"a.txt": b""}, b"", "there is no model on this volume"),
+    ({"a.blm": GOOD}, b'model = "b.blm"\n', "not on this volume"),
+    ({"a.blm": GOOD}, b'model = "a.bl"\n', "not on this volume"), ({"a.blm": GOOD}, b'model = "a.blmx"\n', "not on")])
+def test_what_is_not_there(monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes], settings: bytes,
+                           message: str) -> None:
+    with pytest.raises(Failure, match=message) as failure:
+        chosen(monkeypatch, files, settings=settings)
+    assert failure.value.status == uefi.EFI_NOT_FOUND and failure.value.hint
+
+
+def test_a_firmware_that_lists_no_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    firmware = FakeFirmware()
+    firmware.lists_folders = False
+    assert chosen(monkeypatch, {"model.blm": GOOD}, firmware=firmware)[0] == "model.blm"
+    with pytest.raises(Failure, match="there is no model"):
+        chosen(monkeypatch, {"other.blm": GOOD}, firmware=firmware)
+
+
+def test_more_models_than_the_list_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {f"model number {k} {'x' * 90}.blm": b"" for k in range(40)}
+    files[f"model number 3 {'x' * 90}.blm"] = GOOD
+    path, desk = chosen(monkeypatch, files, ENTER)
+    assert path.startswith("model number 3 ") and desk.b[board.HEADER] != 0
+
+
+def test_a_name_longer_than_the_list_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is cut, and so is no model's any more."""
+    assert chosen(monkeypatch, {"x" * 200 + ".blm": GOOD, "y.blm": GOOD})[0] == "y.blm"
+
+
+def test_without_anything_to_type_on_the_default_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    firmware = FakeFirmware()
+    firmware.table.put(uefi.CON_IN, 0)
+    assert chosen(monkeypatch, FILES, again=True, firmware=firmware)[0] == "b.blm"
