@@ -84,7 +84,6 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         copy = tmp_path / path.relative_to(original)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(path.read_bytes())
-    monkeypatch.setattr(build, "PACKAGE", tmp_path)
     monkeypatch.setattr(host_files, "PACKAGE", tmp_path)
     return tmp_path
 

@@ -123,7 +123,7 @@ def test_a_missing_empty_or_senseless_configuration_means_the_defaults(tmp_path:
 
 
 def test_a_configuration_longer_than_its_room_is_cut(tmp_path: Path) -> None:
-    raw = b"tokens = 2\nwait = 0\n" + b"# filler\n" * 9000 + b"tokens = 5\n"
+    raw = b"tokens = 2\nseed = 7\ntemperature = 0.0\nwait = 0\n" + b"# filler\n" * 9000 + b"tokens = 5\n"
     assert len(raw) > layout.TEXT_BYTES
     assert "\n2 tokens, " in boot(tmp_path, raw, packed()[1]).screen
 
@@ -160,7 +160,7 @@ def test_a_bad_model_ends_in_a_screen_and_a_status(tmp_path: Path, model: Callab
 def check_failure(ran: Ran, status: int, message: str, hint: str) -> None:
     """Message, hint, place and status, in this order, and the status returned."""
     assert re.search(rf"\nbarelm stopped: {message}[^\n]*\n{hint}[^\n]*\n"
-                     rf"\(barelm/metal/\w+\.py:\d+, status {status}\)\n(Press any key to go on.\n)?"
+                     rf"\(barelm/metal/[\w/]+\.py:\d+, status {status}\)\n(Press any key to go on.\n)?"
                      rf"BARELM DONE {status}\n", ran.screen), ran.screen
     assert ran.status == ERROR | status
 
