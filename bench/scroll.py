@@ -15,6 +15,7 @@ from pathlib import Path
 
 from barelm.aot.link import link
 from barelm.aot.object import compile_story
+from barelm.contract.board import Board
 from barelm.dialect.memory import i64_array, memory
 from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import metal
@@ -22,7 +23,7 @@ from barelm.disk import write_image
 from barelm.machine.hosted import Hosted
 from barelm.machine.machine import Spec
 from barelm.machine.screen import parse_screen
-from barelm.metal import arena, board
+from barelm.metal import arena
 from barelm.metal.console import screen_mode
 from barelm.metal.console.display import Display, close_display, open_display, put_cell, refresh, start_row
 from barelm.metal.measuring.clock import cycles_per_ms
@@ -49,7 +50,7 @@ def scroll(image: int, table: int) -> int:
     """Fill the screen, scroll; returns the median of a row in nanoseconds."""
     fw = open_firmware(image, table)
     workspace = arena.open_workspace(fw)
-    b = i64_array(memory(workspace + arena.BOARD, board.BYTES), 0, board.WORDS)
+    b = Board(workspace + arena.BOARD)
     per_ms = cycles_per_ms(fw)
     d = open_display(fw, b, workspace + arena.DISPLAY)
     n_filled = d.state[screen_mode.ROWS]

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from barelm.contract import layout
 from barelm.dialect.types import f32
 from barelm.kernels import session
 from barelm.kernels.session import Settings
@@ -94,4 +93,4 @@ def _piece(world: World, v: tokenizer.Vocabulary, previous: int, token: int) -> 
 
 def seq_len(packed: Packed) -> int:
     """The context of a packed model."""
-    return int(packed.header[layout.SEQ_LEN])
+    return int(packed.header.seq_len)

@@ -87,7 +87,7 @@ def needed_memory_mb(image: Path) -> int:
             header = parse_header(volume.read(entry, 0, layout.HEADER_BYTES), entry.size, MODEL_PATH)
         except BarelmError:
             return DEFAULT_MEMORY_MB
-        return FIRMWARE_MB + (int(header[layout.MEMORY_BYTES]) + (1 << 20) - 1 >> 20)
+        return FIRMWARE_MB + (int(header.memory_bytes) + (1 << 20) - 1 >> 20)
 
 
 @contextlib.contextmanager

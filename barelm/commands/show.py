@@ -7,10 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from barelm.contract import layout
+from barelm.contract.layout import Header
 from barelm.disk import open_volume
 from barelm.errors import BarelmError
 from barelm.pack.reader import model_name, parse_header, read_header, read_packed
@@ -66,27 +64,22 @@ def model_facts(path: Path) -> Facts:
     return {"file": str(path), **header_facts(header), "sections": sections_of(header), "checksums": "match"}
 
 
-def header_facts(header: NDArray[np.int64]) -> Facts:
+def header_facts(header: Header) -> Facts:
     """What a model's header says."""
-    words = {"dim": layout.DIM, "hidden_dim": layout.HIDDEN_DIM, "n_layers": layout.N_LAYERS,
-             "n_heads": layout.N_HEADS, "n_kv_heads": layout.N_KV_HEADS, "head_dim": layout.HEAD_DIM,
-             "vocab_size": layout.VOCAB_SIZE, "seq_len": layout.SEQ_LEN, "batch": layout.BATCH,
-             "weights_bytes": layout.WEIGHTS_BYTES, "state_bytes": layout.STATE_BYTES,
-             "workspace_bytes": layout.WORKSPACE_BYTES, "memory_bytes": layout.MEMORY_BYTES}
-    return {"what": f"packed model, layout {header[layout.VERSION_WORD]}", "name": model_name(header),
-            "bytes": int(header[layout.FILE_BYTES]), "kv": layout.KV_NAMES[header[layout.KV_KIND]],
-            **{name: int(header[word]) for name, word in words.items()}}
+    shape = ("dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "head_dim", "vocab_size", "seq_len", "batch",
+             "weights_bytes", "state_bytes", "workspace_bytes", "memory_bytes")
+    return {"what": f"packed model, layout {header.version}", "name": model_name(header), "bytes": int(header.file_bytes),
+            "kv": layout.KV_NAMES[header.kv_kind], **{name: int(getattr(header, name)) for name in shape}}
 
 
-def sections_of(header: NDArray[np.int64]) -> list[Facts]:
+def sections_of(header: Header) -> list[Facts]:
     """The section table; absent sections are left out."""
     found = []
     for number, name in enumerate(layout.SECTION_NAMES):
-        entry = header[layout.SECTION_TABLE + number * layout.SECTION_WORDS:][:layout.SECTION_WORDS]
-        if entry[layout.BYTES]:
-            found.append({"section": name, "offset": int(entry[layout.OFFSET]), "bytes": int(entry[layout.BYTES]),
-                          "rows": int(entry[layout.ROWS]), "cols": int(entry[layout.COLS]),
-                          "kind": layout.KIND_NAMES[entry[layout.KIND]]})
+        entry = header.sections[number]
+        if entry.n_bytes:
+            found.append({"section": name, "offset": int(entry.offset), "bytes": int(entry.n_bytes),
+                          "rows": int(entry.rows), "cols": int(entry.cols), "kind": layout.KIND_NAMES[entry.kind]})
     return found
 
 

@@ -11,77 +11,96 @@ order of j; `kernels.encodings.quantized` describes the panels of the other enco
 to a multiple of 16.  All layers of a matrix follow one another.
 """
 
+from __future__ import annotations
+
+from barelm.dialect.structs import Array, Struct, room
+from barelm.dialect.types import I64
+
 MAGIC = int.from_bytes(b"barelm\x1a\x0a", "little")
 VERSION = 4
 HEADER_BYTES = 4096
 HEADER_WORDS = HEADER_BYTES // 8
 PAGE = 4096
 
-# Header words: what the file is.
-MAGIC_WORD = 0
-VERSION_WORD = 1
-FILE_BYTES = 2
-HEADER_SUM_A = 3  # checksum of the header itself, computed with both these words zero
-HEADER_SUM_B = 4
-
-# The shape, under the usual names.
-DIM = 8
-HIDDEN_DIM = 9
-N_LAYERS = 10
-N_HEADS = 11
-N_KV_HEADS = 12
-HEAD_DIM = 13
-VOCAB_SIZE = 14
-SEQ_LEN = 15
-NORM_EPS_BITS = 16  # the bits of a float32
-BATCH = 17  # tokens a forward pass takes at once while reading the prompt
-MAX_CORES = 18  # processors the state has room for
-KV_KIND = 19  # how keys and values are kept (see `kernels.cache`)
-
-# The tokenizer.
-TOKENIZER_KIND = 24
-BOS_ID = 25  # -1: none
-EOS_ID = 26  # the first of N_EOS words
-N_EOS = 4  # unused ones are -1
-ADD_BOS = 30
-ADD_SPACE = 31
-MAX_PIECE_BYTES = 32
-N_CHARS = 33  # from here to N_CHAT_PIECES: counts, none negative
-N_MERGES = 34
-PRETOKENIZER = 35  # one of PRETOKENIZERS
-N_CATEGORIES = 36
-N_WORDS = 37
-N_SPECIALS = 38
-N_CHAT_PIECES = 39  # 0: no chat
-
-# Memory the metal will allocate, in bytes, each a multiple of PAGE.
-WEIGHTS_BYTES = 40  # the header and all sections
-STATE_BYTES = 41  # activations, key-value cache, sampler, text
-WORKSPACE_BYTES = 42  # the loader's bounce buffer, the console's lines, the worker board
-MEMORY_BYTES = 43  # their sum: the announced figure
-
-# The packed example: what this model makes of fixed ids, for a machine to compute again (see metal.selftest).
-GOLDEN_SUM_A = 44  # of the logits of every step; GOLDEN_N 0: there is none
-GOLDEN_SUM_B = 45
-GOLDEN_N = 46
-GOLDEN_IDS = 320  # GOLDEN_N words, the first GOLDEN_PROMPT given
+N_EOS = 4
+NAME_WORDS = 8
 GOLDEN_PROMPT = 8
 GOLDEN_MOST = 24
+MOST_SECTIONS = 32
 
-NAME = 48  # NAME_WORDS words of UTF-8, zero padded: what the model is called
-NAME_WORDS = 8
 
-# The section table: SECTION_WORDS words for each section.
-SECTION_TABLE = 64
-SECTION_WORDS = 8
-OFFSET = 0  # from the start of the file
-BYTES = 1  # 0: absent
-SUM_A = 2
-SUM_B = 3
-KIND = 4  # how weights are encoded: F32, Q8_0, ...
-ROWS = 5  # of one layer, padded
-COLS = 6
-LAYER_BYTES = 7
+class SectionEntry(Struct):
+    """A section in the header's table."""
+
+    offset: int  # from the start of the file
+    n_bytes: int  # 0: absent
+    sum_a: int
+    sum_b: int
+    kind: int  # how weights are encoded: F32, Q8_0, ...
+    rows: int  # of one layer, padded
+    cols: int
+    layer_bytes: int
+
+
+class Header(Struct):
+    """The first page of a file."""
+
+    # What the file is.
+    magic: int
+    version: int
+    file_bytes: int
+    sum_a: int  # checksum of the header itself, computed with both these words zero
+    sum_b: int
+
+    # The shape, under the usual names.
+    dim: int = room(at=8 * 8)
+    hidden_dim: int
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int
+    head_dim: int
+    vocab_size: int
+    seq_len: int
+    norm_eps_bits: int  # of a float32
+    batch: int  # tokens a forward pass takes at once while reading the prompt
+    max_cores: int  # processors the state has room for
+    kv_kind: int  # how keys and values are kept (see `kernels.cache`)
+
+    # The tokenizer.
+    tokenizer_kind: int = room(at=8 * 24)
+    bos_id: int  # -1: none
+    eos_ids: I64 = room(N_EOS)  # unused ones are -1
+    add_bos: int
+    add_space: int
+    max_piece_bytes: int
+    n_chars: int  # from here to n_chat_pieces: counts, none negative
+    n_merges: int
+    pretokenizer: int  # one of PRETOKENIZERS
+    n_categories: int
+    n_words: int
+    n_specials: int
+    n_chat_pieces: int  # 0: no chat
+
+    # Memory the metal will allocate, in bytes, each a multiple of PAGE.
+    weights_bytes: int  # the header and all sections
+    state_bytes: int  # activations, key-value cache, sampler, text
+    workspace_bytes: int  # the loader's bounce buffer, the console's lines, the worker board
+    memory_bytes: int  # their sum: the announced figure
+
+    # The packed example: what this model makes of fixed ids, for a machine to compute again (see `selftest`).
+    golden_sum_a: int  # of the logits of every step; golden_n 0: there is none
+    golden_sum_b: int
+    golden_n: int
+
+    name: I64 = room(NAME_WORDS, at=8 * 48)  # UTF-8, zero padded: what the model is called
+    sections: Array[SectionEntry] = room(MOST_SECTIONS, at=8 * 64)
+    golden_ids: I64 = room(GOLDEN_MOST)  # golden_n of them, the first GOLDEN_PROMPT given
+    unused: I64 = room(168)
+
+
+FIRST_SIZE, LAST_SIZE = (Header.offset_of(name) // 8 for name in ("dim", "seq_len"))
+"""Words of the header that hold sizes, none below 1."""
+FIRST_COUNT, LAST_COUNT = (Header.offset_of(name) // 8 for name in ("n_chars", "n_chat_pieces"))
 
 # Sections, in file order.
 PIECES = 0  # the bytes every token prints, one after another
@@ -166,20 +185,30 @@ TAKES_SYSTEM = 1 << 8
 # (kernels.cache), as far as positions are cached.
 SESSION_MAGIC = int.from_bytes(b"barelmS\n", "little")
 SESSION_VERSION = 1
-SESSION_MODEL_A = 3  # the checksum of the header of the model it was held with
-SESSION_MODEL_B = 4
-SESSION_TOKENS = 5  # how many ids
-SESSION_CACHED = 6  # positions in the cache
-SESSION_TURNS = 7
-SESSION_SYSTEM_BYTES = 8
-SESSION_TYPED_BYTES = 9
-SESSION_RNG = 10
-SESSION_TEXT_SUM_A = 11  # of what stands between header and cache
-SESSION_TEXT_SUM_B = 12
-SESSION_CACHE_SUM_A = 13
-SESSION_CACHE_SUM_B = 14
-SESSION_HEADER_SUM_A = 15  # of the header, computed with both these words zero
-SESSION_HEADER_SUM_B = 16
+
+
+class SessionHeader(Struct):
+    """The first page of a session."""
+
+    magic: int
+    version: int
+    model_sum_a: int = room(at=8 * 3)  # the checksum of the header of the model it was held with
+    model_sum_b: int
+    n_tokens: int
+    n_cached: int  # positions in the cache
+    n_turns: int
+    system_bytes: int
+    typed_bytes: int
+    rng: int
+    text_sum_a: int  # of what stands between header and cache
+    text_sum_b: int
+    cache_sum_a: int
+    cache_sum_b: int
+    sum_a: int  # of the header, computed with both these words zero
+    sum_b: int
+    unused: I64 = room(PAGE // 8 - 17)
+
+
 SESSION_TURN_BYTES = 32
 CACHE_PARTS = 4  # keys, values, the scales of both
 PREFIX_PATH = "prefix.session"  # on the volume: the beginning of every conversation

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from barelm.contract import layout
-from barelm.dialect.memory import f32_array, float_of_bits, i8_array, i32_array, i64_array, u8_array, u64_array
+from barelm.contract.layout import Header
+from barelm.dialect.memory import f32_array, float_of_bits, i8_array, i32_array, i64_array, memory, u8_array, u64_array
 from barelm.dialect.rooms import kernel
 from barelm.dialect.types import BLOCK, F32, F32_2D, F32_3D, I32, I64, LANES, U8, U8_3D, U64, Real, padded
 from barelm.kernels.cache import item_bytes
@@ -79,46 +80,50 @@ class Transcript(NamedTuple):
 
 
 @kernel
-def read_config(header: I64) -> Config:
+def read_config(header: Header) -> Config:
     """The sizes a header holds."""
-    n_heads = header[layout.N_HEADS]
-    n_kv_heads = header[layout.N_KV_HEADS]
-    head_dim = header[layout.HEAD_DIM]
+    n_heads = header.n_heads
+    n_kv_heads = header.n_kv_heads
+    head_dim = header.head_dim
     return Config(
-        header[layout.DIM], header[layout.HIDDEN_DIM], header[layout.N_LAYERS], n_heads, n_kv_heads, head_dim,
-        n_heads * head_dim, n_kv_heads * head_dim, header[layout.VOCAB_SIZE], header[layout.SEQ_LEN],
-        header[layout.BATCH], float_of_bits(header[layout.NORM_EPS_BITS]),
-        header[layout.KV_KIND])
+        header.dim, header.hidden_dim, header.n_layers, n_heads, n_kv_heads, head_dim,
+        n_heads * head_dim, n_kv_heads * head_dim, header.vocab_size, header.seq_len,
+        header.batch, float_of_bits(header.norm_eps_bits),
+        header.kv_kind)
 
 
 @kernel
-def bind_weights(header: I64, sections: tuple[U8, ...]) -> Weights:
+def section(header: Header, addresses: I64, number: int) -> U8:
+    """A section as bytes: the header knows its size, `addresses` (one a section) where it was put."""
+    return memory(addresses[number], header.sections[number].n_bytes)
+
+
+@kernel
+def bind_weights(header: Header, addresses: I64) -> Weights:
     """Views of the sections as weights; an absent classifier is the embedding."""
     c = read_config(header)
     dim = padded(c.dim, BLOCK)
-    embedding = bind_matrix(header, layout.EMBEDDING, sections[layout.EMBEDDING])
-    classifier = embedding
-    if header[layout.SECTION_TABLE + layout.CLASSIFIER * layout.SECTION_WORDS + layout.BYTES] > 0:
-        classifier = bind_matrix(header, layout.CLASSIFIER, sections[layout.CLASSIFIER])
+    classifier = layout.CLASSIFIER
+    if header.sections[classifier].n_bytes == 0:
+        classifier = layout.EMBEDDING
     return Weights(
-        f32_array(sections[layout.ROPE], 0, c.seq_len * c.head_dim),
-        f32_array(sections[layout.ATTENTION_NORM], 0, (c.n_layers, dim)),
-        f32_array(sections[layout.FFN_NORM], 0, (c.n_layers, dim)),
-        f32_array(sections[layout.FINAL_NORM], 0, (1, dim)),
-        embedding,
-        bind_matrix(header, layout.WQKV, sections[layout.WQKV]),
-        bind_matrix(header, layout.WO, sections[layout.WO]),
-        bind_matrix(header, layout.W13, sections[layout.W13]),
-        bind_matrix(header, layout.W2, sections[layout.W2]),
-        classifier)
+        f32_array(section(header, addresses, layout.ROPE), 0, c.seq_len * c.head_dim),
+        f32_array(section(header, addresses, layout.ATTENTION_NORM), 0, (c.n_layers, dim)),
+        f32_array(section(header, addresses, layout.FFN_NORM), 0, (c.n_layers, dim)),
+        f32_array(section(header, addresses, layout.FINAL_NORM), 0, (1, dim)),
+        bind_matrix(header, addresses, layout.EMBEDDING),
+        bind_matrix(header, addresses, layout.WQKV),
+        bind_matrix(header, addresses, layout.WO),
+        bind_matrix(header, addresses, layout.W13),
+        bind_matrix(header, addresses, layout.W2),
+        bind_matrix(header, addresses, classifier))
 
 
 @kernel
-def bind_matrix(header: I64, section: int, data: U8) -> Matrix:
+def bind_matrix(header: Header, addresses: I64, number: int) -> Matrix:
     """One section as a matrix."""
-    at = layout.SECTION_TABLE + section * layout.SECTION_WORDS
-    return Matrix(header[at + layout.KIND], header[at + layout.ROWS], header[at + layout.COLS],
-                  header[at + layout.LAYER_BYTES], data)
+    entry = header.sections[number]
+    return Matrix(entry.kind, entry.rows, entry.cols, entry.layer_bytes, section(header, addresses, number))
 
 
 @kernel
@@ -181,16 +186,16 @@ def scales_of(c: Config) -> int:
 
 
 @kernel
-def state_bytes(header: I64) -> int:
+def state_bytes(header: Header) -> int:
     """The size of the state, in whole pages."""
-    return padded(state_plan(read_config(header), header[layout.MAX_CORES])[18], layout.PAGE)
+    return padded(state_plan(read_config(header), header.max_cores)[18], layout.PAGE)
 
 
 @kernel
-def bind_state(header: I64, block: U8) -> State:
+def bind_state(header: Header, block: U8) -> State:
     """Views of one zeroed block of `state_bytes` as a state."""
     c = read_config(header)
-    cores = header[layout.MAX_CORES]
+    cores = header.max_cores
     seq = padded(c.seq_len)
     p = state_plan(c, cores)
     return State(
@@ -215,23 +220,23 @@ def bind_state(header: I64, block: U8) -> State:
 
 
 @kernel
-def bind_transcript(header: I64, block: U8) -> Transcript:
+def bind_transcript(header: Header, block: U8) -> Transcript:
     """The same block's transcript."""
     c = read_config(header)
-    p = state_plan(c, header[layout.MAX_CORES])
+    p = state_plan(c, header.max_cores)
     return Transcript(i64_array(block, p[15], c.seq_len + 1), u64_array(block, p[16], 1),
                       f32_array(block, p[7], c.vocab_size))
 
 
 @kernel
-def cache_part(header: I64, part: int, n: int) -> tuple[int, int, int]:
+def cache_part(header: Header, part: int, n: int) -> tuple[int, int, int]:
     """Keys, values, the scales of keys, those of values (part 0 to 3), as bytes of the state.
 
     Where the first head's begin, how far one head's are from the next one's (all heads of a layer, layer after layer),
     and how many bytes of each hold the first n positions.
     """
     c = read_config(header)
-    p = state_plan(c, header[layout.MAX_CORES])
+    p = state_plan(c, header.max_cores)
     size = item_bytes(c.kv_kind)
     seq = padded(c.seq_len)
     if part == 0:

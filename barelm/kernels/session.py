@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from barelm.contract import layout
+from barelm.contract.layout import Header
 from barelm.dialect.rooms import kernel
-from barelm.dialect.types import I64, Real, f32
+from barelm.dialect.types import Real, f32
 from barelm.kernels.model import Config, State, Weights
 from barelm.kernels.sampler import penalise, sample
 from barelm.kernels.team import Team
@@ -51,11 +52,11 @@ def choose(c: Config, s: State, settings: Settings, n: int) -> int:
 
 
 @kernel
-def ends(header: I64, token: int) -> bool:
+def ends(header: Header, token: int) -> bool:
     """Whether `token` ends the answer: an end of sequence, or the beginning of another one."""
-    if token == header[layout.BOS_ID]:
+    if token == header.bos_id:
         return True
     for k in range(layout.N_EOS):
-        if token == header[layout.EOS_ID + k]:
+        if token == header.eos_ids[k]:
             return True
     return False

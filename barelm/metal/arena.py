@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from barelm.contract import layout, uefi
-from barelm.dialect.memory import fill_bytes, i64_array, memory
+from barelm.contract.board import Board, LoadedModel
+from barelm.contract.layout import Header
+from barelm.dialect.memory import fill_bytes
 from barelm.dialect.rooms import Failure, metal
-from barelm.dialect.types import I64, padded
-from barelm.metal import board
+from barelm.dialect.types import padded
 from barelm.metal.uefi.boot_services import (
     Firmware,
     allocate_low_pages,
@@ -56,68 +57,67 @@ def open_workspace(fw: Firmware) -> int:
         raise Failure(uefi.EFI_OUT_OF_RESOURCES, "the firmware has not even two MiB of memory to give",
                       "Start on a machine with more memory.")
     fill_bytes(address, 0, layout.WORKSPACE)
-    b = i64_array(memory(address + BOARD, board.BYTES), 0, board.WORDS)
-    b[board.MEMORY] = layout.WORKSPACE
+    b = Board(address + BOARD)
+    b.figures.memory = layout.WORKSPACE
     publish_interface(fw, uefi.BARELM_WORKSPACE, address)
     return address
 
 
 @metal
-def take(fw: Firmware, b: I64, n_bytes: int) -> int:
+def take(fw: Firmware, b: Board, n_bytes: int) -> int:
     """The address of n bytes in whole pages, counted; 0 where the firmware refuses."""
     address = allocate_pages(fw, padded(n_bytes, layout.PAGE) // layout.PAGE)
     if address != 0:
-        b[board.MEMORY] += padded(n_bytes, layout.PAGE)
+        b.figures.memory += padded(n_bytes, layout.PAGE)
     return address
 
 
 @metal
-def take_weights(fw: Firmware, b: I64, header: I64) -> bool:
+def take_weights(fw: Firmware, b: Board, header: Header) -> bool:
     """Room for the sections: one block for the whole file, or a block each where the firmware refuses one so large."""
-    whole = take(fw, b, header[layout.FILE_BYTES])
+    whole = take(fw, b, header.file_bytes)
     for section in range(layout.SECTIONS):
-        at = layout.SECTION_TABLE + section * layout.SECTION_WORDS
+        entry = header.sections[section]
         if whole != 0:
-            b[board.SECTIONS + section] = whole + header[at + layout.OFFSET]
-        elif header[at + layout.BYTES] > 0:
-            b[board.SECTIONS + section] = take(fw, b, header[at + layout.BYTES])
-            if b[board.SECTIONS + section] == 0:
+            b.model.sections[section] = whole + entry.offset
+        elif entry.n_bytes > 0:
+            b.model.sections[section] = take(fw, b, entry.n_bytes)
+            if b.model.sections[section] == 0:
                 return False
-    b[board.WHOLE] = whole
+    b.model.whole = whole
     return True
 
 
 @metal
-def take_state(fw: Firmware, b: I64, header: I64) -> bool:
+def take_state(fw: Firmware, b: Board, header: Header) -> bool:
     """Room for the state, zeroed."""
-    b[board.STATE] = take(fw, b, header[layout.STATE_BYTES])
-    if b[board.STATE] == 0:
+    b.model.state = take(fw, b, header.state_bytes)
+    if b.model.state == 0:
         return False
-    fill_bytes(b[board.STATE], 0, header[layout.STATE_BYTES])
+    fill_bytes(b.model.state, 0, header.state_bytes)
     return True
 
 
 @metal
-def give_back_model(fw: Firmware, b: I64, header: I64) -> None:
+def give_back_model(fw: Firmware, b: Board, header: Header) -> None:
     """Return the pages of weights and state to the firmware."""
-    if b[board.WHOLE] != 0:
-        give(fw, b, b[board.WHOLE], header[layout.FILE_BYTES])
+    if b.model.whole != 0:
+        give(fw, b, b.model.whole, header.file_bytes)
     else:
         for section in range(layout.SECTIONS):
-            at = layout.SECTION_TABLE + section * layout.SECTION_WORDS
-            if b[board.SECTIONS + section] != 0:
-                give(fw, b, b[board.SECTIONS + section], header[at + layout.BYTES])
-    if b[board.STATE] != 0:
-        give(fw, b, b[board.STATE], header[layout.STATE_BYTES])
-    for word in range(board.STATE, board.WHOLE + 1):
-        b[word] = 0
+            entry = header.sections[section]
+            if b.model.sections[section] != 0:
+                give(fw, b, b.model.sections[section], entry.n_bytes)
+    if b.model.state != 0:
+        give(fw, b, b.model.state, header.state_bytes)
+    fill_bytes(b.model.address, 0, LoadedModel.BYTES)
 
 
 @metal
-def give(fw: Firmware, b: I64, address: int, n_bytes: int) -> None:
+def give(fw: Firmware, b: Board, address: int, n_bytes: int) -> None:
     """Return what was taken."""
     free_pages(fw, address, padded(n_bytes, layout.PAGE) // layout.PAGE)
-    b[board.MEMORY] -= padded(n_bytes, layout.PAGE)
+    b.figures.memory -= padded(n_bytes, layout.PAGE)
 
 
 @metal

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from barelm.contract import layout, uefi
-from barelm.dialect.memory import cells, i64_array, memory, text
+from barelm.contract import board, uefi
+from barelm.contract.board import Board
+from barelm.dialect.memory import cells, memory, text
 from barelm.dialect.rooms import Failure, metal
-from barelm.dialect.types import I64
-from barelm.metal import arena, board
+from barelm.metal import arena
 from barelm.metal.console.sinks import (
     CONSOLE_BYTES,
     Console,
@@ -54,28 +54,28 @@ def efi_main(image: int, table: int) -> int:
     fw = open_firmware(image, table)
     disable_watchdog(fw)
     workspace = arena.open_workspace(fw)
-    b = i64_array(memory(workspace + arena.BOARD, board.BYTES), 0, board.WORDS)
+    b = Board(workspace + arena.BOARD)
     root = find_volume(fw)
     read_configuration(fw, workspace, b, root)
-    b[board.CYCLES_PER_MS] = cycles_per_ms(fw)
-    b[board.LEVEL] = find_level()
-    enable_vectors(b[board.LEVEL])
+    b.figures.cycles_per_ms = cycles_per_ms(fw)
+    b.job.level = find_level()
+    enable_vectors(b.job.level)
 
     con = open_console(fw, b, workspace)
     greet(con, b, workspace)
-    b[board.TEAM] = 0
+    b.job.team = 0
     ending = ANOTHER_MODEL
     while ending == ANOTHER_MODEL:
-        file = open_chosen_model(con, b, workspace, root, b[board.TEAM] > 0)
+        file = open_chosen_model(con, b, workspace, root, b.job.team > 0)
         header = read_model_header(workspace, file)
         introduce(con, b, header)
         load_model(con, workspace, b, header, file)
         close_file(file)
-        b[board.HEADER] = workspace + arena.HEADER
-        if b[board.TEAM] == 0:
-            b[board.TEAM] = gather_team(fw, b, b[board.CORES], b[board.CYCLES_PER_MS])
+        b.model.header = workspace + arena.HEADER
+        if b.job.team == 0:
+            b.job.team = gather_team(fw, b, b.settings.cores, b.figures.cycles_per_ms)
         wake_team(fw, b)
-        b[board.N_CORES] = min(b[board.TEAM], header[layout.MAX_CORES])
+        b.job.n_cores = min(b.job.team, header.max_cores)
         t = Talk(con, b, header, workspace, root)
         ending = talk(t)
         if ending != ANOTHER_MODEL:
@@ -90,18 +90,18 @@ def efi_main(image: int, table: int) -> int:
 def talk(t: Talk) -> int:
     """A conversation or a story with the model that is loaded; returns how it ended, one of `commands`."""
     forget(t)
-    t.b[board.CACHED] = 0
-    t.b[board.LAST_MADE] = 0
-    if t.b[board.SELFTEST] != 0:
-        if t.b[board.REPORT] != 0:
+    t.b.job.cached = 0
+    t.b.figures.last_made = 0
+    if t.b.settings.selftest != 0:
+        if t.b.settings.report != 0:
             tell_example(t)
         else:
             tell_selftest(t)
-    if t.b[board.PREFIX] != 0:
+    if t.b.settings.prefix != 0:
         measured(t.con.fw, text("prefix"), make_prefix(t))
         return LEAVE
     take_up_prefix(t)
-    if t.b[board.CHAT] != 0:
+    if t.b.settings.chat != 0:
         return hold_conversation(t)
     tell_story(t)
     return LEAVE
@@ -118,7 +118,7 @@ def find_volume(fw: Firmware) -> int:
 
 
 @metal
-def read_configuration(fw: Firmware, workspace: int, b: I64, root: int) -> None:
+def read_configuration(fw: Firmware, workspace: int, b: Board, root: int) -> None:
     """The settings of barelm.toml; where there is none, the defaults."""
     target = workspace + arena.TEXT
     n_bytes = 0
@@ -143,16 +143,16 @@ def find_level() -> int:
 
 
 @metal
-def farewell(con: Console, b: I64, workspace: int, ending: int) -> int:
+def farewell(con: Console, b: Board, workspace: int, ending: int) -> int:
     """Wait for a reader, give everything back, and do what the configuration or the last command says."""
     fw = con.fw
-    at_end = b[board.AT_END]
+    at_end = b.settings.at_end
     if ending == SWITCH_OFF:
         at_end = board.AT_END_SHUTDOWN
     elif ending == RESTART:
         at_end = board.AT_END_RESTART
-    elif b[board.REPORT] == 0:
-        pause_to_read(con, b, b[board.WAIT_S])
+    elif b.settings.report == 0:
+        pause_to_read(con, b, b.settings.wait_s)
     close_keyboard(keyboard_of(con, b))
     done(con, uefi.EFI_SUCCESS, at_end == board.AT_END_RETURN)
     arena.give_back(fw, workspace)
@@ -172,12 +172,12 @@ def report_failure(image: int, table: int, failure: int) -> int:
         con = plain_console(fw, cells(CONSOLE_WORDS))
         status = say_failure(con, failure)
     else:
-        b = i64_array(memory(workspace + arena.BOARD, board.BYTES), 0, board.WORDS)
+        b = Board(workspace + arena.BOARD)
         con = bind_console(fw, workspace)
         if not is_open(con):
             con = open_console(fw, b, workspace)
         status = say_failure(con, failure)
-        if b[board.REPORT] == 0:
+        if b.settings.report == 0:
             pause_to_read(con, b, FAILURE_WAIT_S)
         close_keyboard(keyboard_of(con, b))
     done(con, status, True)
@@ -196,13 +196,13 @@ def done(con: Console, status: int, returns: bool) -> None:
 
 
 @metal
-def pause_to_read(con: Console, b: I64, seconds: int) -> None:
+def pause_to_read(con: Console, b: Board, seconds: int) -> None:
     """Give a reader time: until a key is pressed, or so many seconds are over."""
     if seconds == 0:
         return
     put_text(con, text("Press any key to go on."))
     flush(con)
-    b[board.CYCLES_PER_MS] = cycles_per_ms(con.fw)
+    b.figures.cycles_per_ms = cycles_per_ms(con.fw)
     wait_for_key(keyboard_of(con, b), seconds * 1000)
     put_text(con, text("\n"))
     flush(con)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from barelm.contract import layout
+from barelm.contract.layout import Header
 
 
 @dataclass(frozen=True)
@@ -26,9 +24,8 @@ class Golden:
             return None
         return Golden(tuple(ids), numbers[0] | numbers[1] << 32, numbers[2] | numbers[3] << 32)
 
-    def put_into(self, header: NDArray[np.int64]) -> None:
+    def put_into(self, header: Header) -> None:
         """Set the words of a header."""
-        header[layout.GOLDEN_N] = len(self.ids)
-        header[layout.GOLDEN_IDS:layout.GOLDEN_IDS + len(self.ids)] = self.ids
-        sums = np.array([self.sum_a, self.sum_b], np.uint64).view(np.int64)
-        header[layout.GOLDEN_SUM_A:layout.GOLDEN_SUM_B + 1] = sums
+        header.golden_n = len(self.ids)
+        header.golden_ids[:len(self.ids)] = self.ids
+        header.golden_sum_a, header.golden_sum_b = self.sum_a, self.sum_b

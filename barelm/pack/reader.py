@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from barelm.contract import layout
+from barelm.contract.layout import Header, SectionEntry
 from barelm.errors import BarelmError
 from barelm.kernels.header import CUT_SHORT, DAMAGED, NOT_A_MODEL, OTHER_VERSION, check_header
 from barelm.kernels.model import Config, State, Weights, bind_state, bind_weights, read_config
@@ -25,7 +26,7 @@ class Packed:
     """A packed model in memory."""
 
     path: Path
-    header: NDArray[np.int64]
+    header: Header
     sections: tuple[NDArray[np.uint8], ...]
 
     @property
@@ -41,34 +42,39 @@ class Packed:
     @property
     def memory_bytes(self) -> int:
         """What it will take on the metal."""
-        return int(self.header[layout.MEMORY_BYTES])
+        return int(self.header.memory_bytes)
+
+    @property
+    def addresses(self) -> NDArray[np.int64]:
+        """Where the sections lie; they do so as long as this object lives."""
+        return np.array([section.ctypes.data for section in self.sections], np.int64)
 
     def weights(self) -> Weights:
-        """The weights, as views."""
-        return bind_weights(self.header, self.sections)
+        """The weights, as views that last as long as this object."""
+        return bind_weights(self.header, self.addresses)
 
     def vocabulary(self) -> Vocabulary:
-        """The tokenizer's tables, as views."""
-        return bind_vocabulary(self.header, self.sections)
+        """The tokenizer's tables, as views that last as long as this object."""
+        return bind_vocabulary(self.header, self.addresses)
 
     @property
     def chat(self) -> ChatPieces | None:
         """The pieces of its chat template, where it has one that could be cut into pieces."""
-        pieces = read_chat_section(self.sections[layout.CHAT], int(self.header[layout.N_CHAT_PIECES]))
+        pieces = read_chat_section(self.sections[layout.CHAT], int(self.header.n_chat_pieces))
         return pieces if isinstance(pieces, ChatPieces) else None
 
     @property
     def chat_refusal(self) -> str:
         """Why the model cannot chat, or ""."""
-        reason = read_chat_section(self.sections[layout.CHAT], int(self.header[layout.N_CHAT_PIECES]))
+        reason = read_chat_section(self.sections[layout.CHAT], int(self.header.n_chat_pieces))
         return reason if isinstance(reason, str) else ""
 
     def fresh_state(self) -> State:
         """A zeroed state."""
-        return bind_state(self.header, np.zeros(int(self.header[layout.STATE_BYTES]), np.uint8))
+        return bind_state(self.header, np.zeros(int(self.header.state_bytes), np.uint8))
 
 
-def read_header(path: Path) -> NDArray[np.int64]:
+def read_header(path: Path) -> Header:
     """The header of a packed model, checked.  Raises BarelmError where `path` is none."""
     try:
         with open(path, "rb") as file:
@@ -79,20 +85,20 @@ def read_header(path: Path) -> NDArray[np.int64]:
     return parse_header(raw, size, str(path))
 
 
-def parse_header(raw: bytes, size: int, path: str) -> NDArray[np.int64]:
+def parse_header(raw: bytes, size: int, path: str) -> Header:
     """The header in the first bytes of a packed model of `size` bytes, called `path`; raises as `read_header`."""
-    header = np.frombuffer(raw.ljust(layout.HEADER_BYTES, b"\0"), np.int64).copy()
+    header = Header.over(np.frombuffer(raw.ljust(layout.HEADER_BYTES, b"\0"), np.uint8).copy())
     with np.errstate(over="ignore"):
         verdict = check_header(header, np.zeros(2, np.uint64), size)
     if verdict == NOT_A_MODEL:
         raise BarelmError(f"{path} is not a packed model", HINT)
     if verdict == OTHER_VERSION:
-        raise BarelmError(f"{path} is packed in version {header[layout.VERSION_WORD]} of the layout, "
+        raise BarelmError(f"{path} is packed in version {header.version} of the layout, "
                           f"this barelm reads version {layout.VERSION}", HINT)
     if verdict == DAMAGED:
         raise BarelmError(f"the header of {path} is damaged", HINT)
     if verdict == CUT_SHORT:
-        missing = int(header[layout.FILE_BYTES]) - size
+        missing = int(header.file_bytes) - size
         raise BarelmError(f"{path} is cut short: {missing} bytes are missing", HINT)
     return header
 
@@ -103,22 +109,21 @@ def read_packed(path: Path, *, verify: bool = True) -> Packed:
     image: Any = np.memmap(path, np.uint8, "c")
     sections = []
     for number, name in enumerate(layout.SECTION_NAMES):
-        at = layout.SECTION_TABLE + number * layout.SECTION_WORDS
-        offset, size = int(header[at + layout.OFFSET]), int(header[at + layout.BYTES])
-        section = np.asarray(image[offset:offset + size])
-        if verify and not _sums_match(header[at + layout.SUM_A:at + layout.SUM_B + 1], section):
+        entry = header.sections[number]
+        section = np.asarray(image[entry.offset:entry.offset + entry.n_bytes])
+        if verify and not _sums_match(entry, section):
             raise BarelmError(f"section '{name}' of {path} is damaged: its checksum does not match", HINT)
         sections.append(section)
     return Packed(path, header, tuple(sections))
 
 
-def model_name(header: NDArray[np.int64]) -> str:
+def model_name(header: Header) -> str:
     """What the model is called."""
-    raw = header[layout.NAME:layout.NAME + layout.NAME_WORDS].tobytes()
+    raw = header.name.tobytes()
     return raw.rstrip(b"\0").decode(errors="replace")
 
 
-def _sums_match(expected: NDArray[np.int64], section: NDArray[np.uint8]) -> bool:
+def _sums_match(entry: SectionEntry, section: NDArray[np.uint8]) -> bool:
     sums = np.zeros(2, np.uint64)
     checksum(sums, section)
-    return bool((sums.view(np.int64) == expected).all())
+    return [*map(int, sums.view(np.int64))] == [entry.sum_a, entry.sum_b]

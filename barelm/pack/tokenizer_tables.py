@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from barelm.checkpoint.checkpoint import Vocab
 from barelm.contract import layout
+from barelm.contract.layout import Header
 from barelm.errors import BarelmError
 from barelm.pack.categories import category_table
 from barelm.pack.chat_pieces import ChatPieces, chat_pieces, chat_section, stop_ids
@@ -69,23 +70,23 @@ def tokenizer_tables(vocab: Vocab) -> TokenizerTables:
     )
 
 
-def describe_tokenizer(header: NDArray[np.int64], vocab: Vocab, tables: TokenizerTables) -> None:
+def describe_tokenizer(header: Header, vocab: Vocab, tables: TokenizerTables) -> None:
     """Write the tokenizer's words of the header."""
     ends = (*stop_ids(vocab, tables.chat_pieces), *(-1,) * layout.N_EOS)[:layout.N_EOS]
-    header[layout.TOKENIZER_KIND] = layout.BYTELEVEL if vocab.kind == "bytelevel" else layout.SENTENCEPIECE
-    header[layout.BOS_ID] = vocab.bos_id
-    header[layout.EOS_ID:layout.EOS_ID + layout.N_EOS] = ends
-    header[layout.ADD_BOS] = vocab.add_bos
-    header[layout.ADD_SPACE] = vocab.add_space_prefix
-    header[layout.MAX_PIECE_BYTES] = max(len(piece) for piece in vocab.outputs)
-    header[layout.N_CHARS] = len(tables.chars) // 2
-    header[layout.N_MERGES] = len(tables.merges) // 2
+    header.tokenizer_kind = layout.BYTELEVEL if vocab.kind == "bytelevel" else layout.SENTENCEPIECE
+    header.bos_id = vocab.bos_id
+    header.eos_ids[:] = ends
+    header.add_bos = vocab.add_bos
+    header.add_space = vocab.add_space_prefix
+    header.max_piece_bytes = max(len(piece) for piece in vocab.outputs)
+    header.n_chars = len(tables.chars) // 2
+    header.n_merges = len(tables.merges) // 2
     if vocab.kind == "bytelevel":
-        header[layout.PRETOKENIZER] = layout.PRETOKENIZERS.index(vocab.pretokenizer)
-    header[layout.N_CATEGORIES] = len(tables.categories)
-    header[layout.N_WORDS] = len(tables.words)
-    header[layout.N_SPECIALS] = tables.n_specials
-    header[layout.N_CHAT_PIECES] = layout.CHAT_PIECES if isinstance(tables.chat_pieces, ChatPieces) else 0
+        header.pretokenizer = layout.PRETOKENIZERS.index(vocab.pretokenizer)
+    header.n_categories = len(tables.categories)
+    header.n_words = len(tables.words)
+    header.n_specials = tables.n_specials
+    header.n_chat_pieces = layout.CHAT_PIECES if isinstance(tables.chat_pieces, ChatPieces) else 0
 
 
 def _ordinary(vocab: Vocab) -> Iterable[tuple[int, bytes]]:

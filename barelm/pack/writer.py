@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from barelm.checkpoint.checkpoint import Checkpoint, Shape
 from barelm.contract import layout
+from barelm.contract.layout import Header, SectionEntry
 from barelm.dialect.types import BLOCK, LANES, padded
 from barelm.host_files import written_beside
 from barelm.kernels.header import matrix_shape
@@ -54,63 +55,57 @@ def write_packed(checkpoint: Checkpoint, out: Path, progress: Progress | None = 
             _write_header(file, header)
 
 
-def _write_sections(file: BinaryIO, header: NDArray[np.int64], checkpoint: Checkpoint, tables: TokenizerTables,
+def _write_sections(file: BinaryIO, header: Header, checkpoint: Checkpoint, tables: TokenizerTables,
                     total: int, progress: Progress | None) -> None:
     for section in range(layout.SECTIONS):
-        entry = section_entry(header, section)
-        file.seek(int(entry[layout.OFFSET]))
+        entry = header.sections[section]
+        file.seek(int(entry.offset))
         sums = np.zeros(2, np.uint64)
-        for part in section_parts(checkpoint, tables, section, int(entry[layout.KIND])):
+        for part in section_parts(checkpoint, tables, section, int(entry.kind)):
             checksum(sums, part)
             file.write(part.data)
             if progress:
                 progress(file.tell(), total)
         file.write(bytes(-file.tell() % layout.PAGE))
-        entry[layout.SUM_A:layout.SUM_B + 1] = sums.view(np.int64)
+        entry.sum_a, entry.sum_b = map(int, sums.view(np.int64))
 
 
-def _write_header(file: BinaryIO, header: NDArray[np.int64]) -> None:
-    header[layout.HEADER_SUM_A:layout.HEADER_SUM_B + 1] = 0
+def _write_header(file: BinaryIO, header: Header) -> None:
+    header.sum_a = header.sum_b = 0
     sums = np.zeros(2, np.uint64)
-    checksum(sums, header.view(np.uint8))
-    header[layout.HEADER_SUM_A:layout.HEADER_SUM_B + 1] = sums.view(np.int64)
+    checksum(sums, header.base)
+    header.sum_a, header.sum_b = map(int, sums.view(np.int64))
     file.seek(0)
-    file.write(header.tobytes())
-
-
-def section_entry(header: NDArray[np.int64], section: int) -> NDArray[np.int64]:
-    """The words of one section in the table, as a view."""
-    at = layout.SECTION_TABLE + section * layout.SECTION_WORDS
-    return header[at:at + layout.SECTION_WORDS]
+    file.write(header.base.tobytes())
 
 
 def plan_header(checkpoint: Checkpoint, tables: TokenizerTables, quant: str = "keep", kv: str = "auto"
-                ) -> tuple[NDArray[np.int64], int]:
+                ) -> tuple[Header, int]:
     """The header with every size and offset, sums still zero, and the size of the file."""
-    header = np.zeros(layout.HEADER_WORDS, np.int64)
-    header[layout.MAGIC_WORD], header[layout.VERSION_WORD] = layout.MAGIC, layout.VERSION
+    header = Header.over(np.zeros(layout.HEADER_BYTES, np.uint8))
+    header.magic, header.version = layout.MAGIC, layout.VERSION
     _describe_shape(header, checkpoint.shape)
     describe_tokenizer(header, checkpoint.vocab, tables)
     name = checkpoint.name.encode()[:8 * layout.NAME_WORDS]
     while name and name[-1] & 0x80 and not _decodes(name):
         name = name[:-1]
-    header[layout.NAME:layout.NAME + layout.NAME_WORDS] = np.frombuffer(name.ljust(8 * layout.NAME_WORDS, b"\0"), "<i8")
+    header.name[:] = np.frombuffer(name.ljust(8 * layout.NAME_WORDS, b"\0"), "<i8")
     offset = layout.HEADER_BYTES
     for section in range(layout.SECTIONS):
-        entry = section_entry(header, section)
+        entry = header.sections[section]
         if section in MATRICES:
             _describe_matrix(header, entry, checkpoint, section, quant)
         else:
-            entry[layout.BYTES] = section_bytes(checkpoint, tables, section)
+            entry.n_bytes = section_bytes(checkpoint, tables, section)
         # Sums run over whole 64-bit words.
-        entry[layout.BYTES] = padded(int(entry[layout.BYTES]), 8)
-        entry[layout.OFFSET] = offset
-        offset += padded(int(entry[layout.BYTES]), layout.PAGE)
-    header[layout.FILE_BYTES] = header[layout.WEIGHTS_BYTES] = offset
-    header[layout.KV_KIND] = _kv_kind(header, kv)
-    header[layout.STATE_BYTES] = state_bytes(header)
-    header[layout.WORKSPACE_BYTES] = layout.WORKSPACE
-    header[layout.MEMORY_BYTES] = offset + header[layout.STATE_BYTES] + layout.WORKSPACE
+        entry.n_bytes = padded(int(entry.n_bytes), 8)
+        entry.offset = offset
+        offset += padded(int(entry.n_bytes), layout.PAGE)
+    header.file_bytes = header.weights_bytes = offset
+    header.kv_kind = _kv_kind(header, kv)
+    header.state_bytes = state_bytes(header)
+    header.workspace_bytes = layout.WORKSPACE
+    header.memory_bytes = offset + header.state_bytes + layout.WORKSPACE
     return header, offset
 
 
@@ -122,36 +117,36 @@ def _decodes(name: bytes) -> bool:
     return True
 
 
-def _kv_kind(header: NDArray[np.int64], kv: str) -> int:
+def _kv_kind(header: Header, kv: str) -> int:
     if kv != "auto":
         return layout.KV_NAMES.index(kv)
-    kinds = {int(section_entry(header, section)[layout.KIND]) for section in MATRICES}
+    kinds = {int(header.sections[section].kind) for section in MATRICES}
     return layout.KV_F32 if kinds == {layout.F32} else layout.KV_F16
 
 
-def _describe_shape(header: NDArray[np.int64], shape: Shape) -> None:
-    header[layout.DIM] = shape.dim
-    header[layout.HIDDEN_DIM] = shape.hidden_dim
-    header[layout.N_LAYERS] = shape.n_layers
-    header[layout.N_HEADS] = shape.n_heads
-    header[layout.N_KV_HEADS] = shape.n_kv_heads
-    header[layout.HEAD_DIM] = shape.head_dim
-    header[layout.VOCAB_SIZE] = shape.vocab_size
-    header[layout.SEQ_LEN] = shape.seq_len
-    header[layout.NORM_EPS_BITS] = int(np.float32(shape.norm_eps).view(np.uint32))
-    header[layout.BATCH] = min(layout.DEFAULT_BATCH, shape.seq_len)
-    header[layout.MAX_CORES] = layout.DEFAULT_MAX_CORES
+def _describe_shape(header: Header, shape: Shape) -> None:
+    header.dim = shape.dim
+    header.hidden_dim = shape.hidden_dim
+    header.n_layers = shape.n_layers
+    header.n_heads = shape.n_heads
+    header.n_kv_heads = shape.n_kv_heads
+    header.head_dim = shape.head_dim
+    header.vocab_size = shape.vocab_size
+    header.seq_len = shape.seq_len
+    header.norm_eps_bits = int(np.float32(shape.norm_eps).view(np.uint32))
+    header.batch = min(layout.DEFAULT_BATCH, shape.seq_len)
+    header.max_cores = layout.DEFAULT_MAX_CORES
 
 
-def _describe_matrix(header: NDArray[np.int64], entry: NDArray[np.int64], checkpoint: Checkpoint, section: int,
+def _describe_matrix(header: Header, entry: SectionEntry, checkpoint: Checkpoint, section: int,
                      quant: str) -> None:
     rows, cols, layers = matrix_shape(read_config(header), section)
     kind = kind_of(checkpoint, section, quant)
     if section == layout.CLASSIFIER and checkpoint.tied:
         layers = 0
-    entry[layout.KIND], entry[layout.ROWS], entry[layout.COLS] = kind, rows, cols
-    entry[layout.LAYER_BYTES] = rows // LANES * panel_bytes(kind, cols)
-    entry[layout.BYTES] = layers * entry[layout.LAYER_BYTES]
+    entry.kind, entry.rows, entry.cols = kind, rows, cols
+    entry.layer_bytes = rows // LANES * panel_bytes(kind, cols)
+    entry.n_bytes = layers * entry.layer_bytes
 
 
 def section_bytes(checkpoint: Checkpoint, tables: TokenizerTables, section: int) -> int:

@@ -57,17 +57,17 @@ def read_kept(content: bytes) -> Kept:
     """A session out of its bytes."""
     head = np.frombuffer(content[:layout.PAGE], np.int64)
     assert head[0] == layout.SESSION_MAGIC
-    n_ids, n_turns = int(head[layout.SESSION_TOKENS]), int(head[layout.SESSION_TURNS])
+    n_ids, n_turns = int(head.n_tokens), int(head.n_turns)
     words = np.frombuffer(content, np.int64, n_ids + 4 * n_turns, layout.PAGE).tolist()
     at = layout.PAGE + 8 * len(words)
-    n_system = int(head[layout.SESSION_SYSTEM_BYTES])
+    n_system = int(head.system_bytes)
     system = content[at:at + n_system].decode()
     at += -(-n_system // 8) * 8
     turns = []
     for k in range(n_turns):
         typed_at, n_typed, reply, end = words[n_ids + 4 * k:n_ids + 4 * k + 4]
         turns.append(Turn(content[at + typed_at:at + typed_at + n_typed].decode(), reply, end))
-    return Kept(words[:n_ids], int(head[layout.SESSION_CACHED]), turns, system)
+    return Kept(words[:n_ids], int(head.n_cached), turns, system)
 
 
 def fresh_reply(packed: Packed, ids: list[int], n_tokens: int) -> list[int]:

@@ -31,7 +31,7 @@ def ranges(world: World, packed: Packed, n: int) -> list[tuple[int, int]]:
     found = []
     for part in range(layout.CACHE_PARTS):
         first, step, n_bytes = (int(x) for x in world(cache_part)(packed.header, part, n))
-        heads = int(packed.header[layout.N_LAYERS] * packed.header[layout.N_KV_HEADS])
+        heads = int(packed.header.n_layers * packed.header.n_kv_heads)
         found += [(first + k * step, first + k * step + n_bytes) for k in range(heads) if n_bytes]
     return found
 
@@ -40,7 +40,7 @@ def ranges(world: World, packed: Packed, n: int) -> list[tuple[int, int]]:
 @pytest.mark.parametrize("n", [0, 1, 15, 16, 17, 69, 70])
 def test_ranges_are_disjoint_whole_words_and_inside_the_cache(world: World, packed: Packed, n: int) -> None:
     found = sorted(ranges(world, packed, n))
-    plan = state_plan(packed.config, int(packed.header[layout.MAX_CORES]))
+    plan = state_plan(packed.config, int(packed.header.max_cores))
     keys, order = int(plan[10]), int(plan[14])
     assert all(keys <= lo < hi <= order for lo, hi in found) and bool(found) == (n > 0)
     assert all(before <= lo for (_, before), (lo, _) in zip(found, found[1:]))
@@ -49,9 +49,9 @@ def test_ranges_are_disjoint_whole_words_and_inside_the_cache(world: World, pack
 
 @pytest.mark.parametrize("n", [1, 16, 33, 70])
 def test_what_a_forward_pass_writes_is_covered_and_enough_to_go_on(packed: Packed, n: int) -> None:
-    plan = state_plan(packed.config, int(packed.header[layout.MAX_CORES]))
+    plan = state_plan(packed.config, int(packed.header.max_cores))
     keys, order = int(plan[10]), int(plan[14])
-    blocks = [np.zeros(int(packed.header[layout.STATE_BYTES]), np.uint8) for _ in range(2)]
+    blocks = [np.zeros(int(packed.header.state_bytes), np.uint8) for _ in range(2)]
     states = [bind_state(packed.header, block) for block in blocks]
     c, w = packed.config, packed.weights()
     ids = np.random.default_rng(2).integers(3, c.vocab_size, 70)

@@ -18,9 +18,10 @@ import pytest
 from numpy.typing import NDArray
 
 from barelm.checkpoint.gguf_llama import read_gguf
-from barelm.contract import layout
+from barelm.contract import board, layout
+from barelm.contract.board import Board
 from barelm.dialect.memory import i64_array, memory
-from barelm.metal import arena, board
+from barelm.metal import arena
 from barelm.metal.console.sinks import flush, open_console
 from barelm.metal.conversation.talk import Talk, transcript_of
 from barelm.metal.conversation.turns import end_of, turns_of, typed_of
@@ -65,9 +66,9 @@ class Watching:
     def run(self, level: int, job: int, core: int) -> int:
         """One command of the board."""
         b = self.desk.b
-        what, position = int(b[board.COMMAND]), int(b[board.POSITION])
+        what, position = int(b.job.command), int(b.job.position)
         tokens = self.desk.tokens
-        first = {board.PREFILL: int(b[board.CACHED]), board.DECODE: position}.get(what, position)
+        first = {board.PREFILL: int(b.job.cached), board.DECODE: position}.get(what, position)
         end = {board.PREFILL: position, board.DECODE: position + 1}.get(what, position)
         self.commands.append((what, position, first))
         assert 0 <= first <= end <= self.desk.seq_len, "positions are inside the context"
@@ -86,7 +87,7 @@ class Watching:
         """What follows some ids: a character, or now and then the end."""
         number = int.from_bytes(digest(np.array(ids, np.int64)), "little")
         if number % ENDS_EVERY == 0:
-            return int(self.desk.header[layout.EOS_ID])
+            return int(self.desk.header.eos_id)
         return self.desk.letters[number % len(self.desk.letters)]
 
 
@@ -106,17 +107,17 @@ class Desk:
         self.firmware = firmware or FakeFirmware(files if files is not None else {})
         self.firmware.columns = columns
         self.workspace = arena.open_workspace(self.firmware.fw)
-        self.b = i64_array(memory(self.workspace + arena.BOARD, board.BYTES), 0, board.WORDS)
+        self.b = Board(self.workspace + arena.BOARD)
         self.configure(settings)
-        self.b[board.CYCLES_PER_MS] = 10**6
-        self.b[board.TEAM] = self.b[board.N_CORES] = 1
+        self.b.figures.cycles_per_ms = 10**6
+        self.b.job.team = self.b.job.n_cores = 1
         header = memory(self.workspace + arena.HEADER, layout.HEADER_BYTES)
         header[:] = np.frombuffer(raw, np.uint8, layout.HEADER_BYTES)
         self.header = i64_array(header, 0, layout.HEADER_WORDS)
         assert arena.take_weights(self.firmware.fw, self.b, self.header)
         assert arena.take_state(self.firmware.fw, self.b, self.header)
-        memory(int(self.b[board.WHOLE]), len(raw))[:] = np.frombuffer(raw, np.uint8)
-        self.b[board.HEADER] = self.workspace + arena.HEADER
+        memory(int(self.b.model.whole), len(raw))[:] = np.frombuffer(raw, np.uint8)
+        self.b.model.header = self.workspace + arena.HEADER
         con = interpreter(open_console)(self.firmware.fw, self.b, self.workspace)
         self.t = Talk(con, self.b, self.header, self.workspace, self.firmware.root())
         self.letters = sorted(int(token) for token in packed.vocabulary().byte_tokens[97:123])
@@ -133,7 +134,7 @@ class Desk:
     @property
     def seq_len(self) -> int:
         """The context."""
-        return int(self.header[layout.SEQ_LEN])
+        return int(self.header.seq_len)
 
     @property
     def tokens(self) -> NDArray[np.int64]:
@@ -158,7 +159,7 @@ class Desk:
     @property
     def cached(self) -> int:
         """Positions that count as cached."""
-        return int(self.b[board.CACHED])
+        return int(self.b.job.cached)
 
     def check(self) -> None:
         """What holds between any two steps."""

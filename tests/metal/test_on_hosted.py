@@ -138,8 +138,8 @@ def changed(offset: int, bits: int) -> bytes:
 def section_end(number: int) -> int:
     """The last byte of a section."""
     header = np.frombuffer(packed()[1][:layout.HEADER_BYTES], np.int64)
-    at = layout.SECTION_TABLE + number * layout.SECTION_WORDS
-    return int(header[at + layout.OFFSET] + header[at + layout.BYTES]) - 1
+    entry = header.sections[number]
+    return int(entry.offset + entry.n_bytes) - 1
 
 
 @pytest.mark.parametrize("model, status, message, hint", [

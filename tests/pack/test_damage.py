@@ -33,8 +33,8 @@ def packed(pack: Pack) -> Packed:
 
 def section_span(header: NDArray[np.int64], number: int) -> tuple[int, int]:
     """Where a section begins, and its size."""
-    at = layout.SECTION_TABLE + number * layout.SECTION_WORDS
-    return int(header[at + layout.OFFSET]), int(header[at + layout.BYTES])
+    entry = header.sections[number]
+    return int(entry.offset), int(entry.n_bytes)
 
 
 def rewrite(path: Path, content: bytes | bytearray) -> None:
@@ -116,7 +116,7 @@ def test_a_cut_file_is_refused(packed: Packed, size: int) -> None:
     with pytest.raises(BarelmError) as error:
         read_packed(packed.path)
     if len(content) >= layout.HEADER_BYTES:
-        missing = int(packed.header[layout.FILE_BYTES]) - len(content)
+        missing = int(packed.header.file_bytes) - len(content)
         assert f"{missing} bytes are missing" in error.value.message
 
 

@@ -118,7 +118,7 @@ def assert_apart(packed: Packed) -> None:
     """The parts of a state lie one after another in its block, none over another, each on a whole vector."""
     state = arrays(packed.fresh_state())
     spans = sorted((part.ctypes.data, part.ctypes.data + part.nbytes) for part in state)
-    assert spans[-1][1] - spans[0][0] <= packed.header[layout.STATE_BYTES]
+    assert spans[-1][1] - spans[0][0] <= packed.header.state_bytes
     assert all(end <= begin for (_, end), (begin, _) in zip(spans, spans[1:]))
     assert not any(part.any() for part in state)
 
@@ -127,7 +127,7 @@ def test_sections_start_on_pages_and_gaps_are_zero(pack: Pack) -> None:
     packed = pack(tiny_checkpoint())
     content, end = packed.path.read_bytes(), layout.HEADER_BYTES
     for number in range(layout.SECTIONS):
-        at = layout.SECTION_TABLE + number * layout.SECTION_WORDS
+        entry = header.sections[number]
         offset, size = (int(word) for word in packed.header[at:at + 2])
         assert offset % layout.PAGE == 0 and not any(content[end:offset])
         end = offset + size

@@ -13,9 +13,11 @@ from numba import njit
 from numba.extending import overload
 
 from barelm.dialect import rooms
-from barelm.dialect.lowering import memory, processor, quants, vectors
+from barelm.dialect.lowering import memory, processor, quants, sentences, vectors
+from barelm.dialect.lowering.structs import install_struct
+from barelm.dialect.structs import STRUCTS
 
-PRIMITIVES = (memory, vectors, quants, processor)
+PRIMITIVES = (memory, vectors, quants, processor, sentences)
 """Importing these registers every lowering."""
 
 # NumPy's rules for division by zero; no bounds checks: kernels are checked in the interpreter, which has them.
@@ -30,6 +32,10 @@ def install() -> None:
         if function not in _installed:
             overload(function, jit_options=JIT_OPTIONS, strict=False)(_by_its_source(function))
             _installed.add(function)
+    for layout in STRUCTS:
+        if layout not in _installed:
+            install_struct(layout)
+            _installed.add(layout)
 
 
 def _by_its_source(function: Callable[..., Any]) -> Callable[..., Any]:

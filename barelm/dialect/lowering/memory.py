@@ -13,7 +13,8 @@ from barelm.dialect import memory
 from barelm.dialect.lowering.emit import F32, I1, I8, I16, I32, I64, VOID, call, data_of, lowers, pointer
 
 
-def _make_view(context: Any, builder: Any, array_type: Any, data: Any, dims: list[Any]) -> Any:
+def make_view(context: Any, builder: Any, array_type: Any, data: Any, dims: list[Any]) -> Any:
+    """A Numba array over `data`, of the sizes `dims`."""
     element = context.get_data_type(array_type.dtype)
     item = context.get_constant(types.intp, context.get_abi_sizeof(element))
     strides = [item]
@@ -40,7 +41,7 @@ def _view_of(model: Any, dtype: Any) -> None:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             data = builder.bitcast(data_of(context, builder, signature.args[0], arguments[0]), I8.as_pointer())
             dims = _dimensions(context, builder, signature.args[2], arguments[2])
-            return _make_view(context, builder, signature.return_type, builder.gep(data, [arguments[1]]), dims)
+            return make_view(context, builder, signature.return_type, builder.gep(data, [arguments[1]]), dims)
 
         return types.Array(dtype, n_dims, "C")(block, types.intp, shape), generate
 
@@ -69,7 +70,7 @@ def _bits_of_float(typing: Any, x: Any) -> Any:
 @lowers(memory.memory)
 def _memory(typing: Any, address: Any, n_bytes: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _make_view(context, builder, signature.return_type, pointer(builder, arguments[0], I8), [arguments[1]])
+        return make_view(context, builder, signature.return_type, pointer(builder, arguments[0], I8), [arguments[1]])
 
     return types.Array(types.uint8, 1, "C")(types.int64, types.intp), generate
 
@@ -87,7 +88,7 @@ def _cells(typing: Any, n: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         stack = cgutils.alloca_once(builder, ir.ArrayType(I64, count))
         builder.store(ir.Constant(ir.ArrayType(I64, count), None), stack)
-        return _make_view(context, builder, signature.return_type, stack, [context.get_constant(types.intp, count)])
+        return make_view(context, builder, signature.return_type, stack, [context.get_constant(types.intp, count)])
 
     return types.Array(types.int64, 1, "C")(n), generate
 
@@ -139,7 +140,7 @@ def _text(typing: Any, literal: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = utf16_constant(builder.module, literal.literal_value)
-        return _make_view(context, builder, signature.return_type, data, [context.get_constant(types.intp, length)])
+        return make_view(context, builder, signature.return_type, data, [context.get_constant(types.intp, length)])
 
     return types.Array(types.uint16, 1, "C")(literal), generate
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from barelm.contract import layout
+from barelm.contract.layout import Header
 from barelm.dialect.memory import i32_array, i64_array
 from barelm.dialect.rooms import kernel
 from barelm.dialect.types import I32, I64, U8
+from barelm.kernels.model import section
 from barelm.kernels.text.pretokenizer import next_word
 from barelm.kernels.text.utf8 import byte_at, copy_clean
 
@@ -42,23 +44,24 @@ class Vocabulary(NamedTuple):
 
 
 @kernel
-def bind_vocabulary(header: I64, sections: tuple[U8, ...]) -> Vocabulary:
+def bind_vocabulary(header: Header, addresses: I64) -> Vocabulary:
     """Views of the sections as a tokenizer."""
-    n_chars = header[layout.N_CHARS]
-    n_merges = header[layout.N_MERGES]
+    n_chars = header.n_chars
+    n_merges = header.n_merges
     return Vocabulary(
-        header[layout.TOKENIZER_KIND], header[layout.BOS_ID], header[layout.ADD_BOS], header[layout.ADD_SPACE],
-        n_chars, n_merges, sections[layout.PIECES],
-        i32_array(sections[layout.PIECE_ENDS], 0, header[layout.VOCAB_SIZE]),
-        i64_array(sections[layout.CHARS], 0, 2 * n_chars),
-        i32_array(sections[layout.BYTE_TOKENS], 0, 256),
-        i64_array(sections[layout.MERGES], 0, 2 * n_merges),
-        header[layout.PRETOKENIZER],
-        i32_array(sections[layout.CATEGORIES], 0, header[layout.N_CATEGORIES]),
-        i32_array(sections[layout.WORDS], 0, header[layout.N_WORDS]),
-        i32_array(sections[layout.SPECIALS], 0, 3 * header[layout.N_SPECIALS]), sections[layout.SPECIALS],
-        i32_array(sections[layout.CHAT], 0, layout.CHAT_WORDS * min(header[layout.N_CHAT_PIECES], 1)),
-        sections[layout.CHAT])
+        header.tokenizer_kind, header.bos_id, header.add_bos, header.add_space,
+        n_chars, n_merges, section(header, addresses, layout.PIECES),
+        i32_array(section(header, addresses, layout.PIECE_ENDS), 0, header.vocab_size),
+        i64_array(section(header, addresses, layout.CHARS), 0, 2 * n_chars),
+        i32_array(section(header, addresses, layout.BYTE_TOKENS), 0, 256),
+        i64_array(section(header, addresses, layout.MERGES), 0, 2 * n_merges),
+        header.pretokenizer,
+        i32_array(section(header, addresses, layout.CATEGORIES), 0, header.n_categories),
+        i32_array(section(header, addresses, layout.WORDS), 0, header.n_words),
+        i32_array(section(header, addresses, layout.SPECIALS), 0, 3 * header.n_specials),
+        section(header, addresses, layout.SPECIALS),
+        i32_array(section(header, addresses, layout.CHAT), 0, layout.CHAT_WORDS * min(header.n_chat_pieces, 1)),
+        section(header, addresses, layout.CHAT))
 
 
 @kernel

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from barelm.contract import layout, uefi
+from barelm.contract.board import Board
 from barelm.dialect.memory import address_of, cells, copy_bytes, fill_bytes, i32_array, i64_array, memory
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import I32, I64, padded
@@ -83,7 +84,7 @@ class Display(NamedTuple):
 
 
 @metal
-def open_display(fw: Firmware, b: I64, address: int) -> Display:
+def open_display(fw: Firmware, b: Board, address: int) -> Display:
     """The firmware's screen, blank; its state in zeroed memory at `address`.  Without one it has no columns."""
     state = i64_array(memory(address, 8 * STATE_WORDS), 0, STATE_WORDS)
     state[HISTORY] = HISTORY_ROWS

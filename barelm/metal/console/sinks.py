@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from barelm.contract.board import Board
 from barelm.dialect.memory import address_of, cells, i32_array, i64_array, memory, text, u16_array
 from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import I32, I64, U16
 from barelm.kernels.text.utf8 import encode_utf8
-from barelm.metal import arena, board
+from barelm.metal import arena
 from barelm.metal.console import screen_mode, serial_line
 from barelm.metal.console.display import (
     Display,
@@ -128,15 +129,15 @@ def plain_console(fw: Firmware, words: I64) -> Console:
 
 
 @metal
-def open_console(fw: Firmware, b: I64, workspace: int) -> Console:
+def open_console(fw: Firmware, b: Board, workspace: int) -> Console:
     """A console over a zeroed workspace: to a person, the screen as configured and a serial line where there is one."""
     con = plain_console(fw, i64_array(memory(workspace + arena.CONSOLE, CONSOLE_BYTES), 0, CONSOLE_BYTES // 8))
     state = con.state
     state[WORKSPACE] = workspace
-    if b[board.REPORT] != 0:
+    if b.settings.report != 0:
         state[SINKS + PLAIN * SINK_WORDS + WIDTH] = NEVER_WRAPPED
         return con
-    if b[board.SCREEN] != 0:
+    if b.settings.screen != 0:
         open_display(fw, b, workspace + arena.DISPLAY)
         if screen_of(con).state[screen_mode.COLUMNS] > 0:
             state[SINKS + SCREEN * SINK_WORDS + ON] = 1

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from barelm.contract import layout
 from barelm.dialect.memory import memory, text
 from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import U8
 from barelm.kernels.text.utf8 import decode_character
-from barelm.metal import arena, board
+from barelm.metal import arena
 from barelm.metal.console.display import clear_status, put_status
 from barelm.metal.console.serial_line import SERIAL_COLUMNS, put_byte, put_escapes
 from barelm.metal.console.sinks import (
@@ -47,24 +46,24 @@ def show_status(t: Talk, n: int, made: int, took: int) -> None:
     if not has_status(con):
         return
     now = cycles()
-    if made > 1 and now - con.state[STATUS_AT] < EVERY_MS * t.b[board.CYCLES_PER_MS]:
+    if made > 1 and now - con.state[STATUS_AT] < EVERY_MS * t.b.figures.cycles_per_ms:
         return
     con.state[STATUS_AT] = now
     if made == 0:
-        made = t.b[board.LAST_MADE]
-        took = t.b[board.LAST_CYCLES]
+        made = t.b.figures.last_made
+        took = t.b.figures.last_cycles
     buffer = memory(t.workspace + arena.NAMES + arena.NAMES_BYTES - STATUS_BYTES, STATUS_BYTES)
     begin_text(con, buffer)
     put_text(con, text(" "))
-    put_words(con, t.header[layout.NAME:layout.NAME + layout.NAME_WORDS])
+    put_words(con, t.header.name)
     put_text(con, text("  │  "))
     put_number(con, n)
     put_text(con, text(" of "))
-    put_number(con, t.header[layout.SEQ_LEN])
+    put_number(con, t.header.seq_len)
     put_text(con, text(" tokens"))
     if made > 1:
         put_text(con, text("  │  "))
-        put_ratio(con, (made - 1) * 1000 * t.b[board.CYCLES_PER_MS], took)
+        put_ratio(con, (made - 1) * 1000 * t.b.figures.cycles_per_ms, took)
         put_text(con, text(" a second"))
     put_text(con, text("  │  /help  Esc stops"))
     n_bytes = end_text(con)

@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
-from barelm.dialect.memory import address_of, cells, memory, u16_array
+from barelm.dialect.memory import address_of, cells, float_of_bits, i64_array, memory, text, u16_array
 from barelm.dialect.rooms import metal
+from barelm.dialect.sentences import (
+    BYTES,
+    CHARACTER,
+    DECIMAL,
+    FLOAT,
+    HEXADECIMAL,
+    MARK,
+    MEGABYTES,
+    PADDED,
+    QUOTIENT,
+    UNITS,
+    WORDS,
+    Sentence,
+)
 from barelm.dialect.types import I64, U8, U16
 from barelm.kernels.text.utf8 import REPLACEMENT, lead
 from barelm.metal.console.sinks import CODE_POINT, HELD, INTO, INTO_BYTES, INTO_FILLED, PENDING, TEXT, Console, flush
@@ -16,6 +30,89 @@ def put_text(con: Console, units: U16) -> None:
     """Put a constant text."""
     for i in range(len(units) - 1):
         put_code_point(con, int(units[i]) & 0xFFFF)
+
+
+@metal
+def put(con: Console, s: Sentence) -> None:
+    """Put a sentence, its values in their places."""
+    at = 0
+    for i in range(len(s.units) - 1):
+        unit = int(s.units[i]) & 0xFFFF
+        if MARK <= unit < MARK + 0x100:
+            put_value(con, unit - MARK, s.words[at], s.words[at + 1])
+            at += 2
+        else:
+            put_code_point(con, unit)
+
+
+@metal
+def put_value(con: Console, how: int, value: int, second: int) -> None:
+    """A value of a sentence, shown as `dialect.sentences` says."""
+    if how == DECIMAL:
+        put_number(con, value)
+    elif how == FLOAT:
+        put_real(con, value)
+    elif how == BYTES:
+        put_bytes(con, memory(value, second), 0, second)
+    elif how == UNITS:
+        put_units(con, u16_array(memory(value, 2 * second), 0, second))
+    elif how == WORDS:
+        put_words(con, i64_array(memory(value, 8 * second), 0, second))
+    elif how == CHARACTER:
+        put_code_point(con, value)
+    elif how == MEGABYTES:
+        put_megabytes(con, value)
+    elif how == QUOTIENT:
+        put_ratio(con, value, second)
+    elif how < HEXADECIMAL:
+        put_padded(con, value, how - PADDED)
+    else:
+        put_hex(con, value, how - HEXADECIMAL)
+
+
+@metal
+def put_units(con: Console, units: U16) -> None:
+    """Put UTF-16 up to its zero; a character of two units as two."""
+    i = 0
+    while i < len(units) and units[i] != 0:
+        put_code_point(con, int(units[i]) & 0xFFFF)
+        i += 1
+
+
+@metal
+def put_real(con: Console, bits: int) -> None:
+    """Put a float32 that is not negative, given by its bits, with one to three decimals."""
+    thousandths = int(float_of_bits(bits) * 1000 + 0.5)
+    put_number(con, thousandths // 1000)
+    put_code_point(con, 46)
+    put_number(con, thousandths // 100 % 10)
+    if thousandths % 100 != 0:
+        put_number(con, thousandths // 10 % 10)
+    if thousandths % 10 != 0:
+        put_number(con, thousandths % 10)
+
+
+@metal
+def put_megabytes(con: Console, n_bytes: int) -> None:
+    """Put a size in whole MB, or in GB with a decimal."""
+    if n_bytes >= 10**10:
+        put_number(con, n_bytes // 10**9)
+        put_code_point(con, 46)
+        put_number(con, n_bytes // 10**8 % 10)
+        put_text(con, text(" GB"))
+    else:
+        put_number(con, (n_bytes + 10**6 - 1) // 10**6)
+        put_text(con, text(" MB"))
+
+
+@metal
+def say(con: Console, colour: int, s: Sentence) -> None:
+    """Put a sentence in a colour, end the row, and show it."""
+    set_colour(con, colour)
+    put(con, s)
+    end_row(con)
+    set_colour(con, TEXT)
+    flush(con)
 
 
 @metal

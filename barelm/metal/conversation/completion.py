@@ -10,13 +10,12 @@ consoles wrap lines and know few characters; every such line begins with "BARELM
 
 from __future__ import annotations
 
-from barelm.contract import layout, uefi
+from barelm.contract import uefi
 from barelm.dialect.memory import memory, text
 from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import Failure, metal
 from barelm.dialect.types import U16, u64
 from barelm.kernels.text.chat_turn import has_chat
-from barelm.metal import board
 from barelm.metal.console.sinks import PERSON, TEXT, flush
 from barelm.metal.console.stream import set_colour
 from barelm.metal.console.writing import end_row, put_bytes, put_number, put_ratio, put_text, write_number
@@ -43,20 +42,21 @@ def tell_story(t: Talk) -> None:
 @metal
 def seed_generator(t: Talk) -> None:
     """Start the generator from the configured seed, or a fresh one."""
-    if t.b[board.SEED] == 0:
-        t.b[board.SEED] = cycles() | 1
-    transcript_of(t).rng[0] = u64(t.b[board.SEED])
+    if t.b.settings.seed == 0:
+        t.b.settings.seed = cycles() | 1
+    transcript_of(t).rng[0] = u64(t.b.settings.seed)
 
 
 @metal
 def show_prompt(t: Talk, n_prompt: int) -> None:
     """The text to be gone on with; a program is told how many ids it is, a chat shows what was asked."""
-    if t.b[board.REPORT] != 0:
+    if t.b.settings.report != 0:
         measured(t.con.fw, text("n_prompt"), n_prompt)
-    if t.b[board.REPORT] == 0 and t.b[board.TEMPLATE] != 0 and has_chat(vocabulary_of(t)):
+    if t.b.settings.report == 0 and t.b.settings.template != 0 and has_chat(vocabulary_of(t)):
         set_colour(t.con, PERSON)
         put_text(t.con, text("> "))
-        put_bytes(t.con, memory(t.b[board.PROMPT], t.b[board.PROMPT_BYTES]), 0, t.b[board.PROMPT_BYTES])
+        prompt = t.b.settings.prompt
+        put_bytes(t.con, memory(prompt.address, prompt.n_bytes), 0, prompt.n_bytes)
         end_row(t.con)
         set_colour(t.con, TEXT)
     else:
@@ -68,13 +68,13 @@ def show_prompt(t: Talk, n_prompt: int) -> None:
 @metal
 def tokens_to_make(t: Talk, n_prompt: int) -> int:
     """How many tokens to generate: the last one made is never read, so the context holds one more than it reads."""
-    room = t.header[layout.SEQ_LEN] - n_prompt + 1
-    if t.b[board.TOKENS] == 0:
+    room = t.header.seq_len - n_prompt + 1
+    if t.b.settings.tokens == 0:
         return min(room, DEFAULT_TOKENS)
-    if t.b[board.TOKENS] > room:
+    if t.b.settings.tokens > room:
         raise Failure(uefi.EFI_INVALID_PARAMETER, "prompt and `tokens` are more than the context holds",
                       "Ask for fewer tokens, or leave `tokens` out for as many as fit.")
-    return t.b[board.TOKENS]
+    return t.b.settings.tokens
 
 
 @metal
@@ -83,20 +83,20 @@ def summarise(t: Talk) -> None:
     end_line(t)
     flush(t.con)
     b = t.b
-    per_ms = b[board.CYCLES_PER_MS]
-    if b[board.REPORT] == 0:
+    per_ms = b.figures.cycles_per_ms
+    if b.settings.report == 0:
         for_a_person(t)
         return
     fw = t.con.fw
-    measured(fw, text("n_generated"), b[board.N_GENERATED])
-    measured(fw, text("prefill_us"), microseconds(b[board.PREFILL_CYCLES], per_ms))
-    measured(fw, text("decode_us"), microseconds(b[board.DECODE_CYCLES], per_ms))
-    measured(fw, text("load_us"), microseconds(b[board.LOAD_CYCLES], per_ms))
-    measured(fw, text("load_bytes"), t.header[layout.FILE_BYTES])
-    measured(fw, text("memory_bytes"), b[board.MEMORY])
-    measured(fw, text("cores"), b[board.N_CORES])
-    measured(fw, text("cpu_level"), b[board.LEVEL])
-    measured(fw, text("seed"), b[board.SEED])
+    measured(fw, text("n_generated"), b.figures.n_generated)
+    measured(fw, text("prefill_us"), microseconds(b.figures.prefill_cycles, per_ms))
+    measured(fw, text("decode_us"), microseconds(b.figures.decode_cycles, per_ms))
+    measured(fw, text("load_us"), microseconds(b.figures.load_cycles, per_ms))
+    measured(fw, text("load_bytes"), t.header.file_bytes)
+    measured(fw, text("memory_bytes"), b.figures.memory)
+    measured(fw, text("cores"), b.job.n_cores)
+    measured(fw, text("cpu_level"), b.job.level)
+    measured(fw, text("seed"), b.settings.seed)
 
 
 @metal
@@ -114,25 +114,25 @@ def for_a_person(t: Talk) -> None:
     """The summary in two lines."""
     con = t.con
     b = t.b
-    per_ms = b[board.CYCLES_PER_MS]
+    per_ms = b.figures.cycles_per_ms
     end_row(con)
-    put_number(con, b[board.N_GENERATED])
+    put_number(con, b.figures.n_generated)
     put_text(con, text(" tokens, "))
-    put_ratio(con, max(b[board.N_GENERATED] - 1, 0) * 1000 * per_ms, b[board.DECODE_CYCLES])
+    put_ratio(con, max(b.figures.n_generated - 1, 0) * 1000 * per_ms, b.figures.decode_cycles)
     put_text(con, text(" a second; prompt of "))
-    put_number(con, b[board.N_PROMPT])
+    put_number(con, b.figures.n_prompt)
     put_text(con, text(", "))
-    put_ratio(con, b[board.N_PROMPT] * 1000 * per_ms, b[board.PREFILL_CYCLES])
+    put_ratio(con, b.figures.n_prompt * 1000 * per_ms, b.figures.prefill_cycles)
     put_text(con, text(" a second; seed "))
-    put_number(con, b[board.SEED])
+    put_number(con, b.settings.seed)
     end_row(con)
     put_text(con, text("loaded at "))
-    put_ratio(con, t.header[layout.FILE_BYTES] // 1000 * per_ms, b[board.LOAD_CYCLES])
+    put_ratio(con, t.header.file_bytes // 1000 * per_ms, b.figures.load_cycles)
     put_text(con, text(" MB/s; memory "))
-    put_ratio(con, b[board.MEMORY], 1000000)
+    put_ratio(con, b.figures.memory, 1000000)
     put_text(con, text(" MB; cores "))
-    put_number(con, b[board.N_CORES])
+    put_number(con, b.job.n_cores)
     put_text(con, text("; x86-64-v"))
-    put_number(con, b[board.LEVEL] + 2)
+    put_number(con, b.job.level + 2)
     end_row(con)
     flush(con)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from barelm.contract import layout, uefi
+from barelm.contract import board, uefi
 from barelm.dialect.memory import memory, text
 from barelm.dialect.rooms import Failure, metal
 from barelm.dialect.types import U8
 from barelm.kernels.text.chat_turn import has_chat
-from barelm.metal import board
 from barelm.metal.console.sinks import ALARM, DIM, PERSON, TEXT, flush
 from barelm.metal.console.status_row import has_status, show_status
 from barelm.metal.console.stream import set_colour
@@ -41,7 +40,7 @@ def hold_conversation(t: Talk) -> int:
     check_system(t)
     seed_generator(t)
     say_line(t.con, DIM, text("Type a message and press Enter.  Esc stops an answer; /help lists more."))
-    typed = memory(t.b[board.PROMPT], t.b[board.PROMPT_BYTES])
+    typed = memory(t.b.settings.prompt.address, t.b.settings.prompt.n_bytes)
     if len(typed) > 0:
         ask(t)
         put_bytes(t.con, typed, 0, len(typed))
@@ -101,16 +100,16 @@ def make_answer(t: Talk) -> None:
     turns = turns_of(t)
     last = TURNS + (turns[N_TURNS] - 1) * TURN_WORDS
     n = turns[last + END]
-    n_tokens = t.header[layout.SEQ_LEN] - n + 1
-    if t.b[board.TOKENS] > 0:
-        n_tokens = min(n_tokens, t.b[board.TOKENS])
+    n_tokens = t.header.seq_len - n + 1
+    if t.b.settings.tokens > 0:
+        n_tokens = min(n_tokens, t.b.settings.tokens)
     turns[last + END] = reply(t, n, n_tokens)
     end_row(t.con)
-    if t.b[board.ENDED] == board.ENDED_BY_KEY:
+    if t.b.figures.ended == board.ENDED_BY_KEY:
         say_line(t.con, DIM, text("[stopped]"))
-    elif t.b[board.ENDED] == board.ENDED_AT_LIMIT and n_tokens == t.b[board.TOKENS]:
+    elif t.b.figures.ended == board.ENDED_AT_LIMIT and n_tokens == t.b.settings.tokens:
         say_line(t.con, DIM, text("[as many tokens as /tokens allows]"))
-    elif t.b[board.ENDED] == board.ENDED_AT_LIMIT:
+    elif t.b.figures.ended == board.ENDED_AT_LIMIT:
         say_line(t.con, DIM, text("[the context is full; what is said next makes room]"))
     if not has_status(t.con):
         tell_figures(t, turns[last + END])
@@ -122,13 +121,13 @@ def tell_figures(t: Talk, n: int) -> None:
     """Where there is no status row: what the reply took, in a line."""
     set_colour(t.con, DIM)
     put_text(t.con, text("["))
-    put_number(t.con, t.b[board.LAST_MADE])
+    put_number(t.con, t.b.figures.last_made)
     put_text(t.con, text(" tokens, "))
-    put_ratio(t.con, max(t.b[board.LAST_MADE] - 1, 0) * 1000 * t.b[board.CYCLES_PER_MS], t.b[board.LAST_CYCLES])
+    put_ratio(t.con, max(t.b.figures.last_made - 1, 0) * 1000 * t.b.figures.cycles_per_ms, t.b.figures.last_cycles)
     put_text(t.con, text(" a second; "))
-    put_number(t.con, t.b[board.LAST_READ])
+    put_number(t.con, t.b.figures.last_read)
     put_text(t.con, text(" read; "))
     put_number(t.con, n)
     put_text(t.con, text(" of "))
-    put_number(t.con, t.header[layout.SEQ_LEN])
+    put_number(t.con, t.header.seq_len)
     say_line(t.con, DIM, text("]"))

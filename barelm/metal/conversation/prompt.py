@@ -8,7 +8,7 @@ from barelm.dialect.rooms import Failure, metal
 from barelm.dialect.types import I64, U8
 from barelm.kernels.text.chat_turn import has_chat, takes_system
 from barelm.kernels.text.tokenizer import Vocabulary, clean_prompt, encode
-from barelm.metal import arena, board
+from barelm.metal import arena
 from barelm.metal.conversation.talk import Talk, place, vocabulary_of
 from barelm.metal.conversation.turns import TOO_LONG as TURN_TOO_LONG
 from barelm.metal.conversation.turns import add_turn, end_of
@@ -24,8 +24,8 @@ def append_prompt(t: Talk) -> int:
     A chat model gets it through its template, for one turn, unless told not to.
     """
     v = vocabulary_of(t)
-    prompt = memory(t.b[board.PROMPT], t.b[board.PROMPT_BYTES])
-    if t.b[board.TEMPLATE] != 0 and has_chat(v):
+    prompt = memory(t.b.settings.prompt.address, t.b.settings.prompt.n_bytes)
+    if t.b.settings.template != 0 and has_chat(v):
         check_system(t)
         if add_turn(t, prompt) == TURN_TOO_LONG:
             raise Failure(uefi.EFI_INVALID_PARAMETER, TOO_LONG, SHORTEN)
@@ -38,7 +38,7 @@ def append_prompt(t: Talk) -> int:
     if n == 0:
         raise Failure(uefi.EFI_INVALID_PARAMETER, "the prompt is empty, and this model needs one",
                       "Give `prompt` in barelm.toml.")
-    if n > t.header[layout.SEQ_LEN]:
+    if n > t.header.seq_len:
         raise Failure(uefi.EFI_INVALID_PARAMETER, TOO_LONG, SHORTEN)
     for i in range(n):
         place(t, i, ids[i])
@@ -48,7 +48,7 @@ def append_prompt(t: Talk) -> int:
 @metal
 def check_system(t: Talk) -> None:
     """Refuse a configured system text the model's template has no place for."""
-    if t.b[board.SYSTEM_BYTES] > 0 and not takes_system(vocabulary_of(t)):
+    if t.b.settings.system.n_bytes > 0 and not takes_system(vocabulary_of(t)):
         raise Failure(uefi.EFI_UNSUPPORTED, "the chat template of this model has no place for a system text",
                       "Leave `system` out of barelm.toml.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from barelm.contract import board
 from barelm.dialect.memory import memory, text
 from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import metal
@@ -9,7 +10,7 @@ from barelm.dialect.types import U8
 from barelm.kernels.session import ends
 from barelm.kernels.text.stops import watch_stops
 from barelm.kernels.text.tokenizer import piece
-from barelm.metal import arena, board
+from barelm.metal import arena
 from barelm.metal.console.sinks import COLUMN, SHOWN_AT, flush
 from barelm.metal.console.status_row import show_status
 from barelm.metal.console.stream import put_code_point
@@ -31,20 +32,20 @@ def reply(t: Talk, n: int, n_tokens: int) -> int:
     What was read and made and how long it took is added up on the board.
     """
     b = t.b
-    b[board.CACHED] = min(b[board.CACHED], n - 1)  # the logits are those of the last id read
-    n_read = n - b[board.CACHED]
+    b.job.cached = min(b.job.cached, n - 1)  # the logits are those of the last id read
+    n_read = n - b.job.cached
     began = cycles()
     command(b, board.PREFILL, n)
     now = cycles()
     end = make_tokens(t, n, n + n_tokens)
     flush(t.con)
-    b[board.PREFILL_CYCLES] += now - began
-    b[board.DECODE_CYCLES] += cycles() - now
-    b[board.N_PROMPT] += n_read
-    b[board.N_GENERATED] += end - n
-    b[board.LAST_READ] = n_read
-    b[board.LAST_MADE] = end - n
-    b[board.LAST_CYCLES] = cycles() - now
+    b.figures.prefill_cycles += now - began
+    b.figures.decode_cycles += cycles() - now
+    b.figures.n_prompt += n_read
+    b.figures.n_generated += end - n
+    b.figures.last_read = n_read
+    b.figures.last_made = end - n
+    b.figures.last_cycles = cycles() - now
     return end
 
 
@@ -56,24 +57,24 @@ def make_tokens(t: Talk, n: int, end: int) -> int:
     began = cycles()
     pending = memory(t.workspace + arena.STOPS + arena.STOPS_BYTES - PENDING_BYTES, PENDING_BYTES)
     held = 0
-    b[board.ENDED] = board.ENDED_AT_LIMIT
+    b.figures.ended = board.ENDED_AT_LIMIT
     while n < end:
         token = command(b, board.CHOOSE, n)
         if ends(t.header, token):
-            b[board.ENDED] = board.ENDED_ITSELF
+            b.figures.ended = board.ENDED_ITSELF
             break
         place(t, n, token)
         held = show_made(t, n, pending, held)
         n += 1
         if held < 0:
-            b[board.ENDED] = board.ENDED_AT_STOP
+            b.figures.ended = board.ENDED_AT_STOP
             return n
-        if cycles() - t.con.state[SHOWN_AT] > SHOW_EVERY_MS * b[board.CYCLES_PER_MS]:
+        if cycles() - t.con.state[SHOWN_AT] > SHOW_EVERY_MS * b.figures.cycles_per_ms:
             end_line(t)
             show_status(t, n, n - first, cycles() - began)
             flush(t.con)
             if stop_asked(keyboard_of(t.con, b)):
-                b[board.ENDED] = board.ENDED_BY_KEY
+                b.figures.ended = board.ENDED_BY_KEY
                 break
         if n < end:
             command(b, board.DECODE, n - 1)
@@ -85,11 +86,11 @@ def make_tokens(t: Talk, n: int, end: int) -> int:
 def show_made(t: Talk, i: int, pending: U8, held: int) -> int:
     """Show tokens[i], just made, after `held` bytes kept back; how many are kept now, -1 where a stop string is whole.
     """
-    stops = memory(t.b[board.STOPS], t.b[board.STOPS_BYTES])
+    stops = memory(t.b.settings.stops.address, t.b.settings.stops.n_bytes)
     if len(stops) == 0:
         show_token(t, i)
         return 0
-    if t.b[board.REPORT] != 0:
+    if t.b.settings.report != 0:
         show_token(t, i)
     v = vocabulary_of(t)
     lo, hi = piece(v, int(transcript_of(t).tokens[max(i - 1, 0)]), int(transcript_of(t).tokens[i]))
@@ -97,7 +98,7 @@ def show_made(t: Talk, i: int, pending: U8, held: int) -> int:
         pending[held] = v.pieces[at]
         held += 1
     free, stopped = watch_stops(pending, held, stops)
-    if t.b[board.REPORT] == 0:
+    if t.b.settings.report == 0:
         put_bytes(t.con, pending, 0, free)
     if stopped:
         return -1
@@ -111,7 +112,7 @@ def show_token(t: Talk, i: int) -> None:
     """Put tokens[i]: its text for a person, its id for a program."""
     con = t.con
     tokens = transcript_of(t).tokens
-    if t.b[board.REPORT] == 0:
+    if t.b.settings.report == 0:
         v = vocabulary_of(t)
         previous = -1
         if i > 0:
@@ -130,6 +131,6 @@ def show_token(t: Talk, i: int) -> None:
 @metal
 def end_line(t: Talk) -> None:
     """End a line for a program, where one is begun."""
-    if t.b[board.REPORT] != 0 and t.con.state[COLUMN] > 0:
+    if t.b.settings.report != 0 and t.con.state[COLUMN] > 0:
         end_row(t.con)
         t.con.state[COLUMN] = 0

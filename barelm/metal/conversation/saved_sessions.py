@@ -6,13 +6,14 @@ with.  The same form holds the beginning of every conversation, computed on the 
 
 from __future__ import annotations
 
-from barelm.contract import layout, uefi
-from barelm.dialect.memory import address_of, cells, copy_bytes, i64_array, memory, text, u64_array
+from barelm.contract import board, layout, uefi
+from barelm.contract.layout import SessionHeader
+from barelm.dialect.memory import address_of, cells, copy_bytes, fill_bytes, i64_array, memory, text, u64_array
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import I64, U8, U64, i64, padded, u64
 from barelm.kernels.checksum import extend_checksum
 from barelm.kernels.model import cache_part
-from barelm.metal import arena, board
+from barelm.metal import arena
 from barelm.metal.conversation.talk import Talk, place, transcript_of
 from barelm.metal.conversation.turns import (
     MOST_TURNS,
@@ -59,7 +60,7 @@ def save_session(t: Talk, names: Names, n_tokens: int) -> int:
     n_bytes = text_bytes(n_tokens, turns_of(t)[N_TURNS], len(system_of(t)), typed_bytes(t))
     if layout.PAGE + n_bytes > len(block) or len(system_of(t)) > arena.SYSTEM_BYTES:
         return uefi.EFI_OUT_OF_RESOURCES
-    head = i64_array(block, 0, layout.PAGE // 8)
+    head = SessionHeader(address_of(block))
     describe(t, head, n_tokens)
     gather_text(t, head, block[layout.PAGE:layout.PAGE + n_bytes])
     sum_cache(t, head)
@@ -69,11 +70,11 @@ def save_session(t: Talk, names: Names, n_tokens: int) -> int:
         return file
     status = write_file(file, address_of(block), layout.PAGE + n_bytes)
     for part in range(layout.CACHE_PARTS):
-        first, step, n = cache_part(t.header, part, head[layout.SESSION_CACHED])
+        first, step, n = cache_part(t.header, part, head.n_cached)
         if n > 0:
-            for k in range(t.header[layout.N_LAYERS] * t.header[layout.N_KV_HEADS]):
+            for k in range(t.header.n_layers * t.header.n_kv_heads):
                 if status == 0:
-                    status = write_file(file, t.b[board.STATE] + first + k * step, n)
+                    status = write_file(file, t.b.model.state + first + k * step, n)
     return finish_file(t.root, names, file, status)
 
 
@@ -94,28 +95,27 @@ def text_bytes(n_tokens: int, n_turns: int, n_system: int, n_typed: int) -> int:
 
 
 @metal
-def describe(t: Talk, head: I64, n_tokens: int) -> None:
+def describe(t: Talk, head: SessionHeader, n_tokens: int) -> None:
     """The header but for its sums."""
-    for i in range(len(head)):
-        head[i] = 0
-    head[0] = layout.SESSION_MAGIC
-    head[1] = layout.SESSION_VERSION
-    head[layout.SESSION_MODEL_A] = t.header[layout.HEADER_SUM_A]
-    head[layout.SESSION_MODEL_B] = t.header[layout.HEADER_SUM_B]
-    head[layout.SESSION_TOKENS] = n_tokens
-    head[layout.SESSION_CACHED] = min(t.b[board.CACHED], n_tokens)
-    head[layout.SESSION_TURNS] = turns_of(t)[N_TURNS]
-    head[layout.SESSION_SYSTEM_BYTES] = len(system_of(t))
-    head[layout.SESSION_TYPED_BYTES] = typed_bytes(t)
-    head[layout.SESSION_RNG] = i64(transcript_of(t).rng[0])
+    fill_bytes(head.address, 0, layout.PAGE)
+    head.magic = layout.SESSION_MAGIC
+    head.version = layout.SESSION_VERSION
+    head.model_sum_a = t.header.sum_a
+    head.model_sum_b = t.header.sum_b
+    head.n_tokens = n_tokens
+    head.n_cached = min(t.b.job.cached, n_tokens)
+    head.n_turns = turns_of(t)[N_TURNS]
+    head.system_bytes = len(system_of(t))
+    head.typed_bytes = typed_bytes(t)
+    head.rng = int(i64(transcript_of(t).rng[0]))
 
 
 @metal
-def gather_text(t: Talk, head: I64, out: U8) -> None:
+def gather_text(t: Talk, head: SessionHeader, out: U8) -> None:
     """Ids, turns and texts in a row, and their sum."""
-    n_tokens = head[layout.SESSION_TOKENS]
-    n_turns = head[layout.SESSION_TURNS]
-    n_system = head[layout.SESSION_SYSTEM_BYTES]
+    n_tokens = head.n_tokens
+    n_turns = head.n_turns
+    n_system = head.system_bytes
     for i in range(len(out)):
         out[i] = 0
     at = address_of(out)
@@ -123,13 +123,13 @@ def gather_text(t: Talk, head: I64, out: U8) -> None:
     at += 8 * n_tokens
     copy_bytes(at, address_of(turns_of(t)) + 8 * TURNS, layout.SESSION_TURN_BYTES * n_turns)
     at += layout.SESSION_TURN_BYTES * n_turns
-    copy_bytes(at, t.b[board.SYSTEM], n_system)
-    copy_bytes(at + padded(n_system, 8), t.workspace + arena.TYPED, head[layout.SESSION_TYPED_BYTES])
+    copy_bytes(at, t.b.settings.system.address, n_system)
+    copy_bytes(at + padded(n_system, 8), t.workspace + arena.TYPED, head.typed_bytes)
     words = cells(2)
     sums = fresh_sums(words)
     extend_checksum(sums, out, len(out))
-    head[layout.SESSION_TEXT_SUM_A] = i64(sums[0])
-    head[layout.SESSION_TEXT_SUM_B] = i64(sums[1])
+    head.text_sum_a = int(i64(sums[0]))
+    head.text_sum_b = int(i64(sums[1]))
 
 
 @metal
@@ -141,31 +141,31 @@ def fresh_sums(words: I64) -> U64:
 
 
 @metal
-def sum_cache(t: Talk, head: I64) -> None:
+def sum_cache(t: Talk, head: SessionHeader) -> None:
     """The sum of the cache as far as it is saved."""
     words = cells(2)
     sums = fresh_sums(words)
     for part in range(layout.CACHE_PARTS):
-        first, step, n = cache_part(t.header, part, head[layout.SESSION_CACHED])
+        first, step, n = cache_part(t.header, part, head.n_cached)
         if n > 0:
-            for k in range(t.header[layout.N_LAYERS] * t.header[layout.N_KV_HEADS]):
-                extend_checksum(sums, memory(t.b[board.STATE] + first + k * step, n), n)
-    head[layout.SESSION_CACHE_SUM_A] = i64(sums[0])
-    head[layout.SESSION_CACHE_SUM_B] = i64(sums[1])
+            for k in range(t.header.n_layers * t.header.n_kv_heads):
+                extend_checksum(sums, memory(t.b.model.state + first + k * step, n), n)
+    head.cache_sum_a = int(i64(sums[0]))
+    head.cache_sum_b = int(i64(sums[1]))
 
 
 @metal
-def close_header(head: I64) -> bool:
+def close_header(head: SessionHeader) -> bool:
     """Set the header's own sum; returns whether it was right before."""
-    a = head[layout.SESSION_HEADER_SUM_A]
-    b = head[layout.SESSION_HEADER_SUM_B]
-    head[layout.SESSION_HEADER_SUM_A] = 0
-    head[layout.SESSION_HEADER_SUM_B] = 0
+    a = head.sum_a
+    b = head.sum_b
+    head.sum_a = 0
+    head.sum_b = 0
     words = cells(2)
     sums = fresh_sums(words)
-    extend_checksum(sums, memory(address_of(head), layout.PAGE), layout.PAGE)
-    head[layout.SESSION_HEADER_SUM_A] = i64(sums[0])
-    head[layout.SESSION_HEADER_SUM_B] = i64(sums[1])
+    extend_checksum(sums, memory(head.address, layout.PAGE), layout.PAGE)
+    head.sum_a = int(i64(sums[0]))
+    head.sum_b = int(i64(sums[1]))
     return bool(sums[0] == u64(a) and sums[1] == u64(b))
 
 
@@ -179,18 +179,16 @@ def load_session(t: Talk, file: int) -> int:
     seek(file, 0)
     if read_file(file, address_of(block), layout.PAGE) != layout.PAGE:
         return DAMAGED
-    head = i64_array(block, 0, layout.PAGE // 8)
-    if head[0] != layout.SESSION_MAGIC or head[1] != layout.SESSION_VERSION:
+    head = SessionHeader(address_of(block))
+    if head.magic != layout.SESSION_MAGIC or head.version != layout.SESSION_VERSION:
         return DAMAGED
     if not close_header(head):
         return DAMAGED
-    if (head[layout.SESSION_MODEL_A] != t.header[layout.HEADER_SUM_A]
-            or head[layout.SESSION_MODEL_B] != t.header[layout.HEADER_SUM_B]):
+    if head.model_sum_a != t.header.sum_a or head.model_sum_b != t.header.sum_b:
         return OTHER_MODEL
     if not sizes_fit(t, head):
         return DAMAGED
-    n_bytes = text_bytes(head[layout.SESSION_TOKENS], head[layout.SESSION_TURNS], head[layout.SESSION_SYSTEM_BYTES],
-                         head[layout.SESSION_TYPED_BYTES])
+    n_bytes = text_bytes(head.n_tokens, head.n_turns, head.system_bytes, head.typed_bytes)
     if layout.PAGE + n_bytes > len(block):
         return TOO_LONG
     body = block[layout.PAGE:layout.PAGE + n_bytes]
@@ -199,7 +197,7 @@ def load_session(t: Talk, file: int) -> int:
     if read_file(file, address_of(body), n_bytes) != n_bytes:
         return DAMAGED
     extend_checksum(sums, body, n_bytes)
-    if sums[0] != u64(head[layout.SESSION_TEXT_SUM_A]) or sums[1] != u64(head[layout.SESSION_TEXT_SUM_B]):
+    if sums[0] != u64(head.text_sum_a) or sums[1] != u64(head.text_sum_b):
         return DAMAGED
     if not turns_are_sound(t, head, i64_array(body, 0, n_bytes // 8)):
         return DAMAGED
@@ -209,32 +207,32 @@ def load_session(t: Talk, file: int) -> int:
 
 
 @metal
-def sizes_fit(t: Talk, head: I64) -> bool:
+def sizes_fit(t: Talk, head: SessionHeader) -> bool:
     """Whether every count of a session's header is one this program could have written."""
-    n_tokens = head[layout.SESSION_TOKENS]
-    if n_tokens < 0 or n_tokens > t.header[layout.SEQ_LEN] + 1:
+    n_tokens = head.n_tokens
+    if n_tokens < 0 or n_tokens > t.header.seq_len + 1:
         return False
-    if head[layout.SESSION_CACHED] < 0 or head[layout.SESSION_CACHED] > min(n_tokens, t.header[layout.SEQ_LEN]):
+    if head.n_cached < 0 or head.n_cached > min(n_tokens, t.header.seq_len):
         return False
-    if head[layout.SESSION_TURNS] < 0 or head[layout.SESSION_TURNS] > MOST_TURNS:
+    if head.n_turns < 0 or head.n_turns > MOST_TURNS:
         return False
-    if head[layout.SESSION_SYSTEM_BYTES] < 0 or head[layout.SESSION_SYSTEM_BYTES] > arena.SYSTEM_BYTES:
+    if head.system_bytes < 0 or head.system_bytes > arena.SYSTEM_BYTES:
         return False
-    return bool(0 <= head[layout.SESSION_TYPED_BYTES] <= arena.TYPED_BYTES)
+    return bool(0 <= head.typed_bytes <= arena.TYPED_BYTES)
 
 
 @metal
-def turns_are_sound(t: Talk, head: I64, words: I64) -> bool:
+def turns_are_sound(t: Talk, head: SessionHeader, words: I64) -> bool:
     """Whether every id is one of the vocabulary, and the turns follow one another."""
-    n_tokens = head[layout.SESSION_TOKENS]
+    n_tokens = head.n_tokens
     for i in range(n_tokens):
-        if words[i] < 0 or words[i] >= t.header[layout.VOCAB_SIZE]:
+        if words[i] < 0 or words[i] >= t.header.vocab_size:
             return False
     typed = 0
     end = 0
-    for k in range(head[layout.SESSION_TURNS]):
+    for k in range(head.n_turns):
         at = n_tokens + k * TURN_WORDS
-        if words[at] != typed or words[at + 1] < 0 or words[at + 1] > head[layout.SESSION_TYPED_BYTES] - typed:
+        if words[at] != typed or words[at + 1] < 0 or words[at + 1] > head.typed_bytes - typed:
             return False
         typed += words[at + 1]
         if words[at + 2] < end or words[at + 3] < words[at + 2] or words[at + 3] > n_tokens:
@@ -244,11 +242,11 @@ def turns_are_sound(t: Talk, head: I64, words: I64) -> bool:
 
 
 @metal
-def take_text(t: Talk, head: I64, body: U8) -> None:
+def take_text(t: Talk, head: SessionHeader, body: U8) -> None:
     """Make ids, turns and texts of a session those of the conversation; nothing is cached yet."""
-    n_tokens = head[layout.SESSION_TOKENS]
-    n_turns = head[layout.SESSION_TURNS]
-    n_system = head[layout.SESSION_SYSTEM_BYTES]
+    n_tokens = head.n_tokens
+    n_turns = head.n_turns
+    n_system = head.system_bytes
     words = i64_array(body, 0, len(body) // 8)
     for i in range(n_tokens):
         place(t, i, words[i])
@@ -258,28 +256,28 @@ def take_text(t: Talk, head: I64, body: U8) -> None:
     at += layout.SESSION_TURN_BYTES * n_turns
     if n_turns > 0:
         copy_bytes(t.workspace + arena.SYSTEM, at, n_system)
-        t.b[board.SYSTEM] = t.workspace + arena.SYSTEM
-        t.b[board.SYSTEM_BYTES] = n_system
-        transcript_of(t).rng[0] = u64(head[layout.SESSION_RNG])
-    copy_bytes(t.workspace + arena.TYPED, at + padded(n_system, 8), head[layout.SESSION_TYPED_BYTES])
+        t.b.settings.system.address = t.workspace + arena.SYSTEM
+        t.b.settings.system.n_bytes = n_system
+        transcript_of(t).rng[0] = u64(head.rng)
+    copy_bytes(t.workspace + arena.TYPED, at + padded(n_system, 8), head.typed_bytes)
 
 
 @metal
-def take_cache(t: Talk, head: I64, file: int) -> None:
+def take_cache(t: Talk, head: SessionHeader, file: int) -> None:
     """Read the cache into place, and count it as such only where its sum matches."""
-    t.b[board.CACHED] = 0
+    t.b.job.cached = 0
     words = cells(2)
     sums = fresh_sums(words)
     whole = True
     for part in range(layout.CACHE_PARTS):
-        first, step, n = cache_part(t.header, part, head[layout.SESSION_CACHED])
+        first, step, n = cache_part(t.header, part, head.n_cached)
         if n > 0:
-            for k in range(t.header[layout.N_LAYERS] * t.header[layout.N_KV_HEADS]):
-                target = t.b[board.STATE] + first + k * step
+            for k in range(t.header.n_layers * t.header.n_kv_heads):
+                target = t.b.model.state + first + k * step
                 whole = whole and read_file(file, target, n) == n
                 extend_checksum(sums, memory(target, n), n)
-    if whole and sums[0] == u64(head[layout.SESSION_CACHE_SUM_A]) and sums[1] == u64(head[layout.SESSION_CACHE_SUM_B]):
-        t.b[board.CACHED] = head[layout.SESSION_CACHED]
+    if whole and sums[0] == u64(head.cache_sum_a) and sums[1] == u64(head.cache_sum_b):
+        t.b.job.cached = head.n_cached
 
 
 @metal
@@ -310,7 +308,7 @@ def make_prefix(t: Talk) -> int:
     forget(t)
     if n == 0:
         return 0
-    t.b[board.CACHED] = 0
+    t.b.job.cached = 0
     command(t.b, board.PREFILL, n)
     names = names_in(t.workspace)
     typed_name = memory(t.workspace + arena.LINE, 6)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from barelm.contract import layout, uefi
+from barelm.contract import uefi
 from barelm.dialect.memory import load_i64, load_u16, memory, text, u16_array
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import U8
 from barelm.kernels.text.tokenizer import piece
-from barelm.metal import arena, board
+from barelm.metal import arena
 from barelm.metal.console.picture import picture_bytes, put_picture_header, put_picture_row
 from barelm.metal.console.screen_mode import ROWS
 from barelm.metal.console.sinks import ACCENT, ALARM, DIM, PERSON, SCREEN, TEXT, flush, is_on, screen_of
@@ -17,6 +17,7 @@ from barelm.metal.console.writing import (
     end_row,
     end_text,
     put_bytes,
+    put_megabytes,
     put_number,
     put_text,
     put_words,
@@ -45,7 +46,7 @@ from barelm.metal.conversation.turns import (
     turns_of,
     typed_of,
 )
-from barelm.metal.measuring.facts import put_date_and_time, put_megabytes, put_time
+from barelm.metal.measuring.facts import put_date_and_time, put_time
 from barelm.metal.measuring.measured_report import REPORT_AT, make_report
 from barelm.metal.storage.whole_files import (
     NAME_UNITS,
@@ -111,7 +112,7 @@ def markdown_of(t: Talk, name: U8) -> U8:
     put_text(con, text("# "))
     put_bytes(con, name, 0, len(name))
     put_text(con, text("\n\n"))
-    put_words(con, t.header[layout.NAME:layout.NAME + layout.NAME_WORDS])
+    put_words(con, t.header.name)
     put_text(con, text(", "))
     put_time(con, 32)
     put_text(con, text("\n"))
@@ -123,7 +124,7 @@ def markdown_of(t: Talk, name: U8) -> U8:
         put_text(con, text("\n## You\n\n"))
         put_bytes(con, typed_of(t, k), 0, len(typed_of(t, k)))
         put_text(con, text("\n\n## "))
-        put_words(con, t.header[layout.NAME:layout.NAME + layout.NAME_WORDS])
+        put_words(con, t.header.name)
         put_text(con, text("\n\n"))
         put_reply(t, k)
         put_text(con, text("\n"))
@@ -154,7 +155,7 @@ def load_conversation(t: Talk, given: U8) -> None:
     verdict = load_named(t, names)
     if verdict == LOADED:
         show_conversation(t)
-        if t.b[board.CACHED] == 0:
+        if t.b.job.cached == 0:
             say_line(t.con, DIM, text("[its memory could not be read: the text will be read again]"))
     elif verdict == NO_SESSION:
         say_line(t.con, ALARM, text("There is no conversation of that name.  /list shows those there are."))

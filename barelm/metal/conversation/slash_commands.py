@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from barelm.contract import layout
-from barelm.dialect.memory import float_of_bits, memory, text
+from barelm.contract.board import SettingsView
+from barelm.dialect.memory import float_of_bits, load_i64, memory, store_i64, text
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import U8, U16, u64
 from barelm.kernels.text.chat_turn import takes_system
-from barelm.metal import arena, board
+from barelm.metal import arena
 from barelm.metal.console.sinks import ACCENT, ALARM, DIM, TEXT, flush
 from barelm.metal.console.stream import set_colour
 from barelm.metal.console.writing import end_row, put_bytes, put_number, put_text, say_line
@@ -53,6 +53,9 @@ HELP = """/retry  answer again              /undo   take the last turn back
 A message that begins with a slash begins with two: //.
 Esc or Ctrl-C stops an answer.  Page Up looks back.  Up: earlier lines.
 Alt-Enter, or a backslash and Enter: a new line."""
+
+TEMPERATURE_AT, TOP_P_AT, TOP_K_AT, MIN_P_AT, REPEAT_AT, SEED_AT, TOKENS_AT = (
+    SettingsView.offset_of(name) for name in ("temperature", "top_p", "top_k", "min_p", "repeat", "seed", "tokens"))
 
 MOST_REAL = 1000.0
 SEED_MOST = 10**18 - 1
@@ -133,20 +136,20 @@ def obey_alone(t: Talk, what: int) -> int:
 @metal
 def set_number(t: Talk, what: int, line: U8, at: int, n: int) -> None:
     """Set a number that decides how the model speaks, or say what it is; what it must be where it is none."""
-    slot = slot_of(what)
+    slot = t.b.settings.address + slot_of(what)
     is_real = what == TEMP or what == TOPP or what == MINP or what == REPEAT
     if at < n:
         value = parse_real(line, at, n) if is_real else parse_whole(line, at, n)
         if not allowed(t, what, value):
             say_line(t.con, ALARM, limits(what))
             return
-        t.b[slot] = value
+        store_i64(slot, value)
         if what == SEED:
             transcript_of(t).rng[0] = u64(value)
     set_colour(t.con, ACCENT)
     put_text(t.con, name_of(what))
     if is_real:
-        thousandths = int(float_of_bits(t.b[slot]) * 1000 + 0.5)
+        thousandths = int(float_of_bits(load_i64(slot)) * 1000 + 0.5)
         put_number(t.con, thousandths // 1000)
         put_text(t.con, text("."))
         put_number(t.con, thousandths // 100 % 10)
@@ -155,7 +158,7 @@ def set_number(t: Talk, what: int, line: U8, at: int, n: int) -> None:
         if thousandths % 10 != 0:
             put_number(t.con, thousandths % 10)
     else:
-        put_number(t.con, t.b[slot])
+        put_number(t.con, load_i64(slot))
     end_row(t.con)
     set_colour(t.con, TEXT)
     flush(t.con)
@@ -163,20 +166,20 @@ def set_number(t: Talk, what: int, line: U8, at: int, n: int) -> None:
 
 @metal
 def slot_of(what: int) -> int:
-    """The word of the board a command sets."""
+    """Where in the settings the number lies that a command sets."""
     if what == TEMP:
-        return board.TEMPERATURE
+        return TEMPERATURE_AT
     if what == TOPP:
-        return board.TOP_P
+        return TOP_P_AT
     if what == TOPK:
-        return board.TOP_K
+        return TOP_K_AT
     if what == MINP:
-        return board.MIN_P
+        return MIN_P_AT
     if what == REPEAT:
-        return board.REPEAT
+        return REPEAT_AT
     if what == SEED:
-        return board.SEED
-    return board.TOKENS
+        return SEED_AT
+    return TOKENS_AT
 
 
 @metal
@@ -193,7 +196,7 @@ def allowed(t: Talk, what: int, value: int) -> bool:
     if what == SEED:
         return bool(1 <= value <= SEED_MOST)
     if what == TOKENS:
-        return bool(value <= t.header[layout.SEQ_LEN])
+        return bool(value <= t.header.seq_len)
     return True
 
 
@@ -239,9 +242,9 @@ def set_system(t: Talk, line: U8, at: int, n: int) -> None:
     con = t.con
     if at == n:
         set_colour(con, DIM)
-        if t.b[board.SYSTEM_BYTES] == 0:
+        if t.b.settings.system.n_bytes == 0:
             put_text(con, text("No system text is set.  /system TEXT sets one."))
-        put_bytes(con, memory(t.b[board.SYSTEM], t.b[board.SYSTEM_BYTES]), 0, t.b[board.SYSTEM_BYTES])
+        put_bytes(con, memory(t.b.settings.system.address, t.b.settings.system.n_bytes), 0, t.b.settings.system.n_bytes)
         say_line(con, DIM, text(""))
         return
     if not takes_system(vocabulary_of(t)):
@@ -253,10 +256,10 @@ def set_system(t: Talk, line: U8, at: int, n: int) -> None:
     target = memory(t.workspace + arena.SYSTEM, arena.SYSTEM_BYTES)
     for i in range(n - at):
         target[i] = line[at + i]
-    t.b[board.SYSTEM] = t.workspace + arena.SYSTEM
-    t.b[board.SYSTEM_BYTES] = n - at
+    t.b.settings.system.address = t.workspace + arena.SYSTEM
+    t.b.settings.system.n_bytes = n - at
     if turns_of(t)[N_TURNS] > 0 and not begin_with(t, 0):
-        drop_oldest(t, t.header[layout.SEQ_LEN] // 2)
+        drop_oldest(t, t.header.seq_len // 2)
         say_line(con, DIM, text("Set.  The oldest turns had to make room for it."))
     else:
         say_line(con, DIM, text("Set, for all of this conversation."))
@@ -272,8 +275,8 @@ def set_stop(t: Talk, line: U8, at: int, n: int) -> None:
     for i in range(n - at):
         target[i] = line[at + i]
     target[n - at] = 0
-    t.b[board.STOPS] = t.workspace + arena.STOPS
-    t.b[board.STOPS_BYTES] = n - at + 1 if n > at else 0
+    t.b.settings.stops.address = t.workspace + arena.STOPS
+    t.b.settings.stops.n_bytes = n - at + 1 if n > at else 0
     if n > at:
         say_line(t.con, DIM, text("Answers end there."))
     else:

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from barelm.contract import layout
+from barelm.contract.board import Board
+from barelm.contract.layout import Header
 from barelm.dialect.memory import memory
 from barelm.dialect.rooms import metal
-from barelm.dialect.types import I64
 from barelm.kernels.model import Transcript, bind_transcript
 from barelm.kernels.text.tokenizer import Vocabulary, bind_vocabulary
-from barelm.metal import arena, board
+from barelm.metal import arena
 from barelm.metal.console.sinks import WORKSPACE, Console, line_of
 from barelm.metal.keys.keyboard import Keyboard, open_keyboard
-from barelm.metal.processors.engine import sections_of
 
 
 class Talk(NamedTuple):
     """All it takes to talk."""
 
     con: Console
-    b: I64
-    header: I64
+    b: Board
+    header: Header
     workspace: int
     root: int  # the open volume
 
@@ -29,13 +28,13 @@ class Talk(NamedTuple):
 @metal
 def vocabulary_of(t: Talk) -> Vocabulary:
     """The model's tokenizer."""
-    return bind_vocabulary(t.header, sections_of(t.b, t.header))
+    return bind_vocabulary(t.header, t.b.model.sections)
 
 
 @metal
 def transcript_of(t: Talk) -> Transcript:
     """The session's ids, and its generator."""
-    return bind_transcript(t.header, memory(t.b[board.STATE], t.header[layout.STATE_BYTES]))
+    return bind_transcript(t.header, memory(t.b.model.state, t.header.state_bytes))
 
 
 @metal
@@ -43,11 +42,11 @@ def place(t: Talk, at: int, token: int) -> None:
     """Put an id at a position; from the first that differs on, nothing is cached."""
     tokens = transcript_of(t).tokens
     if tokens[at] != token:
-        t.b[board.CACHED] = min(t.b[board.CACHED], at)
+        t.b.job.cached = min(t.b.job.cached, at)
     tokens[at] = token
 
 
 @metal
-def keyboard_of(con: Console, b: I64) -> Keyboard:
+def keyboard_of(con: Console, b: Board) -> Keyboard:
     """Whatever there is to type on."""
     return open_keyboard(con.fw, b, line_of(con), con.state[WORKSPACE] + arena.KEYBOARD)

@@ -11,7 +11,7 @@ from barelm.dialect.memory import address_of, i64_array, memory
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import I64, U8
 from barelm.kernels.text.chat_turn import GUARDS, encode_turn, takes_system
-from barelm.metal import arena, board
+from barelm.metal import arena
 from barelm.metal.conversation.talk import Talk, place, transcript_of, vocabulary_of
 
 N_TURNS = 0  # words of `turns_of`
@@ -51,10 +51,10 @@ def typed_of(t: Talk, k: int) -> U8:
 @metal
 def system_of(t: Talk) -> U8:
     """The system text; none where the template has no place for one."""
-    n = t.b[board.SYSTEM_BYTES]
+    n = t.b.settings.system.n_bytes
     if n > 0 and not takes_system(vocabulary_of(t)):
         n = 0
-    return memory(t.b[board.SYSTEM], n)
+    return memory(t.b.settings.system.address, n)
 
 
 @metal
@@ -73,17 +73,17 @@ def turn_ids(t: Talk, k: int, typed: U8) -> I64:
 @metal
 def room_for_reply(t: Talk) -> int:
     """How many tokens an answer should find free."""
-    wanted = t.b[board.TOKENS]
+    wanted = t.b.settings.tokens
     if wanted == 0:
         wanted = 256
-    return min(wanted, t.header[layout.SEQ_LEN] // 4)
+    return min(wanted, t.header.seq_len // 4)
 
 
 @metal
 def add_turn(t: Talk, typed: U8) -> int:
     """Append a turn; where it does not fit, the oldest turns are dropped.  ADDED, or TOO_LONG and nothing changed."""
     turns = turns_of(t)
-    seq_len = t.header[layout.SEQ_LEN]
+    seq_len = t.header.seq_len
     n_alone = 0
     if len(typed) <= layout.TEXT_BYTES:
         n_alone = len(turn_ids(t, 0, typed))
@@ -139,7 +139,7 @@ def begin_with(t: Talk, k: int) -> bool:
     n_rest = end_of(t, n_turns) - reply
     ids = turn_ids(t, 0, typed_of(t, k))
     n = len(ids)
-    if n == 0 or n + n_rest > t.header[layout.SEQ_LEN]:
+    if n == 0 or n + n_rest > t.header.seq_len:
         return False
     tokens = transcript_of(t).tokens
     if n > reply:

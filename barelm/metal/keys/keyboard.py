@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from barelm.contract import uefi
+from barelm.contract import board, uefi
+from barelm.contract.board import Board
 from barelm.dialect.memory import i64_array, load_i64, memory, u8_array
 from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import I64, U8
 from barelm.kernels.text.utf8 import decode_character, lead
-from barelm.metal import board
 from barelm.metal.console.serial_line import PROTOCOL, SERIAL_COLUMNS, SERIAL_ROWS, SIZED, Serial, read_byte
 from barelm.metal.keys.layouts import ACCENT, character_at, combined, dead_number
 from barelm.metal.uefi.boot_services import Firmware, protocol_of
@@ -69,14 +69,14 @@ class Keyboard(NamedTuple):
     """Whatever there is to type on."""
 
     fw: Firmware
-    b: I64
+    b: Board
     serial: Serial
     state: I64
     bytes: U8
 
 
 @metal
-def open_keyboard(fw: Firmware, b: I64, serial: Serial, address: int) -> Keyboard:
+def open_keyboard(fw: Firmware, b: Board, serial: Serial, address: int) -> Keyboard:
     """The keyboard over KEYBOARD_BYTES of zeroed memory; it may be opened again over the same."""
     block = memory(address, KEYBOARD_BYTES)
     k = Keyboard(fw, b, serial, i64_array(block, 0, STATE_WORDS), u8_array(block, 8 * STATE_WORDS, 8))
@@ -98,9 +98,9 @@ def close_keyboard(k: Keyboard) -> None:
 @metal
 def next_key(k: Keyboard) -> int:
     """The next key, one kept first; 0 where none waits."""
-    if k.b[board.KEYS_TAKEN] < k.b[board.KEYS_PUT]:
-        key = k.b[board.KEYS + k.b[board.KEYS_TAKEN] % board.N_KEYS]
-        k.b[board.KEYS_TAKEN] += 1
+    if k.b.typed_ahead.taken < k.b.typed_ahead.put:
+        key = k.b.typed_ahead.keys[k.b.typed_ahead.taken % board.N_KEYS]
+        k.b.typed_ahead.taken += 1
         return key
     return fresh_key(k)
 
@@ -131,7 +131,7 @@ def wait_for_key(k: Keyboard, milliseconds: int) -> int:
             return key
         if k.fw.con_in == 0 and k.state[EXTENDED] == 0 and k.serial.state[PROTOCOL] == 0:
             return -1
-        if milliseconds >= 0 and cycles() - start >= milliseconds * k.b[board.CYCLES_PER_MS]:
+        if milliseconds >= 0 and cycles() - start >= milliseconds * k.b.figures.cycles_per_ms:
             return 0
         sleep(k.fw, k.state[TIMER], POLL_US)
 
@@ -145,9 +145,9 @@ def stop_asked(k: Keyboard) -> bool:
             return True
         if key == 0 and k.state[MODE] != ESCAPED:
             return False
-        if key != 0 and k.b[board.KEYS_PUT] - k.b[board.KEYS_TAKEN] < board.N_KEYS:
-            k.b[board.KEYS + k.b[board.KEYS_PUT] % board.N_KEYS] = key
-            k.b[board.KEYS_PUT] += 1
+        if key != 0 and k.b.typed_ahead.put - k.b.typed_ahead.taken < board.N_KEYS:
+            k.b.typed_ahead.keys[k.b.typed_ahead.put % board.N_KEYS] = key
+            k.b.typed_ahead.put += 1
 
 
 @metal
@@ -158,7 +158,7 @@ def key_of_stroke(k: Keyboard, stroke: int) -> int:
     shift = stroke >> 32
     control = shift & uefi.CONTROL_PRESSED != 0
     alt = shift & (uefi.LEFT_ALT_PRESSED | uefi.RIGHT_ALT_PRESSED) != 0
-    layout = k.b[board.KEYBOARD]
+    layout = k.b.settings.keyboard
     third = layout > 0 and (shift & uefi.RIGHT_ALT_PRESSED != 0 or (control and alt))
     if scan == uefi.SCAN_ESC:
         return ESCAPE
@@ -200,7 +200,7 @@ def key_of_stroke(k: Keyboard, stroke: int) -> int:
 def key_of_character(k: Keyboard, character: int) -> int:
     """A character typed on the firmware's keyboard, joined with the dead key before it; 0 where it is dead itself."""
     before = k.state[DEAD]
-    dead = dead_number(character) if k.b[board.KEYBOARD] > 0 else 0
+    dead = dead_number(character) if k.b.settings.keyboard > 0 else 0
     if before == 0 or character == 0:
         if dead > 0:
             k.state[DEAD] = dead
@@ -229,10 +229,10 @@ def key_of_line(k: Keyboard) -> int:
         byte = read_byte(k.fw, k.serial)
     quiet = cycles() - k.state[HEARD_AT]
     alone = False
-    if k.state[MODE] != GROUND and quiet >= ESCAPE_MS * k.b[board.CYCLES_PER_MS]:
+    if k.state[MODE] != GROUND and quiet >= ESCAPE_MS * k.b.figures.cycles_per_ms:
         alone = k.state[MODE] == ESCAPED and k.state[PASTING] == 0
         k.state[MODE] = GROUND
-    if k.state[PASTING] != 0 and quiet >= PASTE_MS * k.b[board.CYCLES_PER_MS]:
+    if k.state[PASTING] != 0 and quiet >= PASTE_MS * k.b.figures.cycles_per_ms:
         k.state[PASTING] = 0
     return ESCAPE if alone else 0
 

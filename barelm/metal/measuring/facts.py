@@ -11,7 +11,7 @@ from barelm.dialect.rooms import metal
 from barelm.metal import arena
 from barelm.metal.console.sinks import Console
 from barelm.metal.console.stream import put_code_point
-from barelm.metal.console.writing import put_number, put_padded
+from barelm.metal.console.writing import put_padded
 from barelm.metal.uefi.boot_services import Firmware, get_time, memory_map
 
 MAP_BYTES = 1 << 16
@@ -144,19 +144,3 @@ def put_date_and_time(con: Console, now: int, between: int) -> None:
             separator = 46  # in a file name there is no colon
         put_code_point(con, separator)
         put_padded(con, now >> (8 * place) & 0xFF, 2)
-
-
-@metal
-def put_megabytes(con: Console, n_bytes: int) -> None:
-    """A size in whole MB, or in GB with a decimal."""
-    if n_bytes >= 10**10:
-        put_number(con, n_bytes // 10**9)
-        put_code_point(con, 46)
-        put_number(con, n_bytes // 10**8 % 10)
-        put_code_point(con, 32)
-        put_code_point(con, 71)
-    else:
-        put_number(con, (n_bytes + 10**6 - 1) // 10**6)
-        put_code_point(con, 32)
-        put_code_point(con, 77)
-    put_code_point(con, 66)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from barelm.contract import layout
 from barelm.dialect.memory import text
 from barelm.dialect.processor import cpuid
 from barelm.dialect.rooms import metal
-from barelm.metal import board
 from barelm.metal.console.sinks import ACCENT, ALARM, DIM
 from barelm.metal.console.stream import set_colour
-from barelm.metal.console.writing import end_row, put_number, put_ratio, put_text, say_line
+from barelm.metal.console.writing import end_row, put_megabytes, put_number, put_ratio, put_text, say_line
 from barelm.metal.conversation.talk import Talk
 from barelm.metal.conversation.turns import N_TURNS, end_of, turns_of
-from barelm.metal.measuring.facts import memory_facts, put_cpu_name, put_firmware_name, put_megabytes
+from barelm.metal.measuring.facts import memory_facts, put_cpu_name, put_firmware_name
 from barelm.metal.measuring.selftest import (
     BENCH_DECODE,
     BENCH_PREFILL,
@@ -31,36 +29,36 @@ def tell_stats(t: Talk) -> None:
     """`/stats`: what was said, read and made, how fast, and what it takes."""
     con = t.con
     b = t.b
-    per_ms = b[board.CYCLES_PER_MS]
+    per_ms = b.figures.cycles_per_ms
     set_colour(con, DIM)
     put_text(con, text("turns "))
     put_number(con, turns_of(t)[N_TURNS])
     put_text(con, text(", "))
     put_number(con, end_of(t, turns_of(t)[N_TURNS]))
     put_text(con, text(" of "))
-    put_number(con, t.header[layout.SEQ_LEN])
+    put_number(con, t.header.seq_len)
     put_text(con, text(" tokens, "))
-    put_number(con, b[board.CACHED])
+    put_number(con, b.job.cached)
     put_text(con, text(" of them cached\nread "))
-    put_number(con, b[board.N_PROMPT])
+    put_number(con, b.figures.n_prompt)
     put_text(con, text(" at "))
-    put_ratio(con, b[board.N_PROMPT] * 1000 * per_ms, b[board.PREFILL_CYCLES])
+    put_ratio(con, b.figures.n_prompt * 1000 * per_ms, b.figures.prefill_cycles)
     put_text(con, text(" a second, made "))
-    put_number(con, b[board.N_GENERATED])
+    put_number(con, b.figures.n_generated)
     put_text(con, text(" at "))
-    put_ratio(con, b[board.N_GENERATED] * 1000 * per_ms, b[board.DECODE_CYCLES])
+    put_ratio(con, b.figures.n_generated * 1000 * per_ms, b.figures.decode_cycles)
     put_text(con, text(" a second; the last answer: read "))
-    put_number(con, b[board.LAST_READ])
+    put_number(con, b.figures.last_read)
     put_text(con, text(", made "))
-    put_number(con, b[board.LAST_MADE])
+    put_number(con, b.figures.last_made)
     put_text(con, text("\nmemory "))
-    put_megabytes(con, b[board.MEMORY])
+    put_megabytes(con, b.figures.memory)
     put_text(con, text(", cores "))
-    put_number(con, b[board.N_CORES])
+    put_number(con, b.job.n_cores)
     put_text(con, text(", seed "))
-    put_number(con, b[board.SEED])
+    put_number(con, b.settings.seed)
     put_text(con, text(", loaded at "))
-    put_ratio(con, t.header[layout.FILE_BYTES] // 1000 * per_ms, b[board.LOAD_CYCLES])
+    put_ratio(con, t.header.file_bytes // 1000 * per_ms, b.figures.load_cycles)
     say_line(con, DIM, text(" MB/s"))
 
 
@@ -71,7 +69,7 @@ def tell_cpu(t: Talk) -> None:
     set_colour(con, DIM)
     put_cpu_name(con)
     put_text(con, text(", x86-64-v"))
-    put_number(con, t.b[board.LEVEL] + 2)
+    put_number(con, t.b.job.level + 2)
     put_features(t)
     present, enabled = processors_present(con.fw)
     end_row(con)
@@ -80,9 +78,9 @@ def tell_cpu(t: Talk) -> None:
     put_text(con, text(" present, "))
     put_number(con, enabled)
     put_text(con, text(" enabled, "))
-    put_number(con, t.b[board.TEAM])
+    put_number(con, t.b.job.team)
     put_text(con, text(" answered, "))
-    put_number(con, t.b[board.N_CORES])
+    put_number(con, t.b.job.n_cores)
     put_text(con, text(" compute\n"))
     m = memory_facts(con.fw, t.workspace)
     put_megabytes(con, m.total)
@@ -117,7 +115,7 @@ def tell_bench(t: Talk) -> None:
     """`/bench`: tokens a second, reading and making, by number of cores."""
     con = t.con
     start = end_of(t, turns_of(t)[N_TURNS])
-    if start + BENCH_TOKENS > t.header[layout.SEQ_LEN]:
+    if start + BENCH_TOKENS > t.header.seq_len:
         say_line(con, ALARM, text("The context has no room to measure in: /save, then /clear."))
         return
     n_cores = 1
@@ -129,11 +127,11 @@ def tell_bench(t: Talk) -> None:
             put_text(con, text(" core:  reads "))
         else:
             put_text(con, text(" cores: reads "))
-        put_ratio(con, BENCH_PREFILL * 1000 * t.b[board.CYCLES_PER_MS], read)
+        put_ratio(con, BENCH_PREFILL * 1000 * t.b.figures.cycles_per_ms, read)
         put_text(con, text(", makes "))
-        put_ratio(con, BENCH_DECODE * 1000 * t.b[board.CYCLES_PER_MS], made)
+        put_ratio(con, BENCH_DECODE * 1000 * t.b.figures.cycles_per_ms, made)
         say_line(con, DIM, text(" tokens a second"))
-        n_cores = next_count(n_cores, t.b[board.TEAM])
+        n_cores = next_count(n_cores, t.b.job.team)
 
 
 @metal

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from barelm.contract import layout, uefi
+from barelm.contract import uefi
+from barelm.contract.board import Board
+from barelm.contract.layout import Header
 from barelm.dialect.memory import load_i64, load_u16, text
 from barelm.dialect.rooms import metal
-from barelm.dialect.types import I64
-from barelm.metal import board
 from barelm.metal.console.sinks import ACCENT, ALARM, DIM, TEXT, Console, flush
 from barelm.metal.console.stream import put_code_point, set_colour
-from barelm.metal.console.writing import end_row, put_number, put_text, put_words, say_line
-from barelm.metal.measuring.facts import memory_facts, put_cpu_name, put_firmware_name, put_megabytes
+from barelm.metal.console.writing import end_row, put_megabytes, put_number, put_text, put_words, say_line
+from barelm.metal.measuring.facts import memory_facts, put_cpu_name, put_firmware_name
 from barelm.metal.processors.cores import processors_present
 
 
 @metal
-def greet(con: Console, b: I64, workspace: int) -> None:
+def greet(con: Console, b: Board, workspace: int) -> None:
     """The start screen, as far as it does not depend on the model."""
-    if b[board.REPORT] != 0:
+    if b.settings.report != 0:
         return
     set_colour(con, ACCENT)
     put_text(con, text("barelm\n\n"))
@@ -44,16 +44,16 @@ def greet(con: Console, b: I64, workspace: int) -> None:
 
 
 @metal
-def introduce(con: Console, b: I64, header: I64) -> None:
+def introduce(con: Console, b: Board, header: Header) -> None:
     """The model, before it is loaded."""
-    if b[board.REPORT] != 0:
+    if b.settings.report != 0:
         return
-    put_words(con, header[layout.NAME:layout.NAME + layout.NAME_WORDS])
+    put_words(con, header.name)
     set_colour(con, DIM)
     put_text(con, text("   "))
-    put_megabytes(con, header[layout.MEMORY_BYTES])
+    put_megabytes(con, header.memory_bytes)
     put_text(con, text(" of memory, context "))
-    put_number(con, header[layout.SEQ_LEN])
+    put_number(con, header.seq_len)
     put_text(con, text(" tokens"))
     end_row(con)
     end_row(con)

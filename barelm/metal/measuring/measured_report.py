@@ -8,7 +8,7 @@ from barelm.dialect.processor import cpuid
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import U16
 from barelm.kernels.text.utf8 import decode_character
-from barelm.metal import arena, board
+from barelm.metal import arena
 from barelm.metal.console import screen_mode
 from barelm.metal.console.sinks import SCREEN, is_on, screen_of
 from barelm.metal.console.writing import begin_text, end_text, put_hex, put_number, put_text
@@ -65,7 +65,7 @@ def make_report(t: Talk, start: int) -> int:
     put_text(con, text('},\n "cores": {'))
     put_member(t, text('"present": '), present)
     put_member(t, text(', "enabled": '), enabled)
-    put_member(t, text(', "answered": '), b[board.TEAM])
+    put_member(t, text(', "answered": '), b.job.team)
     put_text(con, text('},\n "memory": {'))
     put_member(t, text('"total_bytes": '), m.total)
     put_member(t, text(', "free_bytes": '), m.free)
@@ -79,12 +79,12 @@ def make_report(t: Talk, start: int) -> int:
     put_screen(t)
     put_text(con, text(',\n "model": {"name": "'))
     put_model_name(t)
-    put_member(t, text('", "bytes": '), t.header[layout.FILE_BYTES])
+    put_member(t, text('", "bytes": '), t.header.file_bytes)
     put_text(con, text(', "sum": "'))
-    put_hex(con, t.header[layout.HEADER_SUM_A], 16)
-    put_member(t, text('", "context": '), t.header[layout.SEQ_LEN])
-    put_member(t, text('},\n "load": {"bytes": '), t.header[layout.FILE_BYTES])
-    put_member(t, text(', "us": '), microseconds(b[board.LOAD_CYCLES], b[board.CYCLES_PER_MS]))
+    put_hex(con, t.header.sum_a, 16)
+    put_member(t, text('", "context": '), t.header.seq_len)
+    put_member(t, text('},\n "load": {"bytes": '), t.header.file_bytes)
+    put_member(t, text(', "us": '), microseconds(b.figures.load_cycles, b.figures.cycles_per_ms))
     put_text(con, text('},\n "speed": ['))
     put_speeds(t, start)
     put_text(con, text('],\n "selftest": "'))
@@ -101,7 +101,7 @@ def make_report(t: Talk, start: int) -> int:
 @metal
 def put_model_name(t: Talk) -> None:
     """The model's name, as far as it breaks no text in quotes."""
-    name = memory(address_of(t.header) + 8 * layout.NAME, 8 * layout.NAME_WORDS)
+    name = memory(address_of(t.header.name), 8 * layout.NAME_WORDS)
     at = 0
     while at < len(name) and name[at] != 0:
         code_point, length = decode_character(name, at, len(name))
@@ -134,7 +134,7 @@ def put_cpu_numbers(t: Talk) -> None:
     put_member(t, text('", "family": '), family)
     put_member(t, text(', "model": '), model)
     put_member(t, text(', "stepping": '), signature & 15)
-    put_member(t, text(', "level": "x86-64-v'), t.b[board.LEVEL] + 2)
+    put_member(t, text(', "level": "x86-64-v'), t.b.job.level + 2)
     put_text(con, text('"'))
 
 
@@ -155,9 +155,9 @@ def put_screen(t: Talk) -> None:
 @metal
 def put_speeds(t: Talk, start: int) -> None:
     """What each number of cores takes; nothing where the context has no room to measure in."""
-    if start + BENCH_TOKENS > t.header[layout.SEQ_LEN]:
+    if start + BENCH_TOKENS > t.header.seq_len:
         return
-    per_ms = t.b[board.CYCLES_PER_MS]
+    per_ms = t.b.figures.cycles_per_ms
     n_cores = 1
     while n_cores > 0:
         read, made = measure(t, n_cores, start)
@@ -169,4 +169,4 @@ def put_speeds(t: Talk, start: int) -> None:
         put_member(t, text(', "decode_tokens": '), BENCH_DECODE)
         put_member(t, text(', "decode_us": '), microseconds(made, per_ms))
         put_text(t.con, text("}"))
-        n_cores = next_count(n_cores, t.b[board.TEAM])
+        n_cores = next_count(n_cores, t.b.job.team)

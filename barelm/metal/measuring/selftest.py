@@ -6,13 +6,13 @@ ids and every bit of the logits, is the same on every machine that works.
 
 from __future__ import annotations
 
-from barelm.contract import layout
+from barelm.contract import board, layout
 from barelm.dialect.memory import address_of, cells, i64_array, memory, text
 from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import metal
-from barelm.dialect.types import U64, u64
+from barelm.dialect.types import U64, f32, u64
 from barelm.kernels.checksum import extend_checksum
-from barelm.metal import arena, board
+from barelm.metal import arena
 from barelm.metal.console.sinks import flush
 from barelm.metal.console.writing import end_row, put_number, put_text
 from barelm.metal.conversation.saved_sessions import fresh_sums
@@ -31,7 +31,7 @@ BENCH_TOKENS = BENCH_PREFILL + BENCH_DECODE
 @metal
 def self_test(t: Talk) -> int:
     """Compute the packed example again and compare.  The conversation stays, but has to be read again."""
-    n = t.header[layout.GOLDEN_N]
+    n = t.header.golden_n
     if n == 0:
         return NO_EXAMPLE
     kept = i64_array(memory(t.workspace + arena.SCRATCH, 8 * layout.GOLDEN_MOST), 0, layout.GOLDEN_MOST)
@@ -42,9 +42,9 @@ def self_test(t: Talk) -> int:
     sums = fresh_sums(words)
     good = compute_example(t, sums) == n
     for i in range(n):
-        good = good and tokens[i] == t.header[layout.GOLDEN_IDS + i]
+        good = good and tokens[i] == t.header.golden_ids[i]
         place(t, i, kept[i])
-    good = good and sums[0] == u64(t.header[layout.GOLDEN_SUM_A]) and sums[1] == u64(t.header[layout.GOLDEN_SUM_B])
+    good = good and sums[0] == u64(t.header.golden_sum_a) and sums[1] == u64(t.header.golden_sum_b)
     return PASSED if good else FAILED
 
 
@@ -52,15 +52,15 @@ def self_test(t: Talk) -> int:
 def compute_example(t: Talk, sums: U64) -> int:
     """Read the given ids, choose and read the rest; returns how many there are, `sums` over the logits of each step."""
     b = t.b
-    temperature = b[board.TEMPERATURE]
-    repeat = b[board.REPEAT]
-    b[board.TEMPERATURE] = 0
-    b[board.REPEAT] = 0x3F800000  # 1.0
-    most = min(layout.GOLDEN_MOST, t.header[layout.SEQ_LEN])
+    temperature = b.settings.temperature
+    repeat = b.settings.repeat
+    b.settings.temperature = f32(0)
+    b.settings.repeat = f32(1)
+    most = min(layout.GOLDEN_MOST, t.header.seq_len)
     n = min(layout.GOLDEN_PROMPT, most)
     for i in range(n):
-        place(t, i, STRIDE * (i + 1) % t.header[layout.VOCAB_SIZE])
-    b[board.CACHED] = 0
+        place(t, i, STRIDE * (i + 1) % t.header.vocab_size)
+    b.job.cached = 0
     command(b, board.PREFILL, n)
     logits = transcript_of(t).logits
     n_bytes = len(logits) // 2 * 8
@@ -71,8 +71,8 @@ def compute_example(t: Talk, sums: U64) -> int:
         place(t, n, command(b, board.CHOOSE, n))
         n += 1
         command(b, board.DECODE, n - 1)
-    b[board.TEMPERATURE] = temperature
-    b[board.REPEAT] = repeat
+    b.settings.temperature = temperature
+    b.settings.repeat = repeat
     return n
 
 
@@ -83,21 +83,21 @@ def measure(t: Talk, n_cores: int, start: int) -> tuple[int, int]:
     The ids come behind `start`, where there has to be room for BENCH_TOKENS; nothing before it is touched.
     """
     b = t.b
-    team = b[board.N_CORES]
-    b[board.N_CORES] = n_cores
+    team = b.job.n_cores
+    b.job.n_cores = n_cores
     for i in range(BENCH_TOKENS):
-        place(t, start + i, STRIDE * (i + 1) % t.header[layout.VOCAB_SIZE])
-    if b[board.CACHED] < start:
+        place(t, start + i, STRIDE * (i + 1) % t.header.vocab_size)
+    if b.job.cached < start:
         command(b, board.PREFILL, start)
-    b[board.CACHED] = start
+    b.job.cached = start
     began = cycles()
     command(b, board.PREFILL, start + BENCH_PREFILL)
     read = cycles()
     for i in range(BENCH_PREFILL, BENCH_TOKENS):
         command(b, board.DECODE, start + i)
     done = cycles()
-    b[board.N_CORES] = team
-    b[board.CACHED] = start
+    b.job.n_cores = team
+    b.job.cached = start
     return read - began, done - read
 
 

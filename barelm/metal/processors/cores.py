@@ -6,12 +6,11 @@ end.  One that does not come within WAIT_MS is done without.
 
 from __future__ import annotations
 
-from barelm.contract import uefi
-from barelm.dialect.memory import address_of, atomic_add, atomic_load, atomic_store, i64_array, memory
+from barelm.contract import board, uefi
+from barelm.contract.board import Board
+from barelm.dialect.memory import atomic_add, atomic_load, atomic_store
 from barelm.dialect.processor import call_engine, cycles, pause
 from barelm.dialect.rooms import metal
-from barelm.dialect.types import I64
-from barelm.metal import board
 from barelm.metal.processors.cpu import enable_vectors
 from barelm.metal.uefi.boot_services import Firmware, count_processors, locate_protocol, stall, start_workers
 from barelm.metal.uefi.device_protocols import close_event
@@ -23,7 +22,7 @@ HOME_MS = 5000
 
 
 @metal
-def gather_team(fw: Firmware, b: I64, limit: int, per_ms: int) -> int:
+def gather_team(fw: Firmware, b: Board, limit: int, per_ms: int) -> int:
     """Wake the other processors, up to `limit` in all (0: no limit); returns how many compute, this one included."""
     mp = locate_protocol(fw, uefi.MP_SERVICES_PROTOCOL)
     if mp == 0 or limit == 1:
@@ -33,16 +32,16 @@ def gather_team(fw: Firmware, b: I64, limit: int, per_ms: int) -> int:
         wanted = limit
     if wanted <= 1:
         return 1
-    status, event = start_workers(fw, mp, address_of(b))
+    status, event = start_workers(fw, mp, b.address)
     if status < 0:
         close_event(fw, event)
         return 1
-    close_event(fw, b[board.TEAM_EVENT])  # of a team before this one, which is home
-    b[board.TEAM_EVENT] = event
+    close_event(fw, b.job.team_event)  # of a team before this one, which is home
+    b.job.team_event = event
     deadline = cycles() + WAIT_MS * per_ms
-    while atomic_load(b, board.CLAIMS) < wanted - 1 and cycles() < deadline:
+    while atomic_load(b.job.claims, 0) < wanted - 1 and cycles() < deadline:
         pause()
-    came = atomic_add(b, board.CLAIMS, board.CLOSED)
+    came = atomic_add(b.job.claims, 0, board.CLOSED)
     return 1 + min(came, wanted - 1)
 
 
@@ -58,91 +57,91 @@ def processors_present(fw: Firmware) -> tuple[int, int]:
 @metal
 def worker(job: int) -> int:
     """The life of another processor: claim a number, then run every command until told to stop."""
-    b = i64_array(memory(job, board.BYTES), 0, board.WORDS)
-    core = atomic_add(b, board.CLAIMS, 1) + 1
+    b = Board(job)
+    core = atomic_add(b.job.claims, 0, 1) + 1
     if core < board.CLOSED:
         work(b, job, core)
-    atomic_add(b, board.CLAIMS, -1)  # from here on the board may be gone
+    atomic_add(b.job.claims, 0, -1)  # from here on the board may be gone
     return 0
 
 
 @metal
-def work(b: I64, job: int, core: int) -> None:
+def work(b: Board, job: int, core: int) -> None:
     """Run every command, as core number `core`, until told to stop."""
-    enable_vectors(b[board.LEVEL])
+    enable_vectors(b.job.level)
     done = 0
     while True:
-        order = atomic_load(b, board.ORDER)
+        order = atomic_load(b.job.order, 0)
         if order == done:
             pause()
             continue
         done = order
-        if b[board.COMMAND] == board.STOP or core >= b[board.TEAM]:
+        if b.job.command == board.STOP or core >= b.job.team:
             return
         if core < order & board.ORDER_CORES:
-            call_engine(b[board.LEVEL], job, core)
+            call_engine(b.job.level, job, core)
 
 
 @metal
-def command(b: I64, what: int, position: int) -> int:
+def command(b: Board, what: int, position: int) -> int:
     """Run a command on the whole team; returns what this core's engine returned."""
-    b[board.COMMAND] = what
-    b[board.POSITION] = position
-    if b[board.N_CORES] > 1 and what != board.CHOOSE:
-        give_order(b, b[board.N_CORES])
-    result = call_engine(b[board.LEVEL], address_of(b), 0)
+    b.job.command = what
+    b.job.position = position
+    if b.job.n_cores > 1 and what != board.CHOOSE:
+        give_order(b, b.job.n_cores)
+    result = call_engine(b.job.level, b.address, 0)
     if what == board.PREFILL:
-        b[board.CACHED] = position
+        b.job.cached = position
     elif what == board.DECODE:
-        b[board.CACHED] = position + 1
+        b.job.cached = position + 1
     return result
 
 
 @metal
-def give_order(b: I64, n_cores: int) -> None:
+def give_order(b: Board, n_cores: int) -> None:
     """Have the first cores of the team do what stands on the board; the others must not even look at it."""
-    count = (atomic_load(b, board.ORDER) >> board.ORDER_BITS) + 1
-    atomic_store(b, board.ORDER, count << board.ORDER_BITS | n_cores)
+    count = (atomic_load(b.job.order, 0) >> board.ORDER_BITS) + 1
+    atomic_store(b.job.order, 0, count << board.ORDER_BITS | n_cores)
 
 
 @metal
-def dismiss_team(b: I64) -> None:
+def dismiss_team(b: Board) -> None:
     """Send the workers back to the firmware, and wait until none needs the board: it is given back next."""
-    if b[board.RESTING] != 0:
+    if b.job.resting != 0:
         return
-    b[board.COMMAND] = board.STOP
-    give_order(b, b[board.TEAM])
-    deadline = cycles() + HOME_MS * b[board.CYCLES_PER_MS]
-    while atomic_load(b, board.CLAIMS) & (board.CLOSED - 1) > 0 and cycles() < deadline:
+    b.job.command = board.STOP
+    give_order(b, b.job.team)
+    deadline = cycles() + HOME_MS * b.figures.cycles_per_ms
+    while atomic_load(b.job.claims, 0) & (board.CLOSED - 1) > 0 and cycles() < deadline:
         pause()
 
 
 @metal
-def rest_team(b: I64) -> None:
+def rest_team(b: Board) -> None:
     """Send the workers home while nobody asks for anything: they would spin, and warm the room.
 
     Once they are home none looks at the model's memory any more, as one does that leaves a barrier last.
     """
-    if b[board.TEAM] <= 1 or b[board.RESTING] != 0:
+    if b.job.team <= 1 or b.job.resting != 0:
         return
     dismiss_team(b)
-    b[board.RESTING] = b[board.N_CORES]
-    b[board.N_CORES] = 1
-    if atomic_load(b, board.CLAIMS) == board.CLOSED:
-        atomic_store(b, board.ORDER, 0)
-        atomic_store(b, board.CLAIMS, 0)
+    b.job.resting = b.job.n_cores
+    b.job.n_cores = 1
+    if atomic_load(b.job.claims, 0) == board.CLOSED:
+        atomic_store(b.job.order, 0, 0)
+        atomic_store(b.job.claims, 0, 0)
 
 
 @metal
-def wake_team(fw: Firmware, b: I64) -> None:
+def wake_team(fw: Firmware, b: Board) -> None:
     """Have them back.  The firmware may need a moment to notice that they are home."""
-    if b[board.RESTING] == 0:
+    if b.job.resting == 0:
         return
-    deadline = cycles() + WAIT_MS * b[board.CYCLES_PER_MS]
-    b[board.TEAM] = 1
-    while atomic_load(b, board.CLAIMS) == 0 and b[board.TEAM] == 1 and cycles() < deadline:
-        b[board.TEAM] = gather_team(fw, b, b[board.CORES], b[board.CYCLES_PER_MS])
-        if b[board.TEAM] == 1:
+    deadline = cycles() + WAIT_MS * b.figures.cycles_per_ms
+    b.job.team = 1
+    while atomic_load(b.job.claims, 0) == 0 and b.job.team == 1 and cycles() < deadline:
+        b.job.team = gather_team(fw, b, b.settings.cores, b.figures.cycles_per_ms)
+        if b.job.team == 1:
             stall(fw, RETRY_US)
-    b[board.N_CORES] = min(b[board.RESTING], b[board.TEAM])
-    b[board.RESTING] = 0
+    b.job.n_cores = min(b.job.resting, b.job.team)
+    b.job.resting = 0

@@ -2,49 +2,32 @@
 
 from __future__ import annotations
 
-from barelm.contract import layout
-from barelm.dialect.memory import float_of_bits, i64_array, memory
+from barelm.contract import board
+from barelm.contract.board import Board
+from barelm.contract.layout import Header
+from barelm.dialect.memory import memory
 from barelm.dialect.rooms import metal
-from barelm.dialect.types import I64, U8
 from barelm.kernels.model import bind_state, bind_weights, read_config
 from barelm.kernels.session import Settings, choose, decode, prefill
 from barelm.kernels.team import Team
-from barelm.metal import board
 
 
 @metal
 def engine(job: int, core: int) -> int:
     """Run the command on the board at address `job`, as core number `core`; returns the token where one is chosen."""
-    b = i64_array(memory(job, board.BYTES), 0, board.WORDS)
-    header = i64_array(memory(b[board.HEADER], layout.HEADER_BYTES), 0, layout.HEADER_WORDS)
+    b = Board(job)
+    header = Header(b.model.header)
     c = read_config(header)
-    s = bind_state(header, memory(b[board.STATE], header[layout.STATE_BYTES]))
-    if b[board.COMMAND] == board.CHOOSE:
-        settings = Settings(float_of_bits(b[board.TEMPERATURE]), float_of_bits(b[board.TOP_P]), b[board.TOP_K],
-                            float_of_bits(b[board.MIN_P]), float_of_bits(b[board.REPEAT]))
-        return choose(c, s, settings, b[board.POSITION])
-    w = bind_weights(header, sections_of(b, header))
-    team = Team(core, b[board.N_CORES], s.gate)
-    if b[board.COMMAND] == board.PREFILL:
-        prefill(c, w, s, b[board.CACHED], b[board.POSITION], team)
+    s = bind_state(header, memory(b.model.state, header.state_bytes))
+    if b.job.command == board.CHOOSE:
+        settings = Settings(b.settings.temperature, b.settings.top_p, b.settings.top_k,
+                            b.settings.min_p, b.settings.repeat)
+        return choose(c, s, settings, b.job.position)
+    w = bind_weights(header, b.model.sections)
+    team = Team(core, b.job.n_cores, s.gate)
+    if b.job.command == board.PREFILL:
+        prefill(c, w, s, b.job.cached, b.job.position, team)
     else:
-        decode(c, w, s, b[board.POSITION], team)
+        decode(c, w, s, b.job.position, team)
     return 0
 
-
-@metal
-def sections_of(b: I64, header: I64) -> tuple[U8, ...]:
-    """Every section where the loader put it."""
-    return (
-        section(b, header, 0), section(b, header, 1), section(b, header, 2), section(b, header, 3),
-        section(b, header, 4), section(b, header, 5), section(b, header, 6), section(b, header, 7),
-        section(b, header, 8), section(b, header, 9), section(b, header, 10), section(b, header, 11),
-        section(b, header, 12), section(b, header, 13), section(b, header, 14),
-        section(b, header, 15), section(b, header, 16), section(b, header, 17), section(b, header, 18))
-
-
-@metal
-def section(b: I64, header: I64, number: int) -> U8:
-    """One section as bytes."""
-    at = layout.SECTION_TABLE + number * layout.SECTION_WORDS
-    return memory(b[board.SECTIONS + number], header[at + layout.BYTES])

@@ -7,10 +7,10 @@ strings.  A line that is none of this, or a key nobody knows, is named on the sc
 from __future__ import annotations
 
 from barelm.contract import layout
-from barelm.dialect.memory import address_of, bits_of_float, text
+from barelm.contract.board import Board, SettingsView, Text
+from barelm.dialect.memory import address_of, store_i64, text
 from barelm.dialect.rooms import metal
-from barelm.dialect.types import I64, U8, f32
-from barelm.metal import board
+from barelm.dialect.types import U8, f32
 from barelm.metal.console.writing import write_number
 from barelm.metal.storage.toml_values import (
     COMMA,
@@ -31,9 +31,9 @@ from barelm.metal.storage.toml_values import (
 )
 from barelm.metal.uefi.boot_services import Firmware, new_line, say
 
-DEFAULT_TEMPERATURE = bits_of_float(f32(1.0))
-DEFAULT_TOP_P = bits_of_float(f32(0.9))
-NO_PENALTY = bits_of_float(f32(1.0))
+DEFAULT_TEMPERATURE = f32(1.0)
+DEFAULT_TOP_P = f32(0.9)
+NO_PENALTY = f32(1.0)
 DEFAULT_WAIT_S = 30
 DEFAULT_COUNTDOWN_S = 5
 MOST_STOPS = 8
@@ -41,50 +41,50 @@ MOST_STOP_BYTES = 256
 
 WHOLE, REAL, FLAG, STRING, STRINGS, AT_END, KEYBOARD = 0, 1, 2, 3, 4, 5, 6
 KEYS = (
-    ("prompt", STRING, board.PROMPT),
-    ("system", STRING, board.SYSTEM),
-    ("model", STRING, board.MODEL),
-    ("stop", STRINGS, board.STOPS),
-    ("temperature", REAL, board.TEMPERATURE),
-    ("top_p", REAL, board.TOP_P),
-    ("min_p", REAL, board.MIN_P),
-    ("repeat", REAL, board.REPEAT),
-    ("top_k", WHOLE, board.TOP_K),
-    ("seed", WHOLE, board.SEED),
-    ("tokens", WHOLE, board.TOKENS),
-    ("cores", WHOLE, board.CORES),
-    ("wait", WHOLE, board.WAIT_S),
-    ("countdown", WHOLE, board.COUNTDOWN_S),
-    ("template", FLAG, board.TEMPLATE),
-    ("chat", FLAG, board.CHAT),
-    ("report", FLAG, board.REPORT),
-    ("prefix", FLAG, board.PREFIX),
-    ("selftest", FLAG, board.SELFTEST),
-    ("screen", FLAG, board.SCREEN),
-    ("at_end", AT_END, board.AT_END),
-    ("keyboard", KEYBOARD, board.KEYBOARD),
+    ("prompt", STRING, "prompt"),
+    ("system", STRING, "system"),
+    ("model", STRING, "model"),
+    ("stop", STRINGS, "stops"),
+    ("temperature", REAL, "temperature"),
+    ("top_p", REAL, "top_p"),
+    ("min_p", REAL, "min_p"),
+    ("repeat", REAL, "repeat"),
+    ("top_k", WHOLE, "top_k"),
+    ("seed", WHOLE, "seed"),
+    ("tokens", WHOLE, "tokens"),
+    ("cores", WHOLE, "cores"),
+    ("wait", WHOLE, "wait_s"),
+    ("countdown", WHOLE, "countdown_s"),
+    ("template", FLAG, "template"),
+    ("chat", FLAG, "chat"),
+    ("report", FLAG, "report"),
+    ("prefix", FLAG, "prefix"),
+    ("selftest", FLAG, "selftest"),
+    ("screen", FLAG, "screen"),
+    ("at_end", AT_END, "at_end"),
+    ("keyboard", KEYBOARD, "keyboard"),
 )
 KEY_NAMES = " ".join(name for name, _, _ in KEYS)
 KEY_KINDS = tuple(kind for _, kind, _ in KEYS)
-KEY_SLOTS = tuple(slot for _, _, slot in KEYS)
-AT_END_NAMES = "return shutdown restart"  # in the order of board.AT_END_RETURN and the next
+KEY_SLOTS = tuple(SettingsView.offset_of(field) for _, _, field in KEYS)
+AT_END_NAMES = "return shutdown restart"  # in the order of AT_END_RETURN and the next
 KEYBOARD_NAMES = " ".join(layout.KEYBOARDS)
 
 
 @metal
-def read_settings(fw: Firmware, b: I64, data: U8, n: int) -> None:
+def read_settings(fw: Firmware, b: Board, data: U8, n: int) -> None:
     """Put the settings of the file data[:n] on the board, over the defaults; strings are unescaped in place."""
-    b[board.TEMPERATURE] = DEFAULT_TEMPERATURE
-    b[board.TOP_P] = DEFAULT_TOP_P
-    b[board.REPEAT] = NO_PENALTY
-    b[board.WAIT_S] = DEFAULT_WAIT_S
-    b[board.COUNTDOWN_S] = DEFAULT_COUNTDOWN_S
-    b[board.PROMPT] = address_of(data)
-    b[board.SYSTEM] = address_of(data)
-    b[board.STOPS] = address_of(data)
-    b[board.MODEL] = address_of(data)
-    b[board.TEMPLATE] = 1
-    b[board.SCREEN] = 1
+    b.settings.temperature = DEFAULT_TEMPERATURE
+    b.settings.top_p = DEFAULT_TOP_P
+    b.settings.repeat = NO_PENALTY
+    b.settings.wait_s = DEFAULT_WAIT_S
+    b.settings.countdown_s = DEFAULT_COUNTDOWN_S
+    b.settings.prompt.address = address_of(data)
+    b.settings.system.address = address_of(data)
+    b.settings.stops.address = address_of(data)
+    b.settings.model.address = address_of(data)
+    b.settings.template = 1
+    b.settings.screen = 1
     line = 1
     at = 0
     while at < n:
@@ -101,7 +101,7 @@ def read_settings(fw: Firmware, b: I64, data: U8, n: int) -> None:
 
 
 @metal
-def read_line(b: I64, data: U8, lo: int, hi: int) -> bool:
+def read_line(b: Board, data: U8, lo: int, hi: int) -> bool:
     """One line; False where it says nothing we know."""
     lo = skip_blanks(data, lo, hi)
     if lo == hi or data[lo] == HASH:
@@ -116,9 +116,9 @@ def read_line(b: I64, data: U8, lo: int, hi: int) -> bool:
     at = skip_blanks(data, at + 1, hi)
     kind = KEY_KINDS[key]
     if kind == STRING:
-        return read_string(b, KEY_SLOTS[key], data, at, hi)
+        return read_string(Text(b.settings.address + KEY_SLOTS[key]), data, at, hi)
     if kind == STRINGS:
-        return read_strings(b, KEY_SLOTS[key], data, at, hi)
+        return read_strings(Text(b.settings.address + KEY_SLOTS[key]), data, at, hi)
     value = -1
     if kind == WHOLE:
         value = parse_whole(data, at, hi)
@@ -127,7 +127,7 @@ def read_line(b: I64, data: U8, lo: int, hi: int) -> bool:
     else:
         value = read_name(data, at, hi, kind)
     if value >= 0:
-        b[KEY_SLOTS[key]] = value
+        store_i64(b.settings.address + KEY_SLOTS[key], value)
     return value >= 0
 
 
@@ -159,18 +159,18 @@ def read_name(data: U8, lo: int, hi: int, kind: int) -> int:
 
 
 @metal
-def read_string(b: I64, slot: int, data: U8, lo: int, hi: int) -> bool:
-    """A string, unescaped where it stands: its address into a slot of the board, its length into the next."""
+def read_string(found: Text, data: U8, lo: int, hi: int) -> bool:
+    """A string, unescaped where it stands: its place into `found`."""
     end, to = unescape(data, lo, hi, lo + 1)
     if end < 0 or not rest_is_blank(data, end, hi):
         return False
-    b[slot] = address_of(data) + lo + 1
-    b[slot + 1] = to - (lo + 1)
+    found.address = address_of(data) + lo + 1
+    found.n_bytes = to - (lo + 1)
     return True
 
 
 @metal
-def read_strings(b: I64, slot: int, data: U8, lo: int, hi: int) -> bool:
+def read_strings(found: Text, data: U8, lo: int, hi: int) -> bool:
     """A short string or an array of some, the same way, each with a zero behind it; empty ones are left out."""
     at = lo
     to = lo
@@ -199,6 +199,6 @@ def read_strings(b: I64, slot: int, data: U8, lo: int, hi: int) -> bool:
         return False
     if not rest_is_blank(data, at, hi):
         return False
-    b[slot] = address_of(data) + lo
-    b[slot + 1] = to - lo
+    found.address = address_of(data) + lo
+    found.n_bytes = to - lo
     return True

@@ -8,17 +8,18 @@ page; firmware copies every sector once more where they are not.
 from __future__ import annotations
 
 from barelm.contract import layout, uefi
-from barelm.dialect.memory import address_of, cells, copy_bytes, i64_array, memory, text, u64_array
+from barelm.contract.board import Board
+from barelm.contract.layout import Header
+from barelm.dialect.memory import address_of, cells, copy_bytes, memory, text, u64_array
 from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import Failure, metal
 from barelm.dialect.types import I64, U64, padded, u64
 from barelm.kernels.checksum import extend_checksum
 from barelm.kernels.header import CUT_SHORT, DAMAGED, NOT_A_MODEL, OTHER_VERSION, check_header
-from barelm.metal import arena, board
+from barelm.metal import arena
 from barelm.metal.console.sinks import ALARM, Console
 from barelm.metal.console.stream import begin_input, put_code_point, show_input
-from barelm.metal.console.writing import begin_text, end_text, put_number, put_text, say_line
-from barelm.metal.measuring.facts import put_megabytes
+from barelm.metal.console.writing import begin_text, end_text, put_megabytes, put_number, put_text, say_line
 from barelm.metal.uefi.file_protocol import file_size, read_file, seek
 
 CHUNK = 16 << 20
@@ -32,13 +33,13 @@ REPACK = "Pack the checkpoint again with `barelm pack` and copy it here."
 
 
 @metal
-def read_model_header(workspace: int, file: int) -> I64:
+def read_model_header(workspace: int, file: int) -> Header:
     """The header of the model file, checked, in the workspace."""
     n_bytes = file_size(file)
     target = workspace + arena.HEADER
     if read_file(file, target, layout.HEADER_BYTES) != layout.HEADER_BYTES:
         raise Failure(uefi.EFI_VOLUME_CORRUPTED, "the model file is too short to be a model", REPACK)
-    header = i64_array(memory(target, layout.HEADER_BYTES), 0, layout.HEADER_WORDS)
+    header = Header(target)
     words = cells(2)
     verdict = check_header(header, u64_array(memory(address_of(words), 16), 0, 2), n_bytes)
     if verdict == NOT_A_MODEL:
@@ -53,11 +54,11 @@ def read_model_header(workspace: int, file: int) -> I64:
 
 
 @metal
-def load_model(con: Console, workspace: int, b: I64, header: I64, file: int) -> None:
+def load_model(con: Console, workspace: int, b: Board, header: Header, file: int) -> None:
     """Find room for the model and read every section; raises where memory, disk or file fail."""
     if not arena.take_weights(con.fw, b, header) or not arena.take_state(con.fw, b, header):
         put_text(con, text("This model takes "))
-        put_megabytes(con, header[layout.MEMORY_BYTES])
+        put_megabytes(con, header.memory_bytes)
         say_line(con, ALARM, text(" of memory."))
         raise Failure(uefi.EFI_OUT_OF_RESOURCES, "the firmware has not enough memory for this model",
                       "Take a smaller model, or a machine with more memory.")
@@ -70,31 +71,31 @@ def load_model(con: Console, workspace: int, b: I64, header: I64, file: int) -> 
     begin_input(con)
     for section in range(layout.SECTIONS):
         load_section(con, workspace, b, header, file, section, sums, progress)
-    b[board.LOAD_CYCLES] = cycles() - began
+    b.figures.load_cycles = cycles() - began
     if progress[1] != 0:
         show_input(con, memory(workspace, 0), 0, -1)
 
 
 @metal
-def load_section(con: Console, workspace: int, b: I64, header: I64, file: int, section: int, sums: U64,
+def load_section(con: Console, workspace: int, b: Board, header: Header, file: int, section: int, sums: U64,
                  progress: I64) -> None:
     """Read one section chunk by chunk, summing each while the processor's caches still hold some of it.
 
     progress[0] is when the screen was last told, progress[1] whether it ever was, progress[2] when loading began.
     """
-    at = layout.SECTION_TABLE + section * layout.SECTION_WORDS
-    n_bytes = header[at + layout.BYTES]
+    entry = header.sections[section]
+    n_bytes = entry.n_bytes
     sums[0] = u64(0)
     sums[1] = u64(0)
     done = 0
     while done < n_bytes:
-        target = b[board.SECTIONS + section] + done
+        target = b.model.sections[section] + done
         n = min(CHUNK, padded(n_bytes, layout.PAGE) - done)
-        read_chunk(workspace, file, header[at + layout.OFFSET] + done, target, n)
+        read_chunk(workspace, file, entry.offset + done, target, n)
         extend_checksum(sums, memory(target, n), min(n, n_bytes - done))
         done += n
-        show_progress(con, workspace, b, header, header[at + layout.OFFSET] + done, progress)
-    if sums[0] != u64(header[at + layout.SUM_A]) or sums[1] != u64(header[at + layout.SUM_B]):
+        show_progress(con, workspace, b, header, entry.offset + done, progress)
+    if sums[0] != u64(entry.sum_a) or sums[1] != u64(entry.sum_b):
         raise Failure(uefi.EFI_CRC_ERROR, "the model file is damaged: a checksum does not match", REPACK)
 
 
@@ -128,15 +129,15 @@ def read_chunk(workspace: int, file: int, offset: int, target: int, n_bytes: int
 
 
 @metal
-def show_progress(con: Console, workspace: int, b: I64, header: I64, done: int, progress: I64) -> None:
+def show_progress(con: Console, workspace: int, b: Board, header: Header, done: int, progress: I64) -> None:
     """Now and then: a bar, how much is loaded, how fast, and how long it will take."""
     now = cycles()
-    per_ms = b[board.CYCLES_PER_MS]
-    if b[board.REPORT] != 0 or now - progress[0] < PROGRESS_MS * per_ms:
+    per_ms = b.figures.cycles_per_ms
+    if b.settings.report != 0 or now - progress[0] < PROGRESS_MS * per_ms:
         return
     progress[0] = now
     progress[1] = 1
-    whole = header[layout.FILE_BYTES]
+    whole = header.file_bytes
     buffer = memory(workspace + arena.NAMES, LINE_BYTES)
     begin_text(con, buffer)
     put_text(con, text("Loading "))

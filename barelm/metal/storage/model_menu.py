@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from barelm.contract import layout, uefi
+from barelm.contract.board import Board
+from barelm.contract.layout import Header
 from barelm.dialect.memory import address_of, cells, copy_bytes, i64_array, memory, text, u16_array, u64_array
 from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import Failure, metal
 from barelm.dialect.types import I64, U8, U16
 from barelm.kernels.header import DAMAGED, OTHER_VERSION, SOUND, check_header
-from barelm.metal import arena, board
+from barelm.metal import arena
 from barelm.metal.console.sinks import SPACE, TEXT, Console
 from barelm.metal.console.stream import begin_input, end_input, fit_line, put_code_point, set_colour, show_input
 from barelm.metal.console.writing import (
     begin_text,
     end_row,
     end_text,
+    put_megabytes,
     put_number,
     put_text,
     put_words,
 )
 from barelm.metal.conversation.talk import keyboard_of
 from barelm.metal.keys.keyboard import DOWN, END, HOME, RESIZED, UP, wait_for_key
-from barelm.metal.measuring.facts import memory_facts, put_megabytes
+from barelm.metal.measuring.facts import memory_facts
 from barelm.metal.storage.whole_files import is_called
 from barelm.metal.uefi.file_protocol import close_file, file_size, open_file, read_file, seek
 
@@ -45,7 +48,7 @@ WAITS, CHOSEN = -1, -2  # in place of the seconds that are left
 
 
 @metal
-def open_chosen_model(con: Console, b: I64, workspace: int, root: int, again: bool) -> int:
+def open_chosen_model(con: Console, b: Board, workspace: int, root: int, again: bool) -> int:
     """The model file to load, open: the only one, the configured one, or the one a person chooses.
 
     `again`: a person asks for another one, so the menu does not count down.
@@ -58,7 +61,7 @@ def open_chosen_model(con: Console, b: I64, workspace: int, root: int, again: bo
     if default < 0:
         raise Failure(uefi.EFI_NOT_FOUND, "the `model` that barelm.toml names is not on this volume",
                       "Give the name of a .blm file there, or leave `model` out.")
-    if n > 1 and b[board.REPORT] == 0:
+    if n > 1 and b.settings.report == 0:
         default = choose(con, b, workspace, n, default, again)
     file = open_file(root, name_at(workspace, default))
     if file == 0:
@@ -79,7 +82,7 @@ def words_at(workspace: int, k: int) -> I64:
 
 
 @metal
-def list_models(con: Console, b: I64, workspace: int, root: int) -> int:
+def list_models(con: Console, b: Board, workspace: int, root: int) -> int:
     """List the .blm files in the root of the volume, with what their headers say; returns how many."""
     free = memory_facts(con.fw, workspace).free
     info = memory(workspace + arena.SCRATCH, 1024)
@@ -107,11 +110,11 @@ def list_models(con: Console, b: I64, workspace: int, root: int) -> int:
 
 
 @metal
-def judge_model(b: I64, workspace: int, root: int, k: int, free: int) -> None:
+def judge_model(b: Board, workspace: int, root: int, k: int, free: int) -> None:
     """Read the header of model k, and say whether it can do what is configured here."""
     words = words_at(workspace, k)
     target = workspace + arena.SCRATCH + HEADER_AT
-    header = i64_array(memory(target, layout.HEADER_BYTES), 0, layout.HEADER_WORDS)
+    header = Header(target)
     words[VERDICT] = DAMAGED
     words[FILE_BYTES] = 0
     file = open_file(root, name_at(workspace, k))
@@ -121,21 +124,21 @@ def judge_model(b: I64, workspace: int, root: int, k: int, free: int) -> None:
     if read_file(file, target, layout.HEADER_BYTES) == layout.HEADER_BYTES:
         place = cells(2)
         words[VERDICT] = check_header(header, u64_array(memory(address_of(place), 16), 0, 2), words[FILE_BYTES])
-        words[MEMORY_BYTES] = header[layout.MEMORY_BYTES]
-        words[SEQ_LEN] = header[layout.SEQ_LEN]
+        words[MEMORY_BYTES] = header.memory_bytes
+        words[SEQ_LEN] = header.seq_len
         for i in range(layout.NAME_WORDS):
-            words[NAME_AT + i] = header[layout.NAME + i]
+            words[NAME_AT + i] = header.name[i]
         if words[VERDICT] == SOUND and free > 0 and words[MEMORY_BYTES] + SPARE > free:
             words[VERDICT] = TOO_LARGE
-        elif words[VERDICT] == SOUND and b[board.CHAT] != 0 and header[layout.N_CHAT_PIECES] == 0:
+        elif words[VERDICT] == SOUND and b.settings.chat != 0 and header.n_chat_pieces == 0:
             words[VERDICT] = CANNOT_CHAT
     close_file(file)
 
 
 @metal
-def default_model(b: I64, workspace: int, n: int) -> int:
+def default_model(b: Board, workspace: int, n: int) -> int:
     """The configured model, else model.blm, else the first that can be loaded, else the first; -1: not there."""
-    wanted = memory(b[board.MODEL], b[board.MODEL_BYTES])
+    wanted = memory(b.settings.model.address, b.settings.model.n_bytes)
     for k in range(n):
         if len(wanted) > 0 and is_same_name(name_at(workspace, k), wanted):
             return k
@@ -170,17 +173,17 @@ def is_same_name(name: U16, wanted: U8) -> bool:
 
 
 @metal
-def choose(con: Console, b: I64, workspace: int, n: int, default: int, again: bool) -> int:
+def choose(con: Console, b: Board, workspace: int, n: int, default: int, again: bool) -> int:
     """Have a person choose among n models; the default is taken when the countdown is over."""
     k = keyboard_of(con, b)
     chosen = default
-    deadline = cycles() + b[board.COUNTDOWN_S] * 1000 * b[board.CYCLES_PER_MS]
+    deadline = cycles() + b.settings.countdown_s * 1000 * b.figures.cycles_per_ms
     counts = not again
     buffer = memory(workspace + arena.SCRATCH + MENU_AT, MENU_BYTES)
     set_colour(con, TEXT)
     begin_input(con)
     while True:
-        left = (deadline - cycles()) // (1000 * b[board.CYCLES_PER_MS]) + 1
+        left = (deadline - cycles()) // (1000 * b.figures.cycles_per_ms) + 1
         if counts and deadline <= cycles():
             left = 0
         n_bytes = put_menu(con, workspace, n, chosen, left if counts else WAITS)

@@ -115,7 +115,7 @@ def bind(vocab: Vocab) -> Vocabulary:
     """A vocabulary packed and bound, without a model around it."""
     tables = tokenizer_tables(vocab)
     header = np.zeros(layout.HEADER_WORDS, np.int64)
-    header[layout.VOCAB_SIZE] = len(vocab)
+    header.vocab_size = len(vocab)
     describe_tokenizer(header, vocab, tables)
     sections = [np.zeros(0, np.uint8)] * layout.SECTIONS
     for number, array in tables.sections().items():

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from barelm.contract.board import Board
 from barelm.dialect.rooms import metal
-from barelm.dialect.types import I64
 from barelm.metal.console import display, picture, screen_mode
 from barelm.metal.console.display import (
     Display,
@@ -291,7 +291,7 @@ def test_what_is_missing_leaves_no_screen_or_the_slow_one(lack: str) -> None:
 
 
 @metal
-def tell(fw: Firmware, b: I64, address: int) -> Display:
+def tell(fw: Firmware, b: Board, address: int) -> Display:
     """Something of everything."""
     d = open_display(fw, b, address)
     for row in range(9):

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from barelm.dialect.memory import i64_array, memory
-from barelm.metal import arena, board
+from barelm.contract import board
+from barelm.contract.board import Board
+from barelm.metal import arena
 from barelm.metal.console import screen_mode, sinks, stream, writing
 from barelm.metal.console.glyphs import CODE_POINTS, glyph_of
 from barelm.metal.console.serial_line import SERIAL_COLUMNS, SERIAL_ROWS
@@ -48,9 +49,9 @@ class Desk:
         self.port = FakeSerial()
         self.firmware.serial = self.port if line else None
         self.workspace = arena.open_workspace(self.firmware.fw)
-        self.b = i64_array(memory(self.workspace, board.BYTES), 0, board.WORDS)
-        self.b[board.SCREEN], self.b[board.REPORT] = 1, report
-        self.b[board.CYCLES_PER_MS] = 10**6
+        self.b = Board(self.workspace)
+        self.b.settings.screen, self.b.settings.report = 1, report
+        self.b.figures.cycles_per_ms = 10**6
         self.con: Console = open_console(self.firmware.fw, self.b, self.workspace)
         line_of(self.con).state[SERIAL_COLUMNS] = line or 80
         line_of(self.con).state[SERIAL_ROWS] = rows

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from barelm.metal import board
+from barelm.contract import board
 from barelm.metal.conversation import reply
 from barelm.metal.conversation.dialogue import make_answer
 from barelm.metal.conversation.turns import REPLY, TURNS, add_turn, turns_of
@@ -19,7 +19,7 @@ def answered(patch: pytest.MonkeyPatch, configured: str = "", typed: bytes = b"h
     """The desk after an answer; what was shown of it, and all it would have been."""
     desk = Desk(patch, settings=f"temperature = 0.0\nseed = 3\n{configured}".encode())
     add_turn(desk.t, array(typed))
-    whole = would_be(desk, int(desk.b[board.TOKENS]))
+    whole = would_be(desk, int(desk.b.settings.tokens))
     said = desk.heard(lambda: make_answer(desk.t))
     return desk, said.split("\n")[0], whole
 
@@ -41,13 +41,13 @@ def test_an_answer_ends_by_itself(monkeypatch: pytest.MonkeyPatch, typed: bytes)
     desk, shown, whole = answered(monkeypatch, typed=typed)
     assert shown == whole
     expected = board.ENDED_AT_LIMIT if desk.end > desk.seq_len else board.ENDED_ITSELF
-    assert desk.b[board.ENDED] == expected and desk.b[board.LAST_MADE] == len(whole)
+    assert desk.b.figures.ended == expected and desk.b.figures.last_made == len(whole)
 
 
 @pytest.mark.parametrize("most", [1, 2, 5])
 def test_an_answer_ends_at_the_limit_and_the_last_token_is_not_read(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     desk, shown, whole = answered(monkeypatch, f"tokens = {most}\n", b"more")
-    assert shown == whole and len(whole) == most and desk.b[board.ENDED] == board.ENDED_AT_LIMIT
+    assert shown == whole and len(whole) == most and desk.b.figures.ended == board.ENDED_AT_LIMIT
     assert desk.cached == desk.end - 1
     desk.check()
 
@@ -63,7 +63,7 @@ def test_an_answer_ends_before_the_first_stop(data: st.DataObject) -> None:
         listed = ", ".join(f'"{stop}"' for stop in stops)
         desk, shown, _ = answered(patch, f"tokens = 20\nstop = [{listed}]\n", b"more")
         assert shown == whole[:min(whole.find(stop) for stop in stops if stop in whole)]
-        assert desk.b[board.ENDED] == board.ENDED_AT_STOP
+        assert desk.b.figures.ended == board.ENDED_AT_STOP
         turn = TURNS
         assert desk.end - int(turns_of(desk.t)[turn + REPLY]) >= len(shown)
         desk.check()
@@ -72,7 +72,7 @@ def test_an_answer_ends_before_the_first_stop(data: st.DataObject) -> None:
 def test_what_could_have_become_a_stop_is_shown_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = answered(monkeypatch, "tokens = 5\n", b"more")[2]
     desk, shown, _ = answered(monkeypatch, f'tokens = 5\nstop = ["{whole[-2:]}!"]\n', b"more")
-    assert shown == whole and desk.b[board.ENDED] == board.ENDED_AT_LIMIT
+    assert shown == whole and desk.b.figures.ended == board.ENDED_AT_LIMIT
 
 
 @pytest.mark.parametrize("key", [ESC, 3], ids=["Esc", "Ctrl-C"])
@@ -82,8 +82,8 @@ def test_a_key_stops_it_and_other_keys_are_kept(monkeypatch: pytest.MonkeyPatch,
     add_turn(desk.t, array(b"more"))
     desk.firmware.keys = [ord("x"), None, key]
     said = desk.heard(lambda: make_answer(desk.t))
-    assert "[stopped]" in said and desk.b[board.ENDED] == board.ENDED_BY_KEY and desk.b[board.LAST_MADE] == 2
-    assert desk.b[board.KEYS_PUT] == 1 and desk.b[board.KEYS] == ord("x")
+    assert "[stopped]" in said and desk.b.figures.ended == board.ENDED_BY_KEY and desk.b.figures.last_made == 2
+    assert desk.b.typed_ahead.put == 1 and desk.b.typed_ahead.keys == ord("x")
     desk.check()
 
 
@@ -93,5 +93,5 @@ def test_a_second_answer_reads_what_is_new_alone(monkeypatch: pytest.MonkeyPatch
     add_turn(desk.t, array(b"and"))
     n = desk.end
     desk.heard(lambda: make_answer(desk.t))
-    assert desk.b[board.LAST_READ] == n - before
-    assert desk.b[board.N_PROMPT] == n - 3, "three of the four made were read when they were"
+    assert desk.b.figures.last_read == n - before
+    assert desk.b.figures.n_prompt == n - 3, "three of the four made were read when they were"

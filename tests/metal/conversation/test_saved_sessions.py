@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from barelm.contract import layout, uefi
 from barelm.dialect.memory import memory
 from barelm.kernels.model import cache_part
-from barelm.metal import board
 from barelm.metal.conversation import saved_sessions, slash_commands, turns
 from barelm.metal.conversation.dialogue import make_answer
 from barelm.metal.conversation.saved_sessions import (
@@ -41,10 +40,10 @@ def desk_at(patch: pytest.MonkeyPatch, files: dict[str, bytes], **more: object) 
 def talked(patch: pytest.MonkeyPatch, kv: str = "f16") -> Desk:
     """A conversation of two turns, its cache full of numbers."""
     desk = desk_at(patch, {}, model=chat_model(kv=kv))
-    state = memory(int(desk.b[board.STATE]), int(desk.header[layout.STATE_BYTES]))
+    state = memory(int(desk.b.model.state), int(desk.header.state_bytes))
     for part in cache_views(desk, desk.seq_len):
         part[:] = np.random.default_rng(3).integers(0, 256, len(part))
-    assert len(state) == desk.header[layout.STATE_BYTES]
+    assert len(state) == desk.header.state_bytes
     for typed in ("hello é 世", "again\n"):
         add_turn(desk.t, array(typed.encode()))
         desk.heard(lambda: make_answer(desk.t))
@@ -56,9 +55,9 @@ def cache_views(desk: Desk, n: int) -> list[NDArray[np.uint8]]:
     views = []
     for part in range(layout.CACHE_PARTS):
         first, step, n_bytes = cache_part(desk.header, part, n)
-        for k in range(int(desk.header[layout.N_LAYERS] * desk.header[layout.N_KV_HEADS])):
+        for k in range(int(desk.header.n_layers * desk.header.n_kv_heads)):
             if n_bytes:
-                views.append(memory(int(desk.b[board.STATE]) + int(first) + k * int(step), int(n_bytes)))
+                views.append(memory(int(desk.b.model.state) + int(first) + k * int(step), int(n_bytes)))
     return views
 
 
@@ -94,7 +93,7 @@ def test_what_was_saved_goes_on(monkeypatch: pytest.MonkeyPatch, kv: str) -> Non
         monkeypatch.setattr("barelm.metal.processors.cores.call_engine", desk.engine.run)
         add_turn(desk.t, array(b"and on"))
         lines.append(desk.heard(lambda desk=desk: make_answer(desk.t)))  # type: ignore[misc]
-        assert desk.b[board.LAST_READ] < desk.end // 2, "only what is new is read"
+        assert desk.b.figures.last_read < desk.end // 2, "only what is new is read"
     assert lines[0].split("[")[0] == lines[1].split("[")[0] and after.ids == before.ids
 
 
@@ -173,7 +172,7 @@ def test_a_file_that_is_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
     for n in (0, 1, layout.PAGE - 1, layout.PAGE, layout.PAGE + 1, end - 1):
         assert loading.refuses(content[:n]), n
     for n in (end, end + 1, (end + len(content)) // 2, len(content) - 1):
-        loading.desk.b[board.CACHED] = 9
+        loading.desk.b.job.cached = 9
         assert loading.load(content[:n]) == LOADED and loading.desk.cached == 0, n
         assert loading.desk.typed == ["hello é 世".encode(), b"again\n"]
 

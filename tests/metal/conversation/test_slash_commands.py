@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from barelm.contract import layout
-from barelm.metal import board
+from barelm.contract import board, layout
 from barelm.metal.conversation import slash_commands
 from barelm.metal.conversation.dialogue import hold_conversation
 from barelm.metal.conversation.slash_commands import COMMANDS, EDIT, GO_ON, LEAVE, obey
@@ -84,7 +83,7 @@ def test_commands_that_end_it(desk: Desk, name: str) -> None:
 @pytest.mark.parametrize("argument", [b"\xff\xfe\x80", b"\x1b[31m\x07", b"?*|", b"-1", b"x" * LONG, b"1e9", b"0x10",
                                       b"99999999999999999999", "é世🙂".encode(), b"../../x"])
 def test_no_argument_does_harm(desk: Desk, name: str, argument: bytes) -> None:
-    desk.b[board.SCREEN] = 0
+    desk.b.settings.screen = 0
     said = answered(desk, f"/{name} ".encode() + argument)
     assert len(said) < 400
     assert desk.typed == [b"hello", b"again"] or name == "system"
@@ -148,7 +147,7 @@ def test_numbers_are_shown_as_they_are(desk: Desk, value: str, shown: str) -> No
 
 def test_a_system_text_where_the_template_has_no_place_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk(monkeypatch, chat_model(template="no system"), SETTINGS)
-    assert "no place" in answered(desk, b"/system be kind") and desk.b[board.SYSTEM_BYTES] == 0
+    assert "no place" in answered(desk, b"/system be kind") and desk.b.settings.system.n_bytes == 0
 
 
 def test_taking_back(desk: Desk) -> None:
@@ -161,10 +160,10 @@ def test_taking_back(desk: Desk) -> None:
 
 def test_stop_texts(desk: Desk) -> None:
     answered(desk, b"/stop END")
-    assert desk.b[board.STOPS_BYTES] == 4
-    assert "too long" in answered(desk, b"/stop " + b"x" * 1024) and desk.b[board.STOPS_BYTES] == 4
+    assert desk.b.settings.stops.n_bytes == 4
+    assert "too long" in answered(desk, b"/stop " + b"x" * 1024) and desk.b.settings.stops.n_bytes == 4
     answered(desk, b"/stop")
-    assert desk.b[board.STOPS_BYTES] == 0
+    assert desk.b.settings.stops.n_bytes == 0
 
 
 def conversation(patch: pytest.MonkeyPatch, typed: str, settings: bytes = SETTINGS) -> tuple[Desk, str, int]:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from barelm.contract import board
 from barelm.contract.layout import KEYBOARDS
-from barelm.metal import board
 from barelm.metal.console.serial_line import SERIAL_COLUMNS, SERIAL_ROWS, open_serial
 from barelm.metal.keys import keyboard
 from barelm.metal.keys.keyboard import (
@@ -51,8 +51,8 @@ class Desk:
         self.port = FakeSerial()
         self.firmware.serial = self.port if line else None
         self.board = np.zeros(board.WORDS, np.int64)
-        self.board[board.KEYBOARD] = KEYBOARDS.index(layout)
-        self.board[board.CYCLES_PER_MS] = per_ms
+        self.board.settings.keyboard = KEYBOARDS.index(layout)
+        self.board.figures.cycles_per_ms = per_ms
         self._memory = np.zeros(8192 + KEYBOARD_BYTES, np.uint8)
         address = int(self._memory.ctypes.data)
         self.serial = open_serial(self.firmware.fw, address)
@@ -189,10 +189,10 @@ def test_a_paste_without_an_end_is_over_some_time() -> None:
 def test_an_escape_alone() -> None:
     desk = Desk()
     assert desk.line("\x1b") == []
-    desk.board[board.CYCLES_PER_MS] = AT_ONCE
+    desk.board.figures.cycles_per_ms = AT_ONCE
     assert desk.line("") == [27] and desk.line("") == []
     assert desk.line("[A") == [ord("["), ord("A")]
-    desk.board[board.CYCLES_PER_MS] = NEVER
+    desk.board.figures.cycles_per_ms = NEVER
     assert desk.line("\x1b\x1b") == [27]
     assert desk.line("[A\x1b\x1b[A") == [UP, 27, UP]
 
@@ -268,7 +268,7 @@ def test_no_bytes_are_stuck_and_every_key_is_one(parts: list[bytes]) -> None:
     keys = [key for part in parts for key in desk.line(part)]
     assert all(0 < key < 0xD800 or 0xE000 <= key <= 0x10FFFF or FIRST_KEY < key <= RESIZED for key in keys)
     assert not any(128 <= key < 160 or key == 127 for key in keys)
-    desk.board[board.CYCLES_PER_MS] = AT_ONCE
+    desk.board.figures.cycles_per_ms = AT_ONCE
     desk.keys()
     assert desk.line("é\x1b[A\x1b[200~")[-2:] == [0xE9, UP]
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from barelm.contract import layout
 from barelm.dialect.memory import memory
 from barelm.machine_report import parse_report
-from barelm.metal import arena, board
+from barelm.metal import arena
 from barelm.metal.console.sinks import CONSOLE_BYTES, Console, flush, plain_console
 from barelm.metal.conversation.turns import forget
 from barelm.metal.measuring import facts, greeting
@@ -96,7 +95,7 @@ def test_the_report_is_what_the_host_reads(monkeypatch: pytest.MonkeyPatch, has_
     assert n < REPORT_BYTES // 4 and report.firmware.vendor == "Fake firmware" and report.firmware.uefi == "2.10"
     assert report.memory.free_bytes == 4000 * PAGE and report.memory.regions == len(MAP)
     assert (report.model.name, report.model.context) == ("small 8", 128)
-    assert report.model.bytes == desk.header[layout.FILE_BYTES] and report.selftest in (None, "none")
+    assert report.model.bytes == desk.header.file_bytes and report.selftest in (None, "none")
     assert [speed.cores for speed in report.speed] == [1] and report.screen is None
     assert report.cores.answered == 1 and bool(report.time) == has_clock
     assert desk.firmware.screen == "" and desk.cached == 0
@@ -122,6 +121,6 @@ def test_the_start_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert said.startswith("barelm\n\n") and " MB of memory\nFake firmware, UEFI 2.10\n\n" in said
     said = desk.heard(lambda: greeting.introduce(desk.t.con, desk.b, desk.header))
     assert said.startswith("small 8   ") and "context 128 tokens" in said
-    desk.b[board.REPORT] = 1
+    desk.b.settings.report = 1
     assert desk.heard(lambda: greeting.greet(desk.t.con, desk.b, desk.workspace)) == ""
     assert desk.heard(lambda: greeting.introduce(desk.t.con, desk.b, desk.header)) == ""

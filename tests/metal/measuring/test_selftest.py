@@ -12,12 +12,11 @@ import pytest
 
 from barelm import pipeline
 from barelm.checkpoint.gguf_llama import read_gguf
-from barelm.contract import layout
+from barelm.contract import board, layout
 from barelm.dialect.memory import memory
 from barelm.dialect.types import f32
 from barelm.kernels import session
 from barelm.machine.hosted import Hosted
-from barelm.metal import board
 from barelm.metal.conversation.turns import add_turn
 from barelm.metal.measuring import selftest
 from barelm.metal.measuring.figures import tell_selftest
@@ -104,8 +103,8 @@ def test_a_sound_machine_passes_and_the_conversation_stays(monkeypatch: pytest.M
                                      layout.ATTENTION_NORM, layout.FFN_NORM, layout.ROPE])
 def test_one_flipped_bit_is_noticed(monkeypatch: pytest.MonkeyPatch, section: int) -> None:
     desk = Desk(monkeypatch, golden_model(128), watching=False)
-    at = layout.SECTION_TABLE + section * layout.SECTION_WORDS
-    data = memory(int(desk.b[board.SECTIONS + section]), int(desk.header[at + layout.BYTES]))
+    entry = desk.header.sections[section]
+    data = memory(int(desk.b.model.sections[section]), int(entry.n_bytes))
     # A value every position reads; of the embedding, a row of the classifier it is too.
     place = {layout.ROPE: 4 * 16 + 2, layout.EMBEDDING: len(data) // 3}.get(section, 2)
     data[place] ^= 0x40

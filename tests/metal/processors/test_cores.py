@@ -9,8 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from barelm.contract import uefi
-from barelm.metal import board
+from barelm.contract import board, uefi
 from barelm.metal.processors import cores
 from barelm.metal.processors.cores import (
     command,
@@ -31,8 +30,8 @@ class Crowd:
 
     def __init__(self, patch: pytest.MonkeyPatch, n: int, *, starts: bool = True) -> None:
         self.b = np.zeros(board.WORDS, np.int64)
-        self.b[board.CYCLES_PER_MS] = PER_MS
-        self.b[board.TEAM] = self.b[board.N_CORES] = 1
+        self.b.figures.cycles_per_ms = PER_MS
+        self.b.job.team = self.b.job.n_cores = 1
         self.n, self.starts, self.n_started = n, starts, 0
         self.threads: list[threading.Thread] = []
         self.ran: list[tuple[int, int]] = []  # core, command
@@ -80,14 +79,14 @@ class Crowd:
         return 0
 
     def engine(self, level: int, job: int, core: int) -> int:
-        self.ran.append((core, int(self.b[board.POSITION])))
+        self.ran.append((core, int(self.b.job.position)))
         return core
 
     def gather(self, limit: int = 0) -> int:
         """The whole team, on the board."""
-        self.b[board.TEAM] = gather_team(self.firmware.fw, self.b, limit, PER_MS)
-        self.b[board.N_CORES] = self.b[board.TEAM]
-        return int(self.b[board.TEAM])
+        self.b.job.team = gather_team(self.firmware.fw, self.b, limit, PER_MS)
+        self.b.job.n_cores = self.b.job.team
+        return int(self.b.job.team)
 
     def went_home(self) -> bool:
         """Whether every processor is."""
@@ -116,16 +115,16 @@ def test_an_order_for_a_few_is_carried_out_by_these_alone(patch: pytest.MonkeyPa
     crowd = Crowd(patch, 5)
     assert crowd.gather() == 5
     for position, n in enumerate([5, 2, 1, 3, 5, 4], 1):
-        crowd.b[board.N_CORES] = n
+        crowd.b.job.n_cores = n
         crowd.ran.clear()
         assert command(crowd.b, board.DECODE, position) == 0
         assert eventually(crowd, [(core, position) for core in range(n)]), crowd.ran
-        assert crowd.b[board.CACHED] == position + 1
+        assert crowd.b.job.cached == position + 1
     crowd.ran.clear()
     command(crowd.b, board.CHOOSE, 9)
     assert eventually(crowd, [(0, 9)]), "one core chooses"
     dismiss_team(crowd.b)
-    assert crowd.went_home() and crowd.b[board.CLAIMS] == board.CLOSED
+    assert crowd.went_home() and crowd.b.XXX_CLAIMS == board.CLOSED
 
 
 @pytest.mark.parametrize("limit, team", [(0, 4), (3, 3), (1, 1), (9, 4)])
@@ -135,7 +134,7 @@ def test_no_more_than_asked_for(patch: pytest.MonkeyPatch, limit: int, team: int
     if team > 1:
         command(crowd.b, board.PREFILL, 7)
         assert eventually(crowd, [(core, 7) for core in range(team)])
-        assert crowd.b[board.CACHED] == 7
+        assert crowd.b.job.cached == 7
     dismiss_team(crowd.b)
     assert crowd.went_home()
 
@@ -154,20 +153,20 @@ def test_processors_present(patch: pytest.MonkeyPatch) -> None:
 def test_a_team_rests_and_comes_back(patch: pytest.MonkeyPatch) -> None:
     crowd = Crowd(patch, 4)
     crowd.gather()
-    crowd.b[board.N_CORES] = 3  # as many as the model has room for
+    crowd.b.job.n_cores = 3  # as many as the model has room for
     for round_ in range(3):
         command(crowd.b, board.DECODE, round_)
         assert eventually(crowd, [(core, round_) for core in range(3)])
         crowd.ran.clear()
         rest_team(crowd.b)
         rest_team(crowd.b)
-        assert crowd.went_home() and crowd.b[board.N_CORES] == 1
+        assert crowd.went_home() and crowd.b.job.n_cores == 1
         command(crowd.b, board.DECODE, 50)
         assert eventually(crowd, [(0, 50)]), "who rests does nothing"
         crowd.ran.clear()
         wake_team(crowd.firmware.fw, crowd.b)
         wake_team(crowd.firmware.fw, crowd.b)
-        assert (crowd.b[board.TEAM], crowd.b[board.N_CORES], crowd.n_started) == (4, 3, round_ + 2)
+        assert (crowd.b.job.team, crowd.b.job.n_cores, crowd.n_started) == (4, 3, round_ + 2)
         assert len(crowd.events) == 1, "the event of the team before is given back"
     rest_team(crowd.b)
     dismiss_team(crowd.b)
@@ -178,4 +177,4 @@ def test_a_single_core_neither_rests_nor_wakes(patch: pytest.MonkeyPatch) -> Non
     crowd = Crowd(patch, 1)
     rest_team(crowd.b)
     wake_team(crowd.firmware.fw, crowd.b)
-    assert (crowd.b[board.TEAM], crowd.b[board.N_CORES], crowd.b[board.RESTING], crowd.n_started) == (1, 1, 0, 0)
+    assert (crowd.b.job.team, crowd.b.job.n_cores, crowd.b.job.resting, crowd.n_started) == (1, 1, 0, 0)

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from barelm import settings as host
-from barelm.contract import layout
+from barelm.contract import board, layout
 from barelm.dialect.memory import float_of_bits, text
-from barelm.metal import board
 from barelm.metal.storage import configuration, toml_values
 from barelm.metal.storage.configuration import read_settings
 from barelm.metal.uefi.boot_services import Firmware
@@ -105,8 +104,8 @@ def test_what_is_written_is_read(world: World, wanted: Settings) -> None:
     assert [got.b[slot] for slot in (board.TEMPLATE, board.CHAT)] == [wanted.template, wanted.chat]
     assert [got.b[slot] for slot in (board.TOP_K, board.COUNTDOWN_S, board.SELFTEST, board.SCREEN)] == [
         wanted.top_k, wanted.countdown, wanted.selftest, wanted.screen]
-    assert AT_END[got.b[board.AT_END]] == wanted.at_end
-    assert layout.KEYBOARDS[got.b[board.KEYBOARD]] == wanted.keyboard
+    assert AT_END[got.b.settings.at_end] == wanted.at_end
+    assert layout.KEYBOARDS[got.b.settings.keyboard] == wanted.keyboard
 
 
 def shown(raw: bytes) -> Read:
@@ -170,7 +169,7 @@ def test_a_line_that_is_not_understood_is_named_and_changes_nothing(line: bytes)
     before += b'stop = ["one", "two"]\n'
     good, got = shown(before), shown(before + line + b"\ntokens = 9\n")
     assert got.screen == "barelm.toml: line 7 is not understood and passed over.\r\n"
-    assert got.b[board.TOKENS] == 9 and got.texts == good.texts and got.stops == [b"one", b"two"]
+    assert got.b.settings.tokens == 9 and got.texts == good.texts and got.stops == [b"one", b"two"]
     changed = [i for i in range(board.WORDS) if got.b[i] != good.b[i]]
     assert set(changed) <= {board.TOKENS, *TEXTS}
 
@@ -198,7 +197,7 @@ def test_escapes_of_a_prompt(escaped: bytes, plain: bytes) -> None:
 @both_worlds
 def test_stops(world: World, value: bytes, stops: list[bytes]) -> None:
     got = read(world, b"stop = " + value + b"\r\nseed = 7")
-    assert got.stops == stops and got.b[board.SEED] == 7
+    assert got.stops == stops and got.b.settings.seed == 7
 
 
 def test_both_ends_have_the_same_limits() -> None:

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from barelm.contract import layout, uefi
-from barelm.dialect.memory import i64_array, memory
+from barelm.contract import board, layout, uefi
+from barelm.contract.board import Board
+from barelm.dialect.memory import memory
 from barelm.dialect.rooms import Failure
-from barelm.metal import arena, board
+from barelm.metal import arena
 from barelm.metal.console.sinks import flush, open_console
 from barelm.metal.storage import model_loader
 from barelm.pack.writer import write_packed
@@ -44,8 +45,8 @@ class Loading:
         self.firmware = FakeFirmware()
         self.fw = self.firmware.fw
         self.workspace = arena.open_workspace(self.fw)
-        self.b = i64_array(memory(self.workspace + arena.BOARD, board.BYTES), 0, board.WORDS)
-        self.b[board.CYCLES_PER_MS] = 10**6
+        self.b = Board(self.workspace + arena.BOARD)
+        self.b.figures.cycles_per_ms = 10**6
         self.con = open_console(self.fw, self.b, self.workspace)
         self.file = self.firmware.file(content)
         prepare(self.firmware)
@@ -60,21 +61,21 @@ class Loading:
     def section(self, header: NDArray[np.int64], number: int) -> bytes:
         """The bytes of a section where they were put."""
         n = int(header[layout.SECTION_TABLE + number * layout.SECTION_WORDS + layout.BYTES])
-        return memory(int(self.b[board.SECTIONS + number]), n).tobytes() if n else b""
+        return memory(int(self.b.model.sections[number]), n).tobytes() if n else b""
 
     def check(self, content: bytes) -> None:
         """Every section is where the board says, and all memory was counted and goes back."""
         header = self.load()
         for number in range(layout.SECTIONS):
-            at = layout.SECTION_TABLE + number * layout.SECTION_WORDS
-            offset, n = int(header[at + layout.OFFSET]), int(header[at + layout.BYTES])
+            entry = header.sections[number]
+            offset, n = int(entry.offset), int(entry.n_bytes)
             assert self.section(header, number) == content[offset:offset + n], layout.SECTION_NAMES[number]
         taken = sum(self.firmware.pages.values()) * PAGE
-        assert self.b[board.MEMORY] == taken <= header[layout.MEMORY_BYTES]
-        self.in_one_block = bool(self.b[board.WHOLE] != 0)
+        assert self.b.figures.memory == taken <= header.memory_bytes
+        self.in_one_block = bool(self.b.model.whole != 0)
         arena.give_back_model(self.fw, self.b, header)
         assert not self.b[board.STATE:board.WHOLE + 1].any(), "nothing points to it any more"
-        assert self.b[board.MEMORY] == layout.WORKSPACE
+        assert self.b.figures.memory == layout.WORKSPACE
         arena.give_back(self.fw, self.workspace)
         assert not self.firmware.pages and not self.firmware.installed, "every page went back"
 
@@ -91,7 +92,7 @@ def test_one_block_holds_the_whole_file() -> None:
     loading = Loading(model())
     loading.check(model())
     assert loading.firmware.asked[1] == len(model()) // PAGE
-    assert loading.in_one_block and loading.b[board.LOAD_CYCLES] > 0
+    assert loading.in_one_block and loading.b.figures.load_cycles > 0
 
 
 def test_offset_and_address_stay_congruent() -> None:
@@ -109,7 +110,7 @@ def test_a_refused_block_is_taken_section_by_section() -> None:
 def test_state_is_zeroed() -> None:
     loading = Loading(model())
     header = loading.load()
-    assert not memory(int(loading.b[board.STATE]), int(header[layout.STATE_BYTES])).any()
+    assert not memory(int(loading.b.model.state), int(header.state_bytes)).any()
 
 
 @pytest.mark.parametrize("n_left", [0, 3, 40])
@@ -218,7 +219,7 @@ def changed(offset: int, bits: int) -> bytes:
                          ids=lambda n: layout.SECTION_NAMES[n])
 @pytest.mark.parametrize("place", ["first", "last"])
 def test_one_flipped_bit_in_a_section(number: int, place: str) -> None:
-    at = layout.SECTION_TABLE + number * layout.SECTION_WORDS
+    entry = header.sections[number]
     offset, n = header_of(model())[[at + layout.OFFSET, at + layout.BYTES]]
     failure = refused(Loading(changed(int(offset) + (0 if place == "first" else int(n) - 1), 0x10)))
     assert (failure.status, failure.message) == (uefi.EFI_CRC_ERROR,
@@ -234,7 +235,7 @@ def progress_of(monkeypatch: pytest.MonkeyPatch, report: int) -> str:
         return now[0]
 
     loading = Loading(model())
-    loading.b[board.CYCLES_PER_MS], loading.b[board.REPORT] = 1000, report
+    loading.b.figures.cycles_per_ms, loading.b.settings.report = 1000, report
     monkeypatch.setattr(model_loader, "cycles", tick)
     loading.load()
     flush(loading.con)

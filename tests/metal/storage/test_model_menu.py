@@ -7,7 +7,6 @@ import pytest
 
 from barelm.contract import layout, uefi
 from barelm.dialect.rooms import Failure
-from barelm.metal import board
 from barelm.metal.storage import model_menu
 from barelm.metal.storage.model_menu import open_chosen_model
 from barelm.metal.uefi.file_protocol import close_file
@@ -152,7 +151,7 @@ def test_more_models_than_the_list_holds(monkeypatch: pytest.MonkeyPatch) -> Non
     files = {f"model number {k} {'x' * 90}.blm": b"" for k in range(40)}
     files[f"model number 3 {'x' * 90}.blm"] = GOOD
     path, desk = chosen(monkeypatch, files, ENTER)
-    assert path.startswith("model number 3 ") and desk.b[board.HEADER] != 0
+    assert path.startswith("model number 3 ") and desk.b.model.header != 0
 
 
 def test_a_name_longer_than_the_list_takes(monkeypatch: pytest.MonkeyPatch) -> None:

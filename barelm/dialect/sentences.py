@@ -1,0 +1,109 @@
+"""A sentence with values in it, seen whole: `sentence("turns {}, {} of {} tokens\\n", (n_turns, n, seq_len))`.
+
+What stands in braces takes the next value:
+
+    {}      an int in decimal; a float32 with one to three decimals; bytes as UTF-8; UTF-16 up to its zero; int64 words
+            as the zero-padded UTF-8 they hold
+    {:3}    an int, its last three digits, zeros in front
+    {:x16}  an int, its last sixteen digits in hexadecimal
+    {:c}    an int as the character of that code point
+    {:MB}   an int, a number of bytes, in MB or GB
+    {:/}    two ints, as the quotient: one decimal below a hundred, none above, - where the second is not positive
+
+Two braces are one.  The compiler refuses a literal whose braces do not fit the values.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from barelm.dialect.memory import bits_of_float
+from barelm.dialect.types import I64, U16
+
+DECIMAL, FLOAT, BYTES, UNITS, WORDS, CHARACTER, MEGABYTES, QUOTIENT = range(8)
+"""How a value is shown; PADDED and HEXADECIMAL are followed by the number of digits."""
+PADDED, HEXADECIMAL = 0x20, 0x40
+
+MARK = 0xE000
+"""In the units of a sentence, MARK and a way of showing stand for a value: Unicode leaves these to private use."""
+
+_PLACE = re.compile(r"\{\{|\}\}|\{(?::(\d+|x\d+|c|MB|/))?\}|[{}]")
+_OF_TYPE = {"int": DECIMAL, "float32": FLOAT, "uint8": BYTES, "uint16": UNITS, "int64": WORDS}
+
+
+class Sentence(NamedTuple):
+    """UTF-16 with a zero at its end, and two words for each of its values."""
+
+    units: U16
+    words: I64  # a number and 0, two numbers, or an address and a count
+
+
+def sentence(literal: str, values: tuple[Any, ...]) -> Sentence:
+    """The sentence for `put`; the literal is one, and what the values view must last as long."""
+    kinds = tuple(_kind_of(value) for value in values)
+    units = np.frombuffer((marked(literal, kinds) + "\0").encode("utf-16-le"), np.uint16)
+    words = np.zeros(2 * len(values), np.int64)
+    at = 0
+    for how, taken in places(literal, kinds):
+        for k, value in enumerate(values[taken:taken + (2 if how == QUOTIENT else 1)]):
+            words[at + k] = value if kinds[taken] == "int" else _address_or_bits(value)
+        if how in (BYTES, UNITS, WORDS):
+            words[at + 1] = len(values[taken])
+        at += 2
+    return Sentence(units, words[:at])
+
+
+def _kind_of(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return str(value.dtype)
+    return "float32" if isinstance(value, np.float32) else "int"
+
+
+def _address_or_bits(value: np.float32 | NDArray[Any]) -> int:
+    return int(value.ctypes.data) if isinstance(value, np.ndarray) else bits_of_float(value)
+
+
+def marked(literal: str, kinds: tuple[str, ...]) -> str:
+    """The literal with a mark for each value.  Raises ValueError where its braces do not fit the kinds of the values:
+    "int", "float32", or the type of an array's elements.
+    """
+    ways = iter(places(literal, kinds))
+    return _PLACE.sub(lambda found: found[0][0] if found[0] in ("{{", "}}") else chr(MARK + next(ways)[0]), literal)
+
+
+def places(literal: str, kinds: tuple[str, ...]) -> list[tuple[int, int]]:
+    """Of every value that is shown: how, and the number of the (first) value it takes.  Raises as `marked`."""
+    found = []
+    taken = 0
+    for place in _PLACE.finditer(literal):
+        if place[0] in ("{{", "}}"):
+            continue
+        if place[0] in "{}":
+            raise ValueError(f"a brace alone in {literal!r}: two are one")
+        n = 2 if place[1] == "/" else 1
+        if taken + n > len(kinds):
+            raise ValueError(f"{literal!r} has more braces than values")
+        found.append((_way(literal, place[1], kinds[taken:taken + n]), taken))
+        taken += n
+    if taken != len(kinds):
+        raise ValueError(f"{literal!r} takes {taken} values, not {len(kinds)}")
+    return found
+
+
+def _way(literal: str, asked: str | None, kinds: tuple[str, ...]) -> int:
+    if asked is None:
+        if kinds[0] not in _OF_TYPE:
+            raise ValueError(f"a {kinds[0]} cannot be shown in {literal!r}")
+        return _OF_TYPE[kinds[0]]
+    if any(kind != "int" for kind in kinds):
+        raise ValueError(f"{{:{asked}}} takes an int in {literal!r}")
+    if asked in ("c", "MB", "/"):
+        return {"c": CHARACTER, "MB": MEGABYTES, "/": QUOTIENT}[asked]
+    digits = int(asked.lstrip("x"))
+    if not 1 <= digits <= 18:
+        raise ValueError(f"{{:{asked}}} asks for {digits} digits in {literal!r}")
+    return (HEXADECIMAL if asked[0] == "x" else PADDED) + digits
