@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from barelm.aot.build import build_program, is_built
+from barelm.aot.build import build_program, is_built, source_key
 from barelm.checkpoint.hub import resolve_model
 from barelm.checkpoint.read import read_checkpoint
 from barelm.contract import layout
@@ -154,8 +154,10 @@ def prefix_of(model: Packed, settings: Settings, program: Path, watch: Watcher) 
 
 
 def pack_key(path: Path, tokenizer: Path | None, packing: Packing) -> str:
-    """A name for what decides the bytes of a packed model: files as they are now, what is asked, who packs."""
-    parts: list[object] = [sources_digest("pack", "checkpoint", "kernels"), packing]
+    """A name for what decides the bytes of a packed model: files as they are now, what is asked, who packs, and the
+    program, which computes the example.
+    """
+    parts: list[object] = [source_key(), sources_digest("pack", "checkpoint"), packing]
     for file in (path, tokenizer):
         if file is not None and file.is_file():
             status = file.stat()
