@@ -1,7 +1,9 @@
-"""`barelm pack`, `build` and `image`: each writes a file and says its name."""
+"""`barelm pack`, `build` and `image`: each writes a file, a new one unless it is named, and says its name."""
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from barelm.pipeline import Packing
 from barelm.settings import Settings
 
 FONT_LICENSE = PACKAGE / "metal" / "console" / "TERMINUS-LICENSE.txt"
+_NOT_IN_A_NAME = re.compile(r"[^\w.-]")
 CHAT_FREE_MB = 64
 """Left on the volume for conversations, unless told otherwise."""
 
@@ -25,14 +28,14 @@ def make_model(model: str, tokenizer: Path | None, packing: Packing, out: Path |
     """Pack a checkpoint."""
     with Screen() as screen:
         path, tokenizer = resolve_model(model, tokenizer, screen.progress)
-        out = out or Path(path.stem + ".blm")
+        out = out or new_file(path.stem, ".blm")
         pipeline.pack(path, tokenizer, packing, out, screen)
         return _wrote(screen, out)
 
 
 def make_program(out: Path | None, fresh: bool) -> int:
     """Compile the program, and put a copy where it is wanted."""
-    out = out or Path("barelm.efi")
+    out = out or new_file("barelm", ".efi")
     with Screen() as screen:
         screen.step("Compiling the program")
         replace_file(out, build_program(fresh=fresh).read_bytes())
@@ -49,7 +52,7 @@ def make_image(model: str, tokenizer: Path | None, packing: Packing, settings: S
     with Screen() as screen:
         packed = pipeline.packed_model(model, tokenizer, packing, screen)
         pipeline.check_room(packed, settings)
-        out = out or Path(packed.name + ".img")
+        out = out or new_file(packed.name, ".img")
         program = pipeline.built_program(screen)
         settings = settings.suited(packed.chat is not None)
         more: dict[str, Path | bytes] = {"FONT-LICENSE.txt": FONT_LICENSE}
@@ -62,6 +65,17 @@ def make_image(model: str, tokenizer: Path | None, packing: Packing, settings: S
         pipeline.bootable_image(out, program, packed.path, settings, screen, plain=plain, free_bytes=free_mb << 20,
                                 more=more)
         return _wrote(screen, out)
+
+
+def new_file(name: str, suffix: str) -> Path:
+    """Where to write what a person gave no name: into the current folder, under a name that is never a path.
+
+    Raises BarelmError where there is such a file already.
+    """
+    out = Path((_NOT_IN_A_NAME.sub("_", name).lstrip(".-") or "model") + suffix)
+    if os.path.lexists(out):
+        raise BarelmError(f"{out} is there already", f"Give --output {out} to write over it, or another name.")
+    return out
 
 
 def _wrote(screen: Screen, out: Path) -> int:
