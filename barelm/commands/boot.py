@@ -33,6 +33,8 @@ ANY_KEY = "Press any key"  # and of its last screen
 END_OF_INPUT = "\x04"  # Ctrl-D
 INTERRUPT = "\x03"  # Ctrl-C
 ENDLESS_ROWS = "\x1b[24;1000R"  # what a terminal says that has very long ones
+PERSON_S = 1e6
+"""So long it may say nothing once a person can type: it is the person who is awaited."""
 IMPATIENCE_S = 1.0
 """Whoever presses Ctrl-C three times in so long wants out, whatever the machine does."""
 
@@ -59,7 +61,7 @@ def converse(machine: Machine, spec: Spec, screen: Screen) -> int:
     shows = sys.stdout.isatty()
     plain, seen = PlainText(), ""
     with machine.start(replace(spec, terminal=True)) as session, typing_to(session, shows) as listening:
-        while console := session.read(SILENCE_S):
+        while console := session.read(PERSON_S if listening.is_set() else SILENCE_S):
             screen.clear()
             text = plain.feed(console)
             seen = (seen + text)[-256:]
