@@ -105,7 +105,7 @@ def test_a_prompt_read_at_once_or_id_by_id_has_the_same_logits(name: str, kv: st
 def answer(packed: Packed, ids: list[int], settings: Settings) -> list[int]:
     """What the JIT world answers: prompt, then generated."""
     c, w, s = packed.config, packed.weights(), packed.fresh_state()
-    choice = session.Settings(f32(settings.temperature or 0.0), f32(settings.top_p), settings.top_k,
+    choice = session.Sampling(f32(settings.temperature or 0.0), f32(settings.top_p), settings.top_k,
                               f32(settings.min_p), f32(settings.repeat))
     s.tokens[:len(ids)] = ids
     s.rng[0] = settings.seed

@@ -8,7 +8,7 @@ from barelm.contract import layout
 from barelm.dialect.memory import memory
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import I64
-from barelm.kernels.model import Transcript, bind_transcript
+from barelm.kernels.model import SessionTranscript, bind_transcript
 from barelm.kernels.text.tokenizer import Vocabulary, bind_vocabulary
 from barelm.metal import arena, board
 from barelm.metal.console.sinks import WORKSPACE, Console, line_of
@@ -33,7 +33,7 @@ def vocabulary_of(t: Talk) -> Vocabulary:
 
 
 @metal
-def transcript_of(t: Talk) -> Transcript:
+def transcript_of(t: Talk) -> SessionTranscript:
     """The session's ids, and its generator."""
     return bind_transcript(t.header, memory(t.b[board.STATE], t.header[layout.STATE_BYTES]))
 

@@ -7,7 +7,7 @@ from barelm.dialect.memory import float_of_bits, i64_array, memory
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import I64, U8
 from barelm.kernels.model import bind_state, bind_weights, read_config
-from barelm.kernels.session import Settings, choose, decode, prefill
+from barelm.kernels.session import Sampling, choose, decode, prefill
 from barelm.kernels.team import Team
 from barelm.metal import board
 
@@ -20,9 +20,9 @@ def engine(job: int, core: int) -> int:
     c = read_config(header)
     s = bind_state(header, memory(b[board.STATE], header[layout.STATE_BYTES]))
     if b[board.COMMAND] == board.CHOOSE:
-        settings = Settings(float_of_bits(b[board.TEMPERATURE]), float_of_bits(b[board.TOP_P]), b[board.TOP_K],
+        sampling = Sampling(float_of_bits(b[board.TEMPERATURE]), float_of_bits(b[board.TOP_P]), b[board.TOP_K],
                             float_of_bits(b[board.MIN_P]), float_of_bits(b[board.REPEAT]))
-        return choose(c, s, settings, b[board.POSITION])
+        return choose(c, s, sampling, b[board.POSITION])
     w = bind_weights(header, sections_of(b, header))
     team = Team(core, b[board.N_CORES], s.gate)
     if b[board.COMMAND] == board.PREFILL:
