@@ -14,6 +14,7 @@ from barelm.checkpoint.default_model import FILE, NAME, default_model, find_defa
 from barelm.checkpoint.hub import NAMES, resolve_model
 from barelm.child_python import child_command
 from barelm.errors import BarelmError
+from barelm.host_files import cache_folder
 
 CONTENT = b"a model" * 1000
 
@@ -42,7 +43,7 @@ def index_delivers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: byt
 
 def cached() -> list[Path]:
     """What lies in the cache."""
-    return list(module.cache_folder("models-fetched").iterdir())
+    return list(cache_folder("models-fetched").iterdir())
 
 
 def test_fetched_once_and_found_ever_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
