@@ -7,8 +7,6 @@ is.  Whatever the machine did not know is null, here None.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn, cast, get_args, get_origin, get_type_hints
@@ -16,6 +14,7 @@ from typing import Any, NoReturn, cast, get_args, get_origin, get_type_hints
 from barelm.disk import open_volume
 from barelm.disk.devices import printable
 from barelm.errors import BarelmError
+from barelm.host_files import reading
 
 FORMAT = 1
 REPORT_PATH = "report.json"
@@ -28,7 +27,7 @@ _HINT = "Take report.json from the machine's volume again."
 
 
 @dataclass(frozen=True)
-class FirmwareFacts:
+class ReportedFirmware:
     """Who made it, its revision, the UEFI it implements."""
 
     vendor: str | None
@@ -37,7 +36,7 @@ class FirmwareFacts:
 
 
 @dataclass(frozen=True)
-class CpuFacts:
+class ReportedCpu:
     """What CPUID says, and the level the engine ran at."""
 
     name: str | None
@@ -49,7 +48,7 @@ class CpuFacts:
 
 
 @dataclass(frozen=True)
-class CoresFacts:
+class ReportedCores:
     """As the firmware counts them, and how many answered when woken."""
 
     present: int | None
@@ -58,7 +57,7 @@ class CoresFacts:
 
 
 @dataclass(frozen=True)
-class MemoryFacts:
+class ReportedMemory:
     """The memory map, summed up by kind."""
 
     total_bytes: int | None
@@ -72,7 +71,7 @@ class MemoryFacts:
 
 
 @dataclass(frozen=True)
-class ScreenFacts:
+class ReportedScreen:
     """The screen in pixels and in characters."""
 
     width: int | None
@@ -82,7 +81,7 @@ class ScreenFacts:
 
 
 @dataclass(frozen=True)
-class ModelFacts:
+class ReportedModel:
     """What ran: its name, length, checksum and room for tokens."""
 
     name: str | None
@@ -92,7 +91,7 @@ class ModelFacts:
 
 
 @dataclass(frozen=True)
-class LoadFacts:
+class ReportedLoad:
     """How long the model took to read."""
 
     bytes: int | None
@@ -129,13 +128,13 @@ class MachineReport:
     """All of it."""
 
     time: str | None
-    firmware: FirmwareFacts
-    cpu: CpuFacts
-    cores: CoresFacts
-    memory: MemoryFacts
-    screen: ScreenFacts | None
-    model: ModelFacts
-    load: LoadFacts
+    firmware: ReportedFirmware
+    cpu: ReportedCpu
+    cores: ReportedCores
+    memory: ReportedMemory
+    screen: ReportedScreen | None
+    model: ReportedModel
+    load: ReportedLoad
     speed: tuple[Speed, ...]  # in the order of the cores
     selftest: str | None
 
@@ -197,7 +196,7 @@ def read_reports(path: Path) -> list[tuple[str, MachineReport]]:
     """
     if not path.is_dir():
         return [(printable(str(path)), _read_one(path))]
-    with _reading(path):
+    with reading(path):
         found = sorted(path.glob("*.json")) + sorted(path.glob(f"*/{REPORT_PATH}"))
     if not found:
         raise BarelmError(f"there is no report in {path}", f"Give a folder that holds {REPORT_PATH}, or the file.")
@@ -226,7 +225,7 @@ def parse_report(content: bytes, where: str) -> MachineReport:
 
 
 def _read_one(path: Path) -> MachineReport:
-    with _reading(path), open(path, "rb", buffering=0) as file:
+    with reading(path), open(path, "rb", buffering=0) as file:
         content = file.read(_MOST_BYTES + 1) or b""
     if content[510:512] == b"\x55\xaa":
         return _read_from_volume(path)
@@ -247,17 +246,9 @@ def _read_from_volume(path: Path) -> MachineReport:
         return parse_report(volume.read(entry, 0, entry.size), f"{REPORT_PATH} on {path}")
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise BarelmError(f"cannot read {path}: {error.strerror}", "Check the path and its permissions.") from error
-
-
 def _read(kind: Any, raw: Any, where: str) -> Any:
-    """What stands at `where`, as a `kind`: a class above by its fields, a tuple of these, a text made safe to show, or a
-    count.  ValueError, with the place, for anything else.
+    """What stands at `where`, as a `kind`: a class above by its fields, a tuple of one, a text made safe to show, or
+    a count.  ValueError, with the place, for anything else.
     """
     of = next(iter(get_args(kind)), kind)
     if raw is None and (of in (str, int) or type(None) in get_args(kind)):

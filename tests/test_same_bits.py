@@ -132,7 +132,7 @@ def encoded(packed: Packed, text: str, special: int = 0) -> list[int]:
 def on_hosted(folder: Path, packed: Packed, settings: Settings, cores: int, machine: Machine | None = None) -> Outcome:
     """The program's own run, on the hosted firmware or on another machine."""
     image = pipeline.bootable_image(folder / "test.img", program(), packed.path, settings, Quiet())
-    spec = Spec(image, pipeline.memory_mb(packed), cores)
+    spec = Spec(image, pipeline.memory_mb(packed.memory_bytes), cores)
     outcome = pipeline.boot(spec, machine or Hosted(), packed, Quiet(), lambda text: None)
     assert outcome.cores == cores
     return outcome

@@ -29,7 +29,7 @@ def build_program(*, fresh: bool = False) -> Path:
 
     Raises BarelmError where the metal code or the tools are at fault.
     """
-    cached = cache_folder("programs") / f"{source_key()}.efi"
+    cached = _cached()
     if fresh or not cached.is_file():
         replace_file(cached, compile_and_link())
     return cached
@@ -37,7 +37,11 @@ def build_program(*, fresh: bool = False) -> Path:
 
 def is_built() -> bool:
     """Whether `build_program` would find the program in the cache."""
-    return (cache_folder("programs") / f"{source_key()}.efi").is_file()
+    return _cached().is_file()
+
+
+def _cached() -> Path:
+    return cache_folder("programs") / f"{source_key()}.efi"
 
 
 def compile_and_link() -> bytes:

@@ -10,7 +10,7 @@ from pathlib import Path
 from barelm import pipeline
 from barelm.aot.build import build_program
 from barelm.checkpoint.hub import resolve_model
-from barelm.commands.window import Screen
+from barelm.commands.progress import ProgressBar
 from barelm.contract import layout
 from barelm.errors import BarelmError
 from barelm.host_files import PACKAGE, replace_file
@@ -26,20 +26,20 @@ CHAT_FREE_MB = 64
 
 def make_model(model: str, tokenizer: Path | None, packing: Packing, out: Path | None) -> int:
     """Pack a checkpoint."""
-    with Screen() as screen:
-        path, tokenizer = resolve_model(model, tokenizer, screen.progress)
+    with ProgressBar() as bar:
+        path, tokenizer = resolve_model(model, tokenizer, bar.progress)
         out = out or new_file(path.stem, ".blm")
-        pipeline.pack(path, tokenizer, packing, out, screen)
-        return _wrote(screen, out)
+        pipeline.pack(path, tokenizer, packing, out, bar)
+        return _wrote(bar, out)
 
 
 def make_program(out: Path | None, fresh: bool) -> int:
     """Compile the program, and put a copy where it is wanted."""
     out = out or new_file("barelm", ".efi")
-    with Screen() as screen:
-        screen.step("Compiling the program")
+    with ProgressBar() as bar:
+        bar.step("Compiling the program")
         replace_file(out, build_program(fresh=fresh).read_bytes())
-        return _wrote(screen, out)
+        return _wrote(bar, out)
 
 
 def make_image(model: str, tokenizer: Path | None, packing: Packing, settings: Settings, out: Path | None,
@@ -49,22 +49,22 @@ def make_image(model: str, tokenizer: Path | None, packing: Packing, settings: S
         free_mb = CHAT_FREE_MB if settings.chat else 0
     if free_mb < 0:
         raise BarelmError(f"cannot leave {free_mb} MiB free", "Give --free in MiB, 0 or more.")
-    with Screen() as screen:
-        packed = pipeline.packed_model(model, tokenizer, packing, screen)
+    with ProgressBar() as bar:
+        packed = pipeline.packed_model(model, tokenizer, packing, bar)
         pipeline.check_room(packed, settings)
         out = out or new_file(packed.name, ".img")
-        program = pipeline.built_program(screen)
+        program = pipeline.built_program(bar)
         settings = settings.suited(packed.chat is not None)
         more: dict[str, Path | bytes] = {"FONT-LICENSE.txt": FONT_LICENSE}
         if packed.chat is not None and settings.template and (settings.chat or settings.system):
             if reason := Hosted().why_not():
-                screen.note(f"The system text will be read at every start: {reason}.")
+                bar.note(f"The system text will be read at every start: {reason}.")
             else:
-                prefix = pipeline.prefix_of(packed, settings, program, screen)
+                prefix = pipeline.prefix_of(packed, settings, program, bar)
                 more |= {layout.PREFIX_PATH: prefix} if prefix else {}
-        pipeline.bootable_image(out, program, packed.path, settings, screen, plain=plain, free_bytes=free_mb << 20,
+        pipeline.bootable_image(out, program, packed.path, settings, bar, plain=plain, free_bytes=free_mb << 20,
                                 more=more)
-        return _wrote(screen, out)
+        return _wrote(bar, out)
 
 
 def new_file(name: str, suffix: str) -> Path:
@@ -78,7 +78,7 @@ def new_file(name: str, suffix: str) -> Path:
     return out
 
 
-def _wrote(screen: Screen, out: Path) -> int:
-    screen.clear()
+def _wrote(bar: ProgressBar, out: Path) -> int:
+    bar.clear()
     print(f"{out}: {out.stat().st_size:,} bytes", file=sys.stderr)
     return 0

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from barelm.contract import layout
 from barelm.disk import open_volume
 from barelm.errors import BarelmError
+from barelm.host_files import reading
 from barelm.pack.reader import model_name, parse_header, read_header, read_packed
 
 Facts = dict[str, Any]
@@ -30,11 +31,8 @@ def show_file(path: Path, as_json: bool) -> int:
 
 def facts_of(path: Path) -> Facts:
     """The facts of a file, by name."""
-    try:
-        with open(path, "rb") as file:
-            start = file.read(1024)
-    except OSError as error:
-        raise BarelmError(f"cannot read {path}: {error.strerror}", "Check the name.") from error
+    with reading(path), open(path, "rb") as file:
+        start = file.read(1024)
     if not start:
         raise BarelmError(f"{path} is empty", "Give a .bin, .blm, .efi or .img.")
     return _reader_of(start)(path)
@@ -140,5 +138,3 @@ def _in_a_row(item: object) -> str:
 
 def _shown(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-

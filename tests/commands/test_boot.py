@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from barelm.commands.boot import PERSON_S, converse
-from barelm.commands.window import Screen
+from barelm.commands.progress import ProgressBar
 from barelm.machine.machine import Spec
 from barelm.pipeline import SILENCE_S
 
@@ -50,7 +50,7 @@ class Speaking:
 def test_a_person_may_take_their_time(monkeypatch: pytest.MonkeyPatch, invitation: bytes) -> None:
     reader, writer = os.pipe()
     machine = Speaking(b"Loading", invitation, b"x")
-    with open(reader) as nothing, open(writer, "w"), Screen() as screen:
+    with open(reader) as nothing, open(writer, "w"), ProgressBar() as bar:
         monkeypatch.setattr(sys, "stdin", nothing)
-        assert converse(machine, Spec(Path("x.img")), screen) == 0
+        assert converse(machine, Spec(Path("x.img")), bar) == 0
     assert machine.waited == [SILENCE_S, SILENCE_S, PERSON_S, PERSON_S]
