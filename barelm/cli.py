@@ -61,12 +61,12 @@ System = Annotated[str, Parameter(help="The system text of a chat model.")]
 Raw = Annotated[bool, Parameter(negative="", help="Complete the prompt as it stands, without the chat template.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="One JSON object on stdout.")]
 Display = Annotated[bool, Parameter(negative="", help="Show the machine's screen in a window (QEMU).")]
-Output = Annotated[Path | None, Parameter(name=["--output", "-o"], help="Where to write.")]
+Output = Annotated[Path | None, Parameter(name=["--output", "-o"], help="Where to write.  Default: a new file here.")]
 
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class Sampling:
+class SamplingOptions:
     """How tokens are chosen, and how many: options that several commands share, named as in `Settings`."""
 
     temperature: Annotated[float | None, Parameter(name=["--temperature", "-t"], help=(
@@ -88,7 +88,7 @@ class Sampling:
 @app.command
 def run(model: str | None = None, prompt: str | None = None, /, *, raw: Raw = False, system: System = "",
         tokenizer: Tokenizer = None, quant: Quant = "keep", kv: Kv = "auto", context: Context = 0,
-        sampling: Sampling = Sampling(), machine: On = None, memory: Memory = 0, cores: Cores = 1,
+        sampling: SamplingOptions = SamplingOptions(), machine: On = None, memory: Memory = 0, cores: Cores = 1,
         json: Json = False) -> int:
     """Boot a machine into a model and print what it says.
 
@@ -112,7 +112,7 @@ def run(model: str | None = None, prompt: str | None = None, /, *, raw: Raw = Fa
 
 @app.command
 def chat(model: str = DEFAULT_MODEL, prompt: str = "", /, *, system: System = "", quant: Quant = "keep",
-         kv: Kv = "auto", context: Context = 0, sampling: Sampling = Sampling(), machine: On = None,
+         kv: Kv = "auto", context: Context = 0, sampling: SamplingOptions = SamplingOptions(), machine: On = None,
          memory: Memory = 0, cores: Cores = 1, display: Display = False) -> int:
     """Boot a machine into a conversation; this terminal is its console.
 
@@ -160,7 +160,7 @@ def build(*, output: Output = None, fresh: Annotated[bool, Parameter(negative=""
 def image(model: str = DEFAULT_MODEL, /, *, output: Output = None, chat: Annotated[bool, Parameter(negative="",
           help="Hold a conversation with whoever is at the keyboard.")] = False, prompt: str = "",
           system: System = "", raw: Raw = False, tokenizer: Tokenizer = None, quant: Quant = "keep", kv: Kv = "auto",
-          context: Context = 0, sampling: Sampling = Sampling(),
+          context: Context = 0, sampling: SamplingOptions = SamplingOptions(),
           cores: Annotated[int, Parameter(help="The most to use; 0: all.")] = 0, at_end: AtEnd = "return",
           wait: Annotated[int, Parameter(help="Seconds the last screen waits for a key.")] = 30,
           countdown: Annotated[int, Parameter(help="Seconds the menu of several models waits.")] = 5,

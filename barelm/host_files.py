@@ -1,4 +1,4 @@
-"""Where things are kept, and how a file is replaced: beside it first, then by its name."""
+"""Where things are kept, how a file is read, and how it is replaced: beside it first, then by its name."""
 
 from __future__ import annotations
 
@@ -47,6 +47,15 @@ def _folder(variable: str, otherwise: Path, kind: str) -> Path:
         raise BarelmError(f"cannot create {folder}: {error.strerror}",
                           f"Set {variable} to a folder that may be written.") from error
     return folder
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """For a read of `path`.  Raises BarelmError where the file system refuses."""
+    try:
+        yield
+    except OSError as error:
+        raise BarelmError(f"cannot read {path}: {error.strerror}", "Check the path and its permissions.") from error
 
 
 @contextmanager

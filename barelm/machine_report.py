@@ -7,15 +7,14 @@ is.  Whatever the machine did not know is null, here None.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast, get_args, get_origin, get_type_hints
 
 from barelm.disk import open_volume
 from barelm.disk.devices import printable
 from barelm.errors import BarelmError
+from barelm.host_files import reading
 
 FORMAT = 1
 REPORT_PATH = "report.json"
@@ -28,7 +27,7 @@ _HINT = "Take report.json from the machine's volume again."
 
 
 @dataclass(frozen=True)
-class Firmware:
+class ReportedFirmware:
     """Who made it, its revision, the UEFI it implements."""
 
     vendor: str | None
@@ -37,7 +36,7 @@ class Firmware:
 
 
 @dataclass(frozen=True)
-class Cpu:
+class ReportedCpu:
     """What CPUID says, and the level the engine ran at."""
 
     name: str | None
@@ -49,7 +48,7 @@ class Cpu:
 
 
 @dataclass(frozen=True)
-class Cores:
+class ReportedCores:
     """As the firmware counts them, and how many answered when woken."""
 
     present: int | None
@@ -58,7 +57,7 @@ class Cores:
 
 
 @dataclass(frozen=True)
-class Memory:
+class ReportedMemory:
     """The memory map, summed up by kind."""
 
     total_bytes: int | None
@@ -72,7 +71,7 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Display:
+class ReportedScreen:
     """The screen in pixels and in characters."""
 
     width: int | None
@@ -82,7 +81,7 @@ class Display:
 
 
 @dataclass(frozen=True)
-class Model:
+class ReportedModel:
     """What ran: its name, length, checksum and room for tokens."""
 
     name: str | None
@@ -92,7 +91,7 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Load:
+class ReportedLoad:
     """How long the model took to read."""
 
     bytes: int | None
@@ -109,6 +108,10 @@ class Speed:
     decode_tokens: int | None
     decode_us: int | None
 
+    def __post_init__(self) -> None:
+        if not self.cores:
+            raise ValueError("a measurement does not say on how many cores")
+
     @property
     def prefill_tokens_s(self) -> float | None:
         """Tokens of a prompt read in a second."""
@@ -121,19 +124,24 @@ class Speed:
 
 
 @dataclass(frozen=True)
-class Report:
-    """All of it.  `speed` is in the order of the cores."""
+class MachineReport:
+    """All of it."""
 
     time: str | None
-    firmware: Firmware
-    cpu: Cpu
-    cores: Cores
-    memory: Memory
-    screen: Display | None
-    model: Model
-    load: Load
-    speed: tuple[Speed, ...]
+    firmware: ReportedFirmware
+    cpu: ReportedCpu
+    cores: ReportedCores
+    memory: ReportedMemory
+    screen: ReportedScreen | None
+    model: ReportedModel
+    load: ReportedLoad
+    speed: tuple[Speed, ...]  # in the order of the cores
     selftest: str | None
+
+    def __post_init__(self) -> None:
+        if self.selftest not in ("passed", "failed", "none", None):
+            raise ValueError("selftest is none of passed, failed, none")
+        object.__setattr__(self, "speed", tuple(sorted(self.speed, key=lambda speed: speed.cores)))
 
     @property
     def machine(self) -> str:
@@ -174,28 +182,28 @@ class Report:
         return {"format": FORMAT, **asdict(self)}
 
 
-def scaling(report: Report) -> float | None:
+def scaling(report: MachineReport) -> float | None:
     """How many times the speed of one core the fastest measurement decodes at."""
     fastest = report.fastest()
     alone = next((speed for speed in report.speed if speed.cores == 1), None)
     return None if fastest is None or alone is None else _ratio(fastest.decode_tokens_s, alone.decode_tokens_s)
 
 
-def read_reports(path: Path) -> list[tuple[str, Report]]:
+def read_reports(path: Path) -> list[tuple[str, MachineReport]]:
     """(where it was found, report) for a report.json, a folder that holds some, or an image or stick with one on it.
 
     Raises BarelmError where there is none, or one is damaged.
     """
     if not path.is_dir():
         return [(printable(str(path)), _read_one(path))]
-    with _reading(path):
+    with reading(path):
         found = sorted(path.glob("*.json")) + sorted(path.glob(f"*/{REPORT_PATH}"))
     if not found:
         raise BarelmError(f"there is no report in {path}", f"Give a folder that holds {REPORT_PATH}, or the file.")
     return [(printable(str(name)), _read_one(name)) for name in found]
 
 
-def parse_report(content: bytes, where: str) -> Report:
+def parse_report(content: bytes, where: str) -> MachineReport:
     """The report in a file's bytes; BarelmError, naming `where`, for anything else."""
     if not content.strip(_BLANK):
         raise BarelmError(f"{where} is empty: the machine has not measured itself yet",
@@ -211,13 +219,13 @@ def parse_report(content: bytes, where: str) -> Report:
         raise BarelmError(f"{where} is a report of format {shown}, and this barelm reads format {FORMAT}",
                           "Take the barelm that made the image.")
     try:
-        return _report(_Fields(raw, ""))
+        return cast(MachineReport, _read(MachineReport, raw, ""))
     except ValueError as error:
         raise BarelmError(f"{where} is a damaged report: {error}", _HINT) from error
 
 
-def _read_one(path: Path) -> Report:
-    with _reading(path), open(path, "rb", buffering=0) as file:
+def _read_one(path: Path) -> MachineReport:
+    with reading(path), open(path, "rb", buffering=0) as file:
         content = file.read(_MOST_BYTES + 1) or b""
     if content[510:512] == b"\x55\xaa":
         return _read_from_volume(path)
@@ -227,7 +235,7 @@ def _read_one(path: Path) -> Report:
     return parse_report(content, printable(str(path)))
 
 
-def _read_from_volume(path: Path) -> Report:
+def _read_from_volume(path: Path) -> MachineReport:
     with open_volume(path) as volume:
         entry = volume.lookup(REPORT_PATH)
         if entry is None:
@@ -238,85 +246,31 @@ def _read_from_volume(path: Path) -> Report:
         return parse_report(volume.read(entry, 0, entry.size), f"{REPORT_PATH} on {path}")
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise BarelmError(f"cannot read {path}: {error.strerror}", "Check the path and its permissions.") from error
-
-
-class _Fields:
-    """An object of the report, its members taken out one by one; ValueError, with the name, for a wrong one."""
-
-    def __init__(self, raw: object, name: str) -> None:
-        if not isinstance(raw, dict):
-            raise ValueError(f"{name or 'it'} is not an object")
-        self._raw, self._name = raw, name
-
-    def _path(self, key: str) -> str:
-        return f"{self._name}.{key}" if self._name else key
-
-    def take(self, key: str) -> Any:
-        """A member as it is; the format promises every one."""
-        if key not in self._raw:
-            raise ValueError(f"{self._path(key)} is missing")
-        return self._raw[key]
-
-    def text(self, key: str) -> str | None:
-        """A text, made safe to show."""
-        value = self.take(key)
-        if value is not None and not isinstance(value, str):
-            raise ValueError(f"{self._path(key)} is not a text")
-        return None if value is None else printable(" ".join(value[:_MOST_TEXT].split()))
-
-    def number(self, key: str) -> int | None:
-        """A count."""
-        value = self.take(key)
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63):
-            raise ValueError(f"{self._path(key)} is not a count")
-        return value
-
-    def numbers(self, *keys: str) -> list[int | None]:
-        """Several counts."""
-        return [self.number(key) for key in keys]
-
-    def inner(self, key: str) -> _Fields:
-        """An object in this one."""
-        return _Fields(self.take(key), self._path(key))
-
-
-def _report(fields: _Fields) -> Report:
-    firmware, cpu, cores, memory, model, load = map(
-        fields.inner, ("firmware", "cpu", "cores", "memory", "model", "load"))
-    screen = None if fields.take("screen") is None else fields.inner("screen")
-    speeds = fields.take("speed")
-    if not isinstance(speeds, list) or len(speeds) > _MOST_SPEEDS:
-        raise ValueError("speed is not a list of measurements")
-    selftest = fields.text("selftest")
-    if selftest not in ("passed", "failed", "none", None):
-        raise ValueError("selftest is none of passed, failed, none")
-    return Report(
-        fields.text("time"),
-        Firmware(firmware.text("vendor"), firmware.text("revision"), firmware.text("uefi")),
-        Cpu(cpu.text("name"), cpu.text("vendor"), cpu.number("family"), cpu.number("model"), cpu.number("stepping"),
-            cpu.text("level")),
-        Cores(*cores.numbers("present", "enabled", "answered")),
-        Memory(*memory.numbers("total_bytes", "free_bytes", "largest_free_bytes", "regions", "loader_bytes",
-                               "boot_services_bytes", "runtime_bytes", "reserved_bytes")),
-        None if screen is None else Display(*screen.numbers("width", "height", "columns", "rows")),
-        Model(model.text("name"), model.number("bytes"), model.text("sum"), model.number("context")),
-        Load(*load.numbers("bytes", "us")),
-        tuple(sorted((_speed(_Fields(raw, f"speed[{i}]")) for i, raw in enumerate(speeds)),
-                     key=lambda speed: speed.cores)),
-        selftest)
-
-
-def _speed(fields: _Fields) -> Speed:
-    cores = fields.number("cores")
-    if not cores:
-        raise ValueError("a measurement does not say on how many cores")
-    return Speed(cores, *fields.numbers("prefill_tokens", "prefill_us", "decode_tokens", "decode_us"))
+def _read(kind: Any, raw: Any, where: str) -> Any:
+    """What stands at `where`, as a `kind`: a class above by its fields, a tuple of one, a text made safe to show, or
+    a count.  ValueError, with the place, for anything else.
+    """
+    of = next(iter(get_args(kind)), kind)
+    if raw is None and (of in (str, int) or type(None) in get_args(kind)):
+        return None
+    if get_origin(kind) is tuple:
+        if not isinstance(raw, list) or len(raw) > _MOST_SPEEDS:
+            raise ValueError(f"{where} is not a list of measurements")
+        return tuple(_read(of, one, f"{where}[{number}]") for number, one in enumerate(raw))
+    if of is str:
+        if not isinstance(raw, str):
+            raise ValueError(f"{where} is not a text")
+        return printable(" ".join(raw[:_MOST_TEXT].split()))
+    if of is int:
+        if not isinstance(raw, int) or isinstance(raw, bool) or not 0 <= raw < 1 << 63:
+            raise ValueError(f"{where} is not a count")
+        return raw
+    if not isinstance(raw, dict):
+        raise ValueError(f"{where} is not an object")
+    places = {key: f"{where}.{key}" if where else key for key in get_type_hints(of)}
+    if missing := [place for key, place in places.items() if key not in raw]:
+        raise ValueError(f"{missing[0]} is missing")
+    return of(**{key: _read(hint, raw[key], places[key]) for key, hint in get_type_hints(of).items()})
 
 
 def _no_number(constant: str) -> NoReturn:

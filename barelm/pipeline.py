@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from barelm.aot.build import build_program, is_built
+from barelm.aot.build import build_program, is_built, source_key
 from barelm.checkpoint.hub import resolve_model
 from barelm.checkpoint.read import read_checkpoint
 from barelm.contract import layout
@@ -86,7 +86,7 @@ def run(order: Order, machine: Machine, watch: Watcher, say: Callable[[str], Non
         chats = model.chat is not None
         settings = replace(order.settings.suited(chats), report=True, at_end="shutdown", cores=order.cores)
         image = bootable_image(folder / "run.img", program, model.path, settings, watch)
-        spec = Spec(image, order.memory_mb or memory_mb(model), order.cores)
+        spec = Spec(image, order.memory_mb or memory_mb(model.memory_bytes), order.cores)
         return boot(spec, machine, model, watch, say, reply_only=settings.template and chats, stops=settings.stop)
 
 
@@ -126,7 +126,7 @@ def example_of(model: Path, program: Path, watch: Watcher) -> Golden | None:
     with working_folder() as folder:
         settings = Settings(tokens=1, report=True, selftest=True, at_end="shutdown")
         image = bootable_image(folder / "example.img", program, model, settings, watch)
-        with Hosted().start(Spec(image, memory_mb(packed))) as session:
+        with Hosted().start(Spec(image, memory_mb(packed.memory_bytes))) as session:
             while not heard.golden and (console := session.read(SILENCE_S)):
                 heard.hear(console)
     return Golden.heard(heard.golden)
@@ -143,7 +143,7 @@ def prefix_of(model: Packed, settings: Settings, program: Path, watch: Watcher) 
         image = bootable_image(folder / "prefix.img", program, model.path,
                                replace(settings, prefix=True, report=True, chat=False, selftest=False), watch,
                                free_bytes=free)
-        with Hosted().start(Spec(image, memory_mb(model), writable=True)) as session:
+        with Hosted().start(Spec(image, memory_mb(model.memory_bytes), writable=True)) as session:
             heard = Transcript(model.vocabulary())
             while console := session.read(SILENCE_S):
                 heard.hear(console)
@@ -154,8 +154,10 @@ def prefix_of(model: Packed, settings: Settings, program: Path, watch: Watcher) 
 
 
 def pack_key(path: Path, tokenizer: Path | None, packing: Packing) -> str:
-    """A name for what decides the bytes of a packed model: files as they are now, what is asked, who packs."""
-    parts: list[object] = [sources_digest("pack", "checkpoint", "kernels"), packing]
+    """A name for what decides the bytes of a packed model: files as they are now, what is asked, who packs, and the
+    program, which computes the example.
+    """
+    parts: list[object] = [source_key(), sources_digest("pack", "checkpoint"), packing]
     for file in (path, tokenizer):
         if file is not None and file.is_file():
             status = file.stat()
@@ -180,9 +182,9 @@ def bootable_image(out: Path, program: Path, model: Path, settings: Settings, wa
     return out
 
 
-def memory_mb(model: Packed) -> int:
-    """How much memory a machine needs to run a model."""
-    return FIRMWARE_MB + (model.memory_bytes + (1 << 20) - 1 >> 20)
+def memory_mb(memory_bytes: int) -> int:
+    """How much memory a machine needs to run a model that takes so many bytes."""
+    return FIRMWARE_MB + (memory_bytes + (1 << 20) - 1 >> 20)
 
 
 def check_room(model: Packed, settings: Settings) -> None:

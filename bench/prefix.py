@@ -14,7 +14,7 @@ from pathlib import Path
 
 from talking import chat_image, in_turn, print_row
 
-from barelm.commands.window import Screen
+from barelm.commands.progress import ProgressBar
 from barelm.machine.hosted import Hosted
 from barelm.settings import Settings
 
@@ -29,12 +29,12 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, Screen() as screen:
+    with tempfile.TemporaryDirectory() as folder, ProgressBar() as bar:
         plain = Settings("", 0.0, tokens=8)
         long = Settings("", 0.0, tokens=8, system=SYSTEM.strip())
-        specs = {"none": chat_image(Path(folder) / "none.img", options.model, plain, screen),
-                 "stored": chat_image(Path(folder) / "stored.img", options.model, long, screen),
-                 "to be read": chat_image(Path(folder) / "read.img", options.model, long, screen, prefix=False)}
+        specs = {"none": chat_image(Path(folder) / "none.img", options.model, plain, bar),
+                 "stored": chat_image(Path(folder) / "stored.img", options.model, long, bar),
+                 "to be read": chat_image(Path(folder) / "read.img", options.model, long, bar, prefix=False)}
         answers = in_turn({name: (spec, Hosted()) for name, spec in specs.items()}, QUESTION, options.rounds)
     print_row("start of the first answer", {name: [answer.start_s for answer in found]
                                             for name, found in answers.items()}, "s", min,

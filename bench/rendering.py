@@ -14,7 +14,7 @@ from pathlib import Path
 
 from talking import chat_image, in_turn, print_row
 
-from barelm.commands.window import Screen
+from barelm.commands.progress import ProgressBar
 from barelm.machine.hosted import Hosted
 from barelm.machine.screen import parse_screen
 from barelm.settings import Settings
@@ -32,9 +32,9 @@ def main() -> None:
     parser.add_argument("--cores", type=int, default=1)
     options = parser.parse_args()
     shape = options.screen
-    with tempfile.TemporaryDirectory() as folder, Screen() as screen:
+    with tempfile.TemporaryDirectory() as folder, ProgressBar() as bar:
         settings = Settings("", 0.0, tokens=N_TOKENS, cores=options.cores)
-        spec = chat_image(Path(folder) / "chat.img", options.model, settings, screen)
+        spec = chat_image(Path(folder) / "chat.img", options.model, settings, bar)
         cases = {"without": (spec, Hosted()),
                  "with": (spec, Hosted(screen=(shape.width, shape.height), pixels=shape.pixels))}
         answers = in_turn(cases, QUESTION, options.rounds)

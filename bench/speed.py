@@ -65,7 +65,7 @@ class Ours:
 
     def run(self, cores: int) -> Outcome:
         """Boot it on so many cores."""
-        spec = Spec(self._image, pipeline.memory_mb(self.model), cores)
+        spec = Spec(self._image, pipeline.memory_mb(self.model.memory_bytes), cores)
         outcome = pipeline.boot(spec, Hosted(), self.model, Quiet(), lambda text: None)
         if outcome.cores != cores:
             raise SystemExit(f"{cores} cores were asked for, {outcome.cores} came")

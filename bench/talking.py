@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from barelm import pipeline
-from barelm.commands.window import Screen
 from barelm.contract import layout
 from barelm.machine.hosted import Hosted
 from barelm.machine.machine import Session, Spec
@@ -32,7 +31,7 @@ class Answer:
     tokens_per_s: float
 
 
-def chat_image(path: Path, model: str, settings: Settings, watch: Screen, *, prefix: bool = True) -> Spec:
+def chat_image(path: Path, model: str, settings: Settings, watch: pipeline.Watcher, *, prefix: bool = True) -> Spec:
     """An image as `barelm image --chat` writes it, with or without its system text already read."""
     packed = pipeline.packed_model(model, None, pipeline.Packing(), watch)
     program = pipeline.built_program(watch)
@@ -40,7 +39,7 @@ def chat_image(path: Path, model: str, settings: Settings, watch: Screen, *, pre
     found = pipeline.prefix_of(packed, settings, program, watch) if prefix else None
     more = {layout.PREFIX_PATH: found} if found else {}
     pipeline.bootable_image(path, program, packed.path, settings, watch, more=more)
-    return Spec(path, pipeline.memory_mb(packed), max(settings.cores, 1))
+    return Spec(path, pipeline.memory_mb(packed.memory_bytes), max(settings.cores, 1))
 
 
 def ask(spec: Spec, machine: Hosted, question: str) -> Answer:

@@ -10,8 +10,10 @@ from typing import Protocol
 import pytest
 from hypothesis import HealthCheck, settings
 
+from barelm import host_files
 from barelm.checkpoint.checkpoint import Checkpoint
 from barelm.checkpoint.read import read_checkpoint
+from barelm.host_files import PACKAGE
 from barelm.pack.reader import Packed, read_packed
 from barelm.pack.writer import write_packed
 from tests.models import shared_model
@@ -49,6 +51,18 @@ def pack(tmp_path: Path) -> Pack:
         return read_packed(path)
 
     return packed
+
+
+@pytest.fixture
+def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the package's sources that the keys of what is cached are made from: for changing."""
+    copies = tmp_path / "sources"
+    for path in PACKAGE.rglob("*.py"):
+        copy = copies / path.relative_to(PACKAGE)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    monkeypatch.setattr(host_files, "PACKAGE", copies)
+    return copies
 
 
 @pytest.fixture(scope="session")

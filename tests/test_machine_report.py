@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from barelm.disk import write_image
 from barelm.errors import BarelmError
-from barelm.machine_report import Report, parse_report, read_reports, scaling
+from barelm.machine_report import MachineReport, parse_report, read_reports, scaling
 
 EXAMPLE: dict[str, Any] = {
     "format": 1, "time": "2026-11-24T19:31:02",
@@ -43,7 +43,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     return raw
 
 
-def parsed(raw: Any) -> Report:
+def parsed(raw: Any) -> MachineReport:
     """A report from its members."""
     return parse_report(json.dumps(raw).encode(), "r.json")
 

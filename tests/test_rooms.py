@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import graphlib
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,25 @@ KERNELS_MAY_USE = {"__future__", "typing", "numpy"}
 METAL_MAY_USE = KERNELS_MAY_USE
 CALLERS = "metal/uefi/"
 CASTS = {"f32", "f64", "float"}
+OF_ONE_PROCESSOR = {"cpuid", "enable_xsave", "read_xcr0", "write_xcr0"}
+
+# The rooms of metal from the ground up; one imports of those beside and below it only.
+FLOORS = (
+    ("metal.board",), ("metal.uefi",), ("metal.arena",), ("metal.processors",), ("metal.console",), ("metal.keys",),
+    ("metal.storage",), ("metal.measuring",), ("metal.conversation",), ("metal.main",))
+
+# What does not keep to it yet.  Nothing is added here.
+STILL_UPWARDS = {
+    "metal/console/status_row.py": {"metal.conversation.talk"},
+    "metal/measuring/figures.py": {"metal.conversation.talk", "metal.conversation.turns"},
+    "metal/measuring/measured_report.py": {"metal.conversation.talk"},
+    "metal/measuring/selftest.py": {"metal.conversation.saved_sessions", "metal.conversation.talk"},
+    "metal/storage/model_loader.py": {"metal.measuring.facts"},
+    "metal/storage/model_menu.py": {"metal.conversation.talk", "metal.measuring.facts"},
+}
+STILL_OF_ONE_PROCESSOR = ("metal/processors/cpu.py", "metal/measuring/facts.py", "metal/measuring/figures.py",
+                          "metal/measuring/measured_report.py")
+STILL_IN_A_CIRCLE = {("disk/diskutil.py", "barelm.disk.devices")}
 
 
 @functools.cache
@@ -66,6 +86,40 @@ def within(module: str, packages: tuple[str, ...]) -> bool:
 def test_rooms_of_the_dialect_import_only_downwards(name: str) -> None:
     ours = {module for module in imports(name) if within(module, ("barelm",))}
     assert {module for module in ours if not within(module, MAY_IMPORT[room(name)])} == set()
+
+
+def floor_of(module: str) -> int:
+    """The number of the floor a module of metal is on."""
+    found = [number for number, floor in enumerate(FLOORS) if within(module, floor)]
+    assert len(found) == 1, f"{module} is on no floor of metal, or on several"
+    return found[0]
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if room(name) == "metal" and name != "metal/__init__.py"])
+def test_the_floors_of_metal_rest_on_those_below(name: str) -> None:
+    own = floor_of(module_of(name).removeprefix("barelm."))
+    theirs = {module.removeprefix("barelm.") for module in imports(name) if within(module, ("barelm.metal",))}
+    assert {module for module in theirs if floor_of(module) > own} - STILL_UPWARDS.get(name, set()) == set()
+
+
+def module_of(name: str) -> str:
+    """What a source is imported as."""
+    return "barelm." + name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def test_nobody_imports_in_a_circle() -> None:
+    """Not inside a function either, where it would only come later."""
+    needs = {module_of(name): {module for module in imports(name) if (name, module) not in STILL_IN_A_CIRCLE}
+             for name in SOURCES}
+    try:
+        graphlib.TopologicalSorter(needs).prepare()
+    except graphlib.CycleError as circle:
+        pytest.fail(" imports ".join(reversed(circle.args[1])), pytrace=False)
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if room(name) != "dialect"])
+def test_only_lowerings_know_one_processor(name: str) -> None:
+    assert name in STILL_OF_ONE_PROCESSOR or not calls(name) & OF_ONE_PROCESSOR
 
 
 @pytest.mark.parametrize("name", [name for name in SOURCES if room(name) not in IMPORTERS_OF_METAL])
@@ -114,7 +168,7 @@ def naked_floats(source: ast.Module) -> list[int]:
                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CASTS
                for argument in node.args for inner in ast.walk(argument)}
     dressed |= {id(inner) for value in constants.values() for inner in ast.walk(value)}
-    return [node.lineno for node in ast.walk(source) if id(node) not in dressed and (
+    return [node.lineno for node in ast.walk(source) if isinstance(node, ast.expr) and id(node) not in dressed and (
         _is_float(node) or (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in constants))]
 
 

@@ -105,7 +105,7 @@ def test_a_prompt_read_at_once_or_id_by_id_has_the_same_logits(name: str, kv: st
 def answer(packed: Packed, ids: list[int], settings: Settings) -> list[int]:
     """What the JIT world answers: prompt, then generated."""
     c, w, s = packed.config, packed.weights(), packed.fresh_state()
-    choice = session.Settings(f32(settings.temperature or 0.0), f32(settings.top_p), settings.top_k,
+    choice = session.Sampling(f32(settings.temperature or 0.0), f32(settings.top_p), settings.top_k,
                               f32(settings.min_p), f32(settings.repeat))
     s.tokens[:len(ids)] = ids
     s.rng[0] = settings.seed
@@ -132,7 +132,7 @@ def encoded(packed: Packed, text: str, special: int = 0) -> list[int]:
 def on_hosted(folder: Path, packed: Packed, settings: Settings, cores: int, machine: Machine | None = None) -> Outcome:
     """The program's own run, on the hosted firmware or on another machine."""
     image = pipeline.bootable_image(folder / "test.img", program(), packed.path, settings, Quiet())
-    spec = Spec(image, pipeline.memory_mb(packed), cores)
+    spec = Spec(image, pipeline.memory_mb(packed.memory_bytes), cores)
     outcome = pipeline.boot(spec, machine or Hosted(), packed, Quiet(), lambda text: None)
     assert outcome.cores == cores
     return outcome

@@ -1,4 +1,4 @@
-"""The habits of the package, kept by programs: linters, budgets, docstrings, and a map that matches the disk."""
+"""The habits of the house, kept by programs: linters, budgets, names, docstrings, and a map that matches the disk."""
 
 from __future__ import annotations
 
@@ -7,16 +7,30 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "barelm"
+FOLDERS = ("barelm", "tests", "bench", "tools")
 SOURCES = sorted(PACKAGE.rglob("*.py"))
-TESTS = sorted((REPOSITORY / "tests").rglob("*.py"))
+EVERYTHING = sorted(path for folder in FOLDERS for path in (REPOSITORY / folder).rglob("*.py"))
+
+MOST_COLUMNS = 120
 MOST_LINES = 400
-MOST_LINES_OF_A_FUNCTION = 60
+MOST_LINES_OF_A_FUNCTION = 40
+MOST_MODULES = 12
+MOST_PRODUCT_LINES = 24_700
+
+# What does not keep to it yet.  Nothing is added here.
+STILL_LONG = (
+    "barelm/kernels/sampler.py:draw_among", "barelm/metal/keys/keyboard.py:key_of_stroke",
+    "barelm/metal/keys/line_editor.py:destination", "barelm/metal/measuring/measured_report.py:make_report",
+    "barelm/metal/storage/model_menu.py:put_menu", "tests/metal/fake.py:_make_tables")
+STILL_FULL = ("barelm/disk",)
+STILL_NAMESAKES = ("Editor", "Firmware")
 
 
 def name_of(path: Path) -> str:
@@ -32,8 +46,7 @@ def run(*command: str) -> None:
 
 @pytest.mark.skipif(importlib.util.find_spec("ruff") is None, reason="ruff is not installed")
 def test_ruff() -> None:
-    folders = [folder for folder in ("barelm", "tests", "bench", "examples") if (REPOSITORY / folder).is_dir()]
-    run("ruff", "check", "--no-cache", *folders)
+    run("ruff", "check", "--no-cache", *FOLDERS)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
@@ -41,7 +54,7 @@ def test_mypy_strict() -> None:
     run("mypy")
 
 
-@pytest.mark.parametrize("path", SOURCES + TESTS, ids=name_of)
+@pytest.mark.parametrize("path", EVERYTHING, ids=name_of)
 def test_files_are_short(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= MOST_LINES
 
@@ -52,11 +65,58 @@ def functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
-@pytest.mark.parametrize("path", SOURCES + TESTS, ids=name_of)
+@pytest.mark.parametrize("path", EVERYTHING, ids=name_of)
 def test_functions_are_short(path: Path) -> None:
-    long = {node.name: length for node in functions(path)
+    long = {f"{name_of(path)}:{node.name}": length for node in functions(path)
             if (length := (node.end_lineno or 0) - node.lineno + 1) > MOST_LINES_OF_A_FUNCTION}
-    assert long == {}
+    assert {name: length for name, length in long.items() if name not in STILL_LONG} == {}
+
+
+def test_folders_are_small() -> None:
+    sizes: dict[str, int] = defaultdict(int)
+    for path in SOURCES:
+        sizes[name_of(path.parent)] += path.name != "__init__.py"
+    assert {name: size for name, size in sizes.items() if size > MOST_MODULES and name not in STILL_FULL} == {}
+
+
+def test_the_whole_is_within_its_budget() -> None:
+    """Growth is a decision: whoever needs more lines says so here."""
+    assert sum(len(path.read_text().splitlines()) for path in SOURCES) <= MOST_PRODUCT_LINES
+
+
+def test_contributing_says_the_same_numbers() -> None:
+    text = " ".join((REPOSITORY / "CONTRIBUTING.md").read_text().split())
+    assert (f"Lines up to {MOST_COLUMNS} columns, functions up to {MOST_LINES_OF_A_FUNCTION} lines, files up to "
+            f"{MOST_LINES}, folders up to {MOST_MODULES} modules.") in text
+    assert f"line-length = {MOST_COLUMNS}\n" in (REPOSITORY / "pyproject.toml").read_text()
+
+
+def namesakes(names: dict[Path, list[str]]) -> dict[str, list[Path]]:
+    """The names that stand in more than one place, each with its places."""
+    places = defaultdict(list)
+    for path, here in names.items():
+        for name in here:
+            places[name].append(path)
+    return {name: found for name, found in places.items() if len(found) > 1}
+
+
+def test_no_two_modules_share_a_name() -> None:
+    """But for mirrors: the other world's `dialect.memory` begins "`dialect.memory`, lowered"."""
+    for name, paths in namesakes({path: [path.stem] for path in SOURCES if path.name != "__init__.py"}).items():
+        first, *others = sorted(paths, key=lambda path: len(path.parts))
+        original = ".".join(first.relative_to(PACKAGE).with_suffix("").parts)
+        assert [path for path in others if f"`{original}`" not in summary(path)] == [], name
+
+
+def test_no_two_public_classes_share_a_name() -> None:
+    classes = {path: [node.name for node in ast.parse(path.read_text()).body
+                      if isinstance(node, ast.ClassDef) and not node.name.startswith("_")] for path in SOURCES}
+    assert {name for name in namesakes(classes) if name not in STILL_NAMESAKES} == set()
+
+
+def summary(path: Path) -> str:
+    """The first line of a module's docstring."""
+    return (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
@@ -69,9 +129,9 @@ def test_modules_and_public_names_say_what_they_are(path: Path) -> None:
     assert silent == []
 
 
-@pytest.mark.parametrize("path", [path for path in TESTS if path.name != "__init__.py"], ids=name_of)
-def test_tests_say_what_they_are_about(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text()))
+@pytest.mark.parametrize("path", [path for path in EVERYTHING if not path.name.startswith("__")], ids=name_of)
+def test_every_module_says_what_it_is_about(path: Path) -> None:
+    assert summary(path)
 
 
 def test_the_map_names_every_room() -> None:

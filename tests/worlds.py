@@ -12,7 +12,7 @@ import pytest
 
 from barelm.dialect.types import f32
 from barelm.kernels import session
-from barelm.kernels.session import Settings
+from barelm.kernels.session import Sampling
 from barelm.kernels.team import Team
 from barelm.kernels.text import tokenizer
 from barelm.pack.reader import Packed
@@ -68,14 +68,14 @@ def tell(world: World, packed: Packed, prompt: str = "", *, temperature: float =
     n_prompt = int(world(tokenizer.encode)(v, raw, len(raw) - 1, 0, ids, ranks))
     s.tokens[:n_prompt] = ids[:n_prompt]
     s.rng[0] = seed
-    settings = Settings(f32(temperature), f32(top_p), top_k, f32(min_p), f32(repeat))
+    sampling = Sampling(f32(temperature), f32(top_p), top_k, f32(min_p), f32(repeat))
     world(session.prefill)(c, w, s, 0, n_prompt, alone())
     n = n_prompt
     out = bytearray()
     for i in range(n_prompt):
         out += _piece(world, v, int(s.tokens[i - 1]) if i else -1, int(s.tokens[i]))
     while n < n_prompt + n_tokens:
-        token = int(world(session.choose)(c, s, settings, n))
+        token = int(world(session.choose)(c, s, sampling, n))
         if world(session.ends)(packed.header, token):
             break
         s.tokens[n] = token

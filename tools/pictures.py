@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from barelm import pipeline
-from barelm.commands.window import Screen
+from barelm.commands.progress import ProgressBar
 from barelm.machine.hosted import Hosted
 from barelm.machine.machine import Machine, Spec
 from barelm.machine.qemu import Qemu
@@ -72,12 +72,12 @@ def chunk(name: bytes, content: bytes) -> bytes:
 
 def volume(path: Path, slow: bool) -> Path:
     """A volume of four models, one damaged, one too large for the machine."""
-    with Screen() as screen:
-        model = pipeline.packed_model("smollm2", None, pipeline.Packing(), screen)
-        long = pipeline.packed_model("smollm2", None, pipeline.Packing(kv="f32", context=8192), screen)
-        small = pipeline.packed_model("stories260K", None, pipeline.Packing(), screen)
+    with ProgressBar() as bar:
+        model = pipeline.packed_model("smollm2", None, pipeline.Packing(), bar)
+        long = pipeline.packed_model("smollm2", None, pipeline.Packing(kv="f32", context=8192), bar)
+        small = pipeline.packed_model("stories260K", None, pipeline.Packing(), bar)
         settings = Settings("", seed=3, chat=True, countdown=20 if slow else 9, wait=0).suited(True)
-        prefix = pipeline.prefix_of(model, settings, pipeline.built_program(screen), screen)
+        prefix = pipeline.prefix_of(model, settings, pipeline.built_program(bar), bar)
     broken = bytearray(small.path.read_bytes())
     broken[200] ^= 1
     return volume_of(path, settings, {"smollm2.blm": model.path, "smollm2-8k.blm": long.path,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -12,12 +12,14 @@ from pathlib import Path
 
 from barelm.aot.link import link
 from barelm.aot.pe import check_program
+from barelm.child_python import child_command, child_environment
 from barelm.errors import BarelmError
 from barelm.host_files import cache_folder, replace_file, sources_digest
 
 PARTS = ("story", "engine")
 """Compiled side by side, each in a process of its own."""
 
+_COMPILER = "barelm.aot.object"
 _ROOMS = ("aot", "contract", "dialect", "kernels", "metal")
 _TOOLS = ("numba", "llvmlite", "ziglang")
 
@@ -27,7 +29,7 @@ def build_program(*, fresh: bool = False) -> Path:
 
     Raises BarelmError where the metal code or the tools are at fault.
     """
-    cached = cache_folder("programs") / f"{source_key()}.efi"
+    cached = _cached()
     if fresh or not cached.is_file():
         replace_file(cached, compile_and_link())
     return cached
@@ -35,7 +37,11 @@ def build_program(*, fresh: bool = False) -> Path:
 
 def is_built() -> bool:
     """Whether `build_program` would find the program in the cache."""
-    return (cache_folder("programs") / f"{source_key()}.efi").is_file()
+    return _cached().is_file()
+
+
+def _cached() -> Path:
+    return cache_folder("programs") / f"{source_key()}.efi"
 
 
 def compile_and_link() -> bytes:
@@ -49,10 +55,10 @@ def compile_objects() -> dict[str, bytes]:
     """Every object by its name.  Raises BarelmError with a compiler's words."""
     with tempfile.TemporaryDirectory(prefix="barelm-build-") as folder:
         # Names inside the compiler must not depend on the order of sets.
-        environment = {**os.environ, "PYTHONHASHSEED": "0"}
-        children = [subprocess.Popen([sys.executable, "-m", "barelm.aot.object", part, folder], env=environment,
-                                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                                     text=True) for part in PARTS]
+        environment = child_environment(PYTHONHASHSEED="0")
+        children = [subprocess.Popen(child_command(_COMPILER, part, folder), env=environment, text=True,
+                                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+                    for part in PARTS]
         try:
             for part, child in zip(PARTS, children):
                 _, words = child.communicate()
@@ -73,7 +79,7 @@ def _refused(part: str, words: str) -> BarelmError:
     if len(lines) == 2:
         return BarelmError(lines[0], lines[1])
     return BarelmError(f"compiling the {part} failed: {lines[-1]}",
-                       f"Run `{sys.executable} -m barelm.aot.object {part} .` to see all the compiler says.")
+                       f"Run `{shlex.join(child_command(_COMPILER, part, '.'))}` to see all the compiler says.")
 
 
 def source_key() -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
+from barelm.child_python import child_command, child_environment
 from barelm.errors import BarelmError
 
 FLAGS = ("/subsystem:efi_application", "/entry:efi_main", "/nodefaultlib", "/Brepro", "/opt:ref", "/opt:icf",
@@ -20,8 +20,8 @@ def link(objects: dict[str, bytes]) -> bytes:
         for name, content in objects.items():
             (Path(folder) / f"{name}.obj").write_bytes(content)
             names.append(f"{name}.obj")
-        command = [sys.executable, "-m", "ziglang", "lld-link", *FLAGS, "/out:program.efi", *names]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        command = child_command("ziglang", "lld-link", *FLAGS, "/out:program.efi", *names)
+        done = subprocess.run(command, cwd=folder, env=child_environment(), capture_output=True, text=True)
         if done.returncode != 0:
             raise BarelmError(f"linking the program failed: {done.stderr.strip()}",
                               "Check that the `ziglang` package is installed whole; `barelm doctor` looks at it.")

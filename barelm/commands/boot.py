@@ -16,8 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
+from barelm.commands.progress import ProgressBar
 from barelm.commands.run import check_machine
-from barelm.commands.window import Screen
 from barelm.contract import layout
 from barelm.disk import open_volume
 from barelm.errors import BarelmError
@@ -25,14 +25,16 @@ from barelm.machine.choice import choose_machine
 from barelm.machine.machine import Machine, Session, Spec
 from barelm.machine.terminal import PlainText
 from barelm.pack.reader import parse_header
-from barelm.pipeline import FIRMWARE_MB, MODEL_PATH, SILENCE_S
+from barelm.pipeline import MODEL_PATH, SILENCE_S, memory_mb
 
 DEFAULT_MEMORY_MB = 1024
-PROMPT = "\n> "  # as `metal.conversation.turns.dialogue` shows it
+PROMPT = "\n> "  # as `metal.conversation.dialogue` shows it
 ANY_KEY = "Press any key"  # and of its last screen
 END_OF_INPUT = "\x04"  # Ctrl-D
 INTERRUPT = "\x03"  # Ctrl-C
 ENDLESS_ROWS = "\x1b[24;1000R"  # what a terminal says that has very long ones
+PERSON_S = 1e6
+"""So long it may say nothing once a person can type: it is the person who is awaited."""
 IMPATIENCE_S = 1.0
 """Whoever presses Ctrl-C three times in so long wants out, whatever the machine does."""
 
@@ -48,19 +50,19 @@ def boot_image(image: Path, machine: str | None, memory: int, cores: int, write:
     What the program writes stays on the image only with `write`.
     """
     check_machine(memory, cores)
-    with Screen() as screen:
-        chosen = choose_machine(machine, screen.note, display)
-        return converse(chosen, Spec(image, memory or needed_memory_mb(image), cores, write), screen)
+    with ProgressBar() as bar:
+        chosen = choose_machine(machine, bar.note, display)
+        return converse(chosen, Spec(image, memory or needed_memory_mb(image), cores, write), bar)
 
 
-def converse(machine: Machine, spec: Spec, screen: Screen) -> int:
+def converse(machine: Machine, spec: Spec, bar: ProgressBar) -> int:
     """Power on, show the console, pass keys on until the machine is off or the program has ended."""
-    screen.step(f"Booting on {machine.name}")
+    bar.step(f"Booting on {machine.name}")
     shows = sys.stdout.isatty()
     plain, seen = PlainText(), ""
     with machine.start(replace(spec, terminal=True)) as session, typing_to(session, shows) as listening:
-        while console := session.read(SILENCE_S):
-            screen.clear()
+        while console := session.read(PERSON_S if listening.is_set() else SILENCE_S):
+            bar.clear()
             text = plain.feed(console)
             seen = (seen + text)[-256:]
             if PROMPT in seen or ANY_KEY in seen:
@@ -87,7 +89,7 @@ def needed_memory_mb(image: Path) -> int:
             header = parse_header(volume.read(entry, 0, layout.HEADER_BYTES), entry.size, MODEL_PATH)
         except BarelmError:
             return DEFAULT_MEMORY_MB
-        return FIRMWARE_MB + (int(header.memory_bytes) + (1 << 20) - 1 >> 20)
+        return memory_mb(int(header.memory_bytes))
 
 
 @contextlib.contextmanager

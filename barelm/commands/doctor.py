@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -43,26 +44,12 @@ def _python() -> Finding:
                                                           f"{platform.machine()}")
 
 
-def _compiler() -> Finding:
-    return _packages("compiler", ("numba", "llvmlite"))
-
-
-def _linker() -> Finding:
-    return _packages("linker", ("ziglang",))
-
-
-def _packages(what: str, names: tuple[str, ...]) -> Finding:
+def _packages(what: str, *names: str, without: str = "", needed: bool = True) -> Finding:
+    """Whether packages are installed, and which versions; what to say `without`."""
     try:
-        return Finding(what, True, ", ".join(f"{name} {version(name)}" for name in names))
+        return Finding(what, True, ", ".join(f"{name} {version(name)}" for name in names), needed)
     except PackageNotFoundError as error:
-        return Finding(what, False, f"{error.name} is not installed: run `pip install barelm` again")
-
-
-def _downloads() -> Finding:
-    try:
-        return Finding("downloads", True, f"huggingface_hub {version('huggingface_hub')}", needed=False)
-    except PackageNotFoundError:
-        return Finding("downloads", False, "the stories models by name need `pip install 'barelm[hub]'`", needed=False)
+        return Finding(what, False, without or f"{error.name} is not installed: run `pip install barelm` again", needed)
 
 
 def _cache() -> Finding:
@@ -81,7 +68,11 @@ def _program() -> Finding:
     return Finding("program", True, "compiled" if is_built() else "not compiled yet: the first run does it")
 
 
-LOOKS: tuple[Callable[[], Finding], ...] = (_python, _compiler, _linker, _downloads, _cache, _program)
+LOOKS: tuple[Callable[[], Finding], ...] = (
+    _python, partial(_packages, "compiler", "numba", "llvmlite"), partial(_packages, "linker", "ziglang"),
+    partial(_packages, "downloads", "huggingface_hub", needed=False,
+            without="the stories models by name need `pip install 'barelm[hub]'`"),
+    _cache, _program)
 
 
 def _machines() -> list[Finding]:

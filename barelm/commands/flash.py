@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from barelm.commands.window import Screen
+from barelm.commands.progress import ProgressBar
 from barelm.disk import flashing
 from barelm.disk.devices import Device, device_at, human_bytes, printable, refuse, this_system
 from barelm.errors import BarelmError
+from barelm.host_files import reading
 
 
 def flash_image(image: Path, target: Path | None, fixed: bool, yes: bool, as_json: bool) -> int:
@@ -42,15 +43,10 @@ def flash_image(image: Path, target: Path | None, fixed: bool, yes: bool, as_jso
 
 
 def _image_bytes(image: Path) -> int:
-    with flashing.Content(image, _size(image)) as content:
+    with reading(image):
+        size = image.stat().st_size
+    with flashing.Content(image, size) as content:
         return content.bytes
-
-
-def _size(image: Path) -> int:
-    try:
-        return image.stat().st_size
-    except OSError as error:
-        raise BarelmError(f"cannot read {image}: {error.strerror}", "Check the name.") from error
 
 
 def _check(device: Device, image: Path, image_bytes: int, fixed: bool) -> None:
@@ -130,14 +126,14 @@ def _ask(question: str) -> str:
 
 def _write(image: Path, device: Device) -> int:
     """Write and compare; whatever ends it early, the person learns that the device is of no use now."""
-    with flashing.Content(image, device.bytes) as content, flashing.opened(device) as fd, Screen() as screen:
+    with flashing.Content(image, device.bytes) as content, flashing.opened(device) as fd, ProgressBar() as bar:
         try:
             for what, work in (("Writing to", flashing.write), ("Comparing", flashing.verify)):
-                screen.step(f"{what} {device.path}")
-                screen.clear()  # a bar is coming, and while a spinner turns it would not be shown
-                work(content, fd, device, screen.progress)
+                bar.step(f"{what} {device.path}")
+                bar.clear()  # a bar is coming, and while a spinner turns it would not be shown
+                work(content, fd, device, bar.progress)
         except BaseException:
-            screen.note(f"{device.path} is incomplete now: write to it again before booting from it.")
+            bar.note(f"{device.path} is incomplete now: write to it again before booting from it.")
             raise
         flashing.reread_partitions(fd)
         return content.bytes

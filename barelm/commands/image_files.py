@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from barelm.commands.window import Screen
+from barelm.commands.progress import ProgressBar
 from barelm.disk import Editor, open_editor
 from barelm.disk.directory import moment_of
 from barelm.disk.nodes import Folder, Node
@@ -70,22 +70,22 @@ def copy_files(paths: list[str]) -> int:
     *sources, target = paths
     places = [parse_place(source) for source in sources]
     there = parse_place(target)
-    with Screen() as screen:
+    with ProgressBar() as bar:
         if there is not None:
             if any(places):
                 raise BarelmError("both sides of the copy are in an image",
                                   "Copy the files out to this system first, then in.")
-            _copy_in([Path(source) for source in sources], there, screen)
+            _copy_in([Path(source) for source in sources], there, bar)
             return 0
         inside = [place for place in places if place is not None]
         if len(inside) < len(places):
             raise BarelmError(f"neither {sources[places.index(None)]} nor {target} is in an image",
                               "Write IMAGE:PATH for the side that is: barelm cp stick.img:report.json .")
-        _copy_out(inside, Path(target), target.endswith(("/", os.sep)), screen)
+        _copy_out(inside, Path(target), target.endswith(("/", os.sep)), bar)
     return 0
 
 
-def _copy_in(sources: list[Path], target: Place, screen: Screen) -> None:
+def _copy_in(sources: list[Path], target: Place, bar: ProgressBar) -> None:
     """Copy files of this system into an image."""
     for source in sources:
         if source.is_dir():
@@ -98,11 +98,11 @@ def _copy_in(sources: list[Path], target: Place, screen: Screen) -> None:
         into = len(sources) > 1 or target.path[-1:] in ("", "/") or isinstance(volume.find(target.path), Folder)
         for source in sources:
             path = f"{target.path.rstrip('/')}/{source.name}" if into else target.path
-            screen.step(f"Copying {source.name} to {target.image.name}")
-            volume.save(path.lstrip("/"), source, screen.progress)
+            bar.step(f"Copying {source.name} to {target.image.name}")
+            volume.save(path.lstrip("/"), source, bar.progress)
 
 
-def _copy_out(sources: list[Place], target: Path, into: bool, screen: Screen) -> None:
+def _copy_out(sources: list[Place], target: Path, into: bool, bar: ProgressBar) -> None:
     """Copy files of images to this system."""
     if not target.is_dir() and (into or len(sources) > 1):
         raise BarelmError(f"{target} is not a directory", "Create it first, or copy one file to a name.")
@@ -114,16 +114,16 @@ def _copy_out(sources: list[Place], target: Path, into: bool, screen: Screen) ->
             out = target / found.name if target.is_dir() else target
             if out.exists() and out.samefile(place.image):
                 raise BarelmError(f"{out} is the image itself", "Copy to another name.")
-            screen.step(f"Copying {found.name} from {place.image.name}")
+            bar.step(f"Copying {found.name} from {place.image.name}")
             with written_beside(out) as beside, open(beside, "wb") as file:
-                for piece in _pieces(volume, found, screen):
+                for piece in _pieces(volume, found, bar):
                     file.write(piece)
 
 
-def _pieces(volume: Editor, node: Node, screen: Screen) -> Iterator[bytes]:
+def _pieces(volume: Editor, node: Node, bar: ProgressBar) -> Iterator[bytes]:
     for at in range(0, node.size, _CHUNK):
         yield volume.read(node, at, _CHUNK)
-        screen.progress(min(at + _CHUNK, node.size), node.size)
+        bar.progress(min(at + _CHUNK, node.size), node.size)
 
 
 def _found(volume: Editor, place: Place) -> Node:

@@ -1,14 +1,16 @@
-"""`barelm pack`, `build` and `image`: each writes a file and says its name."""
+"""`barelm pack`, `build` and `image`: each writes a file, a new one unless it is named, and says its name."""
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from pathlib import Path
 
 from barelm import pipeline
 from barelm.aot.build import build_program
 from barelm.checkpoint.hub import resolve_model
-from barelm.commands.window import Screen
+from barelm.commands.progress import ProgressBar
 from barelm.contract import layout
 from barelm.errors import BarelmError
 from barelm.host_files import PACKAGE, replace_file
@@ -17,26 +19,27 @@ from barelm.pipeline import Packing
 from barelm.settings import Settings
 
 FONT_LICENSE = PACKAGE / "metal" / "console" / "TERMINUS-LICENSE.txt"
+_NOT_IN_A_NAME = re.compile(r"[^\w.-]")
 CHAT_FREE_MB = 64
 """Left on the volume for conversations, unless told otherwise."""
 
 
 def make_model(model: str, tokenizer: Path | None, packing: Packing, out: Path | None) -> int:
     """Pack a checkpoint."""
-    with Screen() as screen:
-        path, tokenizer = resolve_model(model, tokenizer, screen.progress)
-        out = out or Path(path.stem + ".blm")
-        pipeline.pack(path, tokenizer, packing, out, screen)
-        return _wrote(screen, out)
+    with ProgressBar() as bar:
+        path, tokenizer = resolve_model(model, tokenizer, bar.progress)
+        out = out or new_file(path.stem, ".blm")
+        pipeline.pack(path, tokenizer, packing, out, bar)
+        return _wrote(bar, out)
 
 
 def make_program(out: Path | None, fresh: bool) -> int:
     """Compile the program, and put a copy where it is wanted."""
-    out = out or Path("barelm.efi")
-    with Screen() as screen:
-        screen.step("Compiling the program")
+    out = out or new_file("barelm", ".efi")
+    with ProgressBar() as bar:
+        bar.step("Compiling the program")
         replace_file(out, build_program(fresh=fresh).read_bytes())
-        return _wrote(screen, out)
+        return _wrote(bar, out)
 
 
 def make_image(model: str, tokenizer: Path | None, packing: Packing, settings: Settings, out: Path | None,
@@ -46,25 +49,36 @@ def make_image(model: str, tokenizer: Path | None, packing: Packing, settings: S
         free_mb = CHAT_FREE_MB if settings.chat else 0
     if free_mb < 0:
         raise BarelmError(f"cannot leave {free_mb} MiB free", "Give --free in MiB, 0 or more.")
-    with Screen() as screen:
-        packed = pipeline.packed_model(model, tokenizer, packing, screen)
+    with ProgressBar() as bar:
+        packed = pipeline.packed_model(model, tokenizer, packing, bar)
         pipeline.check_room(packed, settings)
-        out = out or Path(packed.name + ".img")
-        program = pipeline.built_program(screen)
+        out = out or new_file(packed.name, ".img")
+        program = pipeline.built_program(bar)
         settings = settings.suited(packed.chat is not None)
         more: dict[str, Path | bytes] = {"FONT-LICENSE.txt": FONT_LICENSE}
         if packed.chat is not None and settings.template and (settings.chat or settings.system):
             if reason := Hosted().why_not():
-                screen.note(f"The system text will be read at every start: {reason}.")
+                bar.note(f"The system text will be read at every start: {reason}.")
             else:
-                prefix = pipeline.prefix_of(packed, settings, program, screen)
+                prefix = pipeline.prefix_of(packed, settings, program, bar)
                 more |= {layout.PREFIX_PATH: prefix} if prefix else {}
-        pipeline.bootable_image(out, program, packed.path, settings, screen, plain=plain, free_bytes=free_mb << 20,
+        pipeline.bootable_image(out, program, packed.path, settings, bar, plain=plain, free_bytes=free_mb << 20,
                                 more=more)
-        return _wrote(screen, out)
+        return _wrote(bar, out)
 
 
-def _wrote(screen: Screen, out: Path) -> int:
-    screen.clear()
+def new_file(name: str, suffix: str) -> Path:
+    """Where to write what a person gave no name: into the current folder, under a name that is never a path.
+
+    Raises BarelmError where there is such a file already.
+    """
+    out = Path((_NOT_IN_A_NAME.sub("_", name).lstrip(".-") or "model") + suffix)
+    if os.path.lexists(out):
+        raise BarelmError(f"{out} is there already", f"Give --output {out} to write over it, or another name.")
+    return out
+
+
+def _wrote(bar: ProgressBar, out: Path) -> int:
+    bar.clear()
     print(f"{out}: {out.stat().st_size:,} bytes", file=sys.stderr)
     return 0

@@ -12,7 +12,7 @@ from barelm.commands.chart import Chart, Line, draw_svg, draw_text, mark_of
 from barelm.disk.devices import human_bytes, printable
 from barelm.errors import BarelmError
 from barelm.host_files import replace_file
-from barelm.machine_report import Report, Speed, read_reports, scaling
+from barelm.machine_report import MachineReport, Speed, read_reports, scaling
 
 NARROWEST, WIDEST = 40, 100     # columns of a plot
 PIPE_COLUMNS = 200              # of a table nobody watches
@@ -20,7 +20,7 @@ HEADINGS = ("", "machine", "firmware", "level", "cores", "memory", "model", "loa
             "scaling", "reads", "self-test", "file")
 ESSENTIAL = ("", "machine", "cores", "prefill/s", "decode/s", "on cores", "scaling")
 
-Found = list[tuple[str, Report]]
+Found = list[tuple[str, MachineReport]]
 
 
 def show_reports(paths: list[Path], output: Path | None, as_json: bool) -> int:
@@ -53,7 +53,7 @@ def _chart(title: str, found: Found, value_of: Callable[[Speed], float | None]) 
         for number, (where, report) in enumerate(found)))
 
 
-def row_of(number: int, where: str, report: Report) -> tuple[str, ...]:
+def row_of(number: int, where: str, report: MachineReport) -> tuple[str, ...]:
     """A machine in one row; its speeds are those of the fastest measurement."""
     fastest = report.fastest()
     cores = (report.cores.answered, report.cores.present)

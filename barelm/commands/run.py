@@ -6,7 +6,7 @@ import json
 import sys
 
 from barelm.aot.build import build_program
-from barelm.commands.window import Screen
+from barelm.commands.progress import ProgressBar
 from barelm.errors import BarelmError
 from barelm.machine.choice import choose_machine
 from barelm.outcome import Outcome
@@ -16,16 +16,16 @@ from barelm.pipeline import Order, run
 def run_model(order: Order, machine: str | None, as_json: bool) -> int:
     """Complete a prompt or answer it: the text streams on stdout, or comes in one JSON object at the end."""
     check_machine(order.memory_mb, order.cores)
-    with Screen() as screen:
-        chosen = choose_machine(machine, screen.note)
+    with ProgressBar() as bar:
+        chosen = choose_machine(machine, bar.note)
 
         def say(text: str) -> None:
             if text and not as_json:
-                screen.clear()
+                bar.clear()
                 sys.stdout.write(text)
                 sys.stdout.flush()
 
-        outcome = run(order, chosen, screen, say)
+        outcome = run(order, chosen, bar, say)
     if as_json:
         print(json.dumps(outcome.as_json(build_program().stat().st_size), ensure_ascii=False))
         return 0

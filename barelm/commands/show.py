@@ -11,6 +11,7 @@ from barelm.contract import layout
 from barelm.contract.layout import Header
 from barelm.disk import open_volume
 from barelm.errors import BarelmError
+from barelm.host_files import reading
 from barelm.pack.reader import model_name, parse_header, read_header, read_packed
 
 Facts = dict[str, Any]
@@ -28,11 +29,8 @@ def show_file(path: Path, as_json: bool) -> int:
 
 def facts_of(path: Path) -> Facts:
     """The facts of a file, by name."""
-    try:
-        with open(path, "rb") as file:
-            start = file.read(1024)
-    except OSError as error:
-        raise BarelmError(f"cannot read {path}: {error.strerror}", "Check the name.") from error
+    with reading(path), open(path, "rb") as file:
+        start = file.read(1024)
     if not start:
         raise BarelmError(f"{path} is empty", "Give a .bin, .blm, .efi or .img.")
     return _reader_of(start)(path)
@@ -68,8 +66,9 @@ def header_facts(header: Header) -> Facts:
     """What a model's header says."""
     shape = ("dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "head_dim", "vocab_size", "seq_len", "batch",
              "weights_bytes", "state_bytes", "workspace_bytes", "memory_bytes")
-    return {"what": f"packed model, layout {header.version}", "name": model_name(header), "bytes": int(header.file_bytes),
-            "kv": layout.KV_NAMES[header.kv_kind], **{name: int(getattr(header, name)) for name in shape}}
+    return {"what": f"packed model, layout {header.version}", "name": model_name(header),
+            "bytes": int(header.file_bytes), "kv": layout.KV_NAMES[header.kv_kind],
+            **{name: int(getattr(header, name)) for name in shape}}
 
 
 def sections_of(header: Header) -> list[Facts]:
@@ -133,5 +132,3 @@ def _in_a_row(item: object) -> str:
 
 def _shown(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-

@@ -71,8 +71,8 @@ class State(NamedTuple):
     gate: I64  # (GATE_WORDS) where the cores meet
 
 
-class Transcript(NamedTuple):
-    """The parts of the state a storyteller reads and writes."""
+class SessionTranscript(NamedTuple):
+    """The parts of the state that whoever leads a session reads and writes."""
 
     tokens: I64
     rng: U64
@@ -220,12 +220,12 @@ def bind_state(header: Header, block: U8) -> State:
 
 
 @kernel
-def bind_transcript(header: Header, block: U8) -> Transcript:
+def bind_transcript(header: Header, block: U8) -> SessionTranscript:
     """The same block's transcript."""
     c = read_config(header)
     p = state_plan(c, header.max_cores)
-    return Transcript(i64_array(block, p[15], c.seq_len + 1), u64_array(block, p[16], 1),
-                      f32_array(block, p[7], c.vocab_size))
+    return SessionTranscript(i64_array(block, p[15], c.seq_len + 1), u64_array(block, p[16], 1),
+                             f32_array(block, p[7], c.vocab_size))
 
 
 @kernel

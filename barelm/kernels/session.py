@@ -14,7 +14,7 @@ from barelm.kernels.team import Team
 from barelm.kernels.transformer import forward
 
 
-class Settings(NamedTuple):
+class Sampling(NamedTuple):
     """How the next token is chosen; `kernels.sampler` says in which order these apply."""
 
     temperature: Real  # 0: the most likely
@@ -39,16 +39,16 @@ def decode(c: Config, w: Weights, s: State, pos: int, team: Team) -> None:
 
 
 @kernel
-def choose(c: Config, s: State, settings: Settings, n: int) -> int:
+def choose(c: Config, s: State, sampling: Sampling, n: int) -> int:
     """The next token, from the logits behind the first n of `tokens`: one core's work.
 
     The penalty for repetition and the draw change the logits in place, so each choice takes a `prefill` or `decode` of
     its own: to choose anew, read the last token again.
     """
-    if settings.repeat > f32(0) and settings.repeat != f32(1):
-        penalise(s.logits[0], s.tokens, n, settings.repeat)
-    return sample(s.logits[0], s.order, s.rng, c.vocab_size, settings.temperature, settings.top_p, settings.top_k,
-                  settings.min_p)
+    if sampling.repeat > f32(0) and sampling.repeat != f32(1):
+        penalise(s.logits[0], s.tokens, n, sampling.repeat)
+    return sample(s.logits[0], s.order, s.rng, c.vocab_size, sampling.temperature, sampling.top_p, sampling.top_k,
+                  sampling.min_p)
 
 
 @kernel

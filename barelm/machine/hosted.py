@@ -11,12 +11,12 @@ import platform
 import select
 import signal
 import subprocess
-import sys
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from barelm.child_python import child_command, child_environment
 from barelm.errors import BarelmError
 from barelm.machine.firmware.faults import Fault
 from barelm.machine.machine import Spec
@@ -79,14 +79,15 @@ class HostedSession:
         self._calls: dict[str, int] = {}
         self._writes = 0
         self._failure: BarelmError | None = None
-        command = [sys.executable, "-m", CHILD, os.path.abspath(spec.image), f"--memory-mb={spec.memory_mb}",
-                   f"--cores={spec.cores}", f"--report-fd={report_out}", *(f"--fault={fault}" for fault in faults),
-                   *(f"--screen-fd={fd}" for fd in shared), *([f"--screen={screen}"] if screen else []),
-                   *(["--writable"] if spec.writable else []), f"--power-cut={power_cut}"]
+        command = child_command(
+            CHILD, os.path.abspath(spec.image), f"--memory-mb={spec.memory_mb}", f"--cores={spec.cores}",
+            f"--report-fd={report_out}", *(f"--fault={fault}" for fault in faults),
+            *(f"--screen-fd={fd}" for fd in shared), *([f"--screen={screen}"] if screen else []),
+            *(["--writable"] if spec.writable else []), f"--power-cut={power_cut}")
         try:
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                             stderr=self._errors, bufsize=0, pass_fds=[report_out, *shared],
-                                             start_new_session=True)
+            self._process = subprocess.Popen(command, env=child_environment(), stdin=subprocess.PIPE,
+                                             stdout=subprocess.PIPE, stderr=self._errors, bufsize=0,
+                                             pass_fds=[report_out, *shared], start_new_session=True)
         finally:
             os.close(report_out)
         assert self._process.stdin is not None and self._process.stdout is not None

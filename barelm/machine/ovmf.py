@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from barelm.errors import BarelmError
-from barelm.machine.install import install_hint
+from barelm.machine.qemu_packages import install_hint
 
 CODE_VARIABLE, VARS_VARIABLE = "BARELM_OVMF_CODE", "BARELM_OVMF_VARS"
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from barelm.errors import BarelmError
 from barelm.machine import accelerator
-from barelm.machine.install import install_hint
 from barelm.machine.machine import Spec
 from barelm.machine.ovmf import Ovmf, find_ovmf
+from barelm.machine.qemu_packages import install_hint
 from barelm.machine.qemu_process import LOCALHOST, QemuProcess, Wiring
 from barelm.machine.qemu_session import QemuSession
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from barelm.contract import layout, uefi
 from barelm.contract.board import Board, LoadedModel
 from barelm.contract.layout import Header
+from barelm.contract.regions import Workspace
 from barelm.dialect.memory import fill_bytes
 from barelm.dialect.rooms import Failure, metal
 from barelm.dialect.types import padded
@@ -17,38 +18,38 @@ from barelm.metal.uefi.boot_services import (
     withdraw_interface,
 )
 
-# The workspace, byte offsets.  The scratch serves the loader as bounce buffer and the tokenizer as working space.
-BOARD = 0
-HEADER = 4096
-CONSOLE = 8192
-TEXT = 16384
-TEXT_BYTES = layout.TEXT_BYTES
-LINE = TEXT + TEXT_BYTES
-LINE_BYTES = 16384
-HISTORY = LINE + LINE_BYTES  # lines typed before
-HISTORY_BYTES = 16384
-KEYBOARD = HISTORY + HISTORY_BYTES  # metal.keyboard
-KEYBOARD_BYTES = 4096
-SERIAL = KEYBOARD + KEYBOARD_BYTES  # metal.serial
-SERIAL_BYTES = 8192
-DISPLAY = SERIAL + SERIAL_BYTES  # metal.display
-DISPLAY_BYTES = 4096
-CHAT = DISPLAY + DISPLAY_BYTES  # metal.conversation: its words and turns
-CHAT_BYTES = 20480
-TYPED = CHAT + CHAT_BYTES  # and what was typed
-TYPED_BYTES = 81920
-SYSTEM = TYPED + TYPED_BYTES  # a system text given in the conversation
-SYSTEM_BYTES = 16384
-STOPS = SYSTEM + SYSTEM_BYTES  # texts that end an answer, given in the conversation; and one that may be beginning
-STOPS_BYTES = 2048
-NAMES = STOPS + STOPS_BYTES  # file names, in UTF-16
-NAMES_BYTES = 8192
-SCRATCH = 1 << 18
+# Byte offsets and sizes of the regions of `contract.regions`, for those that do not take the field yet.
+BOARD = Workspace.offset_of("board")
+HEADER = Workspace.offset_of("header")
+CONSOLE = Workspace.offset_of("console")
+TEXT = Workspace.offset_of("configuration")
+LINE = Workspace.offset_of("line")
+HISTORY = Workspace.offset_of("history")
+KEYBOARD = Workspace.offset_of("keyboard")
+SERIAL = Workspace.offset_of("serial")
+DISPLAY = Workspace.offset_of("display")
+CHAT = Workspace.offset_of("turns")
+TYPED = Workspace.offset_of("typed")
+SYSTEM = Workspace.offset_of("system")
+STOPS = Workspace.offset_of("stops")
+NAMES = Workspace.offset_of("names")
+SCRATCH = Workspace.offset_of("scratch")
+TEXT_BYTES = Workspace.FIELDS["configuration"].n_bytes
+LINE_BYTES = Workspace.FIELDS["line"].n_bytes
+HISTORY_BYTES = Workspace.FIELDS["history"].n_bytes
+KEYBOARD_BYTES = Workspace.FIELDS["keyboard"].n_bytes
+SERIAL_BYTES = Workspace.FIELDS["serial"].n_bytes
+DISPLAY_BYTES = Workspace.FIELDS["display"].n_bytes
+CHAT_BYTES = Workspace.FIELDS["turns"].n_bytes
+TYPED_BYTES = Workspace.FIELDS["typed"].n_bytes
+SYSTEM_BYTES = Workspace.FIELDS["system"].n_bytes
+STOPS_BYTES = Workspace.FIELDS["stops"].n_bytes
+NAMES_BYTES = Workspace.FIELDS["names"].n_bytes
 
 
 @metal
-def open_workspace(fw: Firmware) -> int:
-    """The address of the workspace, zeroed and already counted: below 4 GiB, where every disk controller can write."""
+def open_workspace(fw: Firmware) -> Workspace:
+    """The workspace, zeroed and already counted: below 4 GiB, where every disk controller can write."""
     n_pages = layout.WORKSPACE // layout.PAGE
     address = allocate_low_pages(fw, n_pages)
     if address == 0:
@@ -57,10 +58,10 @@ def open_workspace(fw: Firmware) -> int:
         raise Failure(uefi.EFI_OUT_OF_RESOURCES, "the firmware has not even two MiB of memory to give",
                       "Start on a machine with more memory.")
     fill_bytes(address, 0, layout.WORKSPACE)
-    b = Board(address + BOARD)
-    b.figures.memory = layout.WORKSPACE
+    workspace = Workspace(address)
+    workspace.board.figures.memory = layout.WORKSPACE
     publish_interface(fw, uefi.BARELM_WORKSPACE, address)
-    return address
+    return workspace
 
 
 @metal
@@ -121,7 +122,7 @@ def give(fw: Firmware, b: Board, address: int, n_bytes: int) -> None:
 
 
 @metal
-def give_back(fw: Firmware, workspace: int) -> None:
+def give_back(fw: Firmware, workspace: Workspace) -> None:
     """Return the workspace, the board with it."""
-    withdraw_interface(fw, uefi.BARELM_WORKSPACE, workspace)
-    free_pages(fw, workspace, layout.WORKSPACE // layout.PAGE)
+    withdraw_interface(fw, uefi.BARELM_WORKSPACE, workspace.address)
+    free_pages(fw, workspace.address, layout.WORKSPACE // layout.PAGE)

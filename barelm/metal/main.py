@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from barelm.contract import board, uefi
 from barelm.contract.board import Board
+from barelm.contract.regions import Workspace
 from barelm.dialect.memory import cells, memory, text
 from barelm.dialect.rooms import Failure, metal
 from barelm.metal import arena
@@ -54,7 +55,7 @@ def efi_main(image: int, table: int) -> int:
     fw = open_firmware(image, table)
     disable_watchdog(fw)
     workspace = arena.open_workspace(fw)
-    b = Board(workspace + arena.BOARD)
+    b = workspace.board
     root = find_volume(fw)
     read_configuration(fw, workspace, b, root)
     b.figures.cycles_per_ms = cycles_per_ms(fw)
@@ -71,7 +72,7 @@ def efi_main(image: int, table: int) -> int:
         introduce(con, b, header)
         load_model(con, workspace, b, header, file)
         close_file(file)
-        b.model.header = workspace + arena.HEADER
+        b.model.header = workspace.header.address
         if b.job.team == 0:
             b.job.team = gather_team(fw, b, b.settings.cores, b.figures.cycles_per_ms)
         wake_team(fw, b)
@@ -118,9 +119,9 @@ def find_volume(fw: Firmware) -> int:
 
 
 @metal
-def read_configuration(fw: Firmware, workspace: int, b: Board, root: int) -> None:
+def read_configuration(fw: Firmware, workspace: Workspace, b: Board, root: int) -> None:
     """The settings of barelm.toml; where there is none, the defaults."""
-    target = workspace + arena.TEXT
+    target = workspace.address + arena.TEXT
     n_bytes = 0
     file = open_file(root, text("barelm.toml"))
     if file != 0:
@@ -143,7 +144,7 @@ def find_level() -> int:
 
 
 @metal
-def farewell(con: Console, b: Board, workspace: int, ending: int) -> int:
+def farewell(con: Console, b: Board, workspace: Workspace, ending: int) -> int:
     """Wait for a reader, give everything back, and do what the configuration or the last command says."""
     fw = con.fw
     at_end = b.settings.at_end
@@ -167,12 +168,13 @@ def farewell(con: Console, b: Board, workspace: int, ending: int) -> int:
 def report_failure(image: int, table: int, failure: int) -> int:
     """The screen of a story that failed: what, what to do, where; returns the status."""
     fw = open_firmware(image, table)
-    workspace = protocol_of(fw, image, uefi.BARELM_WORKSPACE)
-    if workspace == 0:
+    place = protocol_of(fw, image, uefi.BARELM_WORKSPACE)
+    if place == 0:
         con = plain_console(fw, cells(CONSOLE_WORDS))
         status = say_failure(con, failure)
     else:
-        b = Board(workspace + arena.BOARD)
+        workspace = Workspace(place)
+        b = workspace.board
         con = bind_console(fw, workspace)
         if not is_open(con):
             con = open_console(fw, b, workspace)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,9 @@ from typing import Any
 
 import pytest
 
-import barelm
-from barelm import host_files
 from barelm.aot import build
 from barelm.aot.link import link
+from barelm.child_python import child_command
 from barelm.errors import BarelmError
 from tests.built import program, seeded_cache
 
@@ -76,18 +76,6 @@ def test_fresh_compiles_though_it_is_cached(tmp_path: Path, monkeypatch: pytest.
     assert [path.suffix for path in (tmp_path / "barelm" / "programs").iterdir()] == [".efi"]
 
 
-@pytest.fixture
-def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of what the key is made of, for changing."""
-    original = Path(barelm.__file__).parent
-    for path in original.rglob("*.py"):
-        copy = tmp_path / path.relative_to(original)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(path.read_bytes())
-    monkeypatch.setattr(host_files, "PACKAGE", tmp_path)
-    return tmp_path
-
-
 @pytest.mark.parametrize("name", ["metal/main.py", "kernels/blocks.py", "dialect/lowering/memory.py", "aot/link.py",
                                   "contract/layout.py"])
 def test_key_changes_with_every_source_that_matters(sources: Path, name: str) -> None:
@@ -113,17 +101,24 @@ def test_key_changes_with_a_new_or_renamed_file(sources: Path) -> None:
 
 @pytest.mark.parametrize("words, message, hint", [
     ("main.py:3 allocates\nTake the arena.\n", "main.py:3 allocates", "Take the arena."),
-    ("Traceback\n  x\nKeyError: 'x'\n", "compiling the story failed: KeyError: 'x'", "python.* -m barelm.aot.object"),
+    ("Traceback\n  x\nKeyError: 'x'\n", "compiling the story failed: KeyError: 'x'", "-P -m barelm.aot.object"),
     ("", "compiling the story failed: no reason given", "barelm.aot.object story")])
 def test_a_compilers_last_words_are_the_message(monkeypatch: pytest.MonkeyPatch, words: str, message: str,
                                                hint: str) -> None:
+    started = []
+
+    def start(command: list[str], **options: Any) -> subprocess.Popen[str]:
+        started.append(command)
+        return real([sys.executable, "-c", child], **options)
+
     child = f"import sys; sys.stderr.write({words!r}); sys.exit(1)"
     real = subprocess.Popen
-    monkeypatch.setattr(subprocess, "Popen", lambda command, **options: real([sys.executable, "-c", child], **options))
+    monkeypatch.setattr(subprocess, "Popen", start)
     with pytest.raises(BarelmError) as refused:
         build.compile_objects()
     assert refused.value.message == message
-    assert __import__("re").search(hint, refused.value.hint)
+    assert re.search(hint, refused.value.hint)
+    assert all(command[:-2] == child_command("barelm.aot.object") for command in started)
 
 
 def test_a_linkers_words_are_the_message() -> None:

@@ -14,7 +14,7 @@ from barelm.kernels import session
 from barelm.pack.reader import Packed
 from tests.worlds import alone, jit
 
-GREEDY = session.Settings(f32(0.0), f32(1.0), 0, f32(0.0), f32(1.0))
+GREEDY = session.Sampling(f32(0.0), f32(1.0), 0, f32(0.0), f32(1.0))
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def read_picture(path: Path) -> Seen:
         raise ValueError(f"{path} is no picture of the kind read here")
     width, height = int(head[1]), int(head[2])
     raw = np.frombuffer(content, np.uint8, 3 * width * height, head.end()).reshape(height, width, 3).astype(np.uint32)
-    return read_pixels(raw[:, :, 0] << 16 | raw[:, :, 1] << 8 | raw[:, :, 2])
+    return read_pixels((raw[:, :, 0] << 16 | raw[:, :, 1] << 8 | raw[:, :, 2]).astype(np.uint32))
 
 
 def read_pixels(pixels: Pixels) -> Seen:

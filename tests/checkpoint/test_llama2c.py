@@ -71,7 +71,7 @@ def test_int8_groups_are_read_back(tmp_path: Path, checkpoint: Checkpoint, group
         expected = checkpoint.tensors[key].float32()
         if not key.endswith("norm"):
             values, scales = quantize(expected, group)
-            expected = (values * np.repeat(scales, group)).reshape(expected.shape)
+            expected = np.multiply(values, np.repeat(scales, group), dtype=np.float32).reshape(expected.shape)
         assert np.array_equal(tensor.float32(), expected)
         lo = data.draw(st.integers(0, tensor.rows))
         hi = data.draw(st.integers(lo, tensor.rows))

@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from barelm.commands.make import new_file
 from barelm.contract import layout
 from barelm.disk import open_volume
 from barelm.pack.reader import read_packed
+from barelm.pack.writer import write_packed
 from tests.built import program
 from tests.commands.conftest import Cli
+from tests.models import tiny_checkpoint
 
 
 def test_pack_writes_beside_where_it_is_run(cli: Cli) -> None:
@@ -59,6 +62,34 @@ def test_plain_image_has_no_partition_table(cli: Cli) -> None:
     assert cli("image", "tiny.bin", "--plain", "--free", "40").code == 0
     facts = json.loads(cli("show", "tiny.img", "--json").out)
     assert facts["what"] == "disk image, plain FAT32" and facts["bytes"] > 40 << 20
+
+
+WRITERS = pytest.mark.parametrize("command, out", [
+    (("pack", "tiny.bin"), "tiny.blm"), (("build",), "barelm.efi"), (("image", "tiny.bin"), "tiny.img")],
+    ids=["pack", "build", "image"])
+
+
+@WRITERS
+def test_nothing_is_written_over_that_was_not_named(cli: Cli, command: tuple[str, ...], out: str) -> None:
+    (cli.folder / out).write_text("precious")
+    error = cli.refuses(*command)
+    assert error == f"barelm: {out} is there already.\nGive --output {out} to write over it, or another name.\n"
+    assert (cli.folder / out).read_text() == "precious"
+    assert cli(*command, "--output", out).code == 0 and (cli.folder / out).read_bytes() != b"precious"
+
+
+@pytest.mark.parametrize("name, file", [
+    ("../../a b/c", "_.._a_b_c"), ("/etc/passwd", "_etc_passwd"), ("..", "model"), ("", "model"), ("-rf", "rf"),
+    ("C:\\x\0\n", "C__x__"), ("Ünï-1.5_b", "Ünï-1.5_b")])
+def test_a_name_in_a_file_is_never_a_path(name: str, file: str) -> None:
+    assert new_file(name, ".none") == Path(f"{file}.none")
+
+
+def test_an_image_lands_in_the_folder_whatever_its_model_is_called(cli: Cli) -> None:
+    write_packed(tiny_checkpoint(5, name="../up/x"), cli.folder / "evil.blm")
+    before = set(cli.folder.parent.rglob("*"))
+    assert cli("image", "evil.blm").code == 0
+    assert set(cli.folder.parent.rglob("*")) - before == {cli.folder / "_up_x.img"}
 
 
 @pytest.mark.parametrize("command", [("pack", "tiny.bin"), ("build",), ("image", "tiny.bin")], ids=lambda c: c[0])

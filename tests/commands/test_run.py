@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ KEYS = {"text", "token_ids", "n_prompt", "n_generated", "prefill_tokens_per_s", 
         "load_mb_per_s", "memory_bytes", "efi_bytes", "machine", "status", "cores", "seed"}
 
 
-def expected(cli: Cli, prompt: str, n_tokens: int, **options: float) -> tuple[list[int], str]:
+def expected(cli: Cli, prompt: str, n_tokens: int, **options: Any) -> tuple[list[int], str]:
     """What the interpreter says to the same."""
     assert cli("pack", "tiny.bin", "-o", cli.folder.parent / "tiny.blm").code == 0
     story = tell(interpreter, read_packed(cli.folder.parent / "tiny.blm"), prompt, n_tokens=n_tokens, **options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import platform
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -137,7 +138,8 @@ def test_float_mode_keeps_denormals(world: World) -> None:
 
 
 def test_what_only_the_metal_has_says_so() -> None:
-    for call in (lambda: call_engine(0, 0, 0), worker_entry):
+    calls: list[Callable[[], object]] = [lambda: call_engine(0, 0, 0), worker_entry]
+    for call in calls:
         with pytest.raises(RuntimeError, match="only a program on the metal"):
             call()
 

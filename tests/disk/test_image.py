@@ -133,7 +133,7 @@ def test_room_is_left(tmp_path: Path) -> None:
 
 def test_progress_goes_from_nothing_to_all(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    files = {"a": _file(tmp_path / "a", 20 << 20), "b": b"12", "c": b""}
+    files: dict[str, Path | bytes] = {"a": _file(tmp_path / "a", 20 << 20), "b": b"12", "c": b""}
     write_image(tmp_path / "i", files, progress=lambda done, total: seen.append((done, total)))
     assert seen[0] == (0, (20 << 20) + 2) and seen[-1] == ((20 << 20) + 2,) * 2
     assert seen == sorted(seen)

@@ -11,7 +11,7 @@ _FORBIDDEN = '"*/:<>?\\|\x7f'
 NAMES: st.SearchStrategy[str] = st.one_of(
     st.text("abAB12._-~ ", min_size=1, max_size=14),
     st.from_regex(r"[A-Za-z0-9_]{1,8}(\.[A-Za-z0-9]{1,3})?", fullmatch=True),
-    st.text(st.characters(min_codepoint=32, blacklist_categories=("Cs",), blacklist_characters=_FORBIDDEN),
+    st.text(st.characters(min_codepoint=32, exclude_categories=["Cs"], exclude_characters=_FORBIDDEN),
             min_size=1, max_size=40),
     st.text("xyz é語😀", min_size=100, max_size=255),
 ).filter(lambda name: name_fault(name) is None)

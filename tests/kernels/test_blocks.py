@@ -75,7 +75,7 @@ def test_attention_of_one_head(kind: int, n: int, head_dim: int) -> None:
 
 def test_float16_is_the_nearest_one() -> None:
     x = np.concatenate([normal(1, 400), normal(2, 200, scale=1e-5), normal(3, 100, scale=1e5),
-                        np.float32([0, -0.0, 65504, 65519.99, 65520, -1e9, 2.0**-24, 2.0**-25, 6.1e-5])])
+                        np.array([0, -0.0, 65504, 65519.99, 65520, -1e9, 2.0**-24, 2.0**-25, 6.1e-5], np.float32)])
     nearest = np.clip(x, -65504, 65504).astype(np.float16).view(np.uint16)
     assert [agree(cache.f16_bits, value) for value in x] == nearest.tolist()
 

@@ -1,4 +1,4 @@
-"""Whole stories: the public transcript of stories260K, and the same ids in both worlds whatever the settings."""
+"""Whole stories: the public transcript of stories260K, and the same ids in both worlds whatever the sampling."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from barelm.contract import layout
 from barelm.dialect.types import f32
 from barelm.kernels import session
-from barelm.kernels.session import Settings
+from barelm.kernels.session import Sampling
 from barelm.pack.reader import Packed
 from tests.conftest import Pack
 from tests.kernels.agree import agree, normal
@@ -61,7 +61,7 @@ def test_every_limit_is_the_same_in_both_worlds(stories: Packed, limits: dict[st
 def test_one_candidate_is_the_most_likely(pack: Pack) -> None:
     packed = pack(tiny_checkpoint(vocab_size=301))
     s = packed.fresh_state()
-    for only in (Settings(f32(2), f32(1), 1, f32(0), f32(1)), Settings(f32(2), f32(1), 0, f32(1), f32(0))):
+    for only in (Sampling(f32(2), f32(1), 1, f32(0), f32(1)), Sampling(f32(2), f32(1), 0, f32(1), f32(0))):
         for seed in range(1, 9):
             s.logits[0, :301] = normal(seed, 301)
             best = int(np.argmax(s.logits[0, :301]))
@@ -79,9 +79,9 @@ def test_the_penalty_looks_at_the_last_64_tokens_and_holds_for_greedy_choices(pa
     s.logits[0, :301] = -1
     s.logits[0, 4:6] = 2, 3
     for _ in range(2):
-        chosen = agree(session.choose, packed.config, s, Settings(f32(0), f32(0.9), 0, f32(0), f32(0)), n)
+        chosen = agree(session.choose, packed.config, s, Sampling(f32(0), f32(0.9), 0, f32(0), f32(0)), n)
         assert chosen == 5, "0: no penalty, and nothing changed"
-    assert agree(session.choose, packed.config, s, Settings(f32(0), f32(0.9), 0, f32(0), f32(2)), n) == 5 - avoided
+    assert agree(session.choose, packed.config, s, Sampling(f32(0), f32(0.9), 0, f32(0), f32(2)), n) == 5 - avoided
 
 
 def test_seeds_tell_different_stories(stories: Packed) -> None:
@@ -97,7 +97,7 @@ def test_choose_ends_within_the_vocabulary(pack: Pack) -> None:
         # Beyond the vocabulary lies padding, which must never win.
         s.logits[0, 301:] = 99
         s.rng[0] = seed
-        assert 0 <= agree(session.choose, packed.config, s, Settings(f32(1), f32(0), 0, f32(0), f32(1)), 0) < 301
+        assert 0 <= agree(session.choose, packed.config, s, Sampling(f32(1), f32(0), 0, f32(0), f32(1)), 0) < 301
 
 
 @pytest.mark.parametrize("token, ends", [(0, False), (1, True), (2, True), (3, False), (-1, False)])

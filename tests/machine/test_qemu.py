@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import stat
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from barelm.errors import BarelmError
-from barelm.machine import accelerator, install, qemu
+from barelm.machine import accelerator, qemu, qemu_packages
 from barelm.machine.machine import Machine, Spec
 from barelm.machine.ovmf import Ovmf
 from barelm.machine.qemu import BUSES, Host, Options, Qemu, command, find_program
@@ -86,7 +87,7 @@ def test_accelerators(name: str, same: bool, expected: list[str]) -> None:
 
 
 def test_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accelerator.os, "access", lambda path, mode: True)
+    monkeypatch.setattr(os, "access", lambda path, mode: True)
     assert accelerator.candidates("linux", True) == ["kvm"]
     assert accelerator.candidates("darwin", True) == ["hvf"]
     assert accelerator.candidates("win32", True) == ["whpx"]
@@ -97,7 +98,7 @@ def test_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BARELM_QEMU", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(install, "install_command", lambda: "apt install qemu-system-x86 ovmf")
+    monkeypatch.setattr(qemu_packages, "install_command", lambda: "apt install qemu-system-x86 ovmf")
     assert Qemu().why_not() == ("qemu-system-x86_64 is not installed: install QEMU and OVMF with "
                                 "`apt install qemu-system-x86 ovmf`, or set BARELM_QEMU to its path.")
     image = tmp_path / "x.img"
@@ -107,10 +108,10 @@ def test_no_qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_install_command_is_the_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(install.shutil, "which", lambda name: name if name == "pacman" else None)
-    assert install.install_command() == "pacman -S qemu-system-x86 edk2-ovmf"
-    monkeypatch.setattr(install.shutil, "which", lambda name: None)
-    assert install.install_hint("X") == "Install QEMU and OVMF, or set X."
+    monkeypatch.setattr(shutil, "which", lambda name: name if name == "pacman" else None)
+    assert qemu_packages.install_command() == "pacman -S qemu-system-x86 edk2-ovmf"
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert qemu_packages.install_hint("X") == "Install QEMU and OVMF, or set X."
 
 
 def test_a_program_named_by_mistake() -> None:
@@ -170,7 +171,7 @@ def _read_all(session: QemuSession) -> bytes:
 
 
 def test_a_session(stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = [["say", "\x1b[2Jhi\r\nBARELM DO"], ["say", "NE 1"], ["say", "4\r\n"], ["exit", 0]]
+    script: list[list[object]] = [["say", "\x1b[2Jhi\r\nBARELM DO"], ["say", "NE 1"], ["say", "4\r\n"], ["exit", 0]]
     with _play(monkeypatch, *script) as session:
         assert session.status is None
         assert _read_all(session) == b"hi\nBARELM DONE 14\n"

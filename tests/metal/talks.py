@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from barelm.checkpoint.gguf_llama import read_gguf
 from barelm.contract import board, layout
-from barelm.contract.board import Board
-from barelm.dialect.memory import i64_array, memory
+from barelm.dialect.memory import memory
 from barelm.metal import arena
 from barelm.metal.console.sinks import flush, open_console
 from barelm.metal.conversation.talk import Talk, transcript_of
@@ -87,7 +86,7 @@ class Watching:
         """What follows some ids: a character, or now and then the end."""
         number = int.from_bytes(digest(np.array(ids, np.int64)), "little")
         if number % ENDS_EVERY == 0:
-            return int(self.desk.header.eos_id)
+            return int(self.desk.header.eos_ids[0])
         return self.desk.letters[number % len(self.desk.letters)]
 
 
@@ -107,17 +106,16 @@ class Desk:
         self.firmware = firmware or FakeFirmware(files if files is not None else {})
         self.firmware.columns = columns
         self.workspace = arena.open_workspace(self.firmware.fw)
-        self.b = Board(self.workspace + arena.BOARD)
+        self.b = self.workspace.board
         self.configure(settings)
         self.b.figures.cycles_per_ms = 10**6
         self.b.job.team = self.b.job.n_cores = 1
-        header = memory(self.workspace + arena.HEADER, layout.HEADER_BYTES)
-        header[:] = np.frombuffer(raw, np.uint8, layout.HEADER_BYTES)
-        self.header = i64_array(header, 0, layout.HEADER_WORDS)
+        self.header = self.workspace.header
+        memory(self.header.address, layout.HEADER_BYTES)[:] = np.frombuffer(raw, np.uint8, layout.HEADER_BYTES)
         assert arena.take_weights(self.firmware.fw, self.b, self.header)
         assert arena.take_state(self.firmware.fw, self.b, self.header)
         memory(int(self.b.model.whole), len(raw))[:] = np.frombuffer(raw, np.uint8)
-        self.b.model.header = self.workspace + arena.HEADER
+        self.b.model.header = self.header.address
         con = interpreter(open_console)(self.firmware.fw, self.b, self.workspace)
         self.t = Talk(con, self.b, self.header, self.workspace, self.firmware.root())
         self.letters = sorted(int(token) for token in packed.vocabulary().byte_tokens[97:123])
@@ -127,9 +125,9 @@ class Desk:
 
     def configure(self, settings: bytes) -> None:
         """What a barelm.toml says, the defaults else."""
-        place = memory(self.workspace + arena.TEXT, arena.TEXT_BYTES)
+        place = self.workspace.configuration
         place[:len(settings)] = np.frombuffer(settings, np.uint8)
-        read_settings(self.firmware.fw, self.b, memory(self.workspace + arena.TEXT, len(settings)), len(settings))
+        read_settings(self.firmware.fw, self.b, place[:len(settings)], len(settings))
 
     @property
     def seq_len(self) -> int:

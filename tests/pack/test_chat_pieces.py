@@ -263,7 +263,8 @@ def test_sentencepiece_models_chat_too() -> None:
     vocab = Vocab(**{**base.__dict__, "chat_template": LLAMA2, "special": {"<s>": 1, "</s>": 2},
                      "pieces": (base.pieces[0], b"<s>", b"</s>", *base.pieces[3:])})
     v = bind(vocab)
-    for world, (turn, system) in itertools.product((interpreter, jit), [(0, ""), (0, "hi"), (1, "")]):
+    worlds: list[World] = [interpreter, jit]
+    for world, (turn, system) in itertools.product(worlds, [(0, ""), (0, "hi"), (1, "")]):
         ids = turn_ids(world, v, turn, system, " the sea <s>")
         assert ids is not None
         assert ids.count(1) == 1

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from barelm.contract.board import Board
+from barelm.contract.regions import Workspace
 from barelm.dialect.memory import address_of, cells, i32_array, i64_array, memory, text, u16_array
 from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import metal
@@ -108,9 +109,9 @@ class Console(NamedTuple):
 
 
 @metal
-def bind_console(fw: Firmware, workspace: int) -> Console:
+def bind_console(fw: Firmware, workspace: Workspace) -> Console:
     """The console of a workspace, as it is."""
-    return Console(fw, i64_array(memory(workspace + arena.CONSOLE, 8 * STATE_WORDS), 0, STATE_WORDS))
+    return Console(fw, i64_array(memory(workspace.address + arena.CONSOLE, 8 * STATE_WORDS), 0, STATE_WORDS))
 
 
 @metal
@@ -129,21 +130,21 @@ def plain_console(fw: Firmware, words: I64) -> Console:
 
 
 @metal
-def open_console(fw: Firmware, b: Board, workspace: int) -> Console:
+def open_console(fw: Firmware, b: Board, workspace: Workspace) -> Console:
     """A console over a zeroed workspace: to a person, the screen as configured and a serial line where there is one."""
-    con = plain_console(fw, i64_array(memory(workspace + arena.CONSOLE, CONSOLE_BYTES), 0, CONSOLE_BYTES // 8))
+    con = plain_console(fw, i64_array(memory(workspace.address + arena.CONSOLE, CONSOLE_BYTES), 0, CONSOLE_BYTES // 8))
     state = con.state
-    state[WORKSPACE] = workspace
+    state[WORKSPACE] = workspace.address
     if b.settings.report != 0:
         state[SINKS + PLAIN * SINK_WORDS + WIDTH] = NEVER_WRAPPED
         return con
     if b.settings.screen != 0:
-        open_display(fw, b, workspace + arena.DISPLAY)
+        open_display(fw, b, workspace.address + arena.DISPLAY)
         if screen_of(con).state[screen_mode.COLUMNS] > 0:
             state[SINKS + SCREEN * SINK_WORDS + ON] = 1
             state[SINKS + PLAIN * SINK_WORDS + ON] = 0
             start_row(screen_of(con), 0)
-    open_serial(fw, workspace + arena.SERIAL)
+    open_serial(fw, workspace.address + arena.SERIAL)
     state[SINKS + LINE * SINK_WORDS + ON] = int(line_of(con).state[serial_line.PROTOCOL] != 0)
     return con
 

@@ -52,7 +52,7 @@ def show_status(t: Talk, n: int, made: int, took: int) -> None:
     if made == 0:
         made = t.b.figures.last_made
         took = t.b.figures.last_cycles
-    buffer = memory(t.workspace + arena.NAMES + arena.NAMES_BYTES - STATUS_BYTES, STATUS_BYTES)
+    buffer = memory(t.workspace.address + arena.NAMES + arena.NAMES_BYTES - STATUS_BYTES, STATUS_BYTES)
     begin_text(con, buffer)
     put_text(con, text(" "))
     put_words(con, t.header.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from barelm.contract import layout, uefi
+from barelm.contract.regions import Workspace
 from barelm.dialect.memory import i64_array, memory
 from barelm.dialect.rooms import Failure, metal
 from barelm.dialect.types import I64, U8
@@ -54,15 +55,15 @@ def check_system(t: Talk) -> None:
 
 
 @metal
-def plain_ids(v: Vocabulary, workspace: int, prompt: U8) -> I64:
+def plain_ids(v: Vocabulary, workspace: Workspace, prompt: U8) -> I64:
     """The ids of a text as it stands; a chat model's special tokens count in it."""
     # Malformed UTF-8 grows when it is replaced; what fits a configuration fits the scratch all the same.
-    clean = memory(workspace + arena.SCRATCH, layout.TEXT_BYTES)
+    clean = memory(workspace.address + arena.SCRATCH, layout.TEXT_BYTES)
     n_bytes = clean_prompt(v, clean, prompt, len(prompt))
     if n_bytes < 0:
         raise Failure(uefi.EFI_INVALID_PARAMETER, "the prompt is not text in UTF-8", "Save barelm.toml in UTF-8.")
     most = n_bytes + 2
-    scratch = memory(workspace + arena.SCRATCH + layout.TEXT_BYTES, 16 * most)
+    scratch = memory(workspace.address + arena.SCRATCH + layout.TEXT_BYTES, 16 * most)
     ids = i64_array(scratch, 0, most)
     n = encode(v, clean, n_bytes, int(has_chat(v)), ids, i64_array(scratch, 8 * most, most))
     return ids[:n]

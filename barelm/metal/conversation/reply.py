@@ -55,7 +55,7 @@ def make_tokens(t: Talk, n: int, end: int) -> int:
     b = t.b
     first = n
     began = cycles()
-    pending = memory(t.workspace + arena.STOPS + arena.STOPS_BYTES - PENDING_BYTES, PENDING_BYTES)
+    pending = memory(t.workspace.address + arena.STOPS + arena.STOPS_BYTES - PENDING_BYTES, PENDING_BYTES)
     held = 0
     b.figures.ended = board.ENDED_AT_LIMIT
     while n < end:

@@ -50,7 +50,7 @@ def make_folder(root: int) -> int:
 @metal
 def room_for_text(t: Talk) -> U8:
     """Where what stands before the cache is put together: the scratch behind what names and tokenizer need."""
-    return memory(t.workspace + arena.SCRATCH, layout.WORKSPACE - arena.SCRATCH)
+    return memory(t.workspace.address + arena.SCRATCH, layout.WORKSPACE - arena.SCRATCH)
 
 
 @metal
@@ -124,7 +124,7 @@ def gather_text(t: Talk, head: SessionHeader, out: U8) -> None:
     copy_bytes(at, address_of(turns_of(t)) + 8 * TURNS, layout.SESSION_TURN_BYTES * n_turns)
     at += layout.SESSION_TURN_BYTES * n_turns
     copy_bytes(at, t.b.settings.system.address, n_system)
-    copy_bytes(at + padded(n_system, 8), t.workspace + arena.TYPED, head.typed_bytes)
+    copy_bytes(at + padded(n_system, 8), t.workspace.address + arena.TYPED, head.typed_bytes)
     words = cells(2)
     sums = fresh_sums(words)
     extend_checksum(sums, out, len(out))
@@ -255,11 +255,11 @@ def take_text(t: Talk, head: SessionHeader, body: U8) -> None:
     turns_of(t)[N_TURNS] = n_turns
     at += layout.SESSION_TURN_BYTES * n_turns
     if n_turns > 0:
-        copy_bytes(t.workspace + arena.SYSTEM, at, n_system)
-        t.b.settings.system.address = t.workspace + arena.SYSTEM
+        copy_bytes(t.workspace.address + arena.SYSTEM, at, n_system)
+        t.b.settings.system.address = t.workspace.address + arena.SYSTEM
         t.b.settings.system.n_bytes = n_system
         transcript_of(t).rng[0] = u64(head.rng)
-    copy_bytes(t.workspace + arena.TYPED, at + padded(n_system, 8), head.typed_bytes)
+    copy_bytes(t.workspace.address + arena.TYPED, at + padded(n_system, 8), head.typed_bytes)
 
 
 @metal
@@ -311,7 +311,7 @@ def make_prefix(t: Talk) -> int:
     t.b.job.cached = 0
     command(t.b, board.PREFILL, n)
     names = names_in(t.workspace)
-    typed_name = memory(t.workspace + arena.LINE, 6)
+    typed_name = memory(t.workspace.address + arena.LINE, 6)
     word = text("prefix")
     for i in range(6):
         typed_name[i] = word[i]

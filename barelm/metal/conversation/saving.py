@@ -70,7 +70,7 @@ def named(t: Talk, given: U8) -> U8:
     """The name somebody gave, or the date and time where they gave none."""
     if len(given) > 0:
         return given
-    buffer = memory(t.workspace + arena.NAMES + arena.NAMES_BYTES - 2 * NAME_BYTES, NAME_BYTES)
+    buffer = memory(t.workspace.address + arena.NAMES + arena.NAMES_BYTES - 2 * NAME_BYTES, NAME_BYTES)
     begin_text(t.con, buffer)
     if not put_time(t.con, 45):
         put_text(t.con, text("unnamed"))
@@ -189,16 +189,16 @@ def list_sessions(t: Talk) -> None:
     folder = open_file(t.root, text("sessions"))
     n = 0
     if folder != 0:
-        info = memory(t.workspace + arena.SCRATCH, NAME_BYTES + 2 * NAME_UNITS)
-        while read_file(folder, t.workspace + arena.SCRATCH, len(info)) > uefi.INFO_NAME:
+        info = memory(t.workspace.address + arena.SCRATCH, NAME_BYTES + 2 * NAME_UNITS)
+        while read_file(folder, t.workspace.address + arena.SCRATCH, len(info)) > uefi.INFO_NAME:
             length = is_called(u16_array(info, uefi.INFO_NAME, NAME_UNITS), text(".session"))
             if length > 0:
                 n += 1
                 for i in range(length):
-                    put_code_point(con, load_u16(t.workspace + arena.SCRATCH + uefi.INFO_NAME + 2 * i))
+                    put_code_point(con, load_u16(t.workspace.address + arena.SCRATCH + uefi.INFO_NAME + 2 * i))
                 set_colour(con, DIM)
                 put_text(con, text("   "))
-                put_megabytes(con, load_i64(t.workspace + arena.SCRATCH + uefi.INFO_FILE_SIZE))
+                put_megabytes(con, load_i64(t.workspace.address + arena.SCRATCH + uefi.INFO_FILE_SIZE))
                 put_file_date(t)
                 end_row(con)
                 set_colour(con, TEXT)
@@ -211,12 +211,12 @@ def list_sessions(t: Talk) -> None:
 @metal
 def put_file_date(t: Talk) -> None:
     """When the file whose information is in the scratch was changed."""
-    changed = memory(t.workspace + arena.SCRATCH + uefi.INFO_MODIFIED, 16)
+    changed = memory(t.workspace.address + arena.SCRATCH + uefi.INFO_MODIFIED, 16)
     year = int(changed[0]) | int(changed[1]) << 8
     if year > 1980:
         put_text(t.con, text("   "))
         put_number(t.con, year)
-        put_date_and_time(t.con, load_i64(t.workspace + arena.SCRATCH + uefi.INFO_MODIFIED), 32)
+        put_date_and_time(t.con, load_i64(t.workspace.address + arena.SCRATCH + uefi.INFO_MODIFIED), 32)
 
 
 @metal
@@ -234,10 +234,10 @@ def take_picture(t: Talk, given: U8) -> None:
     file = begin_file(t.root, names)
     status = file
     if file > 0:
-        status = write_file(file, t.workspace + arena.SCRATCH, put_picture_header(d, buffer))
+        status = write_file(file, t.workspace.address + arena.SCRATCH, put_picture_header(d, buffer))
         for row in range(d.state[ROWS], -1, -1):
             if status == 0:
-                status = write_file(file, t.workspace + arena.SCRATCH, put_picture_row(d, row, buffer))
+                status = write_file(file, t.workspace.address + arena.SCRATCH, put_picture_row(d, row, buffer))
         status = finish_file(t.root, names, file, status)
     if status != 0:
         say_status(t.con, status)
@@ -251,11 +251,11 @@ def save_report(t: Talk) -> None:
     names = names_in(t.workspace)
     say_line(t.con, DIM, text("Measuring ..."))
     n_bytes = make_report(t, end_of(t, turns_of(t)[N_TURNS]))
-    name = memory(t.workspace + arena.NAMES + arena.NAMES_BYTES - 2 * NAME_BYTES, NAME_BYTES)
+    name = memory(t.workspace.address + arena.NAMES + arena.NAMES_BYTES - 2 * NAME_BYTES, NAME_BYTES)
     begin_text(t.con, name)
     put_text(t.con, text("report"))
     name_file(names, text(""), name[:end_text(t.con)], text(".json"))
-    status = write_whole(t.root, names, memory(t.workspace + arena.SCRATCH + REPORT_AT, n_bytes))
+    status = write_whole(t.root, names, memory(t.workspace.address + arena.SCRATCH + REPORT_AT, n_bytes))
     if status != 0:
         say_status(t.con, status)
     else:

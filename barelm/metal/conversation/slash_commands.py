@@ -253,10 +253,10 @@ def set_system(t: Talk, line: U8, at: int, n: int) -> None:
     if n - at > arena.SYSTEM_BYTES:
         say_line(con, ALARM, text("That is too long for a system text."))
         return
-    target = memory(t.workspace + arena.SYSTEM, arena.SYSTEM_BYTES)
+    target = memory(t.workspace.address + arena.SYSTEM, arena.SYSTEM_BYTES)
     for i in range(n - at):
         target[i] = line[at + i]
-    t.b.settings.system.address = t.workspace + arena.SYSTEM
+    t.b.settings.system.address = t.workspace.address + arena.SYSTEM
     t.b.settings.system.n_bytes = n - at
     if turns_of(t)[N_TURNS] > 0 and not begin_with(t, 0):
         drop_oldest(t, t.header.seq_len // 2)
@@ -271,11 +271,11 @@ def set_stop(t: Talk, line: U8, at: int, n: int) -> None:
     if n - at > arena.STOPS_BYTES // 2 - 2:
         say_line(t.con, ALARM, text("That is too long for a stop text."))
         return
-    target = memory(t.workspace + arena.STOPS, arena.STOPS_BYTES // 2)
+    target = memory(t.workspace.address + arena.STOPS, arena.STOPS_BYTES // 2)
     for i in range(n - at):
         target[i] = line[at + i]
     target[n - at] = 0
-    t.b.settings.stops.address = t.workspace + arena.STOPS
+    t.b.settings.stops.address = t.workspace.address + arena.STOPS
     t.b.settings.stops.n_bytes = n - at + 1 if n > at else 0
     if n > at:
         say_line(t.con, DIM, text("Answers end there."))

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 from barelm.contract.board import Board
 from barelm.contract.layout import Header
+from barelm.contract.regions import Workspace
 from barelm.dialect.memory import memory
 from barelm.dialect.rooms import metal
-from barelm.kernels.model import Transcript, bind_transcript
+from barelm.kernels.model import SessionTranscript, bind_transcript
 from barelm.kernels.text.tokenizer import Vocabulary, bind_vocabulary
 from barelm.metal import arena
 from barelm.metal.console.sinks import WORKSPACE, Console, line_of
@@ -21,7 +22,7 @@ class Talk(NamedTuple):
     con: Console
     b: Board
     header: Header
-    workspace: int
+    workspace: Workspace
     root: int  # the open volume
 
 
@@ -32,7 +33,7 @@ def vocabulary_of(t: Talk) -> Vocabulary:
 
 
 @metal
-def transcript_of(t: Talk) -> Transcript:
+def transcript_of(t: Talk) -> SessionTranscript:
     """The session's ids, and its generator."""
     return bind_transcript(t.header, memory(t.b.model.state, t.header.state_bytes))
 

@@ -30,7 +30,7 @@ ADDED, TOO_LONG = 0, 1
 @metal
 def turns_of(t: Talk) -> I64:
     """The words of the conversation."""
-    return i64_array(memory(t.workspace + arena.CHAT, arena.CHAT_BYTES), 0, arena.CHAT_BYTES // 8)
+    return i64_array(memory(t.workspace.address + arena.CHAT, arena.CHAT_BYTES), 0, arena.CHAT_BYTES // 8)
 
 
 @metal
@@ -45,7 +45,7 @@ def end_of(t: Talk, k: int) -> int:
 def typed_of(t: Talk, k: int) -> U8:
     """The text typed in turn k."""
     at = TURNS + k * TURN_WORDS
-    return memory(t.workspace + arena.TYPED + turns_of(t)[at + TYPED_AT], turns_of(t)[at + TYPED_BYTES])
+    return memory(t.workspace.address + arena.TYPED + turns_of(t)[at + TYPED_AT], turns_of(t)[at + TYPED_BYTES])
 
 
 @metal
@@ -61,9 +61,9 @@ def system_of(t: Talk) -> U8:
 def turn_ids(t: Talk, k: int, typed: U8) -> I64:
     """The ids of a text as turn k, in the scratch; empty where it is too long to be encoded."""
     system = system_of(t)
-    text = memory(t.workspace + arena.SCRATCH, layout.TEXT_BYTES)
+    text = memory(t.workspace.address + arena.SCRATCH, layout.TEXT_BYTES)
     most = layout.TEXT_BYTES + 2
-    scratch = memory(t.workspace + arena.SCRATCH + layout.TEXT_BYTES, 16 * most + 8 * GUARDS)
+    scratch = memory(t.workspace.address + arena.SCRATCH + layout.TEXT_BYTES, 16 * most + 8 * GUARDS)
     ids = i64_array(scratch, 0, most)
     n = encode_turn(vocabulary_of(t), min(k, 1), system, len(system), typed, len(typed), text,
                     i64_array(scratch, 16 * most, GUARDS), ids, i64_array(scratch, 8 * most, most))
@@ -102,7 +102,7 @@ def add_turn(t: Talk, typed: U8) -> int:
         drop_oldest(t, max(seq_len // 2 - len(ids), 0))
     for i in range(len(ids)):
         place(t, start + i, ids[i])
-    text = memory(t.workspace + arena.TYPED + at, len(typed))
+    text = memory(t.workspace.address + arena.TYPED + at, len(typed))
     for i in range(len(typed)):
         text[i] = typed[i]
     turn = TURNS + k * TURN_WORDS
@@ -154,8 +154,8 @@ def begin_with(t: Talk, k: int) -> bool:
     for j in range(k, n_turns):
         source = TURNS + j * TURN_WORDS
         target = TURNS + (j - k) * TURN_WORDS
-        typed = memory(t.workspace + arena.TYPED + turns[source + TYPED_AT] - base, turns[source + TYPED_BYTES])
-        move_down(typed, t.workspace + arena.TYPED + turns[source + TYPED_AT])
+        typed = memory(t.workspace.address + arena.TYPED + turns[source + TYPED_AT] - base, turns[source + TYPED_BYTES])
+        move_down(typed, t.workspace.address + arena.TYPED + turns[source + TYPED_AT])
         turns[target + TYPED_AT] = turns[source + TYPED_AT] - base
         turns[target + TYPED_BYTES] = turns[source + TYPED_BYTES]
         turns[target + REPLY] = turns[source + REPLY] + n - reply

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from barelm.contract.regions import Workspace
 from barelm.dialect.memory import address_of, cells, i64_array, memory
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import I64, U8
@@ -47,11 +48,11 @@ class Editor(NamedTuple):
 
 
 @metal
-def open_editor(workspace: int) -> Editor:
+def open_editor(workspace: Workspace) -> Editor:
     """The editor of a workspace, zeroed at first."""
-    return Editor(memory(workspace + arena.LINE, arena.LINE_BYTES),
-                  memory(workspace + arena.HISTORY, arena.HISTORY_BYTES),
-                  i64_array(memory(workspace + STATE, 8 * STATE_WORDS), 0, STATE_WORDS))
+    return Editor(memory(workspace.address + arena.LINE, arena.LINE_BYTES),
+                  memory(workspace.address + arena.HISTORY, arena.HISTORY_BYTES),
+                  i64_array(memory(workspace.address + STATE, 8 * STATE_WORDS), 0, STATE_WORDS))
 
 
 @metal

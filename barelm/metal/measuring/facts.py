@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from barelm.contract import uefi
+from barelm.contract.regions import Workspace
 from barelm.dialect.memory import address_of, cells, load_i64, load_u8, load_u16, memory
 from barelm.dialect.processor import cpuid
 from barelm.dialect.rooms import metal
@@ -32,9 +33,9 @@ class MemoryFacts(NamedTuple):
 
 
 @metal
-def memory_facts(fw: Firmware, workspace: int) -> MemoryFacts:
+def memory_facts(fw: Firmware, workspace: Workspace) -> MemoryFacts:
     """The memory map, added up; all zero where the firmware does not show it."""
-    target = memory(workspace + arena.SCRATCH, MAP_BYTES)
+    target = memory(workspace.address + arena.SCRATCH, MAP_BYTES)
     n_bytes, step = memory_map(fw, target)
     loader = 0
     boot = 0

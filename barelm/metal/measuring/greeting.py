@@ -5,6 +5,7 @@ from __future__ import annotations
 from barelm.contract import uefi
 from barelm.contract.board import Board
 from barelm.contract.layout import Header
+from barelm.contract.regions import Workspace
 from barelm.dialect.memory import load_i64, load_u16, text
 from barelm.dialect.rooms import metal
 from barelm.metal.console.sinks import ACCENT, ALARM, DIM, TEXT, Console, flush
@@ -15,7 +16,7 @@ from barelm.metal.processors.cores import processors_present
 
 
 @metal
-def greet(con: Console, b: Board, workspace: int) -> None:
+def greet(con: Console, b: Board, workspace: Workspace) -> None:
     """The start screen, as far as it does not depend on the model."""
     if b.settings.report != 0:
         return

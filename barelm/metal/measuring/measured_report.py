@@ -46,7 +46,7 @@ def make_report(t: Talk, start: int) -> int:
     b = t.b
     verdict = self_test(t)
     m = memory_facts(con.fw, t.workspace)
-    begin_text(con, memory(t.workspace + arena.SCRATCH + REPORT_AT, REPORT_BYTES))
+    begin_text(con, memory(t.workspace.address + arena.SCRATCH + REPORT_AT, REPORT_BYTES))
     put_text(con, text('{"format": 1, "time": "'))
     put_time(con, 84)
     put_text(con, text('",\n "firmware": {"vendor": "'))

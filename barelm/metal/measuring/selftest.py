@@ -34,7 +34,7 @@ def self_test(t: Talk) -> int:
     n = t.header.golden_n
     if n == 0:
         return NO_EXAMPLE
-    kept = i64_array(memory(t.workspace + arena.SCRATCH, 8 * layout.GOLDEN_MOST), 0, layout.GOLDEN_MOST)
+    kept = i64_array(memory(t.workspace.address + arena.SCRATCH, 8 * layout.GOLDEN_MOST), 0, layout.GOLDEN_MOST)
     tokens = transcript_of(t).tokens
     for i in range(n):
         kept[i] = tokens[i]

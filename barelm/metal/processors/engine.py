@@ -8,7 +8,7 @@ from barelm.contract.layout import Header
 from barelm.dialect.memory import memory
 from barelm.dialect.rooms import metal
 from barelm.kernels.model import bind_state, bind_weights, read_config
-from barelm.kernels.session import Settings, choose, decode, prefill
+from barelm.kernels.session import Sampling, choose, decode, prefill
 from barelm.kernels.team import Team
 
 
@@ -20,9 +20,9 @@ def engine(job: int, core: int) -> int:
     c = read_config(header)
     s = bind_state(header, memory(b.model.state, header.state_bytes))
     if b.job.command == board.CHOOSE:
-        settings = Settings(b.settings.temperature, b.settings.top_p, b.settings.top_k,
-                            b.settings.min_p, b.settings.repeat)
-        return choose(c, s, settings, b.job.position)
+        sampling = Sampling(b.settings.temperature, b.settings.top_p, b.settings.top_k, b.settings.min_p,
+                            b.settings.repeat)
+        return choose(c, s, sampling, b.job.position)
     w = bind_weights(header, b.model.sections)
     team = Team(core, b.job.n_cores, s.gate)
     if b.job.command == board.PREFILL:

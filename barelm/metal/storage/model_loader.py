@@ -10,6 +10,7 @@ from __future__ import annotations
 from barelm.contract import layout, uefi
 from barelm.contract.board import Board
 from barelm.contract.layout import Header
+from barelm.contract.regions import Workspace
 from barelm.dialect.memory import address_of, cells, copy_bytes, memory, text, u64_array
 from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import Failure, metal
@@ -33,10 +34,10 @@ REPACK = "Pack the checkpoint again with `barelm pack` and copy it here."
 
 
 @metal
-def read_model_header(workspace: int, file: int) -> Header:
+def read_model_header(workspace: Workspace, file: int) -> Header:
     """The header of the model file, checked, in the workspace."""
     n_bytes = file_size(file)
-    target = workspace + arena.HEADER
+    target = workspace.address + arena.HEADER
     if read_file(file, target, layout.HEADER_BYTES) != layout.HEADER_BYTES:
         raise Failure(uefi.EFI_VOLUME_CORRUPTED, "the model file is too short to be a model", REPACK)
     header = Header(target)
@@ -54,7 +55,7 @@ def read_model_header(workspace: int, file: int) -> Header:
 
 
 @metal
-def load_model(con: Console, workspace: int, b: Board, header: Header, file: int) -> None:
+def load_model(con: Console, workspace: Workspace, b: Board, header: Header, file: int) -> None:
     """Find room for the model and read every section; raises where memory, disk or file fail."""
     if not arena.take_weights(con.fw, b, header) or not arena.take_state(con.fw, b, header):
         put_text(con, text("This model takes "))
@@ -73,11 +74,11 @@ def load_model(con: Console, workspace: int, b: Board, header: Header, file: int
         load_section(con, workspace, b, header, file, section, sums, progress)
     b.figures.load_cycles = cycles() - began
     if progress[1] != 0:
-        show_input(con, memory(workspace, 0), 0, -1)
+        show_input(con, memory(workspace.address, 0), 0, -1)
 
 
 @metal
-def load_section(con: Console, workspace: int, b: Board, header: Header, file: int, section: int, sums: U64,
+def load_section(con: Console, workspace: Workspace, b: Board, header: Header, file: int, section: int, sums: U64,
                  progress: I64) -> None:
     """Read one section chunk by chunk, summing each while the processor's caches still hold some of it.
 
@@ -100,7 +101,7 @@ def load_section(con: Console, workspace: int, b: Board, header: Header, file: i
 
 
 @metal
-def read_chunk(workspace: int, file: int, offset: int, target: int, n_bytes: int) -> None:
+def read_chunk(workspace: Workspace, file: int, offset: int, target: int, n_bytes: int) -> None:
     """n bytes from `offset` of the file to `target`, in ever smaller reads while the firmware refuses."""
     size = n_bytes
     done = 0
@@ -109,7 +110,7 @@ def read_chunk(workspace: int, file: int, offset: int, target: int, n_bytes: int
         n = min(size, n_bytes - done)
         place = target + done
         if bounce:
-            place = workspace + arena.SCRATCH
+            place = workspace.address + arena.SCRATCH
         seek(file, offset + done)
         came = read_file(file, place, n)
         if came == n:
@@ -129,7 +130,7 @@ def read_chunk(workspace: int, file: int, offset: int, target: int, n_bytes: int
 
 
 @metal
-def show_progress(con: Console, workspace: int, b: Board, header: Header, done: int, progress: I64) -> None:
+def show_progress(con: Console, workspace: Workspace, b: Board, header: Header, done: int, progress: I64) -> None:
     """Now and then: a bar, how much is loaded, how fast, and how long it will take."""
     now = cycles()
     per_ms = b.figures.cycles_per_ms
@@ -138,7 +139,7 @@ def show_progress(con: Console, workspace: int, b: Board, header: Header, done: 
     progress[0] = now
     progress[1] = 1
     whole = header.file_bytes
-    buffer = memory(workspace + arena.NAMES, LINE_BYTES)
+    buffer = memory(workspace.address + arena.NAMES, LINE_BYTES)
     begin_text(con, buffer)
     put_text(con, text("Loading "))
     eighths = done * 8 * BAR_CELLS // whole

@@ -5,6 +5,7 @@ from __future__ import annotations
 from barelm.contract import layout, uefi
 from barelm.contract.board import Board
 from barelm.contract.layout import Header
+from barelm.contract.regions import Workspace
 from barelm.dialect.memory import address_of, cells, copy_bytes, i64_array, memory, text, u16_array, u64_array
 from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import Failure, metal
@@ -48,7 +49,7 @@ WAITS, CHOSEN = -1, -2  # in place of the seconds that are left
 
 
 @metal
-def open_chosen_model(con: Console, b: Board, workspace: int, root: int, again: bool) -> int:
+def open_chosen_model(con: Console, b: Board, workspace: Workspace, root: int, again: bool) -> int:
     """The model file to load, open: the only one, the configured one, or the one a person chooses.
 
     `again`: a person asks for another one, so the menu does not count down.
@@ -70,26 +71,27 @@ def open_chosen_model(con: Console, b: Board, workspace: int, root: int, again: 
 
 
 @metal
-def name_at(workspace: int, k: int) -> U16:
+def name_at(workspace: Workspace, k: int) -> U16:
     """The file name of model k, with its zero."""
-    return u16_array(memory(workspace + arena.SCRATCH + MODELS_AT + k * ENTRY_BYTES, 2 * NAME_UNITS), 0, NAME_UNITS)
+    place = workspace.address + arena.SCRATCH + MODELS_AT + k * ENTRY_BYTES
+    return u16_array(memory(place, 2 * NAME_UNITS), 0, NAME_UNITS)
 
 
 @metal
-def words_at(workspace: int, k: int) -> I64:
+def words_at(workspace: Workspace, k: int) -> I64:
     """What is known of model k."""
-    return i64_array(memory(workspace + arena.SCRATCH + MODELS_AT + k * ENTRY_BYTES + WORDS_AT, 256), 0, 32)
+    return i64_array(memory(workspace.address + arena.SCRATCH + MODELS_AT + k * ENTRY_BYTES + WORDS_AT, 256), 0, 32)
 
 
 @metal
-def list_models(con: Console, b: Board, workspace: int, root: int) -> int:
+def list_models(con: Console, b: Board, workspace: Workspace, root: int) -> int:
     """List the .blm files in the root of the volume, with what their headers say; returns how many."""
     free = memory_facts(con.fw, workspace).free
-    info = memory(workspace + arena.SCRATCH, 1024)
+    info = memory(workspace.address + arena.SCRATCH, 1024)
     n = 0
     if root != 0:
         seek(root, 0)
-        while n < MOST_MODELS and read_file(root, workspace + arena.SCRATCH, len(info)) > uefi.INFO_NAME:
+        while n < MOST_MODELS and read_file(root, workspace.address + arena.SCRATCH, len(info)) > uefi.INFO_NAME:
             name = u16_array(info, uefi.INFO_NAME, NAME_UNITS)
             name[NAME_UNITS - 1] = 0
             if is_called(name, text(".blm")) > 0:
@@ -110,10 +112,10 @@ def list_models(con: Console, b: Board, workspace: int, root: int) -> int:
 
 
 @metal
-def judge_model(b: Board, workspace: int, root: int, k: int, free: int) -> None:
+def judge_model(b: Board, workspace: Workspace, root: int, k: int, free: int) -> None:
     """Read the header of model k, and say whether it can do what is configured here."""
     words = words_at(workspace, k)
-    target = workspace + arena.SCRATCH + HEADER_AT
+    target = workspace.address + arena.SCRATCH + HEADER_AT
     header = Header(target)
     words[VERDICT] = DAMAGED
     words[FILE_BYTES] = 0
@@ -136,7 +138,7 @@ def judge_model(b: Board, workspace: int, root: int, k: int, free: int) -> None:
 
 
 @metal
-def default_model(b: Board, workspace: int, n: int) -> int:
+def default_model(b: Board, workspace: Workspace, n: int) -> int:
     """The configured model, else model.blm, else the first that can be loaded, else the first; -1: not there."""
     wanted = memory(b.settings.model.address, b.settings.model.n_bytes)
     for k in range(n):
@@ -173,13 +175,13 @@ def is_same_name(name: U16, wanted: U8) -> bool:
 
 
 @metal
-def choose(con: Console, b: Board, workspace: int, n: int, default: int, again: bool) -> int:
+def choose(con: Console, b: Board, workspace: Workspace, n: int, default: int, again: bool) -> int:
     """Have a person choose among n models; the default is taken when the countdown is over."""
     k = keyboard_of(con, b)
     chosen = default
     deadline = cycles() + b.settings.countdown_s * 1000 * b.figures.cycles_per_ms
     counts = not again
-    buffer = memory(workspace + arena.SCRATCH + MENU_AT, MENU_BYTES)
+    buffer = memory(workspace.address + arena.SCRATCH + MENU_AT, MENU_BYTES)
     set_colour(con, TEXT)
     begin_input(con)
     while True:
@@ -223,9 +225,9 @@ def length_of(name: U16) -> int:
 
 
 @metal
-def put_menu(con: Console, workspace: int, n: int, chosen: int, left: int) -> int:
+def put_menu(con: Console, workspace: Workspace, n: int, chosen: int, left: int) -> int:
     """The menu as a text; returns its bytes.  `left`: seconds before the default is taken, or one of the two."""
-    begin_text(con, memory(workspace + arena.SCRATCH + MENU_AT, MENU_BYTES))
+    begin_text(con, memory(workspace.address + arena.SCRATCH + MENU_AT, MENU_BYTES))
     put_text(con, text("Which model?\n"))
     longest = 0
     for k in range(n):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from barelm.contract import uefi
+from barelm.contract.regions import Workspace
 from barelm.dialect.memory import address_of, memory, text, u16_array
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import U8, U16
@@ -44,9 +45,9 @@ class Names(NamedTuple):
 
 
 @metal
-def names_in(workspace: int) -> Names:
+def names_in(workspace: Workspace) -> Names:
     """The buffers for names."""
-    block = memory(workspace + arena.NAMES, arena.NAMES_BYTES)
+    block = memory(workspace.address + arena.NAMES, arena.NAMES_BYTES)
     return Names(u16_array(block, 0, NAME_UNITS), u16_array(block, 2 * NAME_UNITS, NAME_UNITS),
                  u16_array(block, 4 * NAME_UNITS, NAME_UNITS), block[6 * NAME_UNITS:6 * NAME_UNITS + INFO_BYTES])
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from barelm.dialect.processor import LEVELS
+from barelm.dialect.rooms import Failure
 from barelm.metal import main
 from barelm.metal.measuring import clock
 from barelm.metal.processors import cpu
@@ -82,7 +83,7 @@ def test_vectors_are_switched_on_only_where_they_are_off(level: int, osxsave: in
 
 def test_a_processor_too_old_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(main, "cpu_level", lambda: cpu.NO_LEVEL)
-    with pytest.raises(main.Failure, match="lacks SSE4.2 or POPCNT"):
+    with pytest.raises(Failure, match="lacks SSE4.2 or POPCNT"):
         main.find_level()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 PATIENCE_S = 1.0
 
 
-class Screen:
+class ProgressBar:
     """A `pipeline.Watcher` on stderr.  A context manager; on leaving, the last bar is gone."""
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class Screen:
         self._what = ""
         self._since = time.monotonic()
 
-    def __enter__(self) -> Screen:
+    def __enter__(self) -> ProgressBar:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
