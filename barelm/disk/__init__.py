@@ -3,6 +3,6 @@
 from barelm.disk.editor import Editor, open_editor
 from barelm.disk.image import ImageLayout, write_image
 from barelm.disk.table import VolumeFullError
-from barelm.disk.volume import Entry, Volume, open_volume
+from barelm.disk.volume import Volume, open_volume
 
-__all__ = ["Editor", "Entry", "ImageLayout", "Volume", "VolumeFullError", "open_editor", "open_volume", "write_image"]
+__all__ = ["Editor", "ImageLayout", "Volume", "VolumeFullError", "open_editor", "open_volume", "write_image"]

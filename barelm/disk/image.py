@@ -15,7 +15,9 @@ from io import FileIO
 from pathlib import Path
 
 from barelm.disk import gpt
-from barelm.disk.fat32 import SECTOR, VolumePlan, plan_volume
+from barelm.disk.fat32 import VolumePlan, plan_volume
+from barelm.disk.gpt import SECTOR
+from barelm.disk.medium import changed, no_progress, reading
 from barelm.errors import BarelmError
 
 _CHUNK = 8 << 20
@@ -47,9 +49,9 @@ def write_image(
     free_bytes: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> ImageLayout:
-    """Write a disk image that holds `host_files`: a GPT with one EFI system partition, or a bare FAT32 if `plain`.
+    """Write a disk image that holds `files`: a GPT with one EFI system partition, or a bare FAT32 if `plain`.
 
-    The keys of `host_files` are paths in the image, "/" between their parts ("EFI/BOOT/BOOTX64.EFI"); the values
+    The keys of `files` are paths in the image, "/" between their parts ("EFI/BOOT/BOOTX64.EFI"); the values
     are files to copy or their bytes.  Each file is contiguous, in the order given, on a 4 KiB boundary of the
     image; at least `free_bytes` are left free.  The same names, content, label and room give the same bytes.
     `progress(done, total)` is called with bytes of file data.  `out` appears only when it is complete.
@@ -73,14 +75,10 @@ def write_image(
             if not plain:
                 ids = _uuid(seed, b"disk"), _uuid(seed, b"partition")
                 _write_pieces(image, 0, gpt.partition_table(n_bytes // SECTOR, start // SECTOR, end - 1, *ids))
-            _write_volume(image, start, volume, files, progress or _quiet)
+            _write_volume(image, start, volume, files, progress or no_progress)
     except OSError as error:
         raise _target_error(target, n_bytes, error) from error
-    return ImageLayout(n_bytes, start, volume.cluster_bytes, extents)
-
-
-def _quiet(done: int, total: int) -> None:
-    """Report nothing."""
+    return ImageLayout(n_bytes, start, volume.geometry.cluster_bytes, extents)
 
 
 def _write_volume(
@@ -124,7 +122,7 @@ def _copy_file(path: Path, size: int, image: FileIO, offset: int, report: Report
 
     Raises BarelmError where the file cannot be read or is no longer what it was, OSError for the image.
     """
-    with _reading(path):
+    with reading(path):
         source = open(path, "rb", buffering=0)
     with source:
         before = os.fstat(source.fileno())
@@ -134,7 +132,7 @@ def _copy_file(path: Path, size: int, image: FileIO, offset: int, report: Report
         report(size)
         after = os.fstat(source.fileno())
         if (after.st_size, after.st_mtime_ns) != (size, before.st_mtime_ns):
-            raise _changed(path)
+            raise changed(path)
 
 
 def _data_spans(source: FileIO, size: int) -> Iterator[tuple[int, int]]:
@@ -186,35 +184,20 @@ def _copy_through_memory(
     buffer = memoryview(bytearray(min(_CHUNK, hi - lo)))
     source.seek(lo)
     while lo < hi:
-        with _reading(path):
+        with reading(path):
             n = source.readinto(buffer[:hi - lo])
         if not n:
-            raise _changed(path)
+            raise changed(path)
         _write_at(image, offset + lo, buffer[:n], lambda copied: None)
         lo += n
         report(lo)
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turn a failure to read `path` into a BarelmError, so that it is not taken for one of the image."""
-    try:
-        yield
-    except OSError as error:
-        raise BarelmError(f"cannot read {path}: {error.strerror}",
-                          "Check the path and its permissions.") from error
-
-
-def _changed(path: Path) -> BarelmError:
-    return BarelmError(f"{path} changed while it was being copied",
-                       "Let whatever writes it end, then try again.")
 
 
 def _source_size(path: str, source: Path | bytes) -> int:
     """Bytes of one source; BarelmError where it is not a readable regular file."""
     if isinstance(source, bytes):
         return len(source)
-    with _reading(source):
+    with reading(source):
         status = os.stat(source)
     if not stat.S_ISREG(status.st_mode):
         raise BarelmError(f"{source}, meant for {path!r} in the image, is not a regular file", "Give a file.")

@@ -1,11 +1,15 @@
-"""The bytes of an image or of a device: read anywhere, written anywhere, each write through one place."""
+"""The bytes of an image or of a device: read anywhere, written anywhere, each write through one place.
+
+And what is said of a plain file that is copied into an image or onto a device.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -56,6 +60,10 @@ class Medium:
                 self.flush()
         finally:
             self._file.close()
+
+    def status(self) -> os.stat_result:
+        """What the system says of the open file: its kind, size, time of the last change."""
+        return os.fstat(self._file.fileno())
 
     def flush(self) -> None:
         """Have the system bring what was written to the device."""
@@ -122,11 +130,9 @@ class Medium:
 
 def _exclusive(path: str, flags: int) -> int:
     """Open a file; a block device that is to be written only where nothing on it is mounted (open(2), O_EXCL)."""
-    try:
+    with suppress(OSError):                         # opening it says what is wrong
         if flags & os.O_RDWR and stat.S_ISBLK(os.stat(path).st_mode):
             flags |= os.O_EXCL
-    except OSError:
-        pass                                        # opening it says what is wrong
     return os.open(path, flags)
 
 
@@ -137,3 +143,21 @@ def _keep_others_out(file: BinaryIO) -> None:
     except ImportError:
         return
     fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn a failure to read a file into a BarelmError, so that it is not taken for one of what is written."""
+    try:
+        yield
+    except OSError as error:
+        raise BarelmError(f"cannot read {path}: {error.strerror}", "Check the path and its permissions.") from error
+
+
+def changed(what: Path | str) -> BarelmError:
+    """The error of a file that is no longer what it was when copying it began."""
+    return BarelmError(f"{what} changed while it was being copied", "Let whatever writes it end, then try again.")
+
+
+def no_progress(done: int, total: int) -> None:
+    """Report nothing."""
