@@ -28,15 +28,6 @@ _CHUNK = 8 << 20
 _ZEROS = memoryview(bytes(1 << 20))
 
 
-def open_editor(image: Path, *, writable: bool = True,
-                clock: Callable[[], time.struct_time] = time.localtime) -> Editor:
-    """Open the FAT32 volume of an image or device to change it, or only to look at it as it is now.
-
-    Raises BarelmError where it cannot be opened, is damaged, or another program of this package writes it.
-    """
-    return Editor(image, writable, clock)
-
-
 class Editor(Volume):
     """The volume of an image, open for writing; a context manager.  For one thread at a time.
 
@@ -44,8 +35,12 @@ class Editor(Volume):
     does not allow; then nothing was changed.  `medium.after_write` is where power cuts are made.
     """
 
-    def __init__(self, image: Path, writable: bool, clock: Callable[[], time.struct_time]) -> None:
-        """As open_editor; what changes gets the time of `clock`."""
+    def __init__(self, image: Path, *, writable: bool = True,
+                 clock: Callable[[], time.struct_time] = time.localtime) -> None:
+        """Open the FAT32 volume of an image or device to change it, or only to look; what changes gets `clock`'s time.
+
+        Raises BarelmError where it cannot be opened, is damaged, or another program of this package writes it.
+        """
         super().__init__(image, writable)
         self._clock = clock
         self._per_sector = self.geometry.sector_bytes // SLOT_BYTES
@@ -217,7 +212,7 @@ class Editor(Volume):
 
     def _write_data(self, chain: Chain, offset: int, content: memoryview) -> None:
         done = 0
-        for at, n in self._places(chain, offset, len(content)):
+        for at, n in chain.places(offset, len(content), self.geometry):
             self._write(at, content[done:done + n])
             done += n
 

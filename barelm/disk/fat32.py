@@ -6,7 +6,7 @@ Source: Microsoft, FAT32 File System Specification ("fatgen103"), cited below by
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -97,51 +97,10 @@ class VolumePlan:
     """A FAT32 volume laid out: `extents` per path is (offset from the volume's start, size)."""
 
     n_bytes: int
-    geometry: Geometry
+    cluster_bytes: int
     extents: dict[str, tuple[int, int]]
-    _hidden_sectors: int
-    _volume_id: int
-    _label: bytes
-    _folders: list[Folder]
-    _runs: list[Run]
-
-    def metadata(self) -> Iterator[tuple[int, bytes]]:
-        """(offset, bytes) of everything but file data, in order of offset; all else is zeros."""
-        table = self._allocation_table()
-        reserved = self._boot_sector(), self._info_sector(len(table) // 4), bytes(510) + b"\x55\xaa"
-        for start in (0, _BACKUP_SECTOR):
-            for sector, content in enumerate(reserved, start):
-                yield sector * SECTOR, content
-        for offset in (self.geometry.fat_offset, *self.geometry.mirrors):
-            yield offset, table
-        for folder in self._folders:
-            head = Facts(ATTR_VOLUME_ID).pack(self._label) if folder.parent is None else pack_dots(
-                folder.facts.first_cluster, folder.parent)
-            yield (self.geometry.cluster_offset(folder.facts.first_cluster),
-                   head + b"".join(child.packed() for child in folder.children.values()))
-
-    def _boot_sector(self) -> bytes:
-        fat_offset, = self.geometry.mirrors
-        fat_sectors = (fat_offset - self.geometry.fat_offset) // SECTOR
-        boot = _BOOT.pack(b"\xeb\x58\x90", b"MSWIN4.1", SECTOR, self.geometry.cluster_bytes // SECTOR,
-                          self.geometry.fat_offset // SECTOR, 2, 0, 0, 0xF8, 0, 63, 255, self._hidden_sectors,
-                          self.n_bytes // SECTOR, fat_sectors, 0, 0, FIRST_CLUSTER, _INFO_SECTOR, _BACKUP_SECTOR, b"",
-                          0x80, 0, 0x29, self._volume_id, self._label, b"FAT32   ")
-        return boot.ljust(510, b"\0") + b"\x55\xaa"
-
-    def _info_sector(self, end: int) -> bytes:
-        count = self.geometry.cluster_count
-        free = count - sum(n for _, n in self._runs)
-        return _INFO.pack(_LEAD, b"", _STRUCTURE, free, min(end, count + 1), b"", _TRAIL)
-
-    def _allocation_table(self) -> bytes:
-        """The table up to the last cluster in use."""
-        table = np.zeros(max((FIRST_CLUSTER, *map(sum, self._runs))), "<u4")
-        table[:FIRST_CLUSTER] = 0x0FFFFFF8, END_OF_CHAIN
-        for first, count in self._runs:
-            if count:
-                table[first:first + count] = np.r_[np.arange(first + 1, first + count), END_OF_CHAIN]
-        return table.tobytes()
+    metadata: list[tuple[int, bytes]]
+    """(offset, bytes) of everything but file data, in order of offset; all else is zeros."""
 
 
 def plan_volume(
@@ -179,7 +138,15 @@ def plan_volume(
         node.facts = replace(node.facts, first_cluster=first)
     extents = {path: (geometry.cluster_offset(node.facts.first_cluster) if node.size else 0, node.size)
                for path, node in files.items()}
-    return VolumePlan(n_bytes, geometry, extents, hidden_sectors, volume_id, encode_label(label), folders, runs)
+    volume_label = encode_label(label)
+    boot = _boot_sector(geometry, n_bytes, hidden_sectors, volume_id, volume_label)
+    reserved = boot, _info_sector(geometry, runs), bytes(510) + b"\x55\xaa"
+    table = _allocation_table(runs)
+    metadata = [((start + i) * SECTOR, sector) for start in (0, _BACKUP_SECTOR) for i, sector in enumerate(reserved)]
+    metadata += [(offset, table) for offset in (geometry.fat_offset, *geometry.mirrors)]
+    metadata += [(geometry.cluster_offset(folder.facts.first_cluster), _directory_bytes(folder, volume_label))
+                 for folder in folders]
+    return VolumePlan(n_bytes, cluster_bytes, extents, metadata)
 
 
 def _add_file(root: Folder, path: str, size: int) -> Node:
@@ -251,3 +218,35 @@ def _geometry(cluster_bytes: int, count: int) -> Geometry:
     data = (reserved + 2 * fat_sectors) * SECTOR
     return Geometry(cluster_bytes, reserved * SECTOR, data, count, FIRST_CLUSTER,
                     mirrors=((reserved + fat_sectors) * SECTOR,))
+
+
+def _boot_sector(geometry: Geometry, n_bytes: int, hidden_sectors: int, volume_id: int, label: bytes) -> bytes:
+    fat_sectors = (geometry.mirrors[0] - geometry.fat_offset) // SECTOR
+    boot = _BOOT.pack(b"\xeb\x58\x90", b"MSWIN4.1", SECTOR, geometry.cluster_bytes // SECTOR,
+                      geometry.fat_offset // SECTOR, 2, 0, 0, 0xF8, 0, 63, 255, hidden_sectors, n_bytes // SECTOR,
+                      fat_sectors, 0, 0, FIRST_CLUSTER, _INFO_SECTOR, _BACKUP_SECTOR, b"", 0x80, 0, 0x29, volume_id,
+                      label, b"FAT32   ")
+    return boot.ljust(510, b"\0") + b"\x55\xaa"
+
+
+def _info_sector(geometry: Geometry, runs: list[Run]) -> bytes:
+    free = geometry.cluster_count - sum(count for _, count in runs)
+    following = min(max(map(sum, runs)), geometry.cluster_count + 1)
+    return _INFO.pack(_LEAD, b"", _STRUCTURE, free, following, b"", _TRAIL)
+
+
+def _allocation_table(runs: list[Run]) -> bytes:
+    """The table up to the last cluster in use; the root directory has one at least."""
+    table = np.zeros(max(map(sum, runs)), "<u4")
+    table[:FIRST_CLUSTER] = 0x0FFFFFF8, END_OF_CHAIN
+    for first, count in runs:
+        if count:
+            table[first:first + count] = np.r_[first + 1:first + count, END_OF_CHAIN]
+    return table.tobytes()
+
+
+def _directory_bytes(folder: Folder, label: bytes) -> bytes:
+    """The entries of one directory: the root's start with the volume label, the others' with dots."""
+    head = (Facts(ATTR_VOLUME_ID).pack(label) if folder.parent is None
+            else pack_dots(folder.facts.first_cluster, folder.parent))
+    return head + b"".join(child.packed() for child in folder.children.values())

@@ -17,7 +17,7 @@ from pathlib import Path
 from barelm.disk import gpt
 from barelm.disk.devices import Device
 from barelm.disk.medium import DamagedError, changed
-from barelm.disk.volume import open_volume
+from barelm.disk.volume import Volume
 from barelm.errors import BarelmError
 
 CHUNK = 4 << 20
@@ -38,7 +38,7 @@ class Content:
     """
 
     def __init__(self, image: Path, device_bytes: int) -> None:
-        self._volume = open_volume(image)
+        self._volume = Volume(image)
         self._medium = self._volume.medium
         self._was, self.bytes = self._medium.status(), self._medium.n_bytes
         try:

@@ -15,7 +15,7 @@ from io import FileIO
 from pathlib import Path
 
 from barelm.disk import gpt
-from barelm.disk.fat32 import VolumePlan, plan_volume
+from barelm.disk.fat32 import plan_volume
 from barelm.disk.gpt import SECTOR
 from barelm.disk.medium import changed, no_progress, reading
 from barelm.errors import BarelmError
@@ -69,52 +69,46 @@ def write_image(
     end = gpt.align_up(start + volume.n_bytes) // SECTOR
     n_bytes = volume.n_bytes if plain else gpt.disk_sectors(end) * SECTOR
     extents = {path: (start + offset if size else 0, size) for path, (offset, size) in volume.extents.items()}
+    metadata = [(start + offset, content) for offset, content in volume.metadata]
+    if not plain:
+        ids = _uuid(seed, b"disk"), _uuid(seed, b"partition")
+        metadata += gpt.partition_table(n_bytes // SECTOR, start // SECTOR, end - 1, *ids)
     try:
         with _written_beside(target) as image:
             image.truncate(n_bytes)
-            if not plain:
-                ids = _uuid(seed, b"disk"), _uuid(seed, b"partition")
-                _write_pieces(image, 0, gpt.partition_table(n_bytes // SECTOR, start // SECTOR, end - 1, *ids))
-            _write_volume(image, start, volume, files, progress or no_progress)
+            for offset, content in metadata:
+                _write_at(image, offset, memoryview(content))
+            _write_files(image, files, extents, progress or no_progress)
     except OSError as error:
         raise _target_error(target, n_bytes, error) from error
-    return ImageLayout(n_bytes, start, volume.geometry.cluster_bytes, extents)
+    return ImageLayout(n_bytes, start, volume.cluster_bytes, extents)
 
 
-def _write_volume(
-    image: FileIO, start: int, volume: VolumePlan, files: Mapping[str, Path | bytes],
-    progress: Callable[[int, int], None],
-) -> None:
-    """The metadata, then the data of each file."""
-    _write_pieces(image, start, volume.metadata())
-    total = sum(size for _, size in volume.extents.values())
+def _write_files(image: FileIO, files: Mapping[str, Path | bytes], extents: dict[str, tuple[int, int]],
+                 progress: Callable[[int, int], None]) -> None:
+    """The data of each file."""
+    total = sum(size for _, size in extents.values())
     done = 0
     progress(done, total)
-    for path, (offset, size) in volume.extents.items():
+    for path, (offset, size) in extents.items():
         source = files[path]
 
         def report(copied: int, before: int = done) -> None:
             progress(before + copied, total)
 
         if isinstance(source, bytes):
-            _write_at(image, start + offset, memoryview(source), report)
+            _write_at(image, offset, memoryview(source))
+            report(size)
         else:
-            _copy_file(source, size, image, start + offset, report)
+            _copy_file(source, size, image, offset, report)
         done += size
 
 
-def _write_pieces(image: FileIO, start: int, pieces: Iterator[tuple[int, bytes]]) -> None:
-    for offset, content in pieces:
-        _write_at(image, start + offset, memoryview(content), lambda copied: None)
-
-
-def _write_at(image: FileIO, offset: int, content: memoryview, report: Report) -> None:
+def _write_at(image: FileIO, offset: int, content: memoryview) -> None:
     """Write all of `content`; the system may take less at a time than it is offered."""
     image.seek(offset)
-    at = 0
-    while at < len(content):
-        at += image.write(content[at:at + _CHUNK])
-        report(at)
+    while content:
+        content = content[image.write(content[:_CHUNK]):]
 
 
 def _copy_file(path: Path, size: int, image: FileIO, offset: int, report: Report) -> None:
@@ -127,8 +121,7 @@ def _copy_file(path: Path, size: int, image: FileIO, offset: int, report: Report
     with source:
         before = os.fstat(source.fileno())
         for lo, hi in _data_spans(source, size):
-            lo = _copy_in_kernel(source, lo, hi, image, offset, report)
-            _copy_through_memory(path, source, lo, hi, image, offset, report)
+            _copy_span(path, source, lo, hi, image, offset, report)
         report(size)
         after = os.fstat(source.fileno())
         if (after.st_size, after.st_mtime_ns) != (size, before.st_mtime_ns):
@@ -141,54 +134,42 @@ def _data_spans(source: FileIO, size: int) -> Iterator[tuple[int, int]]:
         yield 0, size
         return
     end = 0
-    while end < size:
-        try:
+    try:
+        while end < size:
             start = os.lseek(source.fileno(), end, os.SEEK_DATA)
             stop = os.lseek(source.fileno(), start, os.SEEK_HOLE)
-        except OSError as error:
-            if error.errno != errno.ENXIO:          # ENXIO: only a hole is left
-                yield end, size
-            return
-        if start < size:
-            yield start, min(stop, size)
-        end = stop
+            if start < size:
+                yield start, min(stop, size)
+            end = stop
+    except OSError as error:
+        if error.errno != errno.ENXIO:              # ENXIO: only a hole is left
+            yield end, size
 
 
-def _copy_in_kernel(source: FileIO, lo: int, hi: int, image: FileIO, offset: int, report: Report) -> int:
-    """Copy from `lo` towards `hi` without passing through memory, sharing blocks where the file system can.
+def _copy_span(path: Path, source: FileIO, lo: int, hi: int, image: FileIO, offset: int, report: Report) -> None:
+    """Copy bytes `lo` to `hi` of the source, a chunk at a time.
 
-    Returns how far it came: the rest is for the ordinary way, which also finds out whose fault it was.
+    It is done in the kernel, which shares blocks where the file system can, until that refuses: then the ordinary way,
+    through memory, goes on, and finds out whose fault it was.
     """
-    if not hasattr(os, "copy_file_range"):
-        return lo
+    in_kernel = hasattr(os, "copy_file_range")
     while lo < hi:
-        try:
-            n = os.copy_file_range(source.fileno(), image.fileno(), min(hi - lo, _CHUNK), lo, offset + lo)
-        except OSError as error:
-            if error.errno in _NO_ROOM:
-                raise
-            return lo
+        n = 0
+        if in_kernel:
+            try:
+                n = os.copy_file_range(source.fileno(), image.fileno(), min(hi - lo, _CHUNK), lo, offset + lo)
+            except OSError as error:
+                if error.errno in _NO_ROOM:
+                    raise
+            in_kernel = n > 0
         if not n:
-            return lo
-        lo += n
-        report(lo)
-    return lo
-
-
-def _copy_through_memory(
-    path: Path, source: FileIO, lo: int, hi: int, image: FileIO, offset: int, report: Report
-) -> None:
-    """Copy bytes `lo` to `hi` of the source, a chunk at a time."""
-    if lo >= hi:
-        return
-    buffer = memoryview(bytearray(min(_CHUNK, hi - lo)))
-    source.seek(lo)
-    while lo < hi:
-        with reading(path):
-            n = source.readinto(buffer[:hi - lo])
-        if not n:
-            raise changed(path)
-        _write_at(image, offset + lo, buffer[:n], lambda copied: None)
+            with reading(path):
+                source.seek(lo)
+                content = source.read(min(hi - lo, _CHUNK))
+            if not content:
+                raise changed(path)
+            _write_at(image, offset + lo, memoryview(content))
+            n = len(content)
         lo += n
         report(lo)
 

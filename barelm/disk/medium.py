@@ -80,29 +80,11 @@ class Medium:
 
     def fill(self, offset: int, buffer: memoryview) -> None:
         """Fill the whole buffer from `offset` on; BarelmError where there is less, or the system refuses."""
-        if offset + len(buffer) > self.n_bytes:
-            raise self.damaged("something in it lies past its end")
-        done = 0
-        while done < len(buffer):
-            try:
-                n = self._read_some(offset + done, buffer[done:])
-            except OSError as error:
-                raise self._refused("read", error) from error
-            if not n:
-                raise self.damaged("it was cut short while it was being read")
-            done += n
+        self._transfer("read", offset, buffer)
 
     def write(self, offset: int, content: bytes | memoryview) -> None:
         """Write at `offset`, in one go as far as the system takes it; counts as one write."""
-        view = memoryview(content)
-        if offset + len(view) > self.n_bytes:
-            raise self.damaged("something in it lies past its end")
-        done = 0
-        while done < len(view):
-            try:
-                done += self._write_some(offset + done, view[done:])
-            except OSError as error:
-                raise self._refused("write", error) from error
+        self._transfer("write", offset, memoryview(content))
         self.writes += 1
         self.after_write(self.writes)
 
@@ -113,19 +95,28 @@ class Medium:
     def _refused(self, verb: str, error: OSError) -> BarelmError:
         return BarelmError(f"cannot {verb} {self.path}: {error.strerror}", "Check the path and its permissions.")
 
-    def _read_some(self, offset: int, buffer: memoryview) -> int:
-        if hasattr(os, "preadv"):
-            return os.preadv(self._file.fileno(), [buffer], offset)
-        with self._lock:
-            self._file.seek(offset)
-            return self._file.readinto(buffer) or 0  # type: ignore[attr-defined]
+    def _transfer(self, verb: str, offset: int, view: memoryview) -> None:
+        """Read or write all of a view."""
+        if offset + len(view) > self.n_bytes:
+            raise self.damaged("something in it lies past its end")
+        done = 0
+        while done < len(view):
+            try:
+                n = self._some(verb == "read", offset + done, view[done:])
+            except OSError as error:
+                raise self._refused(verb, error) from error
+            if not n:
+                raise self.damaged("it was cut short while it was being read")
+            done += n
 
-    def _write_some(self, offset: int, content: memoryview) -> int:
-        if hasattr(os, "pwrite"):
-            return os.pwrite(self._file.fileno(), content, offset)
+    def _some(self, read: bool, offset: int, view: memoryview) -> int:
+        """Read or write as many bytes as the system takes at a time."""
+        if hasattr(os, "preadv"):
+            file = self._file.fileno()
+            return os.preadv(file, [view], offset) if read else os.pwrite(file, view, offset)
         with self._lock:
             self._file.seek(offset)
-            return self._file.write(content)
+            return (self._file.readinto(view) if read else self._file.write(view)) or 0  # type: ignore[attr-defined]
 
 
 def _exclusive(path: str, flags: int) -> int:

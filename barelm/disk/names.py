@@ -128,12 +128,16 @@ def checksum(short: bytes) -> int:
     return total
 
 
+def count_slots(name: str, short: bytes) -> int:
+    """How many slots the entry of `name` takes, those of its long name, where `short` does not say it all, included."""
+    n_units = 0 if decode_short(short, 0) == name else len(name.encode("utf-16-le")) // 2
+    return -(-n_units // UNITS_PER_SLOT) + 1
+
+
 def long_slots(name: str, short: bytes) -> bytes:
     """The long-name slots that go before the short entry of `name`; empty where `short` says it all."""
-    if decode_short(short, 0) == name:
-        return b""
+    count = count_slots(name, short) - 1
     units = name.encode("utf-16-le")
-    count = -(-len(units) // (2 * UNITS_PER_SLOT))
     if len(units) % (2 * UNITS_PER_SLOT):
         units = (units + b"\0\0").ljust(count * 2 * UNITS_PER_SLOT, b"\xff")
     slots = []
@@ -143,11 +147,6 @@ def long_slots(name: str, short: bytes) -> bytes:
         slots.append(_LONG_SLOT.pack(ordinal | flag, part[:10], ATTR_LONG_NAME, 0, checksum(short),
                                      part[10:22], 0, part[22:]))
     return b"".join(slots)
-
-
-def count_slots(name: str, short: bytes) -> int:
-    """How many slots an entry takes, those of its long name among them."""
-    return len(long_slots(name, short)) // SLOT_BYTES + 1
 
 
 def decode_short(short: bytes, case_flags: int) -> str:

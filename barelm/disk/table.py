@@ -64,13 +64,13 @@ class Chain:
         return [(first + max(n - start, 0), count - max(n - start, 0))
                 for (first, count), start in zip(self.runs, self._starts) if start + count > n]
 
-    def pieces(self, offset: int, n: int, cluster_bytes: int) -> Iterator[tuple[int, int, int]]:
-        """(cluster, byte in it, bytes) of the consecutive parts that hold bytes `offset` to `offset` + `n`."""
-        run = bisect.bisect_right(self._starts, offset // cluster_bytes) - 1
+    def places(self, offset: int, n: int, geometry: Geometry) -> Iterator[tuple[int, int]]:
+        """(offset in the volume, bytes) of the consecutive parts that hold bytes `offset` to `offset` + `n`."""
+        run = bisect.bisect_right(self._starts, offset // geometry.cluster_bytes) - 1
         while n:
-            inside = offset - self._starts[run] * cluster_bytes
-            part = min(n, self.runs[run][1] * cluster_bytes - inside)
-            yield self.runs[run][0] + inside // cluster_bytes, inside % cluster_bytes, part
+            inside = offset - self._starts[run] * geometry.cluster_bytes
+            part = min(n, self.runs[run][1] * geometry.cluster_bytes - inside)
+            yield geometry.cluster_offset(self.runs[run][0]) + inside, part
             offset, n, run = offset + part, n - part, run + 1
 
 
@@ -119,7 +119,7 @@ class AllocationTable:
     @functools.cached_property
     def free(self) -> int:
         """How many clusters are free."""
-        return int(np.count_nonzero((self._table[FIRST_CLUSTER:] & _MASK) == 0))
+        return int(np.count_nonzero((self._table[FIRST_CLUSTER:self._end] & _MASK) == 0))
 
     def find(self, n: int, after: int = 0) -> list[Run]:
         """n free clusters, next to cluster `after` where there are some; they stay free until they are linked."""
@@ -127,16 +127,13 @@ class AllocationTable:
             raise self.full(n * self._geometry.cluster_bytes)
         near = after + 1
         is_free = after and near < self._end and not int(self._table[near]) & _MASK
-        start = near if is_free else min(max(self._next, FIRST_CLUSTER), self._end)
         found: list[Run] = []
-        missing = n
-        for clusters in self._free_from(start):
-            if not missing:
+        for clusters in self._free_from(near if is_free else self._next) if n else ():
+            clusters, n = clusters[:n], n - min(n, len(clusters))
+            heads = np.r_[0, np.flatnonzero(np.diff(clusters) != 1) + 1]
+            found += zip(clusters[heads].tolist(), np.diff(np.r_[heads, len(clusters)]).tolist())
+            if not n:
                 break
-            clusters = clusters[:missing]
-            missing -= len(clusters)
-            cuts = np.r_[0, np.flatnonzero(np.diff(clusters) != 1) + 1]
-            found += zip(clusters[cuts].tolist(), np.diff(np.r_[cuts, len(clusters)]).tolist())
         return Chain(found).runs
 
     def full(self, n_bytes: int) -> VolumeFullError:
@@ -176,14 +173,10 @@ class AllocationTable:
 
     @functools.cached_property
     def _table(self) -> np.ndarray:
-        """Every entry."""
-        return np.frombuffer(self._read(self._geometry.fat_offset, self._end * _ENTRY_BYTES), "<u4").copy()
-
-    @functools.cached_property
-    def _rest(self) -> bytes:
-        """What is behind the entries in their last sector."""
-        n_bytes = self._end * _ENTRY_BYTES
-        return self._read(self._geometry.fat_offset + n_bytes, -n_bytes % self._geometry.sector_bytes)
+        """Every entry, and what is behind them in their last sector."""
+        n_sectors = -(-self._end // self._per_sector)
+        raw = self._read(self._geometry.fat_offset, n_sectors * self._geometry.sector_bytes)
+        return np.frombuffer(raw, "<u4").copy()
 
     @functools.cached_property
     def _info(self) -> bytearray:
@@ -245,7 +238,6 @@ class AllocationTable:
         for sector in sorted(self._dirty, key=lambda number: (number == link, number)):
             low = sector * self._per_sector
             content = self._table[low:low + self._per_sector].tobytes()
-            content += self._rest[:self._geometry.sector_bytes - len(content)]
             for table in (self._geometry.fat_offset, *self._geometry.mirrors):
                 self._write(table + sector * self._geometry.sector_bytes, content)
         self._dirty.clear()

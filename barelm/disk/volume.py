@@ -6,9 +6,7 @@ of the image and by fixed limits, whatever its headers say.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from barelm.disk import gpt
@@ -21,25 +19,22 @@ from barelm.disk.table import AllocationTable, Chain
 _CACHED_FILES = 64
 
 
-def open_volume(image: Path) -> Volume:
-    """Open the FAT32 volume in a disk image: the EFI system partition of a GPT, or the image as a whole.
-
-    Raises BarelmError where the image cannot be read, is neither, or is damaged, and says what is wrong.
-    """
-    return Volume(image)
-
-
 class Volume:
     """The FAT32 volume of an image, open for reading; a context manager.  Threads may share it.
 
-    `offset` is where it begins in the image, in bytes.
+    `offset` is where it begins in the image, `cluster_bytes` the size of a cluster, `total_bytes` that of all clusters.
     """
 
     def __init__(self, image: Path, writable: bool = False) -> None:
-        """Open `image` and read its directories; raises BarelmError as open_volume does."""
+        """Open the FAT32 volume in a disk image: the EFI system partition of a GPT, or the image as a whole.
+
+        Raises BarelmError where the image cannot be read, is neither, or is damaged, and says what is wrong.
+        """
         self.medium = Medium(image, writable)
         try:
             self.offset, self.geometry = self._locate()
+            self.cluster_bytes = self.geometry.cluster_bytes
+            self.total_bytes = self.geometry.cluster_count * self.cluster_bytes
             self._table = AllocationTable(self._read, self._write, self.geometry)
             self._chains: dict[Node, Chain] = {}
             self._n_slots = 0
@@ -53,8 +48,7 @@ class Volume:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(self, *how: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -67,19 +61,9 @@ class Volume:
         return self.medium.writable
 
     @property
-    def cluster_bytes(self) -> int:
-        """Bytes of one cluster."""
-        return self.geometry.cluster_bytes
-
-    @property
-    def total_bytes(self) -> int:
-        """Bytes of all clusters."""
-        return self.geometry.cluster_count * self.geometry.cluster_bytes
-
-    @property
     def free_bytes(self) -> int:
         """Bytes of the clusters that are free."""
-        return self._table.free * self.geometry.cluster_bytes
+        return self._table.free * self.cluster_bytes
 
     @property
     def label(self) -> str:
@@ -112,7 +96,7 @@ class Volume:
 
     def extents(self, node: Node) -> list[tuple[int, int]]:
         """(offset in the image, bytes) of the pieces of a file, in order; one where it is contiguous."""
-        return [(self.offset + at, n) for at, n in self._places(self._chain(node), 0, node.size)]
+        return [(self.offset + at, n) for at, n in self._chain(node).places(0, node.size, self.geometry)]
 
     def read(self, node: Node, offset: int, n: int) -> bytes:
         """Up to `n` bytes of a file from `offset` on; fewer only where the file ends."""
@@ -131,7 +115,7 @@ class Volume:
         want = max(min(len(buffer), node.size - offset), 0)
         done = 0
         if want:
-            for at, n in self._places(self._chain(node), offset, want):
+            for at, n in self._chain(node).places(offset, want, self.geometry):
                 self.medium.fill(self.offset + at, buffer[done:done + n])
                 done += n
         return done
@@ -202,8 +186,3 @@ class Volume:
     def _clusters(self, n_bytes: int) -> int:
         """How many clusters so many bytes take."""
         return -(-n_bytes // self.cluster_bytes)
-
-    def _places(self, chain: Chain, offset: int, n: int) -> Iterator[tuple[int, int]]:
-        """(offset in the volume, bytes) of a part of a file."""
-        for cluster, inside, part in chain.pieces(offset, n, self.cluster_bytes):
-            yield self.geometry.cluster_offset(cluster) + inside, part

@@ -187,7 +187,7 @@ def test_a_file_beyond_the_limit(tmp_path: Path) -> None:
 def test_a_file_at_the_limit(tmp_path: Path) -> None:
     plan = plan_volume({"model.blm": FILE_LIMIT}, label="X", volume_id=1)
     assert plan.extents["model.blm"][1] == FILE_LIMIT
-    assert MIN_CLUSTERS < plan.n_bytes // plan.geometry.cluster_bytes < MAX_CLUSTERS
+    assert MIN_CLUSTERS < plan.n_bytes // plan.cluster_bytes < MAX_CLUSTERS
 
 
 def test_too_many_files_in_a_directory() -> None:
