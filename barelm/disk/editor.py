@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from barelm.disk.directory import ATTR_ARCHIVE, ATTR_DIRECTORY, Facts, Folder, Node, pack_dots, stamp
 from barelm.disk.fat32 import DIRECTORY_SLOTS, FILE_LIMIT, VOLUME_SLOTS
-from barelm.disk.medium import changed, no_progress, reading
+from barelm.disk.medium import Progress, changed, no_progress, reading
 from barelm.disk.names import PATH_LIMIT, SLOT_BYTES, count_slots, name_fault, short_names
 from barelm.disk.table import Chain, VolumeFullError
 from barelm.disk.volume import Volume
@@ -71,7 +71,7 @@ class Editor(Volume):
         with self._descended(path) as folder:
             return folder
 
-    def save(self, path: str, content: bytes | Path, progress: Callable[[int, int], None] | None = None) -> Node:
+    def save(self, path: str, content: bytes | Path, progress: Progress | None = None) -> Node:
         """Put a file on the volume, with the directories it is in, or replace one: all of it in one moment, at the end.
 
         `progress(done, total)` is told the bytes of it that are there.
@@ -356,7 +356,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
             yield file
 
 
-def _pieces(source: BinaryIO, size: int, progress: Callable[[int, int], None]) -> Iterator[bytes]:
+def _pieces(source: BinaryIO, size: int, progress: Progress) -> Iterator[bytes]:
     """A file in chunks, as it is read; one byte more than `size` where it has grown."""
     done = 0
     while piece := source.read(min(_CHUNK, size - done + 1)):

@@ -103,9 +103,8 @@ class VolumePlan:
     """(offset, bytes) of everything but file data, in order of offset; all else is zeros."""
 
 
-def plan_volume(
-    sizes: Mapping[str, int], *, label: str, volume_id: int, hidden_sectors: int = 0, free_bytes: int = 0
-) -> VolumePlan:
+def plan_volume(sizes: Mapping[str, int], *, label: str, volume_id: int, hidden_sectors: int = 0,
+                free_bytes: int = 0) -> VolumePlan:
     """Lay out a volume that holds files of the given sizes in bytes, keyed by path, "/" between the parts.
 
     Files are contiguous, in the order given, each starting on a 4 KiB boundary of the volume; at least
@@ -140,13 +139,7 @@ def plan_volume(
                for path, node in files.items()}
     volume_label = encode_label(label)
     boot = _boot_sector(geometry, n_bytes, hidden_sectors, volume_id, volume_label)
-    reserved = boot, _info_sector(geometry, runs), bytes(510) + b"\x55\xaa"
-    table = _allocation_table(runs)
-    metadata = [((start + i) * SECTOR, sector) for start in (0, _BACKUP_SECTOR) for i, sector in enumerate(reserved)]
-    metadata += [(offset, table) for offset in (geometry.fat_offset, *geometry.mirrors)]
-    metadata += [(geometry.cluster_offset(folder.facts.first_cluster), _directory_bytes(folder, volume_label))
-                 for folder in folders]
-    return VolumePlan(n_bytes, cluster_bytes, extents, metadata)
+    return VolumePlan(n_bytes, cluster_bytes, extents, _metadata(geometry, boot, runs, folders, volume_label))
 
 
 def _add_file(root: Folder, path: str, size: int) -> Node:
@@ -218,6 +211,17 @@ def _geometry(cluster_bytes: int, count: int) -> Geometry:
     data = (reserved + 2 * fat_sectors) * SECTOR
     return Geometry(cluster_bytes, reserved * SECTOR, data, count, FIRST_CLUSTER,
                     mirrors=((reserved + fat_sectors) * SECTOR,))
+
+
+def _metadata(geometry: Geometry, boot: bytes, runs: list[Run], folders: list[Folder],
+              label: bytes) -> list[tuple[int, bytes]]:
+    """(offset, bytes) of the reserved sectors and their backup, both allocation tables, and the directories."""
+    reserved = boot, _info_sector(geometry, runs), bytes(510) + b"\x55\xaa"
+    table = _allocation_table(runs)
+    return [*(((start + i) * SECTOR, sector) for start in (0, _BACKUP_SECTOR) for i, sector in enumerate(reserved)),
+            *((offset, table) for offset in (geometry.fat_offset, *geometry.mirrors)),
+            *((geometry.cluster_offset(folder.facts.first_cluster), _directory_bytes(folder, label))
+              for folder in folders)]
 
 
 def _boot_sector(geometry: Geometry, n_bytes: int, hidden_sectors: int, volume_id: int, label: bytes) -> bytes:

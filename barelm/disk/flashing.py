@@ -10,13 +10,13 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from barelm.disk import gpt
 from barelm.disk.devices import Device
-from barelm.disk.medium import DamagedError, changed
+from barelm.disk.medium import DamagedError, Progress, changed
 from barelm.disk.volume import Volume
 from barelm.errors import BarelmError
 
@@ -26,7 +26,6 @@ _BLKRRPART, _BLKFLSBUF = 0x125F, 0x1261     # linux/fs.h
 _F_NOCACHE = 48                 # macOS, sys/fcntl.h
 _NOT_FOR_DEVICES = (errno.EINVAL, errno.ENOTTY, errno.ENOTSUP)
 
-Progress = Callable[[int, int], None]
 Span = tuple[int, int]
 """Where a part of a device begins, and how many bytes it has."""
 

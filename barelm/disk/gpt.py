@@ -34,9 +34,8 @@ def disk_sectors(partition_end: int) -> int:
     return align_up((partition_end + _TABLE_SECTORS + 1) * SECTOR) // SECTOR
 
 
-def partition_table(
-    sectors: int, first: int, last: int, disk_id: uuid.UUID, partition_id: uuid.UUID
-) -> Iterator[tuple[int, bytes]]:
+def partition_table(sectors: int, first: int, last: int, disk_id: uuid.UUID,
+                    partition_id: uuid.UUID) -> Iterator[tuple[int, bytes]]:
     """(byte offset, bytes) of the protective MBR and both GPT copies, in order of offset.
 
     The disk has `sectors` sectors and one EFI system partition from sector `first` to `last`, inclusive.

@@ -17,7 +17,7 @@ from pathlib import Path
 from barelm.disk import gpt
 from barelm.disk.fat32 import plan_volume
 from barelm.disk.gpt import SECTOR
-from barelm.disk.medium import changed, no_progress, reading
+from barelm.disk.medium import Progress, changed, no_progress, reading
 from barelm.errors import BarelmError
 
 _CHUNK = 8 << 20
@@ -40,15 +40,8 @@ class ImageLayout:
     extents: dict[str, tuple[int, int]]
 
 
-def write_image(
-    out: Path,
-    files: Mapping[str, Path | bytes],
-    *,
-    plain: bool = False,
-    label: str = "BARELM",
-    free_bytes: int = 0,
-    progress: Callable[[int, int], None] | None = None,
-) -> ImageLayout:
+def write_image(out: Path, files: Mapping[str, Path | bytes], *, plain: bool = False, label: str = "BARELM",
+                free_bytes: int = 0, progress: Progress | None = None) -> ImageLayout:
     """Write a disk image that holds `files`: a GPT with one EFI system partition, or a bare FAT32 if `plain`.
 
     The keys of `files` are paths in the image, "/" between their parts ("EFI/BOOT/BOOTX64.EFI"); the values
@@ -66,13 +59,13 @@ def write_image(
     start = 0 if plain else gpt.ALIGNMENT
     volume = plan_volume(sizes, label=label, volume_id=int.from_bytes(seed[:4], "little"),
                          hidden_sectors=start // SECTOR, free_bytes=free_bytes)
-    end = gpt.align_up(start + volume.n_bytes) // SECTOR
-    n_bytes = volume.n_bytes if plain else gpt.disk_sectors(end) * SECTOR
-    extents = {path: (start + offset if size else 0, size) for path, (offset, size) in volume.extents.items()}
-    metadata = [(start + offset, content) for offset, content in volume.metadata]
+    n_bytes, metadata = volume.n_bytes, [(start + offset, content) for offset, content in volume.metadata]
     if not plain:
-        ids = _uuid(seed, b"disk"), _uuid(seed, b"partition")
-        metadata += gpt.partition_table(n_bytes // SECTOR, start // SECTOR, end - 1, *ids)
+        end = gpt.align_up(start + volume.n_bytes) // SECTOR
+        n_bytes = gpt.disk_sectors(end) * SECTOR
+        metadata += gpt.partition_table(n_bytes // SECTOR, start // SECTOR, end - 1, _uuid(seed, b"disk"),
+                                        _uuid(seed, b"partition"))
+    extents = {path: (start + offset if size else 0, size) for path, (offset, size) in volume.extents.items()}
     try:
         with _written_beside(target) as image:
             image.truncate(n_bytes)
@@ -85,7 +78,7 @@ def write_image(
 
 
 def _write_files(image: FileIO, files: Mapping[str, Path | bytes], extents: dict[str, tuple[int, int]],
-                 progress: Callable[[int, int], None]) -> None:
+                 progress: Progress) -> None:
     """The data of each file."""
     total = sum(size for _, size in extents.values())
     done = 0

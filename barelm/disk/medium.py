@@ -15,6 +15,9 @@ from typing import BinaryIO
 
 from barelm.errors import BarelmError
 
+Progress = Callable[[int, int], None]
+"""Told how many bytes are done, of how many in all."""
+
 _HINT = "Write the image again, or check that it was copied whole."
 
 
