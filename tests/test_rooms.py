@@ -46,7 +46,7 @@ STILL_UPWARDS = {
 }
 STILL_OF_ONE_PROCESSOR = ("metal/processors/cpu.py", "metal/measuring/facts.py", "metal/measuring/figures.py",
                           "metal/measuring/measured_report.py")
-STILL_IN_A_CIRCLE = {("disk/diskutil.py", "barelm.disk.devices")}
+STILL_IN_A_CIRCLE: set[tuple[str, str]] = set()
 
 
 @functools.cache
