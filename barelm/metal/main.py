@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from barelm.contract import layout, uefi
 from barelm.dialect.memory import cells, i64_array, memory, text
+from barelm.dialect.processor import NO_LEVEL, TOO_OLD, TOO_OLD_HINT, cpu_level, enable_vectors
 from barelm.dialect.rooms import Failure, metal
 from barelm.dialect.types import I64
 from barelm.metal import arena, board
@@ -31,7 +32,6 @@ from barelm.metal.measuring.figures import tell_selftest
 from barelm.metal.measuring.greeting import greet, introduce, say_failure
 from barelm.metal.measuring.selftest import tell_example
 from barelm.metal.processors.cores import gather_team, rest_team, wake_team
-from barelm.metal.processors.cpu import NO_LEVEL, cpu_level, enable_vectors
 from barelm.metal.storage.configuration import read_settings
 from barelm.metal.storage.model_loader import load_model, read_model_header
 from barelm.metal.storage.model_menu import open_chosen_model
@@ -137,8 +137,7 @@ def find_level() -> int:
     """The CPU level to compute at."""
     level = cpu_level()
     if level == NO_LEVEL:
-        raise Failure(uefi.EFI_UNSUPPORTED, "this processor lacks SSE4.2 or POPCNT",
-                      "Take a machine built after 2008 (Intel) or 2011 (AMD).")
+        raise Failure(uefi.EFI_UNSUPPORTED, TOO_OLD, TOO_OLD_HINT)
     return level
 
 

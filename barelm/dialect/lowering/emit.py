@@ -1,4 +1,4 @@
-"""Small pieces of IR the lowerings share."""
+"""How a lowering is registered, and small pieces of IR the lowerings share."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.datamodel import models, register_default
 from numba.core.typing.templates import infer, infer_global, make_intrinsic_template
+from numba.extending import overload
 
 I1, I8, I16, I32, I64 = (ir.IntType(n) for n in (1, 8, 16, 32, 64))
 F32 = ir.FloatType()
@@ -34,6 +35,9 @@ class VectorModel(models.PrimitiveModel):  # type: ignore[misc]
 
 Definition = Callable[..., Any]
 
+# NumPy's rules for division by zero; no bounds checks: kernels are checked in the interpreter, which has them.
+JIT_OPTIONS: dict[str, Any] = {"error_model": "numpy", "boundscheck": False, "nogil": True}
+
 
 def lowers(model: Any, *, literal: bool = False) -> Callable[[Definition], Definition]:
     """Register a definition as what a call of `model` means in compiled code, in place, without a function.
@@ -49,6 +53,15 @@ def lowers(model: Any, *, literal: bool = False) -> Callable[[Definition], Defin
         return definition
 
     return register
+
+
+def lowers_to(model: Definition, source: Definition) -> None:
+    """Register a function of the dialect as what a call of `model`, which may be itself, means in compiled code."""
+    def typing(*arguments: Any) -> Definition:
+        return source
+
+    typing.__name__ = model.__name__
+    overload(model, jit_options=JIT_OPTIONS, strict=False)(typing)
 
 
 def call(builder: Any, name: str, result: ir.Type, *arguments: Any) -> Any:
@@ -73,7 +86,7 @@ def shuffle(builder: Any, a: Any, lanes: list[int]) -> Any:
 
 
 def assembly(builder: Any, result: ir.Type, code: str, constraints: str, arguments: list[Any]) -> Any:
-    """Inline assembly with side effects (x86-64 only)."""
+    """Inline assembly with side effects."""
     signature = ir.FunctionType(result, [a.type for a in arguments])
     return builder.asm(signature, code, constraints, arguments, True)
 

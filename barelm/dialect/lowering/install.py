@@ -10,16 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 from numba import njit
-from numba.extending import overload
 
 from barelm.dialect import rooms
 from barelm.dialect.lowering import memory, processor, quants, vectors
+from barelm.dialect.lowering.emit import JIT_OPTIONS, lowers_to
 
 PRIMITIVES = (memory, vectors, quants, processor)
 """Importing these registers every lowering."""
-
-# NumPy's rules for division by zero; no bounds checks: kernels are checked in the interpreter, which has them.
-JIT_OPTIONS: dict[str, Any] = {"error_model": "numpy", "boundscheck": False, "nogil": True}
 
 _installed: set[Callable[..., Any]] = set()
 
@@ -28,16 +25,8 @@ def install() -> None:
     """Register every function of the dialect imported so far.  May be called again after further imports."""
     for function in list(rooms.REGISTRY):
         if function not in _installed:
-            overload(function, jit_options=JIT_OPTIONS, strict=False)(_by_its_source(function))
+            lowers_to(function, function)
             _installed.add(function)
-
-
-def _by_its_source(function: Callable[..., Any]) -> Callable[..., Any]:
-    def typing(*arguments: Any) -> Callable[..., Any]:
-        return function
-
-    typing.__name__ = function.__name__
-    return typing
 
 
 def jit(function: Callable[..., Any]) -> Any:

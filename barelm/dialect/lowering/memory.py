@@ -12,6 +12,8 @@ from numba.np import arrayobj
 from barelm.dialect import memory
 from barelm.dialect.lowering.emit import F32, I1, I8, I16, I32, I64, VOID, call, data_of, lowers, pointer
 
+TEXT = types.Array(types.uint16, 1, "C")
+
 
 def _make_view(context: Any, builder: Any, array_type: Any, data: Any, dims: list[Any]) -> Any:
     element = context.get_data_type(array_type.dtype)
@@ -135,13 +137,14 @@ _bulk(memory.fill_bytes, "llvm.memset.p0.i64", False)
 
 @lowers(memory.text, literal=True)
 def _text(typing: Any, literal: Any) -> Any:
-    length = len(memory.text(literal.literal_value))
+    return TEXT(literal), lambda context, builder, signature, arguments: constant_text(
+        context, builder, literal.literal_value)
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = utf16_constant(builder.module, literal.literal_value)
-        return _make_view(context, builder, signature.return_type, data, [context.get_constant(types.intp, length)])
 
-    return types.Array(types.uint16, 1, "C")(literal), generate
+def constant_text(context: Any, builder: Any, literal: str) -> Any:
+    """An array of TEXT: `literal` in UTF-16 with its terminating zero."""
+    length = context.get_constant(types.intp, len(memory.text(literal)))
+    return _make_view(context, builder, TEXT, utf16_constant(builder.module, literal), [length])
 
 
 def utf16_constant(module: Any, literal: str) -> Any:

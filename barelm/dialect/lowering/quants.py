@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba.core import types
 
 from barelm.dialect import quants
-from barelm.dialect.lowering import levels
+from barelm.dialect.lowering import forms, levels
 from barelm.dialect.lowering.emit import I8, I16, I32, I64, Vector, call, data_of, lowers, shuffle
 from barelm.dialect.lowering.vectors import F32X16, I32X16
 from barelm.dialect.types import LANES
@@ -26,27 +26,27 @@ def _place(context: Any, builder: Any, signature: Any, arguments: Any, vector: i
 @lowers(quants.load_i8x64)
 def _load_i8x64(typing: Any, x: Any, i: Any) -> Any:
     return I8X64(x, types.intp), lambda context, builder, signature, arguments: builder.load(
-        _place(context, builder, signature, arguments, levels.I8X64), align=1)
+        _place(context, builder, signature, arguments, forms.I8X64), align=1)
 
 
 @lowers(quants.low_nibbles)
 def _low_nibbles(typing: Any, v: Any) -> Any:
     return I8X64(I8X64), lambda context, builder, signature, arguments: builder.and_(
-        arguments[0], ir.Constant(levels.I8X64, [15] * 64))
+        arguments[0], ir.Constant(forms.I8X64, [15] * 64))
 
 
 @lowers(quants.high_nibbles)
 def _high_nibbles(typing: Any, v: Any) -> Any:
     return I8X64(I8X64), lambda context, builder, signature, arguments: builder.lshr(
-        arguments[0], ir.Constant(levels.I8X64, [4] * 64))
+        arguments[0], ir.Constant(forms.I8X64, [4] * 64))
 
 
 @lowers(quants.repeat_i8x64)
 def _repeat_i8x64(typing: Any, x: Any, i: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         four = builder.load(_place(context, builder, signature, arguments, I32), align=1)
-        lane = builder.insert_element(ir.Constant(levels.I32X16, ir.Undefined), four, ir.Constant(I32, 0))
-        return builder.bitcast(shuffle(builder, lane, [0] * LANES), levels.I8X64)
+        lane = builder.insert_element(ir.Constant(forms.I32X16, ir.Undefined), four, ir.Constant(I32, 0))
+        return builder.bitcast(shuffle(builder, lane, [0] * LANES), forms.I8X64)
 
     return I8X64(x, types.intp), generate
 
@@ -88,13 +88,13 @@ def _dot4_i8(typing: Any, total: Any, w: Any, x: Any) -> Any:
 
 @lowers(quants.to_f32x16)
 def _to_f32x16(typing: Any, v: Any) -> Any:
-    return F32X16(I32X16), lambda context, builder, signature, arguments: builder.sitofp(arguments[0], levels.F32X16)
+    return F32X16(I32X16), lambda context, builder, signature, arguments: builder.sitofp(arguments[0], forms.F32X16)
 
 
 @lowers(quants.load_f16x16)
 def _load_f16x16(typing: Any, x: Any, i: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        bits = builder.load(_place(context, builder, signature, arguments, levels.I16X16), align=1)
+        bits = builder.load(_place(context, builder, signature, arguments, forms.I16X16), align=1)
         return levels.emit_form(context, builder, "widen_f16", [bits])
 
     return F32X16(x, types.intp), generate
@@ -104,7 +104,7 @@ def _load_f16x16(typing: Any, x: Any, i: Any) -> Any:
 def _load_i8x16(typing: Any, x: Any, i: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         narrow = _place(context, builder, signature, arguments, ir.VectorType(I8, LANES))
-        return builder.sext(builder.load(narrow, align=1), levels.I32X16)
+        return builder.sext(builder.load(narrow, align=1), forms.I32X16)
 
     return I32X16(x, types.intp), generate
 

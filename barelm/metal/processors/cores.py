@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from barelm.contract import uefi
 from barelm.dialect.memory import address_of, atomic_add, atomic_load, atomic_store, i64_array, memory
-from barelm.dialect.processor import call_engine, cycles, pause
+from barelm.dialect.processor import call_engine, cycles, enable_vectors, pause
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import I64
 from barelm.metal import board
-from barelm.metal.processors.cpu import enable_vectors
 from barelm.metal.uefi.boot_services import Firmware, count_processors, locate_protocol, stall, start_workers
 from barelm.metal.uefi.device_protocols import close_event
 
