@@ -131,7 +131,6 @@ class MetalContext(cpu.CPUContext):  # type: ignore[misc]
     """Lowering for the target: nothing of the compiling process may leak into the program."""
 
     allow_dynamic_globals = False
-    many_levels = True  # see dialect.lowering.levels
 
     @global_compiler_lock  # type: ignore[untyped-decorator]
     def init(self) -> None:

@@ -107,7 +107,7 @@ def test_key_does_not_change_with_what_does_not_matter(sources: Path) -> None:
 
 def test_key_changes_with_a_new_or_renamed_file(sources: Path) -> None:
     before = build.source_key()
-    (sources / "metal" / "clock.py").rename(sources / "metal" / "watch.py")
+    (sources / "metal" / "main.py").rename(sources / "metal" / "story.py")
     assert build.source_key() != before
 
 

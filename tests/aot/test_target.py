@@ -30,7 +30,7 @@ CLASSES = (target.MetalLibrary, target.MetalCodegen, target.Uncounted, target.Me
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 # What Numba's classes get from their instances or from nowhere: not overrides.
-OWN = {"_lowering", "_typing", "targetdescr", "many_levels", "_operate"}
+OWN = {"_lowering", "_typing", "targetdescr", "_operate"}
 # Attributes set on instances, so that classes do not show them.
 OF_INSTANCES = {"_tm", "_tm_features", "_target_data", "_data_layout", "_loopvect", "_opt_level", "options"}
 

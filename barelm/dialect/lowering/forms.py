@@ -10,14 +10,10 @@ from typing import Any
 
 from llvmlite import ir
 
-from barelm.dialect.lowering.emit import F32, I8, I16, I32, pick
+from barelm.dialect.lowering.emit import F32X16, I8X64, I16, I16X16, I16X32, I32, I32X16, shuffle
 from barelm.dialect.types import LANES
 
 Form = Callable[..., Any]
-
-F32X16, I32X16 = ir.VectorType(F32, LANES), ir.VectorType(I32, LANES)
-I16X32, I8X64 = ir.VectorType(I16, 2 * LANES), ir.VectorType(I8, 4 * LANES)
-I16X16 = ir.VectorType(I16, LANES)
 
 
 def constant(vector: ir.VectorType, value: int) -> ir.Constant:
@@ -27,7 +23,7 @@ def constant(vector: ir.VectorType, value: int) -> ir.Constant:
 
 def _even_odd(builder: Any, v: Any) -> tuple[Any, Any]:
     n = v.type.count
-    return pick(builder, v, range(0, n, 2)), pick(builder, v, range(1, n, 2))
+    return shuffle(builder, v, range(0, n, 2)), shuffle(builder, v, range(1, n, 2))
 
 
 def dot2_u4(builder: Any, total: Any, q: Any, x: Any) -> Any:
@@ -65,7 +61,7 @@ def in_parts(parts: int, form: Form) -> Form:
     def whole(builder: Any, *arguments: Any) -> Any:
         pieces = []
         for part in range(parts):
-            slices = [pick(builder, a, range(part * (a.type.count // parts), (part + 1) * (a.type.count // parts)))
+            slices = [shuffle(builder, a, range(part * (a.type.count // parts), (part + 1) * (a.type.count // parts)))
                       for a in arguments]
             pieces.append(form(builder, *slices))
         while len(pieces) > 1:

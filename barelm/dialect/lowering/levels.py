@@ -20,9 +20,9 @@ FORMS: dict[str, dict[str, Form]] = {"generic": GENERIC, **FAMILY.module("vector
 """By level, lowest first, and name."""
 
 
-def emit_form(context: Any, builder: Any, name: str, arguments: Any) -> Any:
+def emit_form(builder: Any, name: str, *arguments: Any) -> Any:
     """What `name` of FORMS does: in place for the host, by a call for the metal (see above)."""
-    if getattr(context, "many_levels", False):
+    if builder.module.triple == FAMILY.triple:
         return call(builder, "barelm_" + name, SIGNATURES[name][0], *arguments)
     return FORMS[host_level()][name](builder, *arguments)
 

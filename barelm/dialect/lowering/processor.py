@@ -9,7 +9,7 @@ from numba.core import cgutils, types
 
 from barelm.dialect import processor
 from barelm.dialect.lowering import FAMILY
-from barelm.dialect.lowering.emit import I64, VOID, lowers, lowers_to
+from barelm.dialect.lowering.emit import I64, VOID, emits, lowers, lowers_to
 from barelm.dialect.lowering.memory import TEXT, constant_text
 
 ENGINE = "barelm_engine_"
@@ -36,22 +36,17 @@ def _by_number(builder: Any, number: Any, values: list[Any]) -> Any:
     return chosen
 
 
-@lowers(processor.call_engine)
-def _call_engine(typing: Any, level: Any, job: Any, core: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        level, job, core = arguments
-        engine = ir.FunctionType(I64, [I64, I64])
-        entries = [cgutils.get_or_insert_function(builder.module, engine, ENGINE + each.name)
-                   for each in FAMILY.levels]
-        return builder.call(_by_number(builder, level, entries), [job, core])
-
-    return types.int64(types.int64, types.int64, types.int64), generate
+@emits(processor.call_engine)
+def _call_engine(builder: Any, level: Any, job: Any, core: Any) -> Any:
+    engine = ir.FunctionType(I64, [I64, I64])
+    entries = [cgutils.get_or_insert_function(builder.module, engine, ENGINE + each.name) for each in FAMILY.levels]
+    return builder.call(_by_number(builder, level, entries), [job, core])
 
 
-@lowers(processor.worker_entry)
-def _worker_entry(typing: Any) -> Any:
-    return types.int64(), lambda context, builder, signature, arguments: builder.ptrtoint(
-        cgutils.get_or_insert_function(builder.module, ir.FunctionType(VOID, [I64]), WORKER), I64)
+@emits(processor.worker_entry)
+def _worker_entry(builder: Any) -> Any:
+    entry = ir.FunctionType(VOID, [I64])
+    return builder.ptrtoint(cgutils.get_or_insert_function(builder.module, entry, WORKER), I64)
 
 
 def _name(model: Any, names: tuple[str, ...]) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from llvmlite import ir
-from numba import types
 
-from barelm.dialect.lowering.emit import I32, I64, VOID, call, lowers
+from barelm.dialect.lowering.emit import I32, I64, VOID, call, emits
 from barelm.dialect.processor import NO_LEVEL
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import I64 as Words
@@ -22,18 +19,8 @@ def yield_hint() -> None:
     """YIELD."""
 
 
-@lowers(counter)
-def _counter(typing: Any) -> Any:
-    return types.int64(), lambda context, builder, signature, arguments: call(builder, "llvm.readsteadycounter", I64)
-
-
-@lowers(yield_hint)
-def _yield_hint(typing: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        call(builder, "llvm.aarch64.hint", VOID, ir.Constant(I32, 1))
-        return context.get_dummy_value()
-
-    return types.void(), generate
+emits(counter)(lambda builder: call(builder, "llvm.readsteadycounter", I64))
+emits(yield_hint)(lambda builder: call(builder, "llvm.aarch64.hint", VOID, ir.Constant(I32, 1)))
 
 
 @metal

@@ -6,8 +6,8 @@ from typing import Any
 
 from llvmlite import ir
 
-from barelm.dialect.lowering.emit import I16, I32, call
-from barelm.dialect.lowering.forms import F32X16, GENERIC, Form, constant, in_parts
+from barelm.dialect.lowering.emit import F32X16, I16, I32, call
+from barelm.dialect.lowering.forms import GENERIC, Form, constant, in_parts
 from barelm.dialect.types import LANES
 
 _SSE = ("llvm.x86.ssse3.pmadd.ub.sw.128", "llvm.x86.sse2.pmadd.wd", "llvm.x86.ssse3.psign.b.128")
