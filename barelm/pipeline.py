@@ -17,6 +17,7 @@ from barelm.aot.build import build_program, is_built, source_key
 from barelm.checkpoint.hub import resolve_model
 from barelm.checkpoint.read import read_checkpoint
 from barelm.contract import layout
+from barelm.dialect.lowering import FAMILY
 from barelm.disk import open_volume, write_image
 from barelm.errors import BarelmError
 from barelm.host_files import cache_folder, sources_digest, working_folder
@@ -29,7 +30,7 @@ from barelm.pack.writer import write_packed
 from barelm.settings import Settings
 from barelm.transcript import Transcript
 
-PROGRAM_PATH = "EFI/BOOT/BOOTX64.EFI"  # UEFI specification 2.10, 3.5.1.1
+PROGRAM_PATH = f"EFI/BOOT/{FAMILY.boot_file}"
 MODEL_PATH = "model.blm"
 SETTINGS_PATH = "barelm.toml"
 

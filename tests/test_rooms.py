@@ -44,8 +44,7 @@ STILL_UPWARDS = {
     "metal/storage/model_loader.py": {"metal.measuring.facts"},
     "metal/storage/model_menu.py": {"metal.conversation.talk", "metal.measuring.facts"},
 }
-STILL_OF_ONE_PROCESSOR = ("metal/processors/cpu.py", "metal/measuring/facts.py", "metal/measuring/figures.py",
-                          "metal/measuring/measured_report.py")
+STILL_OF_ONE_PROCESSOR: tuple[str, ...] = ()
 STILL_IN_A_CIRCLE: set[tuple[str, str]] = set()
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gc
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,33 +16,19 @@ import llvmlite.binding as llvm
 from numba.core import types
 
 from barelm.aot import runtime, symbols
-from barelm.aot.target import BASELINE, TRIPLE, lower
+from barelm.aot.target import lower
+from barelm.dialect.lowering import FAMILY
+from barelm.dialect.lowering.family import Level
 from barelm.dialect.lowering.install import install
 from barelm.dialect.lowering.levels import level_module
-from barelm.dialect.processor import LEVELS
+from barelm.dialect.lowering.processor import ENGINE
 from barelm.errors import BarelmError
 
 _WORD = types.int64
 
 
-@dataclass(frozen=True)
-class CpuLevel:
-    """How LLVM is to compile a part."""
-
-    cpu: str
-    features: str = ""
-    small: bool = False  # optimise for size
-
-
-CPU_LEVELS = {"v2": CpuLevel("x86-64-v2"), "v3": CpuLevel("x86-64-v3")}
-"""The engine's, by the names of `dialect.processor.LEVELS`."""
-
-STORY = CpuLevel(BASELINE, small=True)
-"""The boot story waits for firmware and disks: it is compiled to be small."""
-
-
 def compile_story(main: Any, report: Any, worker: Any) -> dict[str, bytes]:
-    """The object "story", entry points included.
+    """The object "story", entry points included: it waits for firmware and disks, and is compiled to be small.
 
     `main` takes (image handle, system table), `report` these two and a failure, `worker` the board; all return a
     status.
@@ -53,33 +38,36 @@ def compile_story(main: Any, report: Any, worker: Any) -> dict[str, bytes]:
     report_ir, report_name = lower(report, (_WORD, _WORD, _WORD))
     worker_ir, worker_name = lower(worker, (_WORD,))
     entry = runtime.ENTRY.replace("MAIN", main_name).replace("REPORT", report_name).replace("WORKER", worker_name)
-    return {"story": emit([*main_ir, *report_ir, *worker_ir, runtime.RUNTIME, entry], runtime.KEPT, STORY)}
+    return {"story": emit([*main_ir, *report_ir, *worker_ir, runtime.RUNTIME, entry], runtime.KEPT, FAMILY.baseline,
+                          small=True)}
 
 
 def compile_engine(engine: Any) -> dict[str, bytes]:
-    """The objects "v2", "v3", ...: `engine`, which takes (job, core) and returns a token, once per CPU level."""
+    """An object for each of the family's levels, by name: `engine`, which takes (job, core) and returns a token."""
     install()
     engine_ir, engine_name = lower(engine, (_WORD, _WORD))
     objects = {}
-    for level in LEVELS:
-        stub = runtime.ENGINE.replace("ENTRY", engine_name).replace("LEVEL", level)
-        objects[level] = emit([*engine_ir, stub, level_module(level)], (f"barelm_engine_{level}",), CPU_LEVELS[level])
+    for level in FAMILY.levels:
+        stub = runtime.ENGINE.replace("ENTRY", engine_name).replace("LEVEL", level.name)
+        objects[level.name] = emit([*engine_ir, stub, level_module(level.name)], (ENGINE + level.name,), level)
     return objects
 
 
-def emit(modules: list[str], kept: tuple[str, ...], level: CpuLevel) -> bytes:
+def emit(modules: list[str], kept: tuple[str, ...], level: Level, *, small: bool = False) -> bytes:
     """Link modules of LLVM IR, optimise the whole for a CPU level, and emit COFF; only `kept` stays visible.
+
+    It is optimised for speed, or to be small.
 
     Raises BarelmError where the result needs a symbol that nobody provides or holds a pointer of this process.
     """
-    machine = llvm.Target.from_triple(TRIPLE).create_target_machine(
+    machine = llvm.Target.from_triple(FAMILY.triple).create_target_machine(
         cpu=level.cpu, features=level.features, opt=3, reloc="pic", codemodel="small")
     whole = _linked([_mergeable(text) for text in modules])
-    whole.triple, whole.data_layout = TRIPLE, str(machine.target_data)
+    whole.triple, whole.data_layout = FAMILY.triple, str(machine.target_data)
     for value in (*whole.functions, *whole.global_variables):
         if not value.is_declaration and value.name not in kept:
             value.linkage = "internal"
-    _optimise(whole, machine, level.small)
+    _optimise(whole, machine, small)
     whole.verify()
     symbols.check_module(str(whole))
     content = bytes(machine.emit_object(whole))

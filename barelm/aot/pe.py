@@ -10,9 +10,12 @@ from pathlib import Path
 import pefile
 
 import barelm
+from barelm.dialect.lowering import FAMILIES, FAMILY
 from barelm.errors import BarelmError
 
-MACHINES = {0x8664: "x86-64", 0xAA64: "AArch64"}
+MACHINES = {0xAA64: "AArch64", **{family.pe_machine: family.name for family in FAMILIES}}
+"""By the number in the header: what is met on a volume, ours among it."""
+
 _BUG = "This is a defect of barelm or of the linker: please report it with this sentence."
 
 
@@ -47,7 +50,7 @@ def read_program(content: bytes, name: str = "the program") -> ProgramFacts:
 def check_program(content: bytes) -> None:
     """Refuse a linked program that firmware would not start, or that carries something of this machine."""
     facts = read_program(content)
-    if facts.machine != "x86-64" or facts.subsystem != "IMAGE_SUBSYSTEM_EFI_APPLICATION":
+    if facts.machine != FAMILY.name or facts.subsystem != "IMAGE_SUBSYSTEM_EFI_APPLICATION":
         raise BarelmError(f"the linker made a {facts.machine} {facts.subsystem}", _BUG)
     image = pefile.PE(data=content, fast_load=True)
     _check_sections(image, facts)

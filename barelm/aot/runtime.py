@@ -1,20 +1,8 @@
 """The few symbols LLVM and Numba expect of a platform, and the program's entry points, as LLVM IR."""
 
-# LLVM turns loops into calls of memcpy and memset; "no-builtins" keeps these from becoming calls to themselves.
-RUNTIME = """
-@_fltused = global i32 0
+from barelm.dialect.lowering import FAMILY
 
-define void @memcpy(ptr %target, ptr %source, i64 %n) "no-builtins" {
-  call void asm sideeffect "rep movsb", "{di},{si},{cx},~{memory},~{di},~{si},~{cx}"(ptr %target, ptr %source, i64 %n)
-  ret void
-}
-
-define void @memset(ptr %target, i32 %value, i64 %n) "no-builtins" {
-  %byte = trunc i32 %value to i8
-  call void asm sideeffect "rep stosb", "{di},{al},{cx},~{memory},~{di},~{cx}"(ptr %target, i8 %byte, i64 %n)
-  ret void
-}
-"""
+RUNTIME = "@_fltused = global i32 0\n" + FAMILY.routines
 
 # efi_main(ImageHandle, SystemTable): UEFI specification 2.10, section 4.1.  An exception that reaches it is handed,
 # as the address of its message, to the function that reports it.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import struct
 
+from barelm.dialect.lowering import FAMILY
 from barelm.dialect.lowering.processor import ENGINE
-from barelm.dialect.processor import LEVELS
 from barelm.errors import BarelmError
 
-ALLOWED = frozenset({"memcpy", "memset", "_fltused", *(ENGINE + level for level in LEVELS)})
+ALLOWED = frozenset({"memcpy", "memset", "_fltused", *(ENGINE + level.name for level in FAMILY.levels)})
 """What an object may leave to the others (see `runtime`)."""
 
 _BUG = "This is a defect of the metal code; `docs/DIALECT.md` says what it may use."

@@ -35,11 +35,10 @@ from numba.core.target_extension import (
 from barelm.aot.convention import MetalArray, MetalCallConv
 from barelm.aot.messages import place
 from barelm.aot.passes import METAL_IMPLEMENTATIONS, MetalCompiler, MetalTyping
+from barelm.dialect.lowering import FAMILY
 from barelm.errors import BarelmError
 
 NUMBA_VERSION = "0.68"
-TRIPLE = "x86_64-unknown-uefi"
-BASELINE = "x86-64"
 _NUMBA_FOLDER = str(Path(numba.__file__).parent)
 
 
@@ -71,7 +70,7 @@ class MetalLibrary(codegen.AOTCodeLibrary):  # type: ignore[misc]
 
 
 class MetalCodegen(codegen.AOTCPUCodegen):  # type: ignore[misc]
-    """Modules for TRIPLE."""
+    """Modules for the program's family of processors."""
 
     _library_class = MetalLibrary
 
@@ -79,7 +78,8 @@ class MetalCodegen(codegen.AOTCPUCodegen):  # type: ignore[misc]
         llvm.initialize_all_targets()
         llvm.initialize_all_asmprinters()
         llvm.initialize_native_asmparser()
-        self._tm = llvm.Target.from_triple(TRIPLE).create_target_machine(cpu=BASELINE, opt=3, reloc="pic")
+        self._tm = llvm.Target.from_triple(FAMILY.triple).create_target_machine(cpu=FAMILY.baseline.cpu, opt=3,
+                                                                                reloc="pic")
         self._tm_features = ""
         self._target_data = self._tm.target_data
         self._data_layout = str(self._target_data)
@@ -92,7 +92,7 @@ class MetalCodegen(codegen.AOTCPUCodegen):  # type: ignore[misc]
 
     def _create_empty_module(self, name: str) -> Any:
         module = ir.Module(cgutils.normalize_ir_text(name))
-        module.triple = TRIPLE
+        module.triple = FAMILY.triple
         if self._data_layout:
             module.data_layout = self._data_layout
         return module
@@ -131,7 +131,6 @@ class MetalContext(cpu.CPUContext):  # type: ignore[misc]
     """Lowering for the target: nothing of the compiling process may leak into the program."""
 
     allow_dynamic_globals = False
-    many_levels = True  # see dialect.lowering.levels
 
     @global_compiler_lock  # type: ignore[untyped-decorator]
     def init(self) -> None:

@@ -1,7 +1,7 @@
-"""Primitives of the processor: firmware calls, cycle counter, identification, vector state, spinning.
+"""Primitives of the processor, by what they are for: any family of processors gives them (`lowering.family`).
 
-The interpreter's models answer as a processor of the baseline level would; `call_efi` really calls, so metal code
-can be run against a table of callbacks.
+The interpreter's models answer as a processor of the lowest level would that says nothing of itself; `call_efi`
+really calls, so metal code can be run against a table of callbacks.
 """
 
 from __future__ import annotations
@@ -9,8 +9,15 @@ from __future__ import annotations
 import ctypes
 import time
 
-LEVELS = ("v2", "v3")
-"""The CPU levels the engine is compiled for, lowest first; on x86-64 the psABI's microarchitecture levels."""
+from barelm.dialect.lowering import FAMILY
+from barelm.dialect.memory import text
+from barelm.dialect.types import I64, U16
+
+NO_LEVEL = -1
+"""What `cpu_level` answers on a processor below the lowest level."""
+
+TOO_OLD, TOO_OLD_HINT = FAMILY.too_old
+"""What to tell of such a processor."""
 
 
 def call_efi(function: int, arguments: tuple[int, ...]) -> int:
@@ -20,7 +27,7 @@ def call_efi(function: int, arguments: tuple[int, ...]) -> int:
 
 
 def call_engine(level: int, job: int, core: int) -> int:
-    """Run the engine compiled for LEVELS[level] on the job at address `job`, as core number `core`."""
+    """Run the engine compiled for level number `level` on the job at address `job`, as core number `core`."""
     raise RuntimeError("the engine is compiled once per CPU level: only a program on the metal has it")
 
 
@@ -29,32 +36,55 @@ def worker_entry() -> int:
     raise RuntimeError("worker processors start in compiled code: only a program on the metal has it")
 
 
+def level_name(level: int) -> U16:
+    """The name of level number `level`, a constant text: x86-64-v3."""
+    return text(FAMILY.level_names()[level])
+
+
+def feature_name(number: int) -> U16:
+    """The name of bit `number` of `cpu_features`, a constant text: AVX2."""
+    return text(FAMILY.features[number])
+
+
 def cycles() -> int:
-    """The processor's time stamp counter (in the interpreter: nanoseconds)."""
+    """A counter that advances at a constant rate and never runs backwards (in the interpreter: nanoseconds)."""
     return time.perf_counter_ns()
-
-
-def cpuid(leaf: int, subleaf: int) -> tuple[int, int, int, int]:
-    """EAX, EBX, ECX, EDX of CPUID, each widened (in the interpreter: a processor that knows no leaf)."""
-    return 0, 0, 0, 0
-
-
-def read_xcr0() -> int:
-    """XGETBV(0): which register states the system has enabled.  Faults unless CR4.OSXSAVE is set."""
-    return 3
-
-
-def enable_xsave() -> None:
-    """Set CR4.OSXSAVE: the first step to wide registers, where nobody has taken it yet."""
-
-
-def write_xcr0(mask: int) -> None:
-    """XSETBV(0): enable the register states of `mask` (1 x87, 2 SSE, 4 AVX, 0xE0 AVX-512)."""
-
-
-def set_float_mode() -> None:
-    """Every exception masked, round to nearest, denormals kept: the mode the interpreter computes in."""
 
 
 def pause() -> None:
     """Tell the processor that this is a spin loop."""
+
+
+def cpu_level() -> int:
+    """The number of the level to compute at here, counted from 0, the lowest; NO_LEVEL below that."""
+    return 0
+
+
+def enable_vectors(level: int) -> None:
+    """On this core, switch on the registers of a level where nobody has, and set the mode floats are computed in.
+
+    That is the interpreter's: every exception masked, round to nearest, denormals kept.
+    """
+
+
+def cpu_name(words: I64) -> None:
+    """The processor's name as it says itself: up to 48 ASCII characters into six words, the first the lowest byte.
+
+    Zeros come behind it, and for all that is not known.
+    """
+    words[:6] = 0
+
+
+def cpu_vendor(words: I64) -> None:
+    """Who made the processor, as it says itself: up to 16 ASCII characters into two words, in the same way."""
+    words[:2] = 0
+
+
+def cpu_signature() -> tuple[int, int, int]:
+    """Family, model and stepping by the maker's own count."""
+    return 0, 0, 0
+
+
+def cpu_features() -> int:
+    """Which instructions worth a word there are, used or not: a bit each, named by `feature_name`."""
+    return 0

@@ -6,7 +6,7 @@ index, a count, an address); a `Real` is one float32.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,10 +49,3 @@ BLOCK = 32
 def padded(n: int, lanes: int = LANES) -> int:
     """n rounded up to a multiple of `lanes`."""
     return (n + lanes - 1) // lanes * lanes
-
-
-def signature_text(function: Any) -> list[str]:
-    """The Numba type names of an entry point's parameters, read from its annotations (`int` is int64)."""
-    hints = get_type_hints(function, include_extras=True)
-    hints.pop("return", None)
-    return ["int64" if hint is int else str(hint.__metadata__[0]) for hint in hints.values()]

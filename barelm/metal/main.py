@@ -6,6 +6,7 @@ from barelm.contract import board, uefi
 from barelm.contract.board import Board
 from barelm.contract.regions import Workspace
 from barelm.dialect.memory import cells, memory, text
+from barelm.dialect.processor import NO_LEVEL, TOO_OLD, TOO_OLD_HINT, cpu_level, enable_vectors
 from barelm.dialect.rooms import Failure, metal
 from barelm.metal import arena
 from barelm.metal.console.sinks import (
@@ -32,7 +33,6 @@ from barelm.metal.measuring.figures import tell_selftest
 from barelm.metal.measuring.greeting import greet, introduce, say_failure
 from barelm.metal.measuring.selftest import tell_example
 from barelm.metal.processors.cores import gather_team, rest_team, wake_team
-from barelm.metal.processors.cpu import NO_LEVEL, cpu_level, enable_vectors
 from barelm.metal.storage.configuration import read_settings
 from barelm.metal.storage.model_loader import load_model, read_model_header
 from barelm.metal.storage.model_menu import open_chosen_model
@@ -138,8 +138,7 @@ def find_level() -> int:
     """The CPU level to compute at."""
     level = cpu_level()
     if level == NO_LEVEL:
-        raise Failure(uefi.EFI_UNSUPPORTED, "this processor lacks SSE4.2 or POPCNT",
-                      "Take a machine built after 2008 (Intel) or 2011 (AMD).")
+        raise Failure(uefi.EFI_UNSUPPORTED, TOO_OLD, TOO_OLD_HINT)
     return level
 
 

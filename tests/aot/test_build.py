@@ -21,7 +21,7 @@ from tests.built import program, seeded_cache
 REPOSITORY = Path(__file__).parents[2]
 
 SMALL = """
-from barelm.metal.processors.cpu import cpu_level
+from barelm.dialect.processor import cpu_level
 from barelm.dialect.rooms import metal
 from barelm.metal.uefi.boot_services import new_line, open_firmware
 from tests.aot.small import build

@@ -21,13 +21,13 @@ def primitives(source: str) -> list[str]:
 
 
 def lowerings(source: str, room: str) -> list[str]:
-    """What is registered at the top of a file of lowerings: `@lowers(room.name)` or `_family(room.name, ...)`."""
+    """What is registered at the top of a file: `@lowers(room.name)`, `emits(room.name)(...)`, `_family(room.name)`."""
     calls: list[ast.expr] = []
     for node in ast.parse(source).body:
         if isinstance(node, ast.FunctionDef):
             calls += node.decorator_list
-        elif isinstance(node, ast.Expr):
-            calls.append(node.value)
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            calls.append(node.value.func if isinstance(node.value.func, ast.Call) else node.value)
     firsts = [call.args[0] for call in calls if isinstance(call, ast.Call) and call.args]
     return [first.attr for first in firsts
             if isinstance(first, ast.Attribute) and isinstance(first.value, ast.Name) and first.value.id == room]

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import ctypes
-import platform
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
+from barelm.dialect.lowering import FAMILY
 from barelm.dialect.processor import (
+    NO_LEVEL,
     call_efi,
     call_engine,
-    cpuid,
+    cpu_features,
+    cpu_level,
+    cpu_name,
+    cpu_signature,
+    cpu_vendor,
     cycles,
-    enable_xsave,
+    enable_vectors,
+    feature_name,
+    level_name,
     pause,
-    read_xcr0,
-    set_float_mode,
     worker_entry,
-    write_xcr0,
 )
-from tests.worlds import World, both_worlds, interpreter, jit
+from tests.worlds import World, both_worlds, interpreter
 
-here_is_x86_64 = pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="lowered for x86-64 only")
 ARGUMENTS = (5, -1, 2**63 - 1, -2**63, 0x123456789ABCDEF, 6, 7, 8, 9, 10)
 
 
@@ -88,44 +91,9 @@ def test_cycles_never_run_backwards(world: World) -> None:
     assert all(world(two_readings)() >= 0 for _ in range(100))
 
 
-def identify(leaf: int, out: Any) -> None:
-    """Four registers of one leaf."""
-    out[0], out[1], out[2], out[3] = cpuid(leaf, 0)
-
-
-def test_interpreters_processor_knows_no_leaf() -> None:
-    assert cpuid(0, 0) == cpuid(1, 0) == cpuid(7, 0) == (0, 0, 0, 0)
-    assert read_xcr0() == 3
-
-
-@here_is_x86_64
-def test_compiled_cpuid_reads_this_processor() -> None:
-    out = np.zeros(4, np.int64)
-    jit(identify)(0, out)
-    assert (out >= 0).all() and (out < 1 << 32).all(), "each register is widened without its sign"
-    vendor = b"".join(int(out[i]).to_bytes(4, "little") for i in (1, 3, 2))
-    assert vendor.isascii() and len(vendor.strip(b"\0 ")) >= 8
-    jit(identify)(1, out)
-    assert int(out[3]) & 1 << 26, "every x86-64 has SSE2"
-
-
-def vector_state() -> int:
-    """XCR0."""
-    return read_xcr0()
-
-
-@here_is_x86_64
-def test_compiled_xgetbv_says_sse_is_on() -> None:
-    out = np.zeros(4, np.int64)
-    jit(identify)(1, out)
-    if not int(out[2]) & 1 << 27:
-        pytest.skip("this processor has no XGETBV")
-    assert jit(vector_state)() & 3 == 3
-
-
 def compute_in_mode(x: Any) -> None:
     """A denormal survives; x[2] is what is left of it."""
-    set_float_mode()
+    enable_vectors(0)
     pause()
     x[2] = x[0] * x[1]
 
@@ -144,6 +112,38 @@ def test_what_only_the_metal_has_says_so() -> None:
             call()
 
 
-def test_privileged_primitives_do_nothing_in_the_interpreter() -> None:
-    enable_xsave()
-    write_xcr0(7)
+def names(number: int, out: Any) -> None:
+    """A level's name, and a feature's."""
+    level, feature = level_name(number), feature_name(number)
+    for i in range(len(level)):
+        out[i] = level[i]
+    for i in range(len(feature)):
+        out[20 + i] = feature[i]
+
+
+@both_worlds
+@pytest.mark.parametrize("number", range(len(FAMILY.levels)))
+def test_names_are_those_of_the_table(world: World, number: int) -> None:
+    out = np.zeros(40, np.uint16)
+    world(names)(number, out)
+    shown = out.tobytes().decode("utf-16-le").split("\0")
+    assert (shown[0], next(filter(None, shown[1:]))) == (FAMILY.level_names()[number], FAMILY.features[number])
+
+
+def level() -> int:
+    """What is decided here."""
+    return cpu_level()
+
+
+@both_worlds
+def test_this_processor_has_a_level_of_the_table(world: World) -> None:
+    assert NO_LEVEL <= world(level)() < len(FAMILY.levels)
+
+
+def test_the_interpreters_processor_says_nothing_of_itself() -> None:
+    words = np.ones(6, np.int64)
+    cpu_name(words)
+    assert not words.any() and cpu_signature() == (0, 0, 0) and cpu_features() == 0 == cpu_level()
+    words[:] = 1
+    cpu_vendor(words[:2])
+    assert words.tolist() == [0, 0, 1, 1, 1, 1]

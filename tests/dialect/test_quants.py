@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from barelm.dialect.lowering import levels
+from barelm.dialect.lowering import forms, levels
 from barelm.dialect.quants import (
     dot2_u4,
     dot4_i8,
@@ -165,11 +165,11 @@ def test_every_finite_float16_is_widened_exactly(world: World, at: int) -> None:
 
 
 def test_every_level_has_every_form() -> None:
-    assert all(set(forms) == set(levels.SIGNATURES) for forms in levels.FORMS.values())
+    assert all(set(column) == set(forms.SIGNATURES) for column in levels.FORMS.values())
     assert LEVELS[0] == "generic" and set(WORLDS) == {"interpreter", *LEVELS}
 
 
 @pytest.mark.parametrize("level", levels.FORMS)
 def test_a_level_module_defines_every_form(level: str) -> None:
     ir = levels.level_module(level)
-    assert all(f'"barelm_{name}"' in ir for name in levels.SIGNATURES)
+    assert all(f'"barelm_{name}"' in ir for name in forms.SIGNATURES)

@@ -8,8 +8,8 @@ from pathlib import Path
 import llvmlite.binding as llvm
 
 from barelm.aot.link import link
-from barelm.aot.object import CpuLevel, emit
-from barelm.aot.target import BASELINE
+from barelm.aot.object import emit
+from barelm.dialect.lowering import FAMILY
 from barelm.disk import write_image
 
 # The offsets are of EFI_SYSTEM_TABLE and of the protocols in it (UEFI specification 2.10, sections 4.3, 12.3, 12.4).
@@ -75,7 +75,7 @@ def program(before: str, *steps: str, after: str = "") -> bytes:
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     llvm.initialize_native_asmparser()
-    return link({"main": emit([main], ("efi_main", "_fltused"), CpuLevel(BASELINE))})
+    return link({"main": emit([main], ("efi_main", "_fltused"), FAMILY.baseline)})
 
 
 def image_of(program: bytes, path: Path) -> Path:

@@ -1,18 +1,25 @@
-"""Small pieces of IR the lowerings share."""
+"""How a lowering is registered, and small pieces of IR the lowerings share."""
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.datamodel import models, register_default
 from numba.core.typing.templates import infer, infer_global, make_intrinsic_template
+from numba.extending import overload
+
+from barelm.dialect.types import LANES
 
 I1, I8, I16, I32, I64 = (ir.IntType(n) for n in (1, 8, 16, 32, 64))
 F32 = ir.FloatType()
 VOID = ir.VoidType()
+F32X16, I32X16, I16X16 = (ir.VectorType(item, LANES) for item in (F32, I32, I16))
+I16X32, I8X64 = ir.VectorType(I16, 2 * LANES), ir.VectorType(I8, 4 * LANES)
 
 
 class Vector(types.Type):  # type: ignore[misc]
@@ -34,6 +41,9 @@ class VectorModel(models.PrimitiveModel):  # type: ignore[misc]
 
 Definition = Callable[..., Any]
 
+# NumPy's rules for division by zero; no bounds checks: kernels are checked in the interpreter, which has them.
+JIT_OPTIONS: dict[str, Any] = {"error_model": "numpy", "boundscheck": False, "nogil": True}
+
 
 def lowers(model: Any, *, literal: bool = False) -> Callable[[Definition], Definition]:
     """Register a definition as what a call of `model` means in compiled code, in place, without a function.
@@ -49,6 +59,56 @@ def lowers(model: Any, *, literal: bool = False) -> Callable[[Definition], Defin
         return definition
 
     return register
+
+
+def emits(model: Definition) -> Callable[[Definition], Definition]:
+    """Register a function that emits IR as what a call of `model` means in compiled code.
+
+    It takes the builder and the values, of an array a pointer to its first item, and returns a value, or a list of
+    those of a tuple.  The types are those `model` is annotated with; an array may be one of anything.
+    """
+    *wanted, result = [_type_of(hint) for hint in get_type_hints(model, include_extras=True).values()]
+    typing = inspect.Parameter("typing", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.Signature([typing, *inspect.signature(model).parameters.values()])
+
+    def register(emit: Definition) -> Definition:
+        def definition(typing: Any, *given: Any) -> Any:
+            def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+                values = [data_of(context, builder, kind, value) if isinstance(kind, types.Array) else value
+                          for kind, value in zip(signature.args, arguments)]
+                emitted = emit(builder, *values)
+                if result == types.void:
+                    return context.get_dummy_value()
+                return context.make_tuple(builder, result, emitted) if isinstance(emitted, list) else emitted
+
+            return result(*(kind or passed for kind, passed in zip(wanted, given))), generate
+
+        definition.__signature__ = parameters  # type: ignore[attr-defined]
+        lowers(model)(definition)
+        return emit
+
+    return register
+
+
+def _type_of(hint: Any) -> Any:
+    """Numba's type for an annotation of the dialect; None for an array."""
+    if get_origin(hint) is tuple:
+        return types.Tuple([_type_of(item) for item in get_args(hint)])
+    if hint is int or hint is type(None):
+        return types.int64 if hint is int else types.void
+    name = str(getattr(hint, "__metadata__", ("any array",))[0])
+    if vector := re.fullmatch(r"vector of (\d+) (\w+)", name):
+        return Vector(getattr(types, vector[2]), int(vector[1]))
+    return getattr(types, name, None)
+
+
+def lowers_to(model: Definition, source: Definition) -> None:
+    """Register a function of the dialect as what a call of `model`, which may be itself, means in compiled code."""
+    def typing(*arguments: Any) -> Definition:
+        return source
+
+    typing.__name__ = model.__name__
+    overload(model, jit_options=JIT_OPTIONS, strict=False)(typing)
 
 
 def call(builder: Any, name: str, result: ir.Type, *arguments: Any) -> Any:
@@ -67,17 +127,24 @@ def data_of(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
     return context.data_model_manager[array_type].get(builder, array, "data")
 
 
-def shuffle(builder: Any, a: Any, lanes: list[int]) -> Any:
+def place(builder: Any, array: Any, i: Any, element: ir.Type) -> Any:
+    """Pointer to the `element` that begins at item i of an array, given a pointer to its first."""
+    return builder.bitcast(builder.gep(array, [i]), element.as_pointer())
+
+
+def splat(builder: Any, value: Any, vector: ir.VectorType) -> Any:
+    """`value` in every lane."""
+    lane = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(I32, 0))
+    return shuffle(builder, lane, [0] * vector.count)
+
+
+def shuffle(builder: Any, a: Any, lanes: Iterable[int]) -> Any:
     """The named lanes of `a`."""
+    lanes = list(lanes)
     return builder.shuffle_vector(a, a, ir.Constant(ir.VectorType(I32, len(lanes)), lanes))
 
 
 def assembly(builder: Any, result: ir.Type, code: str, constraints: str, arguments: list[Any]) -> Any:
-    """Inline assembly with side effects (x86-64 only)."""
+    """Inline assembly with side effects."""
     signature = ir.FunctionType(result, [a.type for a in arguments])
     return builder.asm(signature, code, constraints, arguments, True)
-
-
-def pick(builder: Any, a: Any, lanes: Iterable[int]) -> Any:
-    """The same, for any run of lanes."""
-    return shuffle(builder, a, list(lanes))

@@ -10,18 +10,15 @@ from collections.abc import Callable
 from typing import Any
 
 from numba import njit
-from numba.extending import overload
 
 from barelm.dialect import rooms
 from barelm.dialect.lowering import memory, processor, quants, sentences, vectors
+from barelm.dialect.lowering.emit import JIT_OPTIONS, lowers_to
 from barelm.dialect.lowering.structs import install_struct
 from barelm.dialect.structs import STRUCTS
 
 PRIMITIVES = (memory, vectors, quants, processor, sentences)
 """Importing these registers every lowering."""
-
-# NumPy's rules for division by zero; no bounds checks: kernels are checked in the interpreter, which has them.
-JIT_OPTIONS: dict[str, Any] = {"error_model": "numpy", "boundscheck": False, "nogil": True}
 
 _installed: set[Callable[..., Any]] = set()
 
@@ -30,20 +27,12 @@ def install() -> None:
     """Register every function of the dialect imported so far.  May be called again after further imports."""
     for function in list(rooms.REGISTRY):
         if function not in _installed:
-            overload(function, jit_options=JIT_OPTIONS, strict=False)(_by_its_source(function))
+            lowers_to(function, function)
             _installed.add(function)
     for layout in STRUCTS:
         if layout not in _installed:
             install_struct(layout)
             _installed.add(layout)
-
-
-def _by_its_source(function: Callable[..., Any]) -> Callable[..., Any]:
-    def typing(*arguments: Any) -> Callable[..., Any]:
-        return function
-
-    typing.__name__ = function.__name__
-    return typing
 
 
 def jit(function: Callable[..., Any]) -> Any:

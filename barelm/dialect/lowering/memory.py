@@ -10,7 +10,23 @@ from numba.core import cgutils, types
 from numba.np import arrayobj
 
 from barelm.dialect import memory
-from barelm.dialect.lowering.emit import F32, I1, I8, I16, I32, I64, VOID, call, data_of, lowers, pointer
+from barelm.dialect.lowering.emit import (
+    F32,
+    I1,
+    I8,
+    I16,
+    I32,
+    I64,
+    VOID,
+    Definition,
+    call,
+    data_of,
+    emits,
+    lowers,
+    pointer,
+)
+
+TEXT = types.Array(types.uint16, 1, "C")
 
 
 def make_view(context: Any, builder: Any, array_type: Any, data: Any, dims: list[Any]) -> Any:
@@ -55,16 +71,8 @@ _view_of(memory.u64_array, types.uint64)
 _view_of(memory.f32_array, types.float32)
 
 
-@lowers(memory.float_of_bits)
-def _float_of_bits(typing: Any, bits: Any) -> Any:
-    return types.float32(types.int64), lambda context, builder, signature, arguments: builder.bitcast(
-        builder.trunc(arguments[0], I32), F32)
-
-
-@lowers(memory.bits_of_float)
-def _bits_of_float(typing: Any, x: Any) -> Any:
-    return types.int64(types.float32), lambda context, builder, signature, arguments: builder.zext(
-        builder.bitcast(arguments[0], I32), I64)
+emits(memory.float_of_bits)(lambda builder, bits: builder.bitcast(builder.trunc(bits, I32), F32))
+emits(memory.bits_of_float)(lambda builder, x: builder.zext(builder.bitcast(x, I32), I64))
 
 
 @lowers(memory.memory)
@@ -75,10 +83,7 @@ def _memory(typing: Any, address: Any, n_bytes: Any) -> Any:
     return types.Array(types.uint8, 1, "C")(types.int64, types.intp), generate
 
 
-@lowers(memory.address_of)
-def _address_of(typing: Any, array: Any) -> Any:
-    return types.int64(array), lambda context, builder, signature, arguments: builder.ptrtoint(
-        data_of(context, builder, signature.args[0], arguments[0]), I64)
+emits(memory.address_of)(lambda builder, array: builder.ptrtoint(array, I64))
 
 
 @lowers(memory.cells, literal=True)
@@ -93,56 +98,43 @@ def _cells(typing: Any, n: Any) -> Any:
     return types.Array(types.int64, 1, "C")(n), generate
 
 
-def _load(model: Any, element: ir.IntType) -> None:
-    @lowers(model)
-    def load(typing: Any, address: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            value = builder.load(pointer(builder, arguments[0], element), align=1)
-            return value if element.width == 64 else builder.zext(value, I64)
+def _load(element: ir.IntType) -> Definition:
+    def load(builder: Any, address: Any) -> Any:
+        value = builder.load(pointer(builder, address, element), align=1)
+        return value if element is I64 else builder.zext(value, I64)
 
-        return types.int64(types.int64), generate
+    return load
 
 
-_load(memory.load_u8, I8)
-_load(memory.load_u16, I16)
-_load(memory.load_u32, I32)
-_load(memory.load_i64, I64)
+emits(memory.load_u8)(_load(I8))
+emits(memory.load_u16)(_load(I16))
+emits(memory.load_u32)(_load(I32))
+emits(memory.load_i64)(_load(I64))
+emits(memory.store_i64)(lambda builder, address, value: builder.store(value, pointer(builder, address, I64), align=1))
 
 
-@lowers(memory.store_i64)
-def _store_i64(typing: Any, address: Any, value: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        builder.store(arguments[1], pointer(builder, arguments[0], I64), align=1)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64), generate
+@emits(memory.copy_bytes)
+def _copy_bytes(builder: Any, target: Any, source: Any, n_bytes: Any) -> None:
+    call(builder, "llvm.memcpy.p0.p0.i64", VOID, pointer(builder, target, I8), pointer(builder, source, I8), n_bytes,
+         ir.Constant(I1, 0))
 
 
-def _bulk(model: Any, name: str, second_is_pointer: bool) -> None:
-    @lowers(model)
-    def bulk(typing: Any, target: Any, second: Any, n_bytes: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            target, second, n_bytes = arguments
-            value = pointer(builder, second, I8) if second_is_pointer else builder.trunc(second, I8)
-            call(builder, name, VOID, pointer(builder, target, I8), value, n_bytes, ir.Constant(I1, 0))
-            return context.get_dummy_value()
-
-        return types.void(types.int64, types.int64, types.int64), generate
-
-
-_bulk(memory.copy_bytes, "llvm.memcpy.p0.p0.i64", True)
-_bulk(memory.fill_bytes, "llvm.memset.p0.i64", False)
+@emits(memory.fill_bytes)
+def _fill_bytes(builder: Any, target: Any, value: Any, n_bytes: Any) -> None:
+    call(builder, "llvm.memset.p0.i64", VOID, pointer(builder, target, I8), builder.trunc(value, I8), n_bytes,
+         ir.Constant(I1, 0))
 
 
 @lowers(memory.text, literal=True)
 def _text(typing: Any, literal: Any) -> Any:
-    length = len(memory.text(literal.literal_value))
+    return TEXT(literal), lambda context, builder, signature, arguments: constant_text(
+        context, builder, literal.literal_value)
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = utf16_constant(builder.module, literal.literal_value)
-        return make_view(context, builder, signature.return_type, data, [context.get_constant(types.intp, length)])
 
-    return types.Array(types.uint16, 1, "C")(literal), generate
+def constant_text(context: Any, builder: Any, literal: str) -> Any:
+    """An array of TEXT: `literal` in UTF-16 with its terminating zero."""
+    length = context.get_constant(types.intp, len(memory.text(literal)))
+    return make_view(context, builder, TEXT, utf16_constant(builder.module, literal), [length])
 
 
 def utf16_constant(module: Any, literal: str) -> Any:
@@ -157,26 +149,8 @@ def utf16_constant(module: Any, literal: str) -> Any:
     return module.globals[name]
 
 
-def _word(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    return builder.gep(data_of(context, builder, signature.args[0], arguments[0]), [arguments[1]])
-
-
-@lowers(memory.atomic_load)
-def _atomic_load(typing: Any, words: Any, i: Any) -> Any:
-    return types.int64(words, types.intp), lambda context, builder, signature, arguments: builder.load_atomic(
-        _word(context, builder, signature, arguments), "acquire", 8)
-
-
-@lowers(memory.atomic_store)
-def _atomic_store(typing: Any, words: Any, i: Any, value: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        builder.store_atomic(arguments[2], _word(context, builder, signature, arguments), "release", 8)
-        return context.get_dummy_value()
-
-    return types.void(words, types.intp, types.int64), generate
-
-
-@lowers(memory.atomic_add)
-def _atomic_add(typing: Any, words: Any, i: Any, value: Any) -> Any:
-    return types.int64(words, types.intp, types.int64), lambda context, builder, signature, arguments: (
-        builder.atomic_rmw("add", _word(context, builder, signature, arguments), arguments[2], "acq_rel"))
+emits(memory.atomic_load)(lambda builder, words, i: builder.load_atomic(builder.gep(words, [i]), "acquire", 8))
+emits(memory.atomic_store)(lambda builder, words, i, value: builder.store_atomic(
+    value, builder.gep(words, [i]), "release", 8))
+emits(memory.atomic_add)(lambda builder, words, i, value: builder.atomic_rmw(
+    "add", builder.gep(words, [i]), value, "acq_rel"))

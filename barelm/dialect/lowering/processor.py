@@ -1,20 +1,16 @@
-"""`dialect.processor`, lowered for x86-64: the same names in the same order."""
+"""`dialect.processor`, lowered: what is the same for every family, and the names of what each has in its folder."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 from numba.core import cgutils, types
 
 from barelm.dialect import processor
-from barelm.dialect.lowering.emit import I32, I64, VOID, assembly, call, lowers
-
-llvm.initialize_native_asmparser()  # without it LLVM aborts the process where the host's JIT meets inline assembly
-
-DEFAULT_MXCSR = 0x1F80
-"""Exceptions masked, round to nearest, no flush to zero (Intel SDM volume 1, section 10.2.3)."""
+from barelm.dialect.lowering import FAMILY
+from barelm.dialect.lowering.emit import I64, VOID, emits, lowers, lowers_to
+from barelm.dialect.lowering.memory import TEXT, constant_text
 
 ENGINE = "barelm_engine_"
 WORKER = "barelm_worker_entry"
@@ -32,93 +28,47 @@ def _call_efi(typing: Any, function: Any, arguments: Any) -> Any:
     return types.int64(types.int64, arguments), generate
 
 
-@lowers(processor.call_engine)
-def _call_engine(typing: Any, level: Any, job: Any, core: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        level, job, core = arguments
-        engine = ir.FunctionType(I64, [I64, I64])
-        chosen = None
-        for number, name in enumerate(processor.LEVELS):
-            entry = cgutils.get_or_insert_function(builder.module, engine, ENGINE + name)
-            is_level = builder.icmp_signed("==", level, ir.Constant(I64, number))
-            chosen = entry if chosen is None else builder.select(is_level, entry, chosen)
-        return builder.call(chosen, [job, core])
-
-    return types.int64(types.int64, types.int64, types.int64), generate
+def _by_number(builder: Any, number: Any, values: list[Any]) -> Any:
+    """values[number]; any of them where there is no such."""
+    chosen = values[0]
+    for k, value in enumerate(values[1:], 1):
+        chosen = builder.select(builder.icmp_signed("==", number, ir.Constant(I64, k)), value, chosen)
+    return chosen
 
 
-@lowers(processor.worker_entry)
-def _worker_entry(typing: Any) -> Any:
-    return types.int64(), lambda context, builder, signature, arguments: builder.ptrtoint(
-        cgutils.get_or_insert_function(builder.module, ir.FunctionType(VOID, [I64]), WORKER), I64)
+@emits(processor.call_engine)
+def _call_engine(builder: Any, level: Any, job: Any, core: Any) -> Any:
+    engine = ir.FunctionType(I64, [I64, I64])
+    entries = [cgutils.get_or_insert_function(builder.module, engine, ENGINE + each.name) for each in FAMILY.levels]
+    return builder.call(_by_number(builder, level, entries), [job, core])
 
 
-@lowers(processor.cycles)
-def _cycles(typing: Any) -> Any:
-    return types.int64(), lambda context, builder, signature, arguments: call(builder, "llvm.readcyclecounter", I64)
+@emits(processor.worker_entry)
+def _worker_entry(builder: Any) -> Any:
+    entry = ir.FunctionType(VOID, [I64])
+    return builder.ptrtoint(cgutils.get_or_insert_function(builder.module, entry, WORKER), I64)
 
 
-@lowers(processor.cpuid)
-def _cpuid(typing: Any, leaf: Any, subleaf: Any) -> Any:
-    quad = types.UniTuple(types.int64, 4)
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        # RBX may be the frame's base pointer: it is swapped out, never clobbered.
-        registers = assembly(builder, ir.LiteralStructType([I32] * 4),
-                             "xchgq %rbx, %rsi; cpuid; xchgq %rbx, %rsi", "={ax},={si},={cx},={dx},{ax},{cx}",
-                             [builder.trunc(a, I32) for a in arguments])
-        words = [builder.zext(builder.extract_value(registers, k), I64) for k in range(4)]
-        return context.make_tuple(builder, quad, words)
-
-    return quad(types.int64, types.int64), generate
-
-
-@lowers(processor.read_xcr0)
-def _read_xcr0(typing: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        low = assembly(builder, I32, "xgetbv", "={ax},{cx},~{dx}", [ir.Constant(I32, 0)])
-        return builder.zext(low, I64)
-
-    return types.int64(), generate
-
-
-def _effect(model: Any, code: str, constraints: str) -> None:
+def _name(model: Any, names: tuple[str, ...]) -> None:
     @lowers(model)
-    def effect(typing: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            assembly(builder, VOID, code, constraints, [])
-            return context.get_dummy_value()
-
-        return types.void(), generate
+    def constant(typing: Any, number: Any) -> Any:
+        return TEXT(types.int64), lambda context, builder, signature, arguments: _by_number(
+            builder, arguments[0], [constant_text(context, builder, name) for name in names])
 
 
-_effect(processor.enable_xsave, "mov %cr4, %rax; or $$0x40000, %rax; mov %rax, %cr4", "~{rax},~{memory}")
+_name(processor.level_name, FAMILY.level_names())
+_name(processor.feature_name, FAMILY.features)
 
 
-@lowers(processor.write_xcr0)
-def _write_xcr0(typing: Any, mask: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        assembly(builder, VOID, "xsetbv", "{ax},{cx},{dx},~{memory}",
-                 [builder.trunc(arguments[0], I32), ir.Constant(I32, 0), ir.Constant(I32, 0)])
-        return context.get_dummy_value()
-
-    return types.void(types.int64), generate
+def _of_family(model: Any) -> None:
+    lowers_to(model, getattr(FAMILY.module("primitives"), model.__name__))
 
 
-@lowers(processor.set_float_mode)
-def _set_float_mode(typing: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        word = cgutils.alloca_once_value(builder, ir.Constant(I32, DEFAULT_MXCSR))
-        call(builder, "llvm.x86.sse.ldmxcsr", VOID, builder.bitcast(word, ir.IntType(8).as_pointer()))
-        return context.get_dummy_value()
-
-    return types.void(), generate
-
-
-@lowers(processor.pause)
-def _pause(typing: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        call(builder, "llvm.x86.sse2.pause", VOID)
-        return context.get_dummy_value()
-
-    return types.void(), generate
+_of_family(processor.cycles)
+_of_family(processor.pause)
+_of_family(processor.cpu_level)
+_of_family(processor.enable_vectors)
+_of_family(processor.cpu_name)
+_of_family(processor.cpu_vendor)
+_of_family(processor.cpu_signature)
+_of_family(processor.cpu_features)

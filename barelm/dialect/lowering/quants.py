@@ -2,132 +2,72 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 from llvmlite import ir
-from numba.core import types
 
 from barelm.dialect import quants
-from barelm.dialect.lowering import levels
-from barelm.dialect.lowering.emit import I8, I16, I32, I64, Vector, call, data_of, lowers, shuffle
-from barelm.dialect.lowering.vectors import F32X16, I32X16
+from barelm.dialect.lowering.emit import (
+    F32X16,
+    I8,
+    I8X64,
+    I16,
+    I16X16,
+    I16X32,
+    I32,
+    I32X16,
+    I64,
+    Definition,
+    call,
+    emits,
+    place,
+    splat,
+)
+from barelm.dialect.lowering.levels import emit_form
 from barelm.dialect.types import LANES
 
-I8X64 = Vector(types.int8, 4 * LANES)
-I16X32 = Vector(types.int16, 2 * LANES)
+_I8X16 = ir.VectorType(I8, LANES)
+
+emits(quants.load_i8x64)(lambda builder, x, i: builder.load(place(builder, x, i, I8X64), align=1))
+emits(quants.low_nibbles)(lambda builder, v: builder.and_(v, ir.Constant(I8X64, [15] * 64)))
+emits(quants.high_nibbles)(lambda builder, v: builder.lshr(v, ir.Constant(I8X64, [4] * 64)))
 
 
-def _place(context: Any, builder: Any, signature: Any, arguments: Any, vector: ir.Type) -> Any:
-    element = builder.gep(data_of(context, builder, signature.args[0], arguments[0]), [arguments[1]])
-    return builder.bitcast(element, vector.as_pointer())
+@emits(quants.repeat_i8x64)
+def _repeat_i8x64(builder: Any, x: Any, i: Any) -> Any:
+    four = builder.load(place(builder, x, i, I32), align=1)
+    return builder.bitcast(splat(builder, four, I32X16), I8X64)
 
 
-@lowers(quants.load_i8x64)
-def _load_i8x64(typing: Any, x: Any, i: Any) -> Any:
-    return I8X64(x, types.intp), lambda context, builder, signature, arguments: builder.load(
-        _place(context, builder, signature, arguments, levels.I8X64), align=1)
+emits(quants.splat_i16x32)(lambda builder, s: splat(builder, builder.trunc(s, I16), I16X32))
+emits(quants.splat_i32x16)(lambda builder, s: splat(builder, builder.trunc(s, I32), I32X16))
 
 
-@lowers(quants.low_nibbles)
-def _low_nibbles(typing: Any, v: Any) -> Any:
-    return I8X64(I8X64), lambda context, builder, signature, arguments: builder.and_(
-        arguments[0], ir.Constant(levels.I8X64, [15] * 64))
+def _form(name: str) -> Definition:
+    return lambda builder, *arguments: emit_form(builder, name, *arguments)
 
 
-@lowers(quants.high_nibbles)
-def _high_nibbles(typing: Any, v: Any) -> Any:
-    return I8X64(I8X64), lambda context, builder, signature, arguments: builder.lshr(
-        arguments[0], ir.Constant(levels.I8X64, [4] * 64))
+emits(quants.dot2_u4)(_form("dot2_u4"))
+emits(quants.sum_pairs)(_form("sum_pairs"))
+emits(quants.dot4_i8)(_form("dot4_i8"))
+emits(quants.to_f32x16)(lambda builder, v: builder.sitofp(v, F32X16))
 
 
-@lowers(quants.repeat_i8x64)
-def _repeat_i8x64(typing: Any, x: Any, i: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        four = builder.load(_place(context, builder, signature, arguments, I32), align=1)
-        lane = builder.insert_element(ir.Constant(levels.I32X16, ir.Undefined), four, ir.Constant(I32, 0))
-        return builder.bitcast(shuffle(builder, lane, [0] * LANES), levels.I8X64)
-
-    return I8X64(x, types.intp), generate
+@emits(quants.load_f16x16)
+def _load_f16x16(builder: Any, x: Any, i: Any) -> Any:
+    return emit_form(builder, "widen_f16", builder.load(place(builder, x, i, I16X16), align=1))
 
 
-def _splat(model: Any, vector: Vector, element: ir.IntType) -> None:
-    @lowers(model)
-    def splat(typing: Any, s: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            target = ir.VectorType(element, vector.lanes)
-            value = builder.trunc(arguments[0], element)
-            lane = builder.insert_element(ir.Constant(target, ir.Undefined), value, ir.Constant(I32, 0))
-            return shuffle(builder, lane, [0] * vector.lanes)
-
-        return vector(types.int64), generate
+@emits(quants.load_i8x16)
+def _load_i8x16(builder: Any, x: Any, i: Any) -> Any:
+    return builder.sext(builder.load(place(builder, x, i, _I8X16), align=1), I32X16)
 
 
-_splat(quants.splat_i16x32, I16X32, I16)
-_splat(quants.splat_i32x16, I32X16, I32)
+@emits(quants.store_i8x16)
+def _store_i8x16(builder: Any, x: Any, i: Any, v: Any) -> None:
+    builder.store(builder.trunc(v, _I8X16), place(builder, x, i, _I8X16), align=1)
 
 
-def _by_level(name: str) -> Any:
-    return lambda context, builder, signature, arguments: levels.emit_form(context, builder, name, arguments)
-
-
-@lowers(quants.dot2_u4)
-def _dot2_u4(typing: Any, total: Any, q: Any, x: Any) -> Any:
-    return I16X32(I16X32, I8X64, I8X64), _by_level("dot2_u4")
-
-
-@lowers(quants.sum_pairs)
-def _sum_pairs(typing: Any, v: Any) -> Any:
-    return I32X16(I16X32), _by_level("sum_pairs")
-
-
-@lowers(quants.dot4_i8)
-def _dot4_i8(typing: Any, total: Any, w: Any, x: Any) -> Any:
-    return I32X16(I32X16, I8X64, I8X64), _by_level("dot4_i8")
-
-
-@lowers(quants.to_f32x16)
-def _to_f32x16(typing: Any, v: Any) -> Any:
-    return F32X16(I32X16), lambda context, builder, signature, arguments: builder.sitofp(arguments[0], levels.F32X16)
-
-
-@lowers(quants.load_f16x16)
-def _load_f16x16(typing: Any, x: Any, i: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        bits = builder.load(_place(context, builder, signature, arguments, levels.I16X16), align=1)
-        return levels.emit_form(context, builder, "widen_f16", [bits])
-
-    return F32X16(x, types.intp), generate
-
-
-@lowers(quants.load_i8x16)
-def _load_i8x16(typing: Any, x: Any, i: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        narrow = _place(context, builder, signature, arguments, ir.VectorType(I8, LANES))
-        return builder.sext(builder.load(narrow, align=1), levels.I32X16)
-
-    return I32X16(x, types.intp), generate
-
-
-@lowers(quants.store_i8x16)
-def _store_i8x16(typing: Any, x: Any, i: Any, v: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        narrow = ir.VectorType(I8, LANES)
-        builder.store(builder.trunc(arguments[2], narrow), _place(context, builder, signature, arguments, narrow),
-                      align=1)
-        return context.get_dummy_value()
-
-    return types.void(x, types.intp, I32X16), generate
-
-
-@lowers(quants.sum_i32x16)
-def _sum_i32x16(typing: Any, v: Any) -> Any:
-    return types.int64(I32X16), lambda context, builder, signature, arguments: builder.sext(
-        call(builder, "llvm.vector.reduce.add.v16i32", I32, arguments[0]), I64)
-
-
-@lowers(operator.add)
-def _add(typing: Any, a: Any, b: Any) -> Any:
-    if not (isinstance(a, Vector) and a == b and isinstance(a.dtype, types.Integer)):
-        return None
-    return a(a, a), lambda context, builder, signature, arguments: builder.add(*arguments)
+@emits(quants.sum_i32x16)
+def _sum_i32x16(builder: Any, v: Any) -> Any:
+    return builder.sext(call(builder, "llvm.vector.reduce.add.v16i32", I32, v), I64)

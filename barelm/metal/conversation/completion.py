@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from barelm.contract import uefi
 from barelm.dialect.memory import memory, text
-from barelm.dialect.processor import cycles
+from barelm.dialect.processor import cycles, level_name
 from barelm.dialect.rooms import Failure, metal
 from barelm.dialect.types import U16, u64
 from barelm.kernels.text.chat_turn import has_chat
@@ -132,7 +132,7 @@ def for_a_person(t: Talk) -> None:
     put_ratio(con, b.figures.memory, 1000000)
     put_text(con, text(" MB; cores "))
     put_number(con, b.job.n_cores)
-    put_text(con, text("; x86-64-v"))
-    put_number(con, b.job.level + 2)
+    put_text(con, text("; "))
+    put_text(con, level_name(b.job.level))
     end_row(con)
     flush(con)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from barelm.contract import uefi
 from barelm.contract.regions import Workspace
 from barelm.dialect.memory import address_of, cells, load_i64, load_u8, load_u16, memory
-from barelm.dialect.processor import cpuid
+from barelm.dialect.processor import cpu_name
 from barelm.dialect.rooms import metal
 from barelm.metal import arena
 from barelm.metal.console.sinks import Console
@@ -16,7 +16,6 @@ from barelm.metal.console.writing import put_padded
 from barelm.metal.uefi.boot_services import Firmware, get_time, memory_map
 
 MAP_BYTES = 1 << 16
-BRAND = 0x80000002  # CPUID: three leaves of 16 characters
 
 
 class MemoryFacts(NamedTuple):
@@ -67,16 +66,8 @@ def memory_facts(fw: Firmware, workspace: Workspace) -> MemoryFacts:
 @metal
 def put_cpu_name(con: Console) -> None:
     """The processor's name as it says itself, without the blanks some put in."""
-    if cpuid(0x80000000, 0)[0] < BRAND + 2:
-        put_characters(con, cpuid(0, 0)[1], 4)
-        put_characters(con, cpuid(0, 0)[3], 4)
-        put_characters(con, cpuid(0, 0)[2], 4)
-        return
     name = cells(6)
-    for leaf in range(3):
-        a, b, c, d = cpuid(BRAND + leaf, 0)
-        name[2 * leaf] = b << 32 | a
-        name[2 * leaf + 1] = d << 32 | c
+    cpu_name(name)
     begun = False
     blank = False
     for i in range(48):
@@ -91,13 +82,6 @@ def put_cpu_name(con: Console) -> None:
         blank = False
         begun = True
         put_plain(con, letter)
-
-
-@metal
-def put_characters(con: Console, word: int, n: int) -> None:
-    """The bytes of a word as characters."""
-    for i in range(n):
-        put_plain(con, word >> (8 * i) & 0xFF)
 
 
 @metal

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from barelm.dialect.memory import text
-from barelm.dialect.processor import cpuid
+from barelm.dialect.processor import cpu_features, feature_name, level_name
 from barelm.dialect.rooms import metal
 from barelm.metal.console.sinks import ACCENT, ALARM, DIM
 from barelm.metal.console.stream import set_colour
@@ -68,8 +68,8 @@ def tell_cpu(t: Talk) -> None:
     con = t.con
     set_colour(con, DIM)
     put_cpu_name(con)
-    put_text(con, text(", x86-64-v"))
-    put_number(con, t.b.job.level + 2)
+    put_text(con, text(", "))
+    put_text(con, level_name(t.b.job.level))
     put_features(t)
     present, enabled = processors_present(con.fw)
     end_row(con)
@@ -94,20 +94,13 @@ def tell_cpu(t: Talk) -> None:
 @metal
 def put_features(t: Talk) -> None:
     """The vector instructions there are, used or not."""
-    con = t.con
-    ecx = cpuid(1, 0)[2]
-    if ecx & 1 << 28:
-        put_text(con, text(" AVX"))
-    if ecx & 1 << 12:
-        put_text(con, text(" FMA"))
-    if cpuid(0, 0)[0] >= 7:
-        ebx = cpuid(7, 0)[1]
-        if ebx & 1 << 5:
-            put_text(con, text(" AVX2"))
-        if ebx & 1 << 16:
-            put_text(con, text(" AVX-512"))
-        if cpuid(7, 0)[2] & 1 << 11 or cpuid(7, 1)[0] & 1 << 4:
-            put_text(con, text(" VNNI"))
+    features = cpu_features()
+    number = 0
+    while features >> number > 0:
+        if features >> number & 1:
+            put_text(t.con, text(" "))
+            put_text(t.con, feature_name(number))
+        number += 1
 
 
 @metal

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from barelm.contract import layout, uefi
-from barelm.dialect.memory import address_of, load_i64, memory, text
-from barelm.dialect.processor import cpuid
+from barelm.dialect.memory import address_of, cells, load_i64, load_u8, memory, text
+from barelm.dialect.processor import cpu_signature, cpu_vendor, level_name
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import U16
 from barelm.kernels.text.utf8 import decode_character
@@ -16,7 +16,6 @@ from barelm.metal.conversation.talk import Talk
 from barelm.metal.measuring.clock import microseconds
 from barelm.metal.measuring.facts import (
     memory_facts,
-    put_characters,
     put_cpu_name,
     put_firmware_name,
     put_plain,
@@ -118,23 +117,19 @@ def put_member(t: Talk, key: U16, value: int) -> None:
 
 @metal
 def put_cpu_numbers(t: Talk) -> None:
-    """Vendor, family, model and stepping (CPUID leaf 0 and 1), and the level computed at."""
+    """Vendor, family, model and stepping, and the level computed at."""
     con = t.con
     put_text(con, text('", "vendor": "'))
-    put_characters(con, cpuid(0, 0)[1], 4)
-    put_characters(con, cpuid(0, 0)[3], 4)
-    put_characters(con, cpuid(0, 0)[2], 4)
-    signature = cpuid(1, 0)[0]
-    family = signature >> 8 & 15
-    model = signature >> 4 & 15
-    if family == 6 or family == 15:
-        model += (signature >> 16 & 15) << 4
-    if family == 15:
-        family += signature >> 20 & 255
+    vendor = cells(2)
+    cpu_vendor(vendor)
+    for i in range(16):
+        put_plain(con, load_u8(address_of(vendor) + i))
+    family, model, stepping = cpu_signature()
     put_member(t, text('", "family": '), family)
     put_member(t, text(', "model": '), model)
-    put_member(t, text(', "stepping": '), signature & 15)
-    put_member(t, text(', "level": "x86-64-v'), t.b.job.level + 2)
+    put_member(t, text(', "stepping": '), stepping)
+    put_text(con, text(', "level": "'))
+    put_text(con, level_name(t.b.job.level))
     put_text(con, text('"'))
 
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 from barelm.contract import board, uefi
 from barelm.contract.board import Board
 from barelm.dialect.memory import atomic_add, atomic_load, atomic_store
-from barelm.dialect.processor import call_engine, cycles, pause
+from barelm.dialect.processor import call_engine, cycles, enable_vectors, pause
 from barelm.dialect.rooms import metal
-from barelm.metal.processors.cpu import enable_vectors
 from barelm.metal.uefi.boot_services import Firmware, count_processors, locate_protocol, stall, start_workers
 from barelm.metal.uefi.device_protocols import close_event
 

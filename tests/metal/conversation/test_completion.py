@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 
 from barelm.contract import uefi
+from barelm.dialect.processor import NO_LEVEL
 from barelm.dialect.rooms import Failure
 from barelm.metal import main
 from barelm.metal.conversation.reply import LINE_COLUMNS
-from barelm.metal.processors import cores, cpu
+from barelm.metal.processors import cores
 from barelm.metal.processors.engine import engine
 from barelm.pack.reader import Packed, read_packed
 from barelm.pack.writer import write_packed
 from barelm.settings import Settings
 from tests.metal.fake import ERROR, IMAGE_HANDLE, FakeFirmware
-from tests.metal.processors.test_cpu_clock import V3_MACHINE
 from tests.models import tiny_checkpoint
 from tests.worlds import interpreter, tell
 
@@ -38,9 +38,8 @@ def model() -> tuple[Packed, bytes]:
 
 @pytest.fixture(autouse=True)
 def processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A processor of level v3 whose engine is the interpreter."""
-    monkeypatch.setattr(cpu, "cpuid", lambda leaf, subleaf: V3_MACHINE.get(leaf, (0, 0, 0, 0)))
-    monkeypatch.setattr(cpu, "read_xcr0", lambda: 7)
+    """A processor of the second level, whose engine is the interpreter."""
+    monkeypatch.setattr(main, "cpu_level", lambda: 1)
     monkeypatch.setattr(cores, "call_engine", lambda level, job, core: engine(job, core))
 
 
@@ -186,3 +185,9 @@ def test_screen_of_a_failure() -> None:
     words = np.array([ERROR | 7, *[part.ctypes.data for part in parts]], np.int64)
     assert main.report_failure(IMAGE_HANDLE, firmware.table.address, int(words.ctypes.data)) == ERROR | 7
     assert firmware.screen == "\r\nbarelm stopped: it broke\r\nMend it.\r\n(file.py:3, status 7)\r\nBARELM DONE 7\r\n"
+
+
+def test_a_processor_too_old_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main, "cpu_level", lambda: NO_LEVEL)
+    with pytest.raises(Failure, match="lacks SSE4.2 or POPCNT"):
+        main.find_level()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from barelm.dialect.memory import memory
+from barelm.dialect.types import I64
 from barelm.machine_report import parse_report
 from barelm.metal import arena
 from barelm.metal.console.sinks import CONSOLE_BYTES, Console, flush, plain_console
@@ -70,10 +71,10 @@ def test_sizes(n_bytes: int, shown: str) -> None:
     (b"   Intel(R)  Core(TM)   i7  CPU\0", "Intel(R) Core(TM) i7 CPU"), (b"x" * 48, "x" * 48), (b" " * 48, ""),
     (b"", "")])
 def test_the_processors_name(monkeypatch: pytest.MonkeyPatch, brand: bytes, name: str) -> None:
-    words = np.frombuffer(brand.ljust(48, b"\0"), np.uint32)
-    leaves = {facts.BRAND + k: tuple(int(word) for word in words[4 * k:4 * k + 4]) for k in range(3)}
-    leaves[0x80000000] = (facts.BRAND + 2, 0, 0, 0)
-    monkeypatch.setattr(facts, "cpuid", lambda leaf, subleaf: leaves[leaf])
+    def cpu_name(words: I64) -> None:
+        words[:] = np.frombuffer(brand.ljust(48, b"\0"), np.int64)
+
+    monkeypatch.setattr(facts, "cpu_name", cpu_name)
     firmware = FakeFirmware()
     con = console(firmware)
     facts.put_cpu_name(con)

@@ -1,0 +1,85 @@
+"""Forms: functions that emit IR for one primitive where LLVM does not find the best instructions by itself.
+
+These run on any processor; a family's `vector_forms` has better ones for its levels (see `levels`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+
+from barelm.dialect.lowering.emit import F32X16, I8X64, I16, I16X16, I16X32, I32, I32X16, shuffle
+from barelm.dialect.types import LANES
+
+Form = Callable[..., Any]
+
+
+def constant(vector: ir.VectorType, value: int) -> ir.Constant:
+    """A vector of nothing but `value`."""
+    return ir.Constant(vector, [value] * vector.count)
+
+
+def _even_odd(builder: Any, v: Any) -> tuple[Any, Any]:
+    n = v.type.count
+    return shuffle(builder, v, range(0, n, 2)), shuffle(builder, v, range(1, n, 2))
+
+
+def dot2_u4(builder: Any, total: Any, q: Any, x: Any) -> Any:
+    """For any target: products in int16, neighbours added."""
+    products = builder.mul(builder.zext(q, ir.VectorType(I16, 64)), builder.sext(x, ir.VectorType(I16, 64)))
+    even, odd = _even_odd(builder, products)
+    return builder.add(total, builder.add(even, odd))
+
+
+def sum_pairs(builder: Any, v: Any) -> Any:
+    """For any target."""
+    even, odd = _even_odd(builder, builder.sext(v, ir.VectorType(I32, 32)))
+    return builder.add(even, odd)
+
+
+def dot4_i8(builder: Any, total: Any, w: Any, x: Any) -> Any:
+    """For any target: products in int16, sums in int32."""
+    products = builder.mul(builder.sext(w, ir.VectorType(I16, 64)), builder.sext(x, ir.VectorType(I16, 64)))
+    even, odd = _even_odd(builder, builder.sext(products, ir.VectorType(I32, 64)))
+    even, odd = _even_odd(builder, builder.add(even, odd))
+    return builder.add(total, builder.add(even, odd))
+
+
+def widen_f16(builder: Any, bits: Any) -> Any:
+    """For any target: shift exponent and mantissa into place, and correct the bias by an exact multiplication."""
+    wide = builder.zext(bits, I32X16)
+    magnitude = builder.shl(builder.and_(wide, constant(I32X16, 0x7FFF)), constant(I32X16, 13))
+    scaled = builder.fmul(builder.bitcast(magnitude, F32X16), ir.Constant(F32X16, [2.0 ** 112] * LANES))
+    sign = builder.shl(builder.and_(wide, constant(I32X16, 0x8000)), constant(I32X16, 16))
+    return builder.bitcast(builder.or_(builder.bitcast(scaled, I32X16), sign), F32X16)
+
+
+def in_parts(parts: int, form: Form) -> Form:
+    """A form for vectors of a machine, applied to each of the `parts` a vector of the dialect consists of."""
+    def whole(builder: Any, *arguments: Any) -> Any:
+        pieces = []
+        for part in range(parts):
+            slices = [shuffle(builder, a, range(part * (a.type.count // parts), (part + 1) * (a.type.count // parts)))
+                      for a in arguments]
+            pieces.append(form(builder, *slices))
+        while len(pieces) > 1:
+            pieces = [_joined(builder, a, b) for a, b in zip(pieces[0::2], pieces[1::2])]
+        return pieces[0]
+
+    return whole
+
+
+def _joined(builder: Any, a: Any, b: Any) -> Any:
+    lanes = list(range(2 * a.type.count))
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(I32, len(lanes)), lanes))
+
+
+GENERIC: dict[str, Form] = {"dot2_u4": dot2_u4, "sum_pairs": sum_pairs, "dot4_i8": dot4_i8, "widen_f16": widen_f16}
+SIGNATURES: dict[str, tuple[ir.Type, list[ir.Type]]] = {
+    "dot2_u4": (I16X32, [I16X32, I8X64, I8X64]),
+    "sum_pairs": (I32X16, [I16X32]),
+    "dot4_i8": (I32X16, [I32X16, I8X64, I8X64]),
+    "widen_f16": (F32X16, [I16X16]),
+}

@@ -1,0 +1,78 @@
+"""Instructions of x86-64 that no expression stands for: each as a primitive of this folder, model and lowering.
+
+The models are those of a processor that knows no leaf of CPUID.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba.core import cgutils
+
+from barelm.dialect.lowering.emit import I8, I32, I64, VOID, assembly, call, emits
+
+llvm.initialize_native_asmparser()  # without it LLVM aborts the process where the host's JIT meets inline assembly
+
+DEFAULT_MXCSR = 0x1F80
+"""Exceptions masked, round to nearest, no flush to zero (Intel SDM volume 1, section 10.2.3)."""
+
+
+def rdtsc() -> int:
+    """The time stamp counter (in the interpreter: nanoseconds)."""
+    return time.perf_counter_ns()
+
+
+def spin_hint() -> None:
+    """PAUSE."""
+
+
+def cpuid(leaf: int, subleaf: int) -> tuple[int, int, int, int]:
+    """EAX, EBX, ECX, EDX of CPUID, each widened."""
+    return 0, 0, 0, 0
+
+
+def enable_xsave() -> None:
+    """Set CR4.OSXSAVE: the first step to wide registers, where nobody has taken it yet."""
+
+
+def read_xcr0() -> int:
+    """XGETBV(0): which register states the system has enabled.  Faults unless CR4.OSXSAVE is set."""
+    return 3
+
+
+def write_xcr0(mask: int) -> None:
+    """XSETBV(0): enable the register states of `mask` (1 x87, 2 SSE, 4 AVX, 0xE0 AVX-512)."""
+
+
+def reset_mxcsr() -> None:
+    """MXCSR = DEFAULT_MXCSR."""
+
+
+emits(rdtsc)(lambda builder: call(builder, "llvm.readcyclecounter", I64))
+emits(spin_hint)(lambda builder: call(builder, "llvm.x86.sse2.pause", VOID))
+
+
+@emits(cpuid)
+def _cpuid(builder: Any, leaf: Any, subleaf: Any) -> Any:
+    # RBX may be the frame's base pointer: it is swapped out, never clobbered.
+    registers = assembly(builder, ir.LiteralStructType([I32] * 4), "xchgq %rbx, %rsi; cpuid; xchgq %rbx, %rsi",
+                         "={ax},={si},={cx},={dx},{ax},{cx}", [builder.trunc(leaf, I32), builder.trunc(subleaf, I32)])
+    return [builder.zext(builder.extract_value(registers, k), I64) for k in range(4)]
+
+
+emits(enable_xsave)(lambda builder: assembly(
+    builder, VOID, "mov %cr4, %rax; or $$0x40000, %rax; mov %rax, %cr4", "~{rax},~{memory}", []))
+emits(read_xcr0)(lambda builder: builder.zext(
+    assembly(builder, I32, "xgetbv", "={ax},{cx},~{dx}", [ir.Constant(I32, 0)]), I64))
+emits(write_xcr0)(lambda builder, mask: assembly(
+    builder, VOID, "xsetbv", "{ax},{cx},{dx},~{memory}",
+    [builder.trunc(mask, I32), ir.Constant(I32, 0), ir.Constant(I32, 0)]))
+
+
+@emits(reset_mxcsr)
+def _reset_mxcsr(builder: Any) -> None:
+    word = cgutils.alloca_once_value(builder, ir.Constant(I32, DEFAULT_MXCSR))
+    call(builder, "llvm.x86.sse.ldmxcsr", VOID, builder.bitcast(word, I8.as_pointer()))

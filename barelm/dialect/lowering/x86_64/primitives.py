@@ -1,0 +1,135 @@
+"""What `dialect.processor` asks of a processor family, for x86-64: by CPUID and the registers of vector state.
+
+Bits of CPUID: Intel SDM volume 2, CPUID; AMD APM volume 3, appendix E.
+"""
+
+from __future__ import annotations
+
+from barelm.dialect.lowering.x86_64.instructions import (
+    cpuid,
+    enable_xsave,
+    rdtsc,
+    read_xcr0,
+    reset_mxcsr,
+    spin_hint,
+    write_xcr0,
+)
+from barelm.dialect.processor import NO_LEVEL
+from barelm.dialect.rooms import metal
+from barelm.dialect.types import I64
+
+SSE3, SSSE3, SSE41, SSE42, POPCNT = 1 << 0, 1 << 9, 1 << 19, 1 << 20, 1 << 23  # leaf 1, ECX
+FMA, MOVBE, XSAVE, OSXSAVE, AVX, F16C = 1 << 12, 1 << 22, 1 << 26, 1 << 27, 1 << 28, 1 << 29
+HYPERVISOR = 1 << 31
+LAHF, LZCNT = 1 << 0, 1 << 5  # leaf 0x80000001, ECX
+BMI1, AVX2, BMI2, AVX512F = 1 << 3, 1 << 5, 1 << 8, 1 << 16  # leaf 7, EBX
+AVX512_VNNI, AVX_VNNI = 1 << 11, 1 << 4  # leaf 7, ECX, and its subleaf 1, EAX
+
+# Together what the x86-64 psABI asks of each level.
+V2 = SSE3 | SSSE3 | SSE41 | SSE42 | POPCNT
+V3 = V2 | FMA | MOVBE | XSAVE | AVX | F16C
+V3_EXTENDED = BMI1 | AVX2 | BMI2
+
+EXTENDED, BRAND = 0x80000000, 0x80000002  # leaves: the last of the extended ones; the first of three of 16 characters
+TCG_EBX = 0x54474354  # "TCGT", the beginning of what QEMU's emulator calls itself
+XCR0_AVX = 0x7
+
+
+@metal
+def cycles() -> int:
+    """The time stamp counter."""
+    return rdtsc()
+
+
+@metal
+def pause() -> None:
+    """PAUSE."""
+    spin_hint()
+
+
+@metal
+def cpu_level() -> int:
+    """The highest of the psABI's levels.
+
+    Under QEMU's emulator the lowest: there wide registers are several narrow ones in a loop, and slower.
+    """
+    ecx = cpuid(1, 0)[2]
+    if ecx & V2 != V2:
+        return NO_LEVEL
+    if ecx & HYPERVISOR and cpuid(0x40000000, 0)[1] == TCG_EBX:
+        return 0
+    if ecx & V3 != V3 or cpuid(0, 0)[0] < 7:
+        return 0
+    if cpuid(7, 0)[1] & V3_EXTENDED != V3_EXTENDED or cpuid(0x80000001, 0)[2] & LZCNT == 0:
+        return 0
+    return 1
+
+
+@metal
+def enable_vectors(level: int) -> None:
+    """Switch on AVX where the level has it and nobody has, and reset MXCSR.
+
+    Firmware often leaves XCR0 as it came out of reset, and wakes every other processor that way.  In a process of
+    an operating system all is on already and nothing privileged is done.
+    """
+    reset_mxcsr()
+    if level <= 0:
+        return
+    if cpuid(1, 0)[2] & OSXSAVE == 0:
+        enable_xsave()
+    enabled = read_xcr0()
+    if enabled & XCR0_AVX != XCR0_AVX:
+        write_xcr0(enabled | XCR0_AVX)
+
+
+@metal
+def cpu_name(words: I64) -> None:
+    """The brand string; the vendor where there is none."""
+    if cpuid(EXTENDED, 0)[0] < BRAND + 2:
+        cpu_vendor(words)
+        return
+    for leaf in range(3):
+        a, b, c, d = cpuid(BRAND + leaf, 0)
+        words[2 * leaf] = b << 32 | a
+        words[2 * leaf + 1] = d << 32 | c
+
+
+@metal
+def cpu_vendor(words: I64) -> None:
+    """EBX, EDX and ECX of leaf 0."""
+    _, b, c, d = cpuid(0, 0)
+    words[0] = d << 32 | b
+    words[1] = c
+
+
+@metal
+def cpu_signature() -> tuple[int, int, int]:
+    """Leaf 1, EAX, with the extended family and model where they count."""
+    signature = cpuid(1, 0)[0]
+    family = signature >> 8 & 15
+    model = signature >> 4 & 15
+    if family == 6 or family == 15:
+        model += (signature >> 16 & 15) << 4
+    if family == 15:
+        family += signature >> 20 & 255
+    return family, model, signature & 15
+
+
+@metal
+def cpu_features() -> int:
+    """The vector instructions among the features of the family's row."""
+    ecx = cpuid(1, 0)[2]
+    found = 0
+    if ecx & AVX:
+        found |= 1
+    if ecx & FMA:
+        found |= 2
+    if cpuid(0, 0)[0] >= 7:
+        ebx = cpuid(7, 0)[1]
+        if ebx & AVX2:
+            found |= 4
+        if ebx & AVX512F:
+            found |= 8
+        if cpuid(7, 0)[2] & AVX512_VNNI or cpuid(7, 1)[0] & AVX_VNNI:
+            found |= 16
+    return found

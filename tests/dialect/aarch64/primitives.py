@@ -1,0 +1,69 @@
+"""As little as a family can give."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+
+from barelm.dialect.lowering.emit import I32, I64, VOID, call, emits
+from barelm.dialect.processor import NO_LEVEL
+from barelm.dialect.rooms import metal
+from barelm.dialect.types import I64 as Words
+
+
+def counter() -> int:
+    """CNTVCT_EL0."""
+    return 0
+
+
+def yield_hint() -> None:
+    """YIELD."""
+
+
+emits(counter)(lambda builder: call(builder, "llvm.readsteadycounter", I64))
+emits(yield_hint)(lambda builder: call(builder, "llvm.aarch64.hint", VOID, ir.Constant(I32, 1)))
+
+
+@metal
+def cycles() -> int:
+    """The generic timer."""
+    return counter()
+
+
+@metal
+def pause() -> None:
+    """YIELD."""
+    yield_hint()
+
+
+@metal
+def cpu_level() -> int:
+    """NEON is always there; a timer that stands still is no processor's."""
+    return 0 if counter() != 0 else NO_LEVEL
+
+
+@metal
+def enable_vectors(level: int) -> None:
+    """UEFI leaves them on."""
+
+
+@metal
+def cpu_name(words: Words) -> None:
+    """No name."""
+
+
+@metal
+def cpu_vendor(words: Words) -> None:
+    """Arm."""
+    words[0] = 0x6D7241
+
+
+@metal
+def cpu_signature() -> tuple[int, int, int]:
+    """As MIDR_EL1 would say."""
+    return 8, 1, 0
+
+
+@metal
+def cpu_features() -> int:
+    """None."""
+    return 0

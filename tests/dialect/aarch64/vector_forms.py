@@ -1,0 +1,5 @@
+"""No forms but the generic ones."""
+
+from barelm.dialect.lowering.forms import GENERIC
+
+FORMS = {"neon": GENERIC}
