@@ -115,7 +115,7 @@ class KeyQueue(Struct):
 
 
 class Board(Struct):
-    """All of it."""
+    """All of it; it begins with the job, so that whoever has the address of one has the other's."""
 
     job: Job
     model: LoadedModel

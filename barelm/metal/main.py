@@ -74,14 +74,14 @@ def efi_main(image: int, table: int) -> int:
         close_file(file)
         b.model.header = workspace.header.address
         if b.job.team == 0:
-            b.job.team = gather_team(fw, b, b.settings.cores, b.figures.cycles_per_ms)
-        wake_team(fw, b)
+            b.job.team = gather_team(fw, b.job, b.settings.cores, b.figures.cycles_per_ms)
+        wake_team(fw, b.job, b.settings.cores, b.figures.cycles_per_ms)
         b.job.n_cores = min(b.job.team, header.max_cores)
         t = Talk(con, b, header, workspace, root)
         ending = talk(t)
         if ending != ANOTHER_MODEL:
             summarise(t)
-        rest_team(b)
+        rest_team(b.job, b.figures.cycles_per_ms)
         arena.give_back_model(fw, b, header)
     close_file(root)
     return farewell(con, b, workspace, ending)

@@ -309,7 +309,7 @@ def make_prefix(t: Talk) -> int:
     if n == 0:
         return 0
     t.b.job.cached = 0
-    command(t.b, board.PREFILL, n)
+    command(t.b.job, board.PREFILL, n)
     names = names_in(t.workspace)
     typed_name = memory(t.workspace.address + arena.LINE, 6)
     word = text("prefix")
