@@ -98,6 +98,8 @@ class Struct:
         fields, end, widest = dict(cls.FIELDS), cls.BYTES, cls.ALIGNMENT
         hints = get_type_hints(cls, include_extras=True)
         for name in cls.__dict__.get("__annotations__", {}):
+            if name != "address" and hasattr(Struct, name):
+                raise TypeError(f"{cls.__name__}.{name} is a name every Struct has already")
             given = cls.__dict__.get(name, Room())
             kind = _kind(hints[name])
             align = max(_alignment(kind), given.align)

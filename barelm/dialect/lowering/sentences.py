@@ -27,17 +27,17 @@ def _kind_of(value: Any) -> str:
 def _sentence(typing: Any, literal: Any, values: Any) -> Any:
     # What is wrong is said by a ValueError: Numba passes it on as it is, and tries no other types.
     kinds = tuple(_kind_of(kind) for kind in values)
-    text, places = sentences.marked(literal.literal_value, kinds), sentences.places(literal.literal_value, kinds)
+    template = sentences.Template.of(literal.literal_value, kinds)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         given = cgutils.unpack_tuple(builder, arguments[1], len(kinds))
-        count = 2 * len(places)
+        count = 2 * len(template.places)
         stack = cgutils.alloca_once(builder, ir.ArrayType(I64, max(count, 1)))
-        for at, (how, taken) in enumerate(places):
+        for at, (how, taken) in enumerate(template.places):
             for k, word in enumerate(_words(context, builder, how, values, given, taken)):
                 builder.store(word, cgutils.gep_inbounds(builder, stack, 0, 2 * at + k))
-        units = utf16_constant(builder.module, text)
-        n_units = len(text.encode("utf-16-le")) // 2 + 1
+        units = utf16_constant(builder.module, template.text)
+        n_units = len(template.text.encode("utf-16-le")) // 2 + 1
         views = [make_view(context, builder, _RESULT.types[0], units, [context.get_constant(types.intp, n_units)]),
                  make_view(context, builder, _RESULT.types[1], stack, [context.get_constant(types.intp, count)])]
         return context.make_tuple(builder, _RESULT, views)

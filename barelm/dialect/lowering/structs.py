@@ -89,7 +89,7 @@ def _read(context: Any, builder: Any, kind: StructType, value: Any, name: str) -
 def _write(context: Any, builder: Any, sig: Any, args: Any, name: str) -> Any:
     field = sig.args[0].layout.FIELDS[name]
     if field.count is not None or issubclass(field.kind, Struct):
-        raise NotImplementedError(f"{sig.args[0].name}.{name} is a view: it cannot be assigned to")
+        raise TypeError(f"{sig.args[0].name}.{name} is a view: it cannot be assigned to")
     element = _element(field)
     value = context.cast(builder, args[1], sig.args[1], _type_of(field))
     if isinstance(element, ir.IntType) and element.width < 64:

@@ -14,7 +14,7 @@ from barelm.contract.board import Board, LoadedModel
 from barelm.contract.layout import Header
 from barelm.contract.regions import Workspace
 from barelm.contract.storage_state import LoadProgress
-from barelm.dialect.memory import address_of, copy_bytes, memory
+from barelm.dialect.memory import address_of, copy_bytes, memory, text
 from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import Failure, metal
 from barelm.dialect.sentences import sentence
@@ -24,7 +24,7 @@ from barelm.kernels.header import CUT_SHORT, DAMAGED, NOT_A_MODEL, OTHER_VERSION
 from barelm.metal import arena
 from barelm.metal.console.sinks import ALARM, Console
 from barelm.metal.console.stream import begin_input, put_code_point, show_input
-from barelm.metal.console.writing import begin_text, end_text, put, say
+from barelm.metal.console.writing import begin_text, end_text, put, put_text, say
 from barelm.metal.uefi.file_protocol import file_size, read_file, seek
 
 CHUNK = 16 << 20
@@ -148,7 +148,7 @@ def show_progress(loading: Loading, done: int) -> None:
     whole = loading.header.file_bytes
     took_ms = max((now - progress.began) // progress.per_ms, 1)
     begin_text(con, progress.line)
-    put(con, sentence("Loading ", ()))
+    put_text(con, text("Loading "))
     eighths = done * 8 * BAR_CELLS // whole
     for cell in range(BAR_CELLS):
         filled = min(max(eighths - 8 * cell, 0), 8)
