@@ -36,7 +36,8 @@ I, F, A8, A16, A64 = "int", "float32", "uint8", "uint16", "int64"
 
 MARKED = [
     ("", (), "", []), ("no value", (), "no value", []), ("a {{brace}}", (), "a {brace}", []),
-    ("{}", (I,), "\ue000", [(DECIMAL, 0)]), ("{} {} {} {} {}", (I, F, A8, A16, A64), "\ue000 \ue001 \ue002 \ue003 \ue004",
+    ("{}", (I,), "\ue000", [(DECIMAL, 0)]),
+    ("{} {} {} {} {}", (I, F, A8, A16, A64), "\ue000 \ue001 \ue002 \ue003 \ue004",
      [(DECIMAL, 0), (FLOAT, 1), (BYTES, 2), (UNITS, 3), (WORDS, 4)]),
     ("{:c}{:MB}{:/}{}", (I, I, I, I, I), "\ue005\ue006\ue007\ue000",
      [(CHARACTER, 0), (MEGABYTES, 1), (QUOTIENT, 2), (DECIMAL, 4)]),
@@ -55,11 +56,13 @@ def test_a_mark_stands_for_each_value(literal: str, kinds: tuple[str, ...], text
 REFUSED = [
     ("{", (), "a brace alone"), ("}", (), "a brace alone"), ("{} }", (I,), "a brace alone"),
     ("{:q}", (I,), "a brace alone"), ("{:x}", (I,), "a brace alone"), ("{0}", (I,), "a brace alone"),
-    ("{:-2}", (I,), "a brace alone"), ("{{{}", (), "more braces than values"), ("{} {}", (I,), "more braces than values"),
-    ("{:/}", (I,), "more braces than values"), ("", (I,), "takes 0 values, not 1"), ("{}", (I, I), "takes 1 values, not 2"),
+    ("{:-2}", (I,), "a brace alone"), ("{{{}", (), "more braces than values"),
+    ("{} {}", (I,), "more braces than values"), ("{:/}", (I,), "more braces than values"),
+    ("", (I,), "takes 0 values, not 1"), ("{}", (I, I), "takes 1 values, not 2"),
     ("{:/}", (I, I, I), "takes 2 values, not 3"), ("{}", ("float64",), "a float64 cannot be shown"),
-    ("{}", ("int32",), "a int32 cannot be shown"), ("{:3}", (F,), "{:3} takes an int"), ("{:c}", (A8,), "{:c} takes an int"),
-    ("{:MB}", (F,), "{:MB} takes an int"), ("{:/}", (I, F), "{:/} takes an int"), ("{:x4}", (A64,), "{:x4} takes an int"),
+    ("{}", ("int32",), "a int32 cannot be shown"), ("{:3}", (F,), "{:3} takes an int"),
+    ("{:c}", (A8,), "{:c} takes an int"), ("{:MB}", (F,), "{:MB} takes an int"),
+    ("{:/}", (I, F), "{:/} takes an int"), ("{:x4}", (A64,), "{:x4} takes an int"),
     ("{:0}", (I,), "asks for 0 digits"), ("{:19}", (I,), "asks for 19 digits"), ("{:x19}", (I,), "asks for 19 digits")]
 
 
@@ -90,8 +93,8 @@ def test_both_worlds_hold_the_same(world: World) -> None:
     assert world(all_kinds)(n, f32(1.5), raw, units, words, out, numbers) == 100 * len(text) + 22
     assert out[:len(text)].tobytes() == text.encode("utf-16-le")
     assert numbers.reshape(11, 2).tolist() == [
-        [77, 0], [0x3FC00000, 0], [raw.ctypes.data, 3], [units.ctypes.data, 5], [words.ctypes.data, 2], [78, 0], [77, 0],
-        [0x25B6, 0], [77 * 77, 0], [77, 8], [1, 0]]
+        [77, 0], [0x3FC00000, 0], [raw.ctypes.data, 3], [units.ctypes.data, 5], [words.ctypes.data, 2], [78, 0],
+        [77, 0], [0x25B6, 0], [77 * 77, 0], [77, 8], [1, 0]]
 
 
 def part_of(raw: U8, out: I64) -> None:
@@ -160,7 +163,8 @@ def words(text: str) -> NDArray[np.int64]:
 
 @pytest.mark.parametrize("literal, values, text", [
     ("{}", (0,), "0"), ("{}", (-10**17,), "-" + "1" + "0" * 17), ("{}", (np.bool_(True),), "1"),
-    ("{} and {}", (f32(0.7), f32(2)), "0.7 and 2.0"), ("{} {} {}", (f32(0.25), f32(0.125), f32(10.05)), "0.25 0.125 10.05"),
+    ("{} and {}", (f32(0.7), f32(2)), "0.7 and 2.0"),
+    ("{} {} {}", (f32(0.25), f32(0.125), f32(10.05)), "0.25 0.125 10.05"),
     ("<{}>", (np.frombuffer("é世🙂".encode(), np.uint8),), "<é世🙂>"), ("<{}>", (np.zeros(0, np.uint8),), "<>"),
     ("<{}>", (units("a é 世"),), "<a é 世>"), ("<{}>", (words("SmolLM2 é"),), "<SmolLM2 é>"),
     ("{:2}:{:2}:{:3}", (7, 123, 4), "07:23:004"), ("{:x4} {:x2} {:x16}", (0xBEEF, 0x1234, -1), "beef 34 " + "f" * 16),

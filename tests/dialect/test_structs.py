@@ -87,7 +87,7 @@ def whole() -> tuple[Everything, NDArray[np.uint8]]:
     return Everything.over(block), block
 
 
-@pytest.mark.parametrize("name", [name for name in (field[0] for field in CEverything._fields_)])
+@pytest.mark.parametrize("name", [field[0] for field in CEverything._fields_])
 def test_fields_lie_where_a_c_compiler_puts_them(name: str) -> None:
     field = getattr(CEverything, name)
     assert (Everything.offset_of(name), Everything.FIELDS[name].n_bytes) == (field.offset, field.size)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from barelm.contract import layout, uefi
@@ -129,10 +128,10 @@ def test_a_configuration_longer_than_its_room_is_cut(tmp_path: Path) -> None:
     assert "\n2 tokens, " in boot(tmp_path, raw, packed()[1]).screen
 
 
-def changed(offset: int, bits: int) -> bytes:
-    """The model with bits of a byte flipped."""
+def changed(place: int | str, bits: int) -> bytes:
+    """The model with bits of a byte flipped, at an offset or in a field of the header."""
     content = bytearray(packed()[1])
-    content[offset] ^= bits
+    content[Header.offset_of(place) if isinstance(place, str) else place] ^= bits
     return bytes(content)
 
 
@@ -147,8 +146,9 @@ def section_end(number: int) -> int:
     (lambda: b"", uefi.EFI_VOLUME_CORRUPTED, "the model file is too short to be a model", "Pack the checkpoint"),
     (lambda: packed()[1][:-4096], uefi.EFI_VOLUME_CORRUPTED, "the model file is cut short", "Pack"),
     (lambda: bytes(9999), uefi.EFI_UNSUPPORTED, "the model file is not a packed model", "Pack"),
-    (lambda: changed(Header.offset_of("version"), 2), uefi.EFI_INCOMPATIBLE_VERSION, "the model file is packed for another version", "Pack"),
-    (lambda: changed(Header.offset_of("dim"), 1), uefi.EFI_CRC_ERROR, "the header of the model file is damaged", "Pack"),
+    (lambda: changed("version", 2), uefi.EFI_INCOMPATIBLE_VERSION, "the model file is packed for another version",
+     "Pack"),
+    (lambda: changed("dim", 1), uefi.EFI_CRC_ERROR, "the header of the model file is damaged", "Pack"),
     *[(functools.partial(lambda n: changed(section_end(n), 1), n), uefi.EFI_CRC_ERROR,
        "the model file is damaged: a checksum does not match", "Pack")
       for n in (layout.PIECES, layout.MERGES, layout.EMBEDDING, layout.W2, layout.CLASSIFIER)]])
