@@ -122,6 +122,3 @@ class Board(Struct):
     settings: SettingsView
     figures: Figures
     typed_ahead: KeyQueue
-
-
-BYTES = Board.BYTES

@@ -27,6 +27,7 @@ class ModelEntry(Struct):
     """A model of the volume, with what its header says."""
 
     name: U16 = room(MODEL_UNITS)  # the file's, with its zero
+    n_units: int  # of it, without
     file_bytes: int
     verdict: int  # one of kernels.header's or of metal.storage.model_menu's
     title: I64 = room(NAME_WORDS)  # what the model is called
@@ -38,6 +39,7 @@ class ModelList(Struct):
     """The models of the volume; and working space to look at them, and to show them."""
 
     n: int
+    longest: int  # units of a name
     entries: Array[ModelEntry] = room(MOST_MODELS)
     header: Header  # of the one being looked at
     sums: U64 = room(2)
@@ -49,8 +51,7 @@ class LoadProgress(Struct):
     """How far loading a model is."""
 
     began: int  # cycles then
-    told: int  # cycles when the screen was last told
-    is_shown: int  # whether it ever was
+    told: int  # cycles when the screen was last told; `began`: it never was
     per_ms: int  # cycles; 0: nobody is told
     sums: U64 = room(2)  # the checksum of the section being read
     line: U8 = room(1024)  # the progress as a text

@@ -144,7 +144,8 @@ def test_what_does_not_fit_is_refused_in_a_sentence(world: World, wrong: Callabl
 
 def shown(literal: str, *values: Any) -> str:
     """A sentence as it is read."""
-    con = plain_console(FakeFirmware().fw, np.zeros(CONSOLE_BYTES // 8, np.int64))
+    firmware = FakeFirmware()
+    con = plain_console(firmware.fw, np.zeros(CONSOLE_BYTES // 8, np.int64))
     buffer = np.zeros(512, np.uint8)
     begin_text(con, buffer)
     interpreter(put)(con, sentence(literal, values))

@@ -105,26 +105,18 @@ def give_order(job: Job, n_cores: int) -> None:
 
 
 @metal
-def dismiss_team(job: Job, per_ms: int) -> None:
-    """Send the workers back to the firmware, and wait until none needs the board: it is given back next."""
-    if job.resting != 0:
+def rest_team(job: Job, per_ms: int) -> None:
+    """Send the workers back to the firmware while nobody asks for anything: they would spin, and warm the room.
+
+    Once they are home none looks at the board or the model's memory any more, as one does that leaves a barrier last.
+    """
+    if job.team <= 1 or job.resting != 0:
         return
     job.command = board.STOP
     give_order(job, job.team)
     deadline = cycles() + HOME_MS * per_ms
-    while atomic_load(job.claims, 0) & (board.CLOSED - 1) > 0 and cycles() < deadline:
+    while atomic_load(job.claims, 0) != board.CLOSED and cycles() < deadline:
         pause()
-
-
-@metal
-def rest_team(job: Job, per_ms: int) -> None:
-    """Send the workers home while nobody asks for anything: they would spin, and warm the room.
-
-    Once they are home none looks at the model's memory any more, as one does that leaves a barrier last.
-    """
-    if job.team <= 1 or job.resting != 0:
-        return
-    dismiss_team(job, per_ms)
     job.resting = job.n_cores
     job.n_cores = 1
     if atomic_load(job.claims, 0) == board.CLOSED:

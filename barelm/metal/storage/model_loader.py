@@ -79,14 +79,13 @@ def load_model(con: Console, b: Board, workspace: Workspace, header: Header, fil
     progress = workspace.progress
     progress.began = cycles()
     progress.told = progress.began
-    progress.is_shown = 0
     progress.per_ms = b.figures.cycles_per_ms if b.settings.report == 0 else 0
     begin_input(con)
     loading = Loading(con, file, header, model, progress, workspace.bounce)
     for section in range(layout.SECTIONS):
         load_section(loading, section)
     b.figures.load_cycles = cycles() - progress.began
-    if progress.is_shown != 0:
+    if progress.told != progress.began:
         show_input(con, progress.line, 0, -1)
 
 
@@ -144,7 +143,6 @@ def show_progress(loading: Loading, done: int) -> None:
     if progress.per_ms == 0 or now - progress.told < PROGRESS_MS * progress.per_ms:
         return
     progress.told = now
-    progress.is_shown = 1
     whole = loading.header.file_bytes
     took_ms = max((now - progress.began) // progress.per_ms, 1)
     begin_text(con, progress.line)

@@ -34,23 +34,31 @@ def list_models(workspace: Workspace, root: int) -> ModelList:
     """The .blm files in the root of the volume."""
     models = workspace.models
     models.n = 0
+    models.longest = 0
     seek(root, 0)
     info = models.info
     while models.n < MOST_MODELS and read_file(root, address_of(info), len(info)) > uefi.INFO_NAME:
         name = u16_array(info, uefi.INFO_NAME, MODEL_UNITS)
         name[MODEL_UNITS - 1] = 0
-        if is_called(name, text(".blm")) > 0:
-            copy_bytes(address_of(models.entries[models.n].name), address_of(name), 2 * MODEL_UNITS)
-            models.n += 1
-    if models.n == 0:
-        # A firmware that lists no directories still opens what it is told to.
-        known = text("model.blm")
-        file = open_file(root, known)
-        if file != 0:
-            close_file(file)
-            copy_bytes(address_of(models.entries[0].name), address_of(known), 2 * len(known))
-            models.n = 1
+        n = is_called(name, text(".blm"))
+        if n > 0:
+            add_model(models, name[:n + 5])
+    known = text("model.blm")
+    file = open_file(root, known) if models.n == 0 else 0
+    if file != 0:  # a firmware that lists no directories still opens what it is told to
+        close_file(file)
+        add_model(models, known)
     return models
+
+
+@metal
+def add_model(models: ModelList, name: U16) -> None:
+    """One more, of the name of a file with its zero."""
+    entry = models.entries[models.n]
+    copy_bytes(address_of(entry.name), address_of(name), 2 * len(name))
+    entry.n_units = len(name) - 1
+    models.longest = max(models.longest, entry.n_units)
+    models.n += 1
 
 
 @metal
@@ -127,11 +135,11 @@ def default_model(models: ModelList, wanted: U8) -> int:
 def find_model(models: ModelList, wanted: U8 | U16) -> int:
     """The model whose file has a name, in either case (beyond ASCII none has); -1: none."""
     for k in range(models.n):
-        name = models.entries[k].name
+        entry = models.entries[k]
         n = 0
-        while n < len(wanted) and n < len(name) and int(name[n]) | 32 == int(wanted[n]) | 32:
+        while n < min(len(wanted), entry.n_units) and int(entry.name[n]) | 32 == int(wanted[n]) | 32:
             n += 1
-        if n == len(wanted) and n < len(name) and name[n] == 0:
+        if n == len(wanted) and n == entry.n_units:
             return k
     return -1
 
@@ -178,24 +186,12 @@ def marked_by(key: int, marked: int, n: int) -> int:
 
 
 @metal
-def length_of(name: U16) -> int:
-    """Units of a name before its zero."""
-    n = 0
-    while name[n] != 0:
-        n += 1
-    return n
-
-
-@metal
 def put_menu(con: Console, models: ModelList, chosen: int, left: int) -> int:
     """The menu as a text; returns its bytes.  `left`: seconds before the default is taken, or one of the two."""
     begin_text(con, models.menu)
     put_text(con, text("Which model?\n"))
-    longest = 0
     for k in range(models.n):
-        longest = max(longest, length_of(models.entries[k].name))
-    for k in range(models.n):
-        put_model(con, models.entries[k], longest, TRIANGLE if k == chosen else SPACE)
+        put_model(con, models.entries[k], models.longest, TRIANGLE if k == chosen else SPACE)
     if left >= 0:
         put(con, sentence("\n\nArrow keys choose, Enter starts; the marked one starts in {} s.", (left,)))
     elif left == WAITS:
@@ -208,8 +204,7 @@ def put_model(con: Console, entry: ModelEntry, width: int, mark: int) -> None:
     """A row of the menu, the sizes one below the other behind names of up to `width`."""
     put(con, sentence("\n {:c} {}", (mark, entry.name)))
     megabytes = (entry.file_bytes + 999999) // 1000000
-    for _ in range(width - length_of(entry.name) + 2 + int(megabytes < 10) + int(megabytes < 100)
-                   + int(megabytes < 1000)):
+    for _ in range(width - entry.n_units + 2 + int(megabytes < 10) + int(megabytes < 100) + int(megabytes < 1000)):
         put_code_point(con, SPACE)
     put(con, sentence("{:MB}", (entry.file_bytes,)))
     if entry.verdict == SOUND:

@@ -14,7 +14,6 @@ from barelm.contract.board import Board
 from barelm.metal.processors import cores
 from barelm.metal.processors.cores import (
     command,
-    dismiss_team,
     gather_team,
     processors_present,
     rest_team,
@@ -123,8 +122,8 @@ def test_an_order_for_a_few_is_carried_out_by_these_alone(patch: pytest.MonkeyPa
     crowd.ran.clear()
     command(crowd.b.job, board.CHOOSE, 9)
     assert eventually(crowd, [(0, 9)]), "one core chooses"
-    dismiss_team(crowd.b.job, PER_MS)
-    assert crowd.went_home() and crowd.b.job.claims[0] == board.CLOSED
+    rest_team(crowd.b.job, PER_MS)
+    assert crowd.went_home() and crowd.b.job.claims[0] == 0
 
 
 @pytest.mark.parametrize("limit, team", [(0, 4), (3, 3), (1, 1), (9, 4)])
@@ -135,7 +134,7 @@ def test_no_more_than_asked_for(patch: pytest.MonkeyPatch, limit: int, team: int
         command(crowd.b.job, board.PREFILL, 7)
         assert eventually(crowd, [(core, 7) for core in range(team)])
         assert crowd.b.job.cached == 7
-    dismiss_team(crowd.b.job, PER_MS)
+    rest_team(crowd.b.job, PER_MS)
     assert crowd.went_home()
 
 
@@ -169,7 +168,6 @@ def test_a_team_rests_and_comes_back(patch: pytest.MonkeyPatch) -> None:
         assert (crowd.b.job.team, crowd.b.job.n_cores, crowd.n_started) == (4, 3, round_ + 2)
         assert len(crowd.events) == 1, "the event of the team before is given back"
     rest_team(crowd.b.job, PER_MS)
-    dismiss_team(crowd.b.job, PER_MS)
     assert crowd.went_home()
 
 
