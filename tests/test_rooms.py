@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import barelm
+from barelm.contract import layout
+from barelm.contract.regions import Workspace
 
 PACKAGE = Path(barelm.__file__).parent
 SOURCES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
@@ -32,8 +34,8 @@ OF_ONE_PROCESSOR = {"cpuid", "enable_xsave", "read_xcr0", "write_xcr0"}
 
 # The rooms of metal from the ground up; one imports of those beside and below it only.
 FLOORS = (
-    ("metal.board",), ("metal.uefi",), ("metal.arena",), ("metal.processors",), ("metal.console",), ("metal.keys",),
-    ("metal.storage",), ("metal.measuring",), ("metal.conversation",), ("metal.main",))
+    ("metal.uefi",), ("metal.arena",), ("metal.processors",), ("metal.console",), ("metal.keys",), ("metal.storage",),
+    ("metal.measuring",), ("metal.conversation",), ("metal.main",))
 
 # What does not keep to it yet.  Nothing is added here.
 STILL_UPWARDS = {
@@ -41,10 +43,14 @@ STILL_UPWARDS = {
     "metal/measuring/figures.py": {"metal.conversation.talk", "metal.conversation.turns"},
     "metal/measuring/measured_report.py": {"metal.conversation.talk"},
     "metal/measuring/selftest.py": {"metal.conversation.saved_sessions", "metal.conversation.talk"},
-    "metal/storage/model_loader.py": {"metal.measuring.facts"},
-    "metal/storage/model_menu.py": {"metal.conversation.talk", "metal.measuring.facts"},
 }
 STILL_OF_ONE_PROCESSOR: tuple[str, ...] = ()
+STILL_NOBODYS = {"scratch"}
+STILL_BY_ADDRESS = (
+    "metal/console/sinks.py", "metal/console/status_row.py", "metal/conversation/prompt.py",
+    "metal/conversation/reply.py", "metal/conversation/saved_sessions.py", "metal/conversation/saving.py",
+    "metal/conversation/slash_commands.py", "metal/conversation/turns.py", "metal/keys/line_editor.py",
+    "metal/measuring/facts.py", "metal/measuring/measured_report.py", "metal/measuring/selftest.py")
 STILL_IN_A_CIRCLE: set[tuple[str, str]] = set()
 
 
@@ -152,6 +158,56 @@ def calls(name: str) -> set[str]:
 @pytest.mark.parametrize("name", [name for name in SOURCES if room(name) == "metal" and not name.startswith(CALLERS)])
 def test_only_one_room_calls_the_firmware(name: str) -> None:
     assert not calls(name) & {"call_efi"}
+
+
+def test_every_region_of_the_workspace_has_its_place_and_its_owner() -> None:
+    end = 0
+    for region in Workspace.FIELDS.values():
+        assert region.offset >= end, region.name
+        end = region.offset + region.n_bytes
+        owner = f"{str(region.note).replace('.', '/')}.py"
+        assert owner in SOURCES or region.name in STILL_NOBODYS, f"{region.name}: {owner}"
+    assert Workspace.BYTES <= layout.WORKSPACE
+
+
+def strangers(source: ast.Module, module: str) -> list[str]:
+    """What a source says of regions it does not own: their names, or how to get around these."""
+    found = []
+    for node in ast.walk(source):
+        if isinstance(node, ast.Attribute) and _is_workspace(node.value) and node.attr in Workspace.FIELDS:
+            if Workspace.FIELDS[node.attr].note != module:
+                found.append(f"{node.lineno}: {node.attr}")
+        elif isinstance(node, ast.Attribute) and _is_workspace(node.value) and module != "metal.arena":
+            found.append(f"{node.lineno}: {node.attr}")
+        elif isinstance(node, ast.Assign) and _is_workspace(node.value) and not _is_workspace(node.targets[0]):
+            found.append(f"{node.lineno}: under another name")
+        elif isinstance(node, ast.arg | ast.AnnAssign) and _name_of(node.annotation) == "Workspace":
+            name = node.arg if isinstance(node, ast.arg) else _name_of(node.target)
+            found += [] if name == "workspace" else [f"{node.lineno}: {name}"]
+    return found
+
+
+def _name_of(node: ast.AST | None) -> str:
+    """The last name of `a`, `b.a` or `a(...)`."""
+    called = node.func if isinstance(node, ast.Call) else node
+    return str(getattr(called, "id", getattr(called, "attr", "")))
+
+
+def _is_workspace(node: ast.AST) -> bool:
+    return _name_of(node) in ("workspace", "Workspace")
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if room(name) == "metal" and name not in STILL_BY_ADDRESS])
+def test_a_region_is_named_by_its_owner_alone(name: str) -> None:
+    assert strangers(tree(name), module_of(name).removeprefix("barelm.")) == []
+
+
+@pytest.mark.parametrize("line", [
+    "t.workspace.header", "workspace.header", "Workspace(address).header", "workspace.address + 8",
+    "Workspace.offset_of('header')", "w = workspace", "def f(w: Workspace): pass", "w: Workspace"])
+def test_a_stranger_in_the_workspace_is_noticed(line: str) -> None:
+    assert strangers(ast.parse(line), "metal.keys.layouts")
+    assert not strangers(ast.parse("workspace.header.dim; other.header"), "metal.storage.model_loader")
 
 
 def test_metal_tables_are_data_only() -> None:

@@ -115,13 +115,10 @@ class KeyQueue(Struct):
 
 
 class Board(Struct):
-    """All of it."""
+    """All of it; it begins with the job, so that whoever has the address of one has the other's."""
 
     job: Job
     model: LoadedModel
     settings: SettingsView
     figures: Figures
     typed_ahead: KeyQueue
-
-
-BYTES = Board.BYTES

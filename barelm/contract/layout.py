@@ -17,7 +17,7 @@ from barelm.dialect.structs import Array, Struct, room
 from barelm.dialect.types import I64
 
 MAGIC = int.from_bytes(b"barelm\x1a\x0a", "little")
-VERSION = 4
+VERSION = 5
 HEADER_BYTES = 4096
 HEADER_WORDS = HEADER_BYTES // 8
 PAGE = 4096
@@ -217,7 +217,7 @@ PREFIX_PATH = "prefix.session"  # on the volume: the beginning of every conversa
 DEFAULT_BATCH = 32
 DEFAULT_MAX_CORES = 64
 TEXT_BYTES = 65536  # the longest configuration file, prompt included
-WORKSPACE = 2 << 20  # bytes
+WORKSPACE = 4 << 20  # bytes
 
 KEYBOARDS = ("us", "uk", "de", "fr", "es", "it", "pt", "se", "no", "dk", "ch", "be", "br")
 """The keyboards a configuration may name, in the order of their numbers."""

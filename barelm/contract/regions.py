@@ -7,7 +7,8 @@ views (tests/test_rooms.py holds everybody to it).
 from __future__ import annotations
 
 from barelm.contract.board import Board
-from barelm.contract.layout import HEADER_BYTES, TEXT_BYTES, Header
+from barelm.contract.layout import PAGE, TEXT_BYTES, Header
+from barelm.contract.storage_state import LoadProgress, ModelList, Names
 from barelm.dialect.structs import Struct, room
 from barelm.dialect.types import U8
 
@@ -16,7 +17,7 @@ class Workspace(Struct):
     """Taken at the start, zeroed, below 4 GiB where every disk controller can write."""
 
     board: Board = room(note="metal.main")
-    header: Header = room(at=HEADER_BYTES, note="metal.storage.model_loader")
+    header: Header = room(align=PAGE, note="metal.storage.model_loader")
     console: U8 = room(8192, note="metal.console.sinks")
     configuration: U8 = room(TEXT_BYTES, note="metal.main")  # barelm.toml, its strings unescaped in place
     line: U8 = room(16384, note="metal.keys.line_editor")
@@ -28,5 +29,8 @@ class Workspace(Struct):
     typed: U8 = room(81920, note="metal.conversation.turns")  # what was typed
     system: U8 = room(16384, note="metal.conversation.slash_commands")  # a system text given in the conversation
     stops: U8 = room(2048, note="metal.conversation.slash_commands")  # texts that end an answer, given there too
-    names: U8 = room(8192, note="metal.storage.whole_files")  # file names, in UTF-16
-    scratch: U8 = room((2 << 20) - (1 << 18), at=1 << 18, note="")
+    names: Names = room(note="metal.storage.whole_files")
+    models: ModelList = room(note="metal.storage.model_menu")
+    progress: LoadProgress = room(note="metal.storage.model_loader")
+    scratch: U8 = room((2 << 20) - (1 << 18), at=1 << 19, note="")
+    bounce: U8 = room(1 << 20, align=PAGE, note="metal.storage.model_loader")  # for disks that cannot write higher

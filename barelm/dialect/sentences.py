@@ -45,53 +45,54 @@ class Sentence(NamedTuple):
 def sentence(literal: str, values: tuple[Any, ...]) -> Sentence:
     """The sentence for `put`; the literal is one, and what the values view must last as long."""
     kinds = tuple(_kind_of(value) for value in values)
-    units = np.frombuffer((marked(literal, kinds) + "\0").encode("utf-16-le"), np.uint16)
-    words = np.zeros(2 * len(values), np.int64)
-    at = 0
-    for how, taken in places(literal, kinds):
+    template = Template.of(literal, kinds)
+    units = np.frombuffer((template.text + "\0").encode("utf-16-le"), np.uint16)
+    words = np.zeros(2 * len(template.places), np.int64)
+    for place, (how, taken) in enumerate(template.places):
         for k, value in enumerate(values[taken:taken + (2 if how == QUOTIENT else 1)]):
-            words[at + k] = value if kinds[taken] == "int" else _address_or_bits(value)
+            words[2 * place + k] = value if kinds[taken] == "int" else _address_or_bits(value)
         if how in (BYTES, UNITS, WORDS):
-            words[at + 1] = len(values[taken])
-        at += 2
-    return Sentence(units, words[:at])
+            words[2 * place + 1] = len(values[taken])
+    return Sentence(units, words)
 
 
 def _kind_of(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return str(value.dtype)
-    return "float32" if isinstance(value, np.float32) else "int"
+    return "int" if isinstance(value, (int, np.integer, np.bool_)) else type(value).__name__
 
 
 def _address_or_bits(value: np.float32 | NDArray[Any]) -> int:
     return int(value.ctypes.data) if isinstance(value, np.ndarray) else bits_of_float(value)
 
 
-def marked(literal: str, kinds: tuple[str, ...]) -> str:
-    """The literal with a mark for each value.  Raises ValueError where its braces do not fit the kinds of the values:
-    "int", "float32", or the type of an array's elements.
-    """
-    ways = iter(places(literal, kinds))
-    return _PLACE.sub(lambda found: found[0][0] if found[0] in ("{{", "}}") else chr(MARK + next(ways)[0]), literal)
+class Template(NamedTuple):
+    """A literal made ready for values, whose kinds are "int", "float32", or the type of an array's elements."""
 
+    text: str  # with a mark for each value
+    places: tuple[tuple[int, int], ...]  # of each value that is shown: how, and the number of the (first) one it takes
 
-def places(literal: str, kinds: tuple[str, ...]) -> list[tuple[int, int]]:
-    """Of every value that is shown: how, and the number of the (first) value it takes.  Raises as `marked`."""
-    found = []
-    taken = 0
-    for place in _PLACE.finditer(literal):
-        if place[0] in ("{{", "}}"):
-            continue
-        if place[0] in "{}":
-            raise ValueError(f"a brace alone in {literal!r}: two are one")
-        n = 2 if place[1] == "/" else 1
-        if taken + n > len(kinds):
-            raise ValueError(f"{literal!r} has more braces than values")
-        found.append((_way(literal, place[1], kinds[taken:taken + n]), taken))
-        taken += n
-    if taken != len(kinds):
-        raise ValueError(f"{literal!r} takes {taken} values, not {len(kinds)}")
-    return found
+    @classmethod
+    def of(cls, literal: str, kinds: tuple[str, ...]) -> Template:
+        """Raises ValueError where the braces of the literal do not fit."""
+        text, at, taken, places = "", 0, 0, []
+        for place in _PLACE.finditer(literal):
+            text, at = text + literal[at:place.start()], place.end()
+            if place[0] in ("{{", "}}"):
+                text += place[0][0]
+                continue
+            if place[0] in ("{", "}"):
+                raise ValueError(f"a brace alone in {literal!r}: two are one")
+            n = 2 if place[1] == "/" else 1
+            if taken + n > len(kinds):
+                raise ValueError(f"{literal!r} has more braces than values")
+            how = _way(literal, place[1], kinds[taken:taken + n])
+            text += chr(MARK + how)
+            places.append((how, taken))
+            taken += n
+        if taken != len(kinds):
+            raise ValueError(f"{literal!r} takes {taken} values, not {len(kinds)}")
+        return cls(text + literal[at:], tuple(places))
 
 
 def _way(literal: str, asked: str | None, kinds: tuple[str, ...]) -> int:

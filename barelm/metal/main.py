@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from barelm.contract import board, uefi
+from barelm.contract import board, layout, uefi
 from barelm.contract.board import Board
+from barelm.contract.layout import Header
 from barelm.contract.regions import Workspace
-from barelm.dialect.memory import cells, memory, text
+from barelm.dialect.memory import address_of, cells, text
 from barelm.dialect.processor import NO_LEVEL, TOO_OLD, TOO_OLD_HINT, cpu_level, enable_vectors
 from barelm.dialect.rooms import Failure, metal
+from barelm.dialect.sentences import sentence
 from barelm.metal import arena
 from barelm.metal.console.sinks import (
     CONSOLE_BYTES,
@@ -20,7 +22,7 @@ from barelm.metal.console.sinks import (
     open_console,
     plain_console,
 )
-from barelm.metal.console.writing import put_number, put_text
+from barelm.metal.console.writing import put, put_text
 from barelm.metal.conversation.completion import measured, summarise, tell_story
 from barelm.metal.conversation.dialogue import hold_conversation
 from barelm.metal.conversation.saved_sessions import make_prefix, take_up_prefix
@@ -29,13 +31,14 @@ from barelm.metal.conversation.talk import Talk, keyboard_of
 from barelm.metal.conversation.turns import forget
 from barelm.metal.keys.keyboard import close_keyboard, wait_for_key
 from barelm.metal.measuring.clock import cycles_per_ms
+from barelm.metal.measuring.facts import memory_facts
 from barelm.metal.measuring.figures import tell_selftest
 from barelm.metal.measuring.greeting import greet, introduce, say_failure
 from barelm.metal.measuring.selftest import tell_example
 from barelm.metal.processors.cores import gather_team, rest_team, wake_team
 from barelm.metal.storage.configuration import read_settings
 from barelm.metal.storage.model_loader import load_model, read_model_header
-from barelm.metal.storage.model_menu import open_chosen_model
+from barelm.metal.storage.model_menu import judge_models, list_models, open_chosen_model
 from barelm.metal.uefi.boot_services import (
     Firmware,
     disable_watchdog,
@@ -56,6 +59,7 @@ def efi_main(image: int, table: int) -> int:
     disable_watchdog(fw)
     workspace = arena.open_workspace(fw)
     b = workspace.board
+    b.figures.memory = layout.WORKSPACE
     root = find_volume(fw)
     read_configuration(fw, workspace, b, root)
     b.figures.cycles_per_ms = cycles_per_ms(fw)
@@ -64,27 +68,40 @@ def efi_main(image: int, table: int) -> int:
 
     con = open_console(fw, b, workspace)
     greet(con, b, workspace)
-    b.job.team = 0
     ending = ANOTHER_MODEL
     while ending == ANOTHER_MODEL:
-        file = open_chosen_model(con, b, workspace, root, b.job.team > 0)
-        header = read_model_header(workspace, file)
-        introduce(con, b, header)
-        load_model(con, workspace, b, header, file)
-        close_file(file)
-        b.model.header = workspace.header.address
-        if b.job.team == 0:
-            b.job.team = gather_team(fw, b, b.settings.cores, b.figures.cycles_per_ms)
-        wake_team(fw, b)
-        b.job.n_cores = min(b.job.team, header.max_cores)
+        header = load_chosen_model(con, b, workspace, root)
+        call_team(fw, b, header.max_cores)
         t = Talk(con, b, header, workspace, root)
         ending = talk(t)
         if ending != ANOTHER_MODEL:
             summarise(t)
-        rest_team(b)
-        arena.give_back_model(fw, b, header)
+        rest_team(b.job, b.figures.cycles_per_ms)
+        arena.give_back_model(fw, b.model, b.figures, header)
     close_file(root)
     return farewell(con, b, workspace, ending)
+
+
+@metal
+def load_chosen_model(con: Console, b: Board, workspace: Workspace, root: int) -> Header:
+    """The header of the model of the volume, or of that which a person chooses, when all of it is in memory."""
+    models = list_models(workspace, root)
+    judge_models(models, root, b.settings, memory_facts(con.fw, workspace).free)
+    file = open_chosen_model(con, keyboard_of(con, b), models, root, b, b.job.team > 0)
+    header = read_model_header(workspace, file)
+    introduce(con, b, header)
+    load_model(con, b, workspace, header, file)
+    close_file(file)
+    return header
+
+
+@metal
+def call_team(fw: Firmware, b: Board, most: int) -> None:
+    """Have as many processors at hand as there are, the configuration allows, and the model has room for."""
+    if b.job.team == 0:
+        b.job.team = gather_team(fw, b.job, b.settings.cores, b.figures.cycles_per_ms)
+    wake_team(fw, b.job, b.settings.cores, b.figures.cycles_per_ms)
+    b.job.n_cores = min(b.job.team, most)
 
 
 @metal
@@ -121,16 +138,16 @@ def find_volume(fw: Firmware) -> int:
 @metal
 def read_configuration(fw: Firmware, workspace: Workspace, b: Board, root: int) -> None:
     """The settings of barelm.toml; where there is none, the defaults."""
-    target = workspace.address + arena.TEXT
+    target = workspace.configuration
     n_bytes = 0
     file = open_file(root, text("barelm.toml"))
     if file != 0:
-        n_bytes = read_file(file, target, arena.TEXT_BYTES)
+        n_bytes = read_file(file, address_of(target), len(target))
         close_file(file)
         if n_bytes < 0:
             raise Failure(uefi.EFI_DEVICE_ERROR, "the disk reports an error while barelm.toml is read",
                           "Write the image again, or try another stick or port.")
-    read_settings(fw, b, memory(target, n_bytes), n_bytes)
+    read_settings(fw, b, target[:n_bytes], n_bytes)
 
 
 @metal
@@ -189,9 +206,7 @@ def report_failure(image: int, table: int, failure: int) -> int:
 def done(con: Console, status: int, returns: bool) -> None:
     """The last line, for whoever waits for it; the console goes back to the firmware."""
     close_screen(con)
-    put_text(con, text("BARELM DONE "))
-    put_number(con, status & 0xFFFF)
-    put_text(con, text("\n"))
+    put(con, sentence("BARELM DONE {}\n", (status & 0xFFFF,)))
     flush(con)
     close_line(con, returns)
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from barelm.contract import layout, uefi
+from barelm.contract.layout import Header
 from barelm.disk import write_image
 from barelm.machine.hosted import Hosted
 from barelm.machine.machine import Spec
@@ -107,7 +107,7 @@ def test_a_person_sees_the_text_and_two_lines_of_figures(tmp_path: Path) -> None
     shown = "".join(c for c in text if c >= " ").rstrip("\ufffd")  # a character cut at the very end is not shown
     assert shown in ran.screen.replace("\n", "")
     assert ran.screen.startswith("barelm\n\n")
-    assert re.search(r"\ntiny   3 MB of memory, context 64 tokens\n\n", ran.screen)
+    assert re.search(r"\ntiny   5 MB of memory, context 64 tokens\n\n", ran.screen)
     assert re.search(r"\n\d+ tokens, [\d.]+ a second; prompt of \d+, [\d.]+ a second; seed \d+\n"
                      r"loaded at [\d.]+ MB/s; memory [\d.]+ MB; cores 1; x86-64-v[23]\n"
                      r"Press any key to go on.\nBARELM DONE 0\n", ran.screen)
@@ -128,17 +128,16 @@ def test_a_configuration_longer_than_its_room_is_cut(tmp_path: Path) -> None:
     assert "\n2 tokens, " in boot(tmp_path, raw, packed()[1]).screen
 
 
-def changed(offset: int, bits: int) -> bytes:
-    """The model with bits of a byte flipped."""
+def changed(place: int | str, bits: int) -> bytes:
+    """The model with bits of a byte flipped, at an offset or in a field of the header."""
     content = bytearray(packed()[1])
-    content[offset] ^= bits
+    content[Header.offset_of(place) if isinstance(place, str) else place] ^= bits
     return bytes(content)
 
 
 def section_end(number: int) -> int:
     """The last byte of a section."""
-    header = np.frombuffer(packed()[1][:layout.HEADER_BYTES], np.int64)
-    entry = header.sections[number]
+    entry = packed()[0].header.sections[number]
     return int(entry.offset + entry.n_bytes) - 1
 
 
@@ -147,8 +146,9 @@ def section_end(number: int) -> int:
     (lambda: b"", uefi.EFI_VOLUME_CORRUPTED, "the model file is too short to be a model", "Pack the checkpoint"),
     (lambda: packed()[1][:-4096], uefi.EFI_VOLUME_CORRUPTED, "the model file is cut short", "Pack"),
     (lambda: bytes(9999), uefi.EFI_UNSUPPORTED, "the model file is not a packed model", "Pack"),
-    (lambda: changed(8, 2), uefi.EFI_INCOMPATIBLE_VERSION, "the model file is packed for another version", "Pack"),
-    (lambda: changed(8 * layout.DIM, 1), uefi.EFI_CRC_ERROR, "the header of the model file is damaged", "Pack"),
+    (lambda: changed("version", 2), uefi.EFI_INCOMPATIBLE_VERSION, "the model file is packed for another version",
+     "Pack"),
+    (lambda: changed("dim", 1), uefi.EFI_CRC_ERROR, "the header of the model file is damaged", "Pack"),
     *[(functools.partial(lambda n: changed(section_end(n), 1), n), uefi.EFI_CRC_ERROR,
        "the model file is damaged: a checksum does not match", "Pack")
       for n in (layout.PIECES, layout.MERGES, layout.EMBEDDING, layout.W2, layout.CLASSIFIER)]])

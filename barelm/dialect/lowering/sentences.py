@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, errors, types
+from numba.core import cgutils, types
 
 from barelm.dialect import sentences
 from barelm.dialect.lowering.emit import I32, I64, data_of, lowers
@@ -25,22 +25,19 @@ def _kind_of(value: Any) -> str:
 
 @lowers(sentences.sentence, literal=True)
 def _sentence(typing: Any, literal: Any, values: Any) -> Any:
+    # What is wrong is said by a ValueError: Numba passes it on as it is, and tries no other types.
     kinds = tuple(_kind_of(kind) for kind in values)
-    try:
-        text = sentences.marked(literal.literal_value, kinds)
-        places = sentences.places(literal.literal_value, kinds)
-    except ValueError as refused:
-        raise errors.TypingError(str(refused)) from refused
+    template = sentences.Template.of(literal.literal_value, kinds)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         given = cgutils.unpack_tuple(builder, arguments[1], len(kinds))
-        count = 2 * len(places)
+        count = 2 * len(template.places)
         stack = cgutils.alloca_once(builder, ir.ArrayType(I64, max(count, 1)))
-        for at, (how, taken) in enumerate(places):
+        for at, (how, taken) in enumerate(template.places):
             for k, word in enumerate(_words(context, builder, how, values, given, taken)):
                 builder.store(word, cgutils.gep_inbounds(builder, stack, 0, 2 * at + k))
-        units = utf16_constant(builder.module, text)
-        n_units = len(text.encode("utf-16-le")) // 2 + 1
+        units = utf16_constant(builder.module, template.text)
+        n_units = len(template.text.encode("utf-16-le")) // 2 + 1
         views = [make_view(context, builder, _RESULT.types[0], units, [context.get_constant(types.intp, n_units)]),
                  make_view(context, builder, _RESULT.types[1], stack, [context.get_constant(types.intp, count)])]
         return context.make_tuple(builder, _RESULT, views)

@@ -95,7 +95,7 @@ def open_display(fw: Firmware, b: Board, address: int) -> Display:
     while state[COLUMNS] > 0 and state[BLOCK] == 0:
         state[BLOCK_BYTES] = 4 * (n_pixels(state) + 2 * PIXELS_OF_BRUSHES
                                   + (state[HISTORY] + 1 + state[ROWS] + 1) * state[COLUMNS])
-        state[BLOCK] = take(fw, b, state[BLOCK_BYTES])
+        state[BLOCK] = take(fw, b.figures, state[BLOCK_BYTES])
         if state[BLOCK] == 0:
             state[HISTORY] //= 2
             if state[HISTORY] < state[ROWS]:

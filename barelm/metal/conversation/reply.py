@@ -35,7 +35,7 @@ def reply(t: Talk, n: int, n_tokens: int) -> int:
     b.job.cached = min(b.job.cached, n - 1)  # the logits are those of the last id read
     n_read = n - b.job.cached
     began = cycles()
-    command(b, board.PREFILL, n)
+    command(b.job, board.PREFILL, n)
     now = cycles()
     end = make_tokens(t, n, n + n_tokens)
     flush(t.con)
@@ -59,7 +59,7 @@ def make_tokens(t: Talk, n: int, end: int) -> int:
     held = 0
     b.figures.ended = board.ENDED_AT_LIMIT
     while n < end:
-        token = command(b, board.CHOOSE, n)
+        token = command(b.job, board.CHOOSE, n)
         if ends(t.header, token):
             b.figures.ended = board.ENDED_ITSELF
             break
@@ -77,7 +77,7 @@ def make_tokens(t: Talk, n: int, end: int) -> int:
                 b.figures.ended = board.ENDED_BY_KEY
                 break
         if n < end:
-            command(b, board.DECODE, n - 1)
+            command(b.job, board.DECODE, n - 1)
     put_bytes(t.con, pending, 0, held)
     return n
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from barelm.contract import board, layout, uefi
 from barelm.contract.layout import SessionHeader
+from barelm.contract.storage_state import Names
 from barelm.dialect.memory import address_of, cells, copy_bytes, fill_bytes, i64_array, memory, text, u64_array
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import I64, U8, U64, i64, padded, u64
@@ -28,7 +29,7 @@ from barelm.metal.conversation.turns import (
     turns_of,
 )
 from barelm.metal.processors.cores import command
-from barelm.metal.storage.whole_files import Names, begin_file, finish_file, name_file, names_in, open_either
+from barelm.metal.storage.whole_files import begin_file, finish_file, name_file, names_in, open_either
 from barelm.metal.uefi.file_protocol import close_file, open_file, open_for_writing, read_file, seek, write_file
 
 FOLDER = "sessions\\"
@@ -309,7 +310,7 @@ def make_prefix(t: Talk) -> int:
     if n == 0:
         return 0
     t.b.job.cached = 0
-    command(t.b, board.PREFILL, n)
+    command(t.b.job, board.PREFILL, n)
     names = names_in(t.workspace)
     typed_name = memory(t.workspace.address + arena.LINE, 6)
     word = text("prefix")

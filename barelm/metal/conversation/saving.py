@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from barelm.contract import uefi
+from barelm.contract.storage_state import NAME_UNITS, Names
 from barelm.dialect.memory import load_i64, load_u16, memory, text, u16_array
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import U8
@@ -49,8 +50,6 @@ from barelm.metal.conversation.turns import (
 from barelm.metal.measuring.facts import put_date_and_time, put_time
 from barelm.metal.measuring.measured_report import REPORT_AT, make_report
 from barelm.metal.storage.whole_files import (
-    NAME_UNITS,
-    Names,
     begin_file,
     finish_file,
     is_called,

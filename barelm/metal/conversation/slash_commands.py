@@ -121,7 +121,7 @@ def obey_alone(t: Talk, what: int) -> int:
     elif what == REPORT:
         save_report(t)
     elif what == MODEL:
-        if list_models(t.con, t.b, t.workspace, t.root) > 1:
+        if list_models(t.workspace, t.root).n > 1:
             return ANOTHER_MODEL
         say_line(t.con, DIM, text("There is only one model on this volume."))
     elif what == REBOOT:

@@ -75,7 +75,7 @@ def read_line(con: Console, k: Keyboard, e: Editor) -> int:
             drawn = True
             key = wait_for_key(k, REST_MS)
             if key == 0:
-                rest_team(k.b)
+                rest_team(k.b.job, k.b.figures.cycles_per_ms)
                 key = wait_for_key(k, -1)
         if key < 0:
             result = LEFT
@@ -89,7 +89,7 @@ def read_line(con: Console, k: Keyboard, e: Editor) -> int:
             result = edit(e, key)
             drawn = drawn and result == KEPT
     end_input(con, e.line, e.state[N])
-    wake_team(k.fw, k.b)
+    wake_team(k.fw, k.b.job, k.b.settings.cores, k.b.figures.cycles_per_ms)
     return e.state[N] if result == SUBMITTED else LEFT
 
 

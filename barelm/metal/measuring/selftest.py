@@ -61,16 +61,16 @@ def compute_example(t: Talk, sums: U64) -> int:
     for i in range(n):
         place(t, i, STRIDE * (i + 1) % t.header.vocab_size)
     b.job.cached = 0
-    command(b, board.PREFILL, n)
+    command(b.job, board.PREFILL, n)
     logits = transcript_of(t).logits
     n_bytes = len(logits) // 2 * 8
     while True:
         extend_checksum(sums, memory(address_of(logits), n_bytes), n_bytes)
         if n == most:
             break
-        place(t, n, command(b, board.CHOOSE, n))
+        place(t, n, command(b.job, board.CHOOSE, n))
         n += 1
-        command(b, board.DECODE, n - 1)
+        command(b.job, board.DECODE, n - 1)
     b.settings.temperature = temperature
     b.settings.repeat = repeat
     return n
@@ -88,13 +88,13 @@ def measure(t: Talk, n_cores: int, start: int) -> tuple[int, int]:
     for i in range(BENCH_TOKENS):
         place(t, start + i, STRIDE * (i + 1) % t.header.vocab_size)
     if b.job.cached < start:
-        command(b, board.PREFILL, start)
+        command(b.job, board.PREFILL, start)
     b.job.cached = start
     began = cycles()
-    command(b, board.PREFILL, start + BENCH_PREFILL)
+    command(b.job, board.PREFILL, start + BENCH_PREFILL)
     read = cycles()
     for i in range(BENCH_PREFILL, BENCH_TOKENS):
-        command(b, board.DECODE, start + i)
+        command(b.job, board.DECODE, start + i)
     done = cycles()
     b.job.n_cores = team
     b.job.cached = start

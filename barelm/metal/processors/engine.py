@@ -13,21 +13,22 @@ from barelm.kernels.team import Team
 
 
 @metal
-def engine(job: int, core: int) -> int:
-    """Run the command on the board at address `job`, as core number `core`; returns the token where one is chosen."""
-    b = Board(job)
+def engine(address: int, core: int) -> int:
+    """Run the command on the board at an address, as core number `core`; returns the token where one is chosen."""
+    b = Board(address)
+    job = b.job
     header = Header(b.model.header)
     c = read_config(header)
     s = bind_state(header, memory(b.model.state, header.state_bytes))
-    if b.job.command == board.CHOOSE:
+    if job.command == board.CHOOSE:
         sampling = Sampling(b.settings.temperature, b.settings.top_p, b.settings.top_k, b.settings.min_p,
                             b.settings.repeat)
-        return choose(c, s, sampling, b.job.position)
+        return choose(c, s, sampling, job.position)
     w = bind_weights(header, b.model.sections)
-    team = Team(core, b.job.n_cores, s.gate)
-    if b.job.command == board.PREFILL:
-        prefill(c, w, s, b.job.cached, b.job.position, team)
+    team = Team(core, job.n_cores, s.gate)
+    if job.command == board.PREFILL:
+        prefill(c, w, s, job.cached, job.position, team)
     else:
-        decode(c, w, s, b.job.position, team)
+        decode(c, w, s, job.position, team)
     return 0
 

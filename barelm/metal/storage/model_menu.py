@@ -3,270 +3,217 @@
 from __future__ import annotations
 
 from barelm.contract import layout, uefi
-from barelm.contract.board import Board
-from barelm.contract.layout import Header
+from barelm.contract.board import Board, SettingsView
 from barelm.contract.regions import Workspace
-from barelm.dialect.memory import address_of, cells, copy_bytes, i64_array, memory, text, u16_array, u64_array
+from barelm.contract.storage_state import MODEL_UNITS, MOST_MODELS, ModelEntry, ModelList
+from barelm.dialect.memory import address_of, copy_bytes, memory, text, u16_array
 from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import Failure, metal
-from barelm.dialect.types import I64, U8, U16
+from barelm.dialect.sentences import sentence
+from barelm.dialect.types import U8, U16
 from barelm.kernels.header import DAMAGED, OTHER_VERSION, SOUND, check_header
-from barelm.metal import arena
 from barelm.metal.console.sinks import SPACE, TEXT, Console
 from barelm.metal.console.stream import begin_input, end_input, fit_line, put_code_point, set_colour, show_input
-from barelm.metal.console.writing import (
-    begin_text,
-    end_row,
-    end_text,
-    put_megabytes,
-    put_number,
-    put_text,
-    put_words,
-)
-from barelm.metal.conversation.talk import keyboard_of
-from barelm.metal.keys.keyboard import DOWN, END, HOME, RESIZED, UP, wait_for_key
-from barelm.metal.measuring.facts import memory_facts
+from barelm.metal.console.writing import begin_text, end_row, end_text, put, put_text
+from barelm.metal.keys.keyboard import DOWN, END, HOME, RESIZED, UP, Keyboard, wait_for_key
 from barelm.metal.storage.whole_files import is_called
 from barelm.metal.uefi.file_protocol import close_file, file_size, open_file, read_file, seek
 
-MODELS_AT = 1 << 17
-"""Where in the scratch the list lies: behind the memory map; the menu's text behind it."""
-MOST_MODELS = 32
-ENTRY_BYTES = 512
-NAME_UNITS = 120
-WORDS_AT = 256
-FILE_BYTES, MEMORY_BYTES, VERDICT, SEQ_LEN, NAME_AT = 0, 1, 2, 3, 8
-TOO_LARGE = 99
-CANNOT_CHAT = 98
-MENU_AT = MODELS_AT + MOST_MODELS * ENTRY_BYTES
-MENU_BYTES = 1 << 14
-HEADER_AT = MENU_AT + MENU_BYTES
+TOO_LARGE, CANNOT_CHAT = 99, 98
+"""More verdicts on a model, beside those of `kernels.header`."""
 SPARE = 16 << 20
 """Bytes a firmware should keep."""
 
 ENTER = 13
+TRIANGLE = 0x25B6
 WAITS, CHOSEN = -1, -2  # in place of the seconds that are left
 
 
 @metal
-def open_chosen_model(con: Console, b: Board, workspace: Workspace, root: int, again: bool) -> int:
+def list_models(workspace: Workspace, root: int) -> ModelList:
+    """The .blm files in the root of the volume."""
+    models = workspace.models
+    models.n = 0
+    models.longest = 0
+    seek(root, 0)
+    info = models.info
+    while models.n < MOST_MODELS and read_file(root, address_of(info), len(info)) > uefi.INFO_NAME:
+        name = u16_array(info, uefi.INFO_NAME, MODEL_UNITS)
+        name[MODEL_UNITS - 1] = 0
+        n = is_called(name, text(".blm"))
+        if n > 0:
+            add_model(models, name[:n + 5])
+    known = text("model.blm")
+    file = open_file(root, known) if models.n == 0 else 0
+    if file != 0:  # a firmware that lists no directories still opens what it is told to
+        close_file(file)
+        add_model(models, known)
+    return models
+
+
+@metal
+def add_model(models: ModelList, name: U16) -> None:
+    """One more, of the name of a file with its zero."""
+    entry = models.entries[models.n]
+    copy_bytes(address_of(entry.name), address_of(name), 2 * len(name))
+    entry.n_units = len(name) - 1
+    models.longest = max(models.longest, entry.n_units)
+    models.n += 1
+
+
+@metal
+def judge_models(models: ModelList, root: int, settings: SettingsView, free: int) -> None:
+    """Read every model's header, and say whether it can do what is configured; `free`: bytes of memory, 0: not known.
+    """
+    for k in range(models.n):
+        judge_model(models, models.entries[k], root)
+        if models.entries[k].verdict == SOUND:
+            if free > 0 and models.entries[k].memory_bytes + SPARE > free:
+                models.entries[k].verdict = TOO_LARGE
+            elif settings.chat != 0 and models.header.n_chat_pieces == 0:
+                models.entries[k].verdict = CANNOT_CHAT
+
+
+@metal
+def judge_model(models: ModelList, entry: ModelEntry, root: int) -> None:
+    """Read a model's header, and say whether it is one."""
+    header = models.header
+    entry.verdict = DAMAGED
+    entry.file_bytes = 0
+    file = open_file(root, entry.name)
+    if file == 0:
+        return
+    entry.file_bytes = file_size(file)
+    if read_file(file, header.address, layout.HEADER_BYTES) == layout.HEADER_BYTES:
+        entry.verdict = check_header(header, models.sums, entry.file_bytes)
+        entry.memory_bytes = header.memory_bytes
+        entry.seq_len = header.seq_len
+        for i in range(layout.NAME_WORDS):
+            entry.title[i] = header.name[i]
+    close_file(file)
+
+
+@metal
+def open_chosen_model(con: Console, k: Keyboard, models: ModelList, root: int, b: Board, again: bool) -> int:
     """The model file to load, open: the only one, the configured one, or the one a person chooses.
 
     `again`: a person asks for another one, so the menu does not count down.
     """
-    n = list_models(con, b, workspace, root)
-    default = default_model(b, workspace, n)
-    if n == 0:
+    wanted = b.settings.model
+    chosen = default_model(models, memory(wanted.address, wanted.n_bytes))
+    if models.n == 0:
         raise Failure(uefi.EFI_NOT_FOUND, "there is no model on this volume",
                       "Copy a packed model (`barelm pack`), a .blm file, there.")
-    if default < 0:
+    if chosen < 0:
         raise Failure(uefi.EFI_NOT_FOUND, "the `model` that barelm.toml names is not on this volume",
                       "Give the name of a .blm file there, or leave `model` out.")
-    if n > 1 and b.settings.report == 0:
-        default = choose(con, b, workspace, n, default, again)
-    file = open_file(root, name_at(workspace, default))
+    if models.n > 1 and b.settings.report == 0:
+        countdown_s = WAITS if again else b.settings.countdown_s
+        chosen = choose(con, k, models, chosen, countdown_s, b.figures.cycles_per_ms)
+    file = open_file(root, models.entries[chosen].name)
     if file == 0:
         raise Failure(uefi.EFI_NOT_FOUND, "the model file cannot be opened", "Copy it to the volume again.")
     return file
 
 
 @metal
-def name_at(workspace: Workspace, k: int) -> U16:
-    """The file name of model k, with its zero."""
-    place = workspace.address + arena.SCRATCH + MODELS_AT + k * ENTRY_BYTES
-    return u16_array(memory(place, 2 * NAME_UNITS), 0, NAME_UNITS)
-
-
-@metal
-def words_at(workspace: Workspace, k: int) -> I64:
-    """What is known of model k."""
-    return i64_array(memory(workspace.address + arena.SCRATCH + MODELS_AT + k * ENTRY_BYTES + WORDS_AT, 256), 0, 32)
-
-
-@metal
-def list_models(con: Console, b: Board, workspace: Workspace, root: int) -> int:
-    """List the .blm files in the root of the volume, with what their headers say; returns how many."""
-    free = memory_facts(con.fw, workspace).free
-    info = memory(workspace.address + arena.SCRATCH, 1024)
-    n = 0
-    if root != 0:
-        seek(root, 0)
-        while n < MOST_MODELS and read_file(root, workspace.address + arena.SCRATCH, len(info)) > uefi.INFO_NAME:
-            name = u16_array(info, uefi.INFO_NAME, NAME_UNITS)
-            name[NAME_UNITS - 1] = 0
-            if is_called(name, text(".blm")) > 0:
-                copy_bytes(address_of(name_at(workspace, n)), address_of(name), 2 * NAME_UNITS)
-                n += 1
-    if n == 0:
-        # A firmware that lists no directories still opens what it is told to.
-        known = text("model.blm")
-        for i in range(len(known)):
-            name_at(workspace, 0)[i] = known[i]
-        file = open_file(root, name_at(workspace, 0))
-        if file != 0:
-            close_file(file)
-            n = 1
-    for k in range(n):
-        judge_model(b, workspace, root, k, free)
-    return n
-
-
-@metal
-def judge_model(b: Board, workspace: Workspace, root: int, k: int, free: int) -> None:
-    """Read the header of model k, and say whether it can do what is configured here."""
-    words = words_at(workspace, k)
-    target = workspace.address + arena.SCRATCH + HEADER_AT
-    header = Header(target)
-    words[VERDICT] = DAMAGED
-    words[FILE_BYTES] = 0
-    file = open_file(root, name_at(workspace, k))
-    if file == 0:
-        return
-    words[FILE_BYTES] = file_size(file)
-    if read_file(file, target, layout.HEADER_BYTES) == layout.HEADER_BYTES:
-        place = cells(2)
-        words[VERDICT] = check_header(header, u64_array(memory(address_of(place), 16), 0, 2), words[FILE_BYTES])
-        words[MEMORY_BYTES] = header.memory_bytes
-        words[SEQ_LEN] = header.seq_len
-        for i in range(layout.NAME_WORDS):
-            words[NAME_AT + i] = header.name[i]
-        if words[VERDICT] == SOUND and free > 0 and words[MEMORY_BYTES] + SPARE > free:
-            words[VERDICT] = TOO_LARGE
-        elif words[VERDICT] == SOUND and b.settings.chat != 0 and header.n_chat_pieces == 0:
-            words[VERDICT] = CANNOT_CHAT
-    close_file(file)
-
-
-@metal
-def default_model(b: Board, workspace: Workspace, n: int) -> int:
+def default_model(models: ModelList, wanted: U8) -> int:
     """The configured model, else model.blm, else the first that can be loaded, else the first; -1: not there."""
-    wanted = memory(b.settings.model.address, b.settings.model.n_bytes)
-    for k in range(n):
-        if len(wanted) > 0 and is_same_name(name_at(workspace, k), wanted):
-            return k
     if len(wanted) > 0:
-        return -1
-    for k in range(n):
-        if is_model_blm(name_at(workspace, k)):
-            return k
-    for k in range(n):
-        if words_at(workspace, k)[VERDICT] == SOUND:
+        return find_model(models, wanted)
+    usual = text("model.blm")
+    found = find_model(models, usual[:len(usual) - 1])
+    if found >= 0:
+        return found
+    for k in range(models.n):
+        if models.entries[k].verdict == SOUND:
             return k
     return 0
 
 
 @metal
-def is_model_blm(name: U16) -> bool:
-    """Whether a file is called model.blm, in either case."""
-    known = text("model.blm")
-    for i in range(len(known) - 1):
-        if int(name[i]) | 32 != int(known[i]) | 32:
-            return False
-    return bool(name[len(known) - 1] == 0)
+def find_model(models: ModelList, wanted: U8 | U16) -> int:
+    """The model whose file has a name, in either case (beyond ASCII none has); -1: none."""
+    for k in range(models.n):
+        entry = models.entries[k]
+        n = 0
+        while n < min(len(wanted), entry.n_units) and int(entry.name[n]) | 32 == int(wanted[n]) | 32:
+            n += 1
+        if n == len(wanted) and n == entry.n_units:
+            return k
+    return -1
 
 
 @metal
-def is_same_name(name: U16, wanted: U8) -> bool:
-    """Whether a file name is the one configured, in either case; beyond ASCII they never are."""
-    for i in range(len(wanted)):
-        if i >= len(name) or int(name[i]) | 32 != int(wanted[i]) | 32:
-            return False
-    return bool(len(wanted) < len(name) and name[len(wanted)] == 0)
-
-
-@metal
-def choose(con: Console, b: Board, workspace: Workspace, n: int, default: int, again: bool) -> int:
-    """Have a person choose among n models; the default is taken when the countdown is over."""
-    k = keyboard_of(con, b)
-    chosen = default
-    deadline = cycles() + b.settings.countdown_s * 1000 * b.figures.cycles_per_ms
-    counts = not again
-    buffer = memory(workspace.address + arena.SCRATCH + MENU_AT, MENU_BYTES)
+def choose(con: Console, k: Keyboard, models: ModelList, chosen: int, countdown_s: int, per_ms: int) -> int:
+    """Have a person choose a model; the one marked at first is taken when the countdown (WAITS: none) is over."""
+    counts = countdown_s >= 0
+    deadline = cycles() + countdown_s * 1000 * per_ms
     set_colour(con, TEXT)
     begin_input(con)
     while True:
-        left = (deadline - cycles()) // (1000 * b.figures.cycles_per_ms) + 1
-        if counts and deadline <= cycles():
-            left = 0
-        n_bytes = put_menu(con, workspace, n, chosen, left if counts else WAITS)
-        show_input(con, buffer, n_bytes, -1)
+        left = max((deadline - cycles()) // (1000 * per_ms) + 1, 0) if counts else WAITS
+        show_input(con, models.menu, put_menu(con, models, chosen, left), -1)
         key = 0
-        if not counts or left > 0:
+        if left != 0:
             key = wait_for_key(k, 250 if counts else -1)
-        usable = words_at(workspace, chosen)[VERDICT] == SOUND
-        if key < 0 or key == ENTER or (counts and left <= 0):
-            if usable or key <= 0:
-                end_input(con, buffer, put_menu(con, workspace, n, chosen, CHOSEN))
-                end_row(con)
-                return chosen
+        is_usable = models.entries[chosen].verdict == SOUND
+        if key < 0 or left == 0 or (key == ENTER and is_usable):
+            end_input(con, models.menu, put_menu(con, models, chosen, CHOSEN))
+            end_row(con)
+            return chosen
         if key == RESIZED:
             fit_line(con)
         elif key > 0:
             counts = False
-        if key == UP:
-            chosen = max(chosen - 1, 0)
-        elif key == DOWN:
-            chosen = min(chosen + 1, n - 1)
-        elif key == HOME:
-            chosen = 0
-        elif key == END:
-            chosen = n - 1
-        elif 49 <= key < 49 + n:
-            chosen = key - 49
+        chosen = marked_by(key, chosen, models.n)
 
 
 @metal
-def length_of(name: U16) -> int:
-    """Units of a name before its zero."""
-    n = 0
-    while name[n] != 0:
-        n += 1
-    return n
+def marked_by(key: int, marked: int, n: int) -> int:
+    """Which of n models is marked after a key."""
+    if key == UP:
+        return max(marked - 1, 0)
+    if key == DOWN:
+        return min(marked + 1, n - 1)
+    if key == HOME:
+        return 0
+    if key == END:
+        return n - 1
+    if 49 <= key < 49 + n:
+        return key - 49
+    return marked
 
 
 @metal
-def put_menu(con: Console, workspace: Workspace, n: int, chosen: int, left: int) -> int:
+def put_menu(con: Console, models: ModelList, chosen: int, left: int) -> int:
     """The menu as a text; returns its bytes.  `left`: seconds before the default is taken, or one of the two."""
-    begin_text(con, memory(workspace.address + arena.SCRATCH + MENU_AT, MENU_BYTES))
+    begin_text(con, models.menu)
     put_text(con, text("Which model?\n"))
-    longest = 0
-    for k in range(n):
-        longest = max(longest, length_of(name_at(workspace, k)))
-    for k in range(n):
-        words = words_at(workspace, k)
-        if k == chosen:
-            put_text(con, text("\n ▶ "))
-        else:
-            put_text(con, text("\n   "))
-        name = name_at(workspace, k)
-        for i in range(length_of(name)):
-            put_code_point(con, int(name[i]) & 0xFFFF)
-        megabytes = (words[FILE_BYTES] + 999999) // 1000000
-        for _ in range(longest - length_of(name) + 2 + int(megabytes < 10) + int(megabytes < 100)
-                       + int(megabytes < 1000)):
-            put_code_point(con, SPACE)
-        put_megabytes(con, words[FILE_BYTES])
-        if words[VERDICT] == SOUND or words[VERDICT] >= CANNOT_CHAT:
-            put_text(con, text("   "))
-            put_words(con, words[NAME_AT:NAME_AT + layout.NAME_WORDS])
-            if words[VERDICT] == SOUND:
-                put_text(con, text(", context "))
-                put_number(con, words[SEQ_LEN])
-            put_text(con, text(", takes "))
-            put_megabytes(con, words[MEMORY_BYTES])
-        if words[VERDICT] == TOO_LARGE:
-            put_text(con, text(": more than is free"))
-        elif words[VERDICT] == CANNOT_CHAT:
-            put_text(con, text(": tells stories, cannot chat"))
-        elif words[VERDICT] == OTHER_VERSION:
-            put_text(con, text("   packed for another version of barelm"))
-        elif words[VERDICT] != SOUND:
-            put_text(con, text("   damaged, or no model"))
-    if left > CHOSEN:
-        put_text(con, text("\n\nArrow keys choose, Enter starts"))
-        if left >= 0:
-            put_text(con, text("; the marked one starts in "))
-            put_number(con, left)
-            put_text(con, text(" s"))
-        put_text(con, text("."))
+    for k in range(models.n):
+        put_model(con, models.entries[k], models.longest, TRIANGLE if k == chosen else SPACE)
+    if left >= 0:
+        put(con, sentence("\n\nArrow keys choose, Enter starts; the marked one starts in {} s.", (left,)))
+    elif left == WAITS:
+        put_text(con, text("\n\nArrow keys choose, Enter starts."))
     return end_text(con)
+
+
+@metal
+def put_model(con: Console, entry: ModelEntry, width: int, mark: int) -> None:
+    """A row of the menu, the sizes one below the other behind names of up to `width`."""
+    put(con, sentence("\n {:c} {}", (mark, entry.name)))
+    megabytes = (entry.file_bytes + 999999) // 1000000
+    for _ in range(width - entry.n_units + 2 + int(megabytes < 10) + int(megabytes < 100) + int(megabytes < 1000)):
+        put_code_point(con, SPACE)
+    put(con, sentence("{:MB}", (entry.file_bytes,)))
+    if entry.verdict == SOUND:
+        put(con, sentence("   {}, context {}, takes {:MB}", (entry.title, entry.seq_len, entry.memory_bytes)))
+    elif entry.verdict == TOO_LARGE:
+        put(con, sentence("   {}, takes {:MB}: more than is free", (entry.title, entry.memory_bytes)))
+    elif entry.verdict == CANNOT_CHAT:
+        put(con, sentence("   {}, takes {:MB}: tells stories, cannot chat", (entry.title, entry.memory_bytes)))
+    elif entry.verdict == OTHER_VERSION:
+        put_text(con, text("   packed for another version of barelm"))
+    else:
+        put_text(con, text("   damaged, or no model"))

@@ -6,18 +6,16 @@ a file that exists, so the old one is deleted just before: a reader that finds o
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from barelm.contract import uefi
 from barelm.contract.regions import Workspace
-from barelm.dialect.memory import address_of, memory, text, u16_array
+from barelm.contract.storage_state import NAME_UNITS, Names
+from barelm.dialect.memory import address_of, text, u16_array
 from barelm.dialect.rooms import metal
+from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U8, U16
 from barelm.kernels.text.utf8 import decode_character
-from barelm.metal import arena
-from barelm.metal.console.sinks import ALARM, TEXT, Console, flush
-from barelm.metal.console.stream import set_colour
-from barelm.metal.console.writing import end_row, put_number, put_text
+from barelm.metal.console.sinks import ALARM, Console
+from barelm.metal.console.writing import say, say_line
 from barelm.metal.uefi.file_protocol import (
     close_file,
     delete_file,
@@ -29,27 +27,14 @@ from barelm.metal.uefi.file_protocol import (
     write_file,
 )
 
-NAME_UNITS = 256
-INFO_BYTES = 1024
 MOST_NAME = 40
 """Characters of a name somebody gives."""
-
-
-class Names(NamedTuple):
-    """The path of a file, that of the one it is written under, and its name alone; working space."""
-
-    path: U16
-    beside: U16
-    name: U16
-    info: U8
 
 
 @metal
 def names_in(workspace: Workspace) -> Names:
     """The buffers for names."""
-    block = memory(workspace.address + arena.NAMES, arena.NAMES_BYTES)
-    return Names(u16_array(block, 0, NAME_UNITS), u16_array(block, 2 * NAME_UNITS, NAME_UNITS),
-                 u16_array(block, 4 * NAME_UNITS, NAME_UNITS), block[6 * NAME_UNITS:6 * NAME_UNITS + INFO_BYTES])
+    return workspace.names
 
 
 @metal
@@ -171,21 +156,17 @@ def open_either(root: int, names: Names) -> int:
 @metal
 def say_status(con: Console, status: int) -> None:
     """Why nothing was written, in a line."""
-    set_colour(con, ALARM)
     reason = status & 0xFFFF
     if reason == uefi.EFI_VOLUME_FULL:
-        put_text(con, text("Not written: the volume is full.  Delete something on it, or write an image with --free."))
+        say_line(con, ALARM, text(
+            "Not written: the volume is full.  Delete something on it, or write an image with --free."))
     elif reason == uefi.EFI_WRITE_PROTECTED:
-        put_text(con, text("Not written: the volume is read-only.  Is there a switch on the stick?"))
+        say_line(con, ALARM, text("Not written: the volume is read-only.  Is there a switch on the stick?"))
     elif reason == uefi.EFI_OUT_OF_RESOURCES:
-        put_text(con, text("Not written: this conversation is longer than this program can save."))
+        say_line(con, ALARM, text("Not written: this conversation is longer than this program can save."))
     else:
-        put_text(con, text("Not written: the firmware reports error "))
-        put_number(con, reason)
-        put_text(con, text(".  Is the stick still there?"))
-    set_colour(con, TEXT)
-    end_row(con)
-    flush(con)
+        say(con, ALARM, sentence(
+            "Not written: the firmware reports error {}.  Is the stick still there?", (reason,)))
 
 
 @metal

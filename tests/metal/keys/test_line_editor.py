@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from barelm.contract.board import Board
 from barelm.metal.keys import line_editor
 from barelm.metal.keys.keyboard import (
     DELETE,
@@ -271,10 +272,10 @@ class Watched:
     def next_key(self, k: Any) -> int:
         return self.ready.pop(0) if self.ready else 0
 
-    def rest_team(self, b: Any) -> None:
+    def rest_team(self, job: Any, per_ms: int) -> None:
         self.heard.append("rest")
 
-    def wake_team(self, fw: Any, b: Any) -> None:
+    def wake_team(self, fw: Any, job: Any, limit: int, per_ms: int) -> None:
         self.heard.append("wake")
 
     def fit_line(self, con: Any) -> None:
@@ -288,7 +289,7 @@ class Watched:
 
     def read(self) -> int:
         """`read_line`."""
-        keyboard: Any = SimpleNamespace(fw=None, b=None)
+        keyboard: Any = SimpleNamespace(fw=None, b=Board.over(np.zeros(Board.BYTES, np.uint8)))
         return int(line_editor.read_line(None, keyboard, self.e))  # type: ignore[arg-type]
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from barelm.contract import board, uefi
+from barelm.contract.board import Board
 from barelm.metal.processors import cores
 from barelm.metal.processors.cores import (
     command,
-    dismiss_team,
     gather_team,
     processors_present,
     rest_team,
@@ -29,8 +29,7 @@ class Crowd:
     """MP Services whose processors are threads of this process."""
 
     def __init__(self, patch: pytest.MonkeyPatch, n: int, *, starts: bool = True) -> None:
-        self.b = np.zeros(board.WORDS, np.int64)
-        self.b.figures.cycles_per_ms = PER_MS
+        self.b = Board.over(np.zeros(Board.BYTES, np.uint8))
         self.b.job.team = self.b.job.n_cores = 1
         self.n, self.starts, self.n_started = n, starts, 0
         self.threads: list[threading.Thread] = []
@@ -84,7 +83,7 @@ class Crowd:
 
     def gather(self, limit: int = 0) -> int:
         """The whole team, on the board."""
-        self.b.job.team = gather_team(self.firmware.fw, self.b, limit, PER_MS)
+        self.b.job.team = gather_team(self.firmware.fw, self.b.job, limit, PER_MS)
         self.b.job.n_cores = self.b.job.team
         return int(self.b.job.team)
 
@@ -117,14 +116,14 @@ def test_an_order_for_a_few_is_carried_out_by_these_alone(patch: pytest.MonkeyPa
     for position, n in enumerate([5, 2, 1, 3, 5, 4], 1):
         crowd.b.job.n_cores = n
         crowd.ran.clear()
-        assert command(crowd.b, board.DECODE, position) == 0
+        assert command(crowd.b.job, board.DECODE, position) == 0
         assert eventually(crowd, [(core, position) for core in range(n)]), crowd.ran
         assert crowd.b.job.cached == position + 1
     crowd.ran.clear()
-    command(crowd.b, board.CHOOSE, 9)
+    command(crowd.b.job, board.CHOOSE, 9)
     assert eventually(crowd, [(0, 9)]), "one core chooses"
-    dismiss_team(crowd.b)
-    assert crowd.went_home() and crowd.b.XXX_CLAIMS == board.CLOSED
+    rest_team(crowd.b.job, PER_MS)
+    assert crowd.went_home() and crowd.b.job.claims[0] == 0
 
 
 @pytest.mark.parametrize("limit, team", [(0, 4), (3, 3), (1, 1), (9, 4)])
@@ -132,17 +131,17 @@ def test_no_more_than_asked_for(patch: pytest.MonkeyPatch, limit: int, team: int
     crowd = Crowd(patch, 4)
     assert crowd.gather(limit) == team
     if team > 1:
-        command(crowd.b, board.PREFILL, 7)
+        command(crowd.b.job, board.PREFILL, 7)
         assert eventually(crowd, [(core, 7) for core in range(team)])
         assert crowd.b.job.cached == 7
-    dismiss_team(crowd.b)
+    rest_team(crowd.b.job, PER_MS)
     assert crowd.went_home()
 
 
 def test_a_crowd_that_does_not_come_is_done_without(patch: pytest.MonkeyPatch) -> None:
     crowd = Crowd(patch, 4, starts=False)
     assert crowd.gather() == 1 and crowd.events == []
-    assert command(crowd.b, board.DECODE, 0) == 0 and crowd.ran == [(0, 0)]
+    assert command(crowd.b.job, board.DECODE, 0) == 0 and crowd.ran == [(0, 0)]
 
 
 def test_processors_present(patch: pytest.MonkeyPatch) -> None:
@@ -155,26 +154,25 @@ def test_a_team_rests_and_comes_back(patch: pytest.MonkeyPatch) -> None:
     crowd.gather()
     crowd.b.job.n_cores = 3  # as many as the model has room for
     for round_ in range(3):
-        command(crowd.b, board.DECODE, round_)
+        command(crowd.b.job, board.DECODE, round_)
         assert eventually(crowd, [(core, round_) for core in range(3)])
         crowd.ran.clear()
-        rest_team(crowd.b)
-        rest_team(crowd.b)
+        rest_team(crowd.b.job, PER_MS)
+        rest_team(crowd.b.job, PER_MS)
         assert crowd.went_home() and crowd.b.job.n_cores == 1
-        command(crowd.b, board.DECODE, 50)
+        command(crowd.b.job, board.DECODE, 50)
         assert eventually(crowd, [(0, 50)]), "who rests does nothing"
         crowd.ran.clear()
-        wake_team(crowd.firmware.fw, crowd.b)
-        wake_team(crowd.firmware.fw, crowd.b)
+        wake_team(crowd.firmware.fw, crowd.b.job, 0, PER_MS)
+        wake_team(crowd.firmware.fw, crowd.b.job, 0, PER_MS)
         assert (crowd.b.job.team, crowd.b.job.n_cores, crowd.n_started) == (4, 3, round_ + 2)
         assert len(crowd.events) == 1, "the event of the team before is given back"
-    rest_team(crowd.b)
-    dismiss_team(crowd.b)
+    rest_team(crowd.b.job, PER_MS)
     assert crowd.went_home()
 
 
 def test_a_single_core_neither_rests_nor_wakes(patch: pytest.MonkeyPatch) -> None:
     crowd = Crowd(patch, 1)
-    rest_team(crowd.b)
-    wake_team(crowd.firmware.fw, crowd.b)
+    rest_team(crowd.b.job, PER_MS)
+    wake_team(crowd.firmware.fw, crowd.b.job, 0, PER_MS)
     assert (crowd.b.job.team, crowd.b.job.n_cores, crowd.b.job.resting, crowd.n_started) == (1, 1, 0, 0)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from barelm.contract import board, layout, uefi
-from barelm.contract.board import Board
-from barelm.dialect.memory import memory
+from barelm.contract import layout, uefi
+from barelm.contract.board import LoadedModel
+from barelm.contract.layout import Header
+from barelm.dialect.memory import address_of, memory
 from barelm.dialect.rooms import Failure
 from barelm.metal import arena
 from barelm.metal.console.sinks import flush, open_console
@@ -33,9 +33,9 @@ def model() -> bytes:
         return path.read_bytes()
 
 
-def header_of(content: bytes) -> NDArray[np.int64]:
+def header_of(content: bytes) -> Header:
     """Its header."""
-    return np.frombuffer(content[:layout.HEADER_BYTES], np.int64).copy()
+    return Header.over(np.frombuffer(content, np.uint8, layout.HEADER_BYTES).copy())
 
 
 class Loading:
@@ -45,22 +45,23 @@ class Loading:
         self.firmware = FakeFirmware()
         self.fw = self.firmware.fw
         self.workspace = arena.open_workspace(self.fw)
-        self.b = Board(self.workspace + arena.BOARD)
+        self.b = self.workspace.board
+        self.b.figures.memory = layout.WORKSPACE
         self.b.figures.cycles_per_ms = 10**6
         self.con = open_console(self.fw, self.b, self.workspace)
         self.file = self.firmware.file(content)
         prepare(self.firmware)
 
-    def load(self) -> NDArray[np.int64]:
+    def load(self) -> Header:
         """All of it; the header is returned."""
         with np.errstate(over="ignore"):
             header = model_loader.read_model_header(self.workspace, self.file)
-            model_loader.load_model(self.con, self.workspace, self.b, header, self.file)
+            model_loader.load_model(self.con, self.b, self.workspace, header, self.file)
         return header
 
-    def section(self, header: NDArray[np.int64], number: int) -> bytes:
+    def section(self, header: Header, number: int) -> bytes:
         """The bytes of a section where they were put."""
-        n = int(header[layout.SECTION_TABLE + number * layout.SECTION_WORDS + layout.BYTES])
+        n = int(header.sections[number].n_bytes)
         return memory(int(self.b.model.sections[number]), n).tobytes() if n else b""
 
     def check(self, content: bytes) -> None:
@@ -73,8 +74,9 @@ class Loading:
         taken = sum(self.firmware.pages.values()) * PAGE
         assert self.b.figures.memory == taken <= header.memory_bytes
         self.in_one_block = bool(self.b.model.whole != 0)
-        arena.give_back_model(self.fw, self.b, header)
-        assert not self.b[board.STATE:board.WHOLE + 1].any(), "nothing points to it any more"
+        assert self.b.model.header == header.address
+        arena.give_back_model(self.fw, self.b.model, self.b.figures, header)
+        assert not memory(self.b.model.address, LoadedModel.BYTES).any(), "nothing points to it any more"
         assert self.b.figures.memory == layout.WORKSPACE
         arena.give_back(self.fw, self.workspace)
         assert not self.firmware.pages and not self.firmware.installed, "every page went back"
@@ -119,7 +121,7 @@ def test_too_little_memory_says_how_much_it_takes(n_left: int) -> None:
     failure = refused(loading)
     assert (failure.status, failure.message) == (uefi.EFI_OUT_OF_RESOURCES,
                                                  "the firmware has not enough memory for this model")
-    needed = -(-int(header_of(model())[layout.MEMORY_BYTES]) // 1000000)
+    needed = -(-int(header_of(model()).memory_bytes) // 1000000)
     flush(loading.con)
     assert loading.firmware.screen == f"This model takes {needed} MB of memory.\r\n"
 
@@ -127,20 +129,18 @@ def test_too_little_memory_says_how_much_it_takes(n_left: int) -> None:
 def test_no_memory_at_all() -> None:
     firmware = FakeFirmware()
     firmware.n_pages_left = 0
-    with pytest.raises(Failure, match="not even two MiB") as failure:
+    with pytest.raises(Failure, match="not even four MiB") as failure:
         arena.open_workspace(firmware.fw)
     assert failure.value.status == uefi.EFI_OUT_OF_RESOURCES
 
 
-def test_workspace_is_zeroed_counted_and_may_lie_high() -> None:
+def test_workspace_is_zeroed_and_may_lie_high() -> None:
     firmware = FakeFirmware()
     firmware.has_low_memory = False
     workspace = arena.open_workspace(firmware.fw)
-    block = memory(workspace, layout.WORKSPACE)
-    assert list(firmware.installed.values()) == [workspace]
-    assert block[board.MEMORY * 8:board.MEMORY * 8 + 8].view(np.int64)[0] == layout.WORKSPACE
-    block[board.MEMORY * 8:board.MEMORY * 8 + 8] = 0
-    assert not block.any() and firmware.pages == {workspace: layout.WORKSPACE // PAGE}
+    assert list(firmware.installed.values()) == [workspace.address]
+    assert not memory(workspace.address, layout.WORKSPACE).any()
+    assert firmware.pages == {workspace.address: layout.WORKSPACE // PAGE}
 
 
 @pytest.mark.parametrize("largest", [model_loader.LEAST_CHUNK, 100_000, 1 << 20])
@@ -154,10 +154,10 @@ def test_reads_shrink_until_the_firmware_takes_them(largest: int) -> None:
 
 def test_at_last_reads_go_through_the_workspace() -> None:
     loading = Loading(model())
-    low = range(loading.workspace, loading.workspace + layout.WORKSPACE)
+    low = range(loading.workspace.address, loading.workspace.address + layout.WORKSPACE)
     loading.firmware.refuses_read = lambda n_bytes, target: target not in low
     loading.check(model())
-    assert any(target == loading.workspace + arena.SCRATCH for _, _, target in loading.firmware.reads)
+    assert any(target == address_of(loading.workspace.bounce) for _, _, target in loading.firmware.reads)
     assert all(target + n <= low.stop for _, n, target in loading.firmware.reads if target in low)
 
 
@@ -200,8 +200,8 @@ def test_a_file_that_shrinks_while_it_is_read() -> None:
     (lambda: bytes(8192), uefi.EFI_UNSUPPORTED, "not a packed model"),
     (lambda: model()[:-1], uefi.EFI_VOLUME_CORRUPTED, "cut short"),
     (lambda: model()[:layout.HEADER_BYTES], uefi.EFI_VOLUME_CORRUPTED, "cut short"),
-    (lambda: changed(8 * layout.VERSION_WORD, 0xFF), uefi.EFI_INCOMPATIBLE_VERSION, "another version"),
-    (lambda: changed(8 * layout.DIM, 1), uefi.EFI_CRC_ERROR, "the header of the model file is damaged"),
+    (lambda: changed(Header.offset_of("version"), 0xFF), uefi.EFI_INCOMPATIBLE_VERSION, "another version"),
+    (lambda: changed(Header.offset_of("dim"), 1), uefi.EFI_CRC_ERROR, "the header of the model file is damaged"),
     (lambda: changed(4000, 1), uefi.EFI_CRC_ERROR, "the header of the model file is damaged")])
 def test_a_file_that_is_no_model(content: Callable[[], bytes], status: int, message: str) -> None:
     failure = refused(Loading(content()))
@@ -219,9 +219,9 @@ def changed(offset: int, bits: int) -> bytes:
                          ids=lambda n: layout.SECTION_NAMES[n])
 @pytest.mark.parametrize("place", ["first", "last"])
 def test_one_flipped_bit_in_a_section(number: int, place: str) -> None:
+    header = header_of(model())
     entry = header.sections[number]
-    offset, n = header_of(model())[[at + layout.OFFSET, at + layout.BYTES]]
-    failure = refused(Loading(changed(int(offset) + (0 if place == "first" else int(n) - 1), 0x10)))
+    failure = refused(Loading(changed(int(entry.offset + (0 if place == "first" else entry.n_bytes - 1)), 0x10)))
     assert (failure.status, failure.message) == (uefi.EFI_CRC_ERROR,
                                                  "the model file is damaged: a checksum does not match")
 

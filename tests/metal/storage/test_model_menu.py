@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from barelm.contract import layout, uefi
+from barelm.contract import uefi
+from barelm.contract.layout import Header
 from barelm.dialect.rooms import Failure
+from barelm.metal.conversation.talk import keyboard_of
+from barelm.metal.measuring.facts import memory_facts
 from barelm.metal.storage import model_menu
-from barelm.metal.storage.model_menu import open_chosen_model
+from barelm.metal.storage.model_menu import judge_models, list_models, open_chosen_model
 from barelm.metal.uefi.file_protocol import close_file
 from tests.metal.fake import FakeFirmware
 from tests.metal.talks import Desk, chat_model
@@ -18,15 +21,16 @@ GOOD = chat_model()[1]
 SMALL_MAP = [(uefi.CONVENTIONAL_MEMORY, 4096)]  # 16 MiB
 
 
-def changed(word: int, value: int) -> bytes:
-    """A model whose header has another word."""
+def changed(field: str, value: int) -> bytes:
+    """A model whose header says something else."""
     content = bytearray(GOOD)
-    content[8 * word:8 * word + 8] = int(value).to_bytes(8, "little")
+    at = Header.offset_of(field)
+    content[at:at + 8] = int(value).to_bytes(8, "little")
     return bytes(content)
 
 
-FILES = {"b.blm": GOOD, "A.BLM": GOOD, "notes.txt": b"no model", "old.blm": changed(layout.VERSION_WORD, 1),
-         "bad.blm": changed(layout.DIM, 99), "empty.blm": b"", "folder\\c.blm": GOOD}
+FILES = {"b.blm": GOOD, "A.BLM": GOOD, "notes.txt": b"no model", "old.blm": changed("version", 1),
+         "bad.blm": changed("dim", 99), "empty.blm": b"", "folder\\c.blm": GOOD}
 ORDER = ["b.blm", "A.BLM", "old.blm", "bad.blm", "empty.blm"]
 
 
@@ -39,7 +43,9 @@ def chosen(patch: pytest.MonkeyPatch, files: dict[str, bytes], *keys: int | None
     firmware.keys = list(keys)
     before = firmware.n_open
     with np.errstate(all="ignore"):
-        file = open_chosen_model(desk.t.con, desk.b, desk.workspace, desk.t.root, again)
+        models = list_models(desk.workspace, desk.t.root)
+        judge_models(models, desk.t.root, desk.b.settings, memory_facts(firmware.fw, desk.workspace).free)
+        file = open_chosen_model(desk.t.con, keyboard_of(desk.t.con, desk.b), models, desk.t.root, desk.b, again)
     assert firmware.n_open == before + 1, "every other file is closed"
     path = firmware.last_file.path
     close_file(file)

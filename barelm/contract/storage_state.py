@@ -1,0 +1,57 @@
+"""What the rooms of storage keep: names of files, the models of the volume, how far loading one is."""
+
+from __future__ import annotations
+
+from barelm.contract.layout import NAME_WORDS, Header
+from barelm.dialect.structs import Array, Struct, room
+from barelm.dialect.types import I64, U8, U16, U64
+
+NAME_UNITS = 256
+"""Of a path, the zero at its end included."""
+MODEL_UNITS = 120
+"""Of the name of a model's file."""
+MOST_MODELS = 32
+INFO_BYTES = 1024
+
+
+class Names(Struct):
+    """The path of a file, that of the one it is written under, and its name alone; working space."""
+
+    path: U16 = room(NAME_UNITS)
+    beside: U16 = room(NAME_UNITS)
+    name: U16 = room(NAME_UNITS)
+    info: U8 = room(INFO_BYTES)  # EFI_FILE_INFO
+
+
+class ModelEntry(Struct):
+    """A model of the volume, with what its header says."""
+
+    name: U16 = room(MODEL_UNITS)  # the file's, with its zero
+    n_units: int  # of it, without
+    file_bytes: int
+    verdict: int  # one of kernels.header's or of metal.storage.model_menu's
+    title: I64 = room(NAME_WORDS)  # what the model is called
+    memory_bytes: int  # that it takes
+    seq_len: int
+
+
+class ModelList(Struct):
+    """The models of the volume; and working space to look at them, and to show them."""
+
+    n: int
+    longest: int  # units of a name
+    entries: Array[ModelEntry] = room(MOST_MODELS)
+    header: Header  # of the one being looked at
+    sums: U64 = room(2)
+    info: U8 = room(INFO_BYTES)  # EFI_FILE_INFO
+    menu: U8 = room(1 << 14)  # the menu as a text
+
+
+class LoadProgress(Struct):
+    """How far loading a model is."""
+
+    began: int  # cycles then
+    told: int  # cycles when the screen was last told; `began`: it never was
+    per_ms: int  # cycles; 0: nobody is told
+    sums: U64 = room(2)  # the checksum of the section being read
+    line: U8 = room(1024)  # the progress as a text
