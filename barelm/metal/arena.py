@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from barelm.contract import layout, uefi
-from barelm.contract.board import Board, LoadedModel
+from barelm.contract.board import Board, Figures, LoadedModel
 from barelm.contract.layout import Header
 from barelm.contract.regions import Workspace
 from barelm.dialect.memory import fill_bytes
@@ -21,13 +21,7 @@ from barelm.metal.uefi.boot_services import (
 # Byte offsets and sizes of the regions of `contract.regions`, for those that do not take the field yet.
 BOARD = Workspace.offset_of("board")
 HEADER = Workspace.offset_of("header")
-CONSOLE = Workspace.offset_of("console")
 TEXT = Workspace.offset_of("configuration")
-LINE = Workspace.offset_of("line")
-HISTORY = Workspace.offset_of("history")
-KEYBOARD = Workspace.offset_of("keyboard")
-SERIAL = Workspace.offset_of("serial")
-DISPLAY = Workspace.offset_of("display")
 CHAT = Workspace.offset_of("turns")
 TYPED = Workspace.offset_of("typed")
 SYSTEM = Workspace.offset_of("system")
@@ -35,11 +29,6 @@ STOPS = Workspace.offset_of("stops")
 NAMES = Workspace.offset_of("names")
 SCRATCH = Workspace.offset_of("scratch")
 TEXT_BYTES = Workspace.FIELDS["configuration"].n_bytes
-LINE_BYTES = Workspace.FIELDS["line"].n_bytes
-HISTORY_BYTES = Workspace.FIELDS["history"].n_bytes
-KEYBOARD_BYTES = Workspace.FIELDS["keyboard"].n_bytes
-SERIAL_BYTES = Workspace.FIELDS["serial"].n_bytes
-DISPLAY_BYTES = Workspace.FIELDS["display"].n_bytes
 CHAT_BYTES = Workspace.FIELDS["turns"].n_bytes
 TYPED_BYTES = Workspace.FIELDS["typed"].n_bytes
 SYSTEM_BYTES = Workspace.FIELDS["system"].n_bytes
@@ -65,24 +54,24 @@ def open_workspace(fw: Firmware) -> Workspace:
 
 
 @metal
-def take(fw: Firmware, b: Board, n_bytes: int) -> int:
+def take(fw: Firmware, figures: Figures, n_bytes: int) -> int:
     """The address of n bytes in whole pages, counted; 0 where the firmware refuses."""
     address = allocate_pages(fw, padded(n_bytes, layout.PAGE) // layout.PAGE)
     if address != 0:
-        b.figures.memory += padded(n_bytes, layout.PAGE)
+        figures.memory += padded(n_bytes, layout.PAGE)
     return address
 
 
 @metal
 def take_weights(fw: Firmware, b: Board, header: Header) -> bool:
     """Room for the sections: one block for the whole file, or a block each where the firmware refuses one so large."""
-    whole = take(fw, b, header.file_bytes)
+    whole = take(fw, b.figures, header.file_bytes)
     for section in range(layout.SECTIONS):
         entry = header.sections[section]
         if whole != 0:
             b.model.sections[section] = whole + entry.offset
         elif entry.n_bytes > 0:
-            b.model.sections[section] = take(fw, b, entry.n_bytes)
+            b.model.sections[section] = take(fw, b.figures, entry.n_bytes)
             if b.model.sections[section] == 0:
                 return False
     b.model.whole = whole
@@ -92,7 +81,7 @@ def take_weights(fw: Firmware, b: Board, header: Header) -> bool:
 @metal
 def take_state(fw: Firmware, b: Board, header: Header) -> bool:
     """Room for the state, zeroed."""
-    b.model.state = take(fw, b, header.state_bytes)
+    b.model.state = take(fw, b.figures, header.state_bytes)
     if b.model.state == 0:
         return False
     fill_bytes(b.model.state, 0, header.state_bytes)

@@ -23,8 +23,7 @@ from barelm.metal.console.writing import (
     put_text,
     put_words,
 )
-from barelm.metal.conversation.talk import keyboard_of
-from barelm.metal.keys.keyboard import DOWN, END, HOME, RESIZED, UP, wait_for_key
+from barelm.metal.keys.keyboard import DOWN, END, HOME, RESIZED, UP, open_keyboard, wait_for_key
 from barelm.metal.measuring.facts import memory_facts
 from barelm.metal.storage.whole_files import is_called
 from barelm.metal.uefi.file_protocol import close_file, file_size, open_file, read_file, seek
@@ -177,7 +176,7 @@ def is_same_name(name: U16, wanted: U8) -> bool:
 @metal
 def choose(con: Console, b: Board, workspace: Workspace, n: int, default: int, again: bool) -> int:
     """Have a person choose among n models; the default is taken when the countdown is over."""
-    k = keyboard_of(con, b)
+    k = open_keyboard(con, b.settings, b.figures, workspace)
     chosen = default
     deadline = cycles() + b.settings.countdown_s * 1000 * b.figures.cycles_per_ms
     counts = not again
