@@ -49,7 +49,7 @@ def scroll(image: int, table: int) -> int:
     fw = open_firmware(image, table)
     workspace = arena.open_workspace(fw)
     per_ms = cycles_per_ms(fw)
-    d = open_display(fw, workspace.board.figures, workspace.display)
+    d = open_display(fw, workspace.board.figures, workspace.console.display)
     n_filled = d.state.rows
     for row in range(n_filled):
         fill_row(d, row)

@@ -36,23 +36,6 @@ class PlainState(Struct):
     units: U16 = room(UNITS)  # what is gathered before it is called, `filled` of them
 
 
-class ConsoleState(Struct):
-    """The text that comes, and how far it is where it goes."""
-
-    sinks: Array[Sink] = room(N_SINKS)
-    plain: PlainState
-    decoders: Array[Utf8Decoder] = room(2)  # of what goes to the sinks, and of what goes into a buffer
-    colour: int  # of what is put next
-    n_word: int  # characters of the word being put
-    word: I32 = room(MOST_WORD)  # a longer one is cut at the edge
-    into: int  # address of the buffer that takes the text instead of the sinks, or 0
-    into_bytes: int  # its size
-    into_filled: int
-    column: int  # where a line for a program stands
-    shown_at: int  # cycles at the last flush
-    status_at: int  # cycles when the status was last shown
-
-
 class SerialState(Struct):
     """A serial line, and the terminal at its other end."""
 
@@ -99,6 +82,26 @@ class DisplayState(Struct):
     cursor_row: int  # -1: there is none
     cursor_column: int
     dirty: int  # something may differ from what is shown
+
+
+class ConsoleState(Struct):
+    """The text that comes, and how far it is in each place where it goes."""
+
+    sinks: Array[Sink] = room(N_SINKS)
+    plain: PlainState
+    decoders: Array[Utf8Decoder] = room(2)  # of what goes to the sinks, and of what goes into a buffer
+    colour: int  # of what is put next
+    n_word: int  # characters of the word being put
+    word: I32 = room(MOST_WORD)  # a longer one is cut at the edge
+    into: int  # address of the buffer that takes the text instead of the sinks, or 0
+    into_bytes: int  # its size
+    into_filled: int
+    column: int  # where a line for a program stands
+    shown_at: int  # cycles at the last flush
+    status_at: int  # cycles when the status was last shown
+    # A console without a workspace ends here.
+    display: DisplayState
+    serial: SerialState
 
 
 class KeyQueue(Struct):

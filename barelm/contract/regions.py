@@ -7,7 +7,7 @@ views (tests/test_rooms.py holds everybody to it).
 from __future__ import annotations
 
 from barelm.contract.board import Board
-from barelm.contract.console_state import ConsoleState, DisplayState, EditorState, KeyboardState, SerialState
+from barelm.contract.console_state import ConsoleState, EditorState, KeyboardState
 from barelm.contract.layout import HEADER_BYTES, TEXT_BYTES, Header
 from barelm.dialect.structs import Struct, room
 from barelm.dialect.types import U8
@@ -20,8 +20,6 @@ class Workspace(Struct):
     header: Header = room(at=HEADER_BYTES, note="metal.storage.model_loader")
     configuration: U8 = room(TEXT_BYTES, note="metal.main")  # barelm.toml, its strings unescaped in place
     console: ConsoleState = room(note="metal.console.sinks")
-    serial: SerialState = room(note="metal.console.sinks")
-    display: DisplayState = room(note="metal.console.sinks")
     keyboard: KeyboardState = room(note="metal.keys.keyboard")
     editor: EditorState = room(note="metal.keys.line_editor")
     status: U8 = room(512, note="metal.conversation.status_row")

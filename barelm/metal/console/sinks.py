@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from barelm.contract.board import Figures, SettingsView
-from barelm.contract.console_state import ConsoleState, DisplayState, SerialState
+from barelm.contract.console_state import ConsoleState
 from barelm.contract.regions import Workspace
 from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import metal
@@ -25,7 +25,7 @@ SCREEN, LINE, PLAIN = 0, 1, 2
 """The sinks, by their places in `ConsoleState.sinks`."""
 
 NEVER_WRAPPED = 1 << 30
-CONSOLE_WORDS = ConsoleState.BYTES // 8
+CONSOLE_BYTES = ConsoleState.offset_of("display")
 
 TEXT, PERSON, DIM, ACCENT, ALARM = 0, 1, 2, 3, 4
 """Colours."""
@@ -38,14 +38,12 @@ class Console(NamedTuple):
 
     fw: Firmware
     state: ConsoleState
-    display: DisplayState
-    serial: SerialState
 
 
 @metal
 def bind_console(fw: Firmware, workspace: Workspace) -> Console:
     """The console of a workspace, as it is."""
-    return Console(fw, workspace.console, workspace.display, workspace.serial)
+    return Console(fw, workspace.console)
 
 
 @metal
@@ -56,32 +54,31 @@ def is_open(con: Console) -> bool:
 
 @metal
 def plain_console(fw: Firmware, state: ConsoleState) -> Console:
-    """The firmware's console alone, over a zeroed state."""
+    """The firmware's console alone, over a zeroed state, of which CONSOLE_BYTES are enough."""
     state.sinks[PLAIN].on = 1
     state.plain.width = max(console_columns(fw) - 1, 8)
-    return Console(fw, state, DisplayState(0), SerialState(0))
+    return Console(fw, state)
 
 
 @metal
 def open_console(fw: Firmware, settings: SettingsView, figures: Figures, workspace: Workspace) -> Console:
     """A console over a zeroed workspace: to a person, the screen as configured and a serial line where there is one."""
-    plain_console(fw, workspace.console)
-    con = bind_console(fw, workspace)
+    con = plain_console(fw, workspace.console)
     if settings.report != 0:
         con.state.plain.width = NEVER_WRAPPED
         return con
-    if settings.screen != 0 and open_display(fw, figures, con.display).state.columns > 0:
+    if settings.screen != 0 and open_display(fw, figures, con.state.display).state.columns > 0:
         con.state.sinks[SCREEN].on = 1
         con.state.sinks[PLAIN].on = 0
-    open_serial(fw, con.serial)
-    con.state.sinks[LINE].on = int(con.serial.protocol != 0)
+    open_serial(fw, con.state.serial)
+    con.state.sinks[LINE].on = int(con.state.serial.protocol != 0)
     return con
 
 
 @metal
 def screen_of(con: Console) -> Display:
     """The screen, which may not be there."""
-    return bind_display(con.display)
+    return bind_display(con.state.display)
 
 
 @metal
@@ -99,7 +96,7 @@ def close_screen(con: Console) -> None:
 def close_line(con: Console, returns: bool) -> None:
     """Leave the terminal, for good or, where the program returns, to the firmware."""
     if is_on(con, LINE):
-        terminal_sink.leave(con.fw, con.serial, returns)
+        terminal_sink.leave(con.fw, con.state.serial, returns)
         con.state.sinks[LINE].on = 0
 
 
@@ -115,7 +112,7 @@ def columns_of(con: Console, sink: int) -> int:
     if sink == SCREEN:
         return screen_sink.row_width(screen_of(con))
     if sink == LINE:
-        return terminal_sink.row_width(con.serial)
+        return terminal_sink.row_width(con.state.serial)
     return con.state.plain.width
 
 
@@ -132,7 +129,7 @@ def draw(con: Console, sink: int, code_point: int) -> None:
     if sink == SCREEN:
         screen_sink.draw(screen_of(con), s.at, code_point, con.state.colour)
     elif sink == LINE:
-        terminal_sink.draw(con.serial, code_point, con.state.colour)
+        terminal_sink.draw(con.state.serial, code_point, con.state.colour)
     else:
         plain_sink.draw(con.fw, con.state.plain, code_point)
     s.at += width_on(sink, code_point)
@@ -145,7 +142,7 @@ def next_row(con: Console, sink: int) -> None:
     if sink == SCREEN:
         screen_sink.next_row(screen_of(con))
     elif sink == LINE:
-        terminal_sink.next_row(con.serial)
+        terminal_sink.next_row(con.state.serial)
     else:
         plain_sink.next_row(con.fw, con.state.plain)
 
@@ -157,7 +154,7 @@ def go_to(con: Console, sink: int, up: int, column: int) -> None:
     if sink == SCREEN:
         screen_sink.go_up(screen_of(con), up)
     elif sink == LINE:
-        terminal_sink.go_to(con.serial, up, column)
+        terminal_sink.go_to(con.state.serial, up, column)
     else:
         plain_sink.go_to(con.fw, con.state.plain, up, column)
 
@@ -169,7 +166,7 @@ def clear_rest(con: Console, sink: int, below: int) -> None:
     if sink == SCREEN:
         screen_sink.clear_rest(screen_of(con), at)
     elif sink == LINE:
-        terminal_sink.clear_rest(con.serial, below)
+        terminal_sink.clear_rest(con.state.serial, below)
     else:
         plain_sink.clear_rest(con.fw, con.state.plain, at, below)
 
@@ -179,7 +176,7 @@ def flush(con: Console) -> None:
     """Show what was put."""
     plain_sink.show(con.fw, con.state.plain)
     if is_on(con, LINE):
-        flush_serial(con.serial)
+        flush_serial(con.state.serial)
     if is_on(con, SCREEN):
         refresh(screen_of(con))
     con.state.shown_at = cycles()
@@ -188,13 +185,13 @@ def flush(con: Console) -> None:
 @metal
 def has_status(con: Console) -> bool:
     """Whether there is a row for the status: at the bottom of the screen, or of the terminal."""
-    return is_on(con, SCREEN) or (is_on(con, LINE) and con.serial.status_row > 0)
+    return is_on(con, SCREEN) or (is_on(con, LINE) and con.state.serial.status_row > 0)
 
 
 @metal
 def show_status(con: Console, line: U8) -> None:
     """Show UTF-8 there."""
-    if is_on(con, LINE) and con.serial.status_row > 0:
-        terminal_sink.show_status(con.serial, line)
+    if is_on(con, LINE) and con.state.serial.status_row > 0:
+        terminal_sink.show_status(con.state.serial, line)
     if is_on(con, SCREEN):
         screen_sink.show_status(screen_of(con), line)

@@ -167,7 +167,7 @@ def end_input(con: Console, line: U8, n: int) -> None:
 def fit_line(con: Console) -> None:
     """Where the terminal has said how large it is, see to the row of its status."""
     if is_on(con, LINE):
-        terminal_sink.fit_status(con.serial)
+        terminal_sink.fit_status(con.state.serial)
 
 
 @metal

@@ -72,7 +72,7 @@ def open_keyboard(con: Console, settings: SettingsView, figures: Figures, worksp
                                  uefi.SIMPLE_TEXT_INPUT_EX_PROTOCOL)
     if state.timer == 0:
         state.timer = create_timer(con.fw)
-    return Keyboard(con.fw, settings.keyboard, figures, con.serial, state)
+    return Keyboard(con.fw, settings.keyboard, figures, con.state.serial, state)
 
 
 @metal

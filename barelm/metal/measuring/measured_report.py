@@ -143,7 +143,7 @@ def put_screen(t: Talk) -> None:
     if not is_on(t.con, SCREEN):
         put_text(t.con, text("null"))
         return
-    state = t.con.display
+    state = t.con.state.display
     put_member(t, text('{"width": '), state.width)
     put_member(t, text(', "height": '), state.height)
     put_member(t, text(', "columns": '), state.columns)

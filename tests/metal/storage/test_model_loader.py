@@ -47,7 +47,7 @@ class Loading:
         self.workspace = arena.open_workspace(self.fw)
         self.b = Board(self.workspace + arena.BOARD)
         self.b.figures.cycles_per_ms = 10**6
-        self.con = open_console(self.fw, self.b, self.workspace)
+        self.con = open_console(self.fw, self.b.settings, self.b.figures, self.workspace)
         self.file = self.firmware.file(content)
         prepare(self.firmware)
 
