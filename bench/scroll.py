@@ -15,7 +15,6 @@ from pathlib import Path
 
 from barelm.aot.link import link
 from barelm.aot.object import compile_story
-from barelm.contract.board import Board
 from barelm.dialect.memory import i64_array, memory
 from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import metal
@@ -24,7 +23,6 @@ from barelm.machine.hosted import Hosted
 from barelm.machine.machine import Spec
 from barelm.machine.screen import parse_screen
 from barelm.metal import arena
-from barelm.metal.console import screen_mode
 from barelm.metal.console.display import Display, close_display, open_display, put_cell, refresh, start_row
 from barelm.metal.measuring.clock import cycles_per_ms
 from barelm.metal.uefi.boot_services import open_firmware
@@ -41,7 +39,7 @@ N_ROWS = 200
 def fill_row(d: Display, row: int) -> None:
     """A new row, full of letters."""
     start_row(d, row)
-    for column in range(d.state[screen_mode.COLUMNS]):
+    for column in range(d.state.columns):
         put_cell(d, row, column, 33 + (7 * row + column) % 90, row % 5)
 
 
@@ -50,18 +48,17 @@ def scroll(image: int, table: int) -> int:
     """Fill the screen, scroll; returns the median of a row in nanoseconds."""
     fw = open_firmware(image, table)
     workspace = arena.open_workspace(fw)
-    b = Board(workspace + arena.BOARD)
     per_ms = cycles_per_ms(fw)
-    d = open_display(fw, b, workspace + arena.DISPLAY)
-    n_filled = d.state[screen_mode.ROWS]
+    d = open_display(fw, workspace.board.figures, workspace.console.display)
+    n_filled = d.state.rows
     for row in range(n_filled):
         fill_row(d, row)
-    refresh(fw, d)
-    times = i64_array(memory(workspace + arena.SCRATCH, 8 * N_ROWS), 0, N_ROWS)
+    refresh(d)
+    times = i64_array(memory(workspace.address + arena.SCRATCH, 8 * N_ROWS), 0, N_ROWS)
     for i in range(N_ROWS):
         fill_row(d, n_filled + i)
         began = cycles()
-        refresh(fw, d)
+        refresh(d)
         took = cycles() - began
         at = i
         while at > 0 and times[at - 1] > took:

@@ -28,8 +28,6 @@ AT_END_RETURN = 0
 AT_END_SHUTDOWN = 1
 AT_END_RESTART = 2
 
-N_KEYS = 256
-
 
 class Text(Struct):
     """UTF-8 somewhere in memory."""
@@ -106,14 +104,6 @@ class Figures(Struct):
     ended: int  # why the last answer ended
 
 
-class KeyQueue(Struct):
-    """Keys typed while an answer was being made, each as `keyboard.next_key` returns it: a ring."""
-
-    put: int
-    taken: int
-    keys: I64 = room(N_KEYS)
-
-
 class Board(Struct):
     """All of it; it begins with the job, so that whoever has the address of one has the other's."""
 
@@ -121,4 +111,3 @@ class Board(Struct):
     model: LoadedModel
     settings: SettingsView
     figures: Figures
-    typed_ahead: KeyQueue

@@ -7,6 +7,7 @@ views (tests/test_rooms.py holds everybody to it).
 from __future__ import annotations
 
 from barelm.contract.board import Board
+from barelm.contract.console_state import ConsoleState, EditorState, KeyboardState
 from barelm.contract.layout import PAGE, TEXT_BYTES, Header
 from barelm.contract.storage_state import LoadProgress, ModelList, Names
 from barelm.dialect.structs import Struct, room
@@ -18,13 +19,11 @@ class Workspace(Struct):
 
     board: Board = room(note="metal.main")
     header: Header = room(align=PAGE, note="metal.storage.model_loader")
-    console: U8 = room(8192, note="metal.console.sinks")
     configuration: U8 = room(TEXT_BYTES, note="metal.main")  # barelm.toml, its strings unescaped in place
-    line: U8 = room(16384, note="metal.keys.line_editor")
-    history: U8 = room(16384, note="metal.keys.line_editor")  # lines typed before
-    keyboard: U8 = room(4096, note="metal.keys.keyboard")
-    serial: U8 = room(8192, note="metal.console.serial_line")
-    display: U8 = room(4096, note="metal.console.display")
+    console: ConsoleState = room(note="metal.console.sinks")
+    keyboard: KeyboardState = room(note="metal.keys.keyboard")
+    editor: EditorState = room(note="metal.keys.line_editor")
+    status: U8 = room(512, note="metal.conversation.status_row")
     turns: U8 = room(20480, note="metal.conversation.turns")
     typed: U8 = room(81920, note="metal.conversation.turns")  # what was typed
     system: U8 = room(16384, note="metal.conversation.slash_commands")  # a system text given in the conversation

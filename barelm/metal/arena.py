@@ -19,23 +19,12 @@ from barelm.metal.uefi.boot_services import (
 )
 
 # Byte offsets and sizes of the regions of `contract.regions`, for those that do not take the field yet.
-CONSOLE = Workspace.offset_of("console")
-LINE = Workspace.offset_of("line")
-HISTORY = Workspace.offset_of("history")
-KEYBOARD = Workspace.offset_of("keyboard")
-SERIAL = Workspace.offset_of("serial")
-DISPLAY = Workspace.offset_of("display")
 CHAT = Workspace.offset_of("turns")
 TYPED = Workspace.offset_of("typed")
 SYSTEM = Workspace.offset_of("system")
 STOPS = Workspace.offset_of("stops")
 NAMES = Workspace.offset_of("names")
 SCRATCH = Workspace.offset_of("scratch")
-LINE_BYTES = Workspace.FIELDS["line"].n_bytes
-HISTORY_BYTES = Workspace.FIELDS["history"].n_bytes
-KEYBOARD_BYTES = Workspace.FIELDS["keyboard"].n_bytes
-SERIAL_BYTES = Workspace.FIELDS["serial"].n_bytes
-DISPLAY_BYTES = Workspace.FIELDS["display"].n_bytes
 CHAT_BYTES = Workspace.FIELDS["turns"].n_bytes
 TYPED_BYTES = Workspace.FIELDS["typed"].n_bytes
 SYSTEM_BYTES = Workspace.FIELDS["system"].n_bytes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from barelm.contract import board, layout, uefi
 from barelm.contract.board import Board
+from barelm.contract.console_state import ConsoleState
 from barelm.contract.layout import Header
 from barelm.contract.regions import Workspace
 from barelm.dialect.memory import address_of, cells, text
@@ -27,9 +28,9 @@ from barelm.metal.conversation.completion import measured, summarise, tell_story
 from barelm.metal.conversation.dialogue import hold_conversation
 from barelm.metal.conversation.saved_sessions import make_prefix, take_up_prefix
 from barelm.metal.conversation.slash_commands import ANOTHER_MODEL, LEAVE, RESTART, SWITCH_OFF
-from barelm.metal.conversation.talk import Talk, keyboard_of
+from barelm.metal.conversation.talk import Talk
 from barelm.metal.conversation.turns import forget
-from barelm.metal.keys.keyboard import close_keyboard, wait_for_key
+from barelm.metal.keys.keyboard import close_keyboard, open_keyboard, wait_for_key
 from barelm.metal.measuring.clock import cycles_per_ms
 from barelm.metal.measuring.facts import memory_facts
 from barelm.metal.measuring.figures import tell_selftest
@@ -66,7 +67,7 @@ def efi_main(image: int, table: int) -> int:
     b.job.level = find_level()
     enable_vectors(b.job.level)
 
-    con = open_console(fw, b, workspace)
+    con = open_console(fw, b.settings, b.figures, workspace)
     greet(con, b, workspace)
     ending = ANOTHER_MODEL
     while ending == ANOTHER_MODEL:
@@ -87,7 +88,7 @@ def load_chosen_model(con: Console, b: Board, workspace: Workspace, root: int) -
     """The header of the model of the volume, or of that which a person chooses, when all of it is in memory."""
     models = list_models(workspace, root)
     judge_models(models, root, b.settings, memory_facts(con.fw, workspace).free)
-    file = open_chosen_model(con, keyboard_of(con, b), models, root, b, b.job.team > 0)
+    file = open_chosen_model(con, open_keyboard(con, b.settings, b.figures, workspace), models, root, b, b.job.team > 0)
     header = read_model_header(workspace, file)
     introduce(con, b, header)
     load_model(con, b, workspace, header, file)
@@ -169,8 +170,8 @@ def farewell(con: Console, b: Board, workspace: Workspace, ending: int) -> int:
     elif ending == RESTART:
         at_end = board.AT_END_RESTART
     elif b.settings.report == 0:
-        pause_to_read(con, b, b.settings.wait_s)
-    close_keyboard(keyboard_of(con, b))
+        pause_to_read(con, b, workspace, b.settings.wait_s)
+    close_keyboard(open_keyboard(con, b.settings, b.figures, workspace))
     done(con, uefi.EFI_SUCCESS, at_end == board.AT_END_RETURN)
     arena.give_back(fw, workspace)
     if at_end == board.AT_END_SHUTDOWN:
@@ -186,18 +187,19 @@ def report_failure(image: int, table: int, failure: int) -> int:
     fw = open_firmware(image, table)
     place = protocol_of(fw, image, uefi.BARELM_WORKSPACE)
     if place == 0:
-        con = plain_console(fw, cells(CONSOLE_WORDS))
+        words = cells(CONSOLE_WORDS)
+        con = plain_console(fw, ConsoleState(address_of(words)))
         status = say_failure(con, failure)
     else:
         workspace = Workspace(place)
         b = workspace.board
         con = bind_console(fw, workspace)
         if not is_open(con):
-            con = open_console(fw, b, workspace)
+            con = open_console(fw, b.settings, b.figures, workspace)
         status = say_failure(con, failure)
         if b.settings.report == 0:
-            pause_to_read(con, b, FAILURE_WAIT_S)
-        close_keyboard(keyboard_of(con, b))
+            pause_to_read(con, b, workspace, FAILURE_WAIT_S)
+        close_keyboard(open_keyboard(con, b.settings, b.figures, workspace))
     done(con, status, True)
     return status
 
@@ -212,13 +214,13 @@ def done(con: Console, status: int, returns: bool) -> None:
 
 
 @metal
-def pause_to_read(con: Console, b: Board, seconds: int) -> None:
+def pause_to_read(con: Console, b: Board, workspace: Workspace, seconds: int) -> None:
     """Give a reader time: until a key is pressed, or so many seconds are over."""
     if seconds == 0:
         return
     put_text(con, text("Press any key to go on."))
     flush(con)
     b.figures.cycles_per_ms = cycles_per_ms(con.fw)
-    wait_for_key(keyboard_of(con, b), seconds * 1000)
+    wait_for_key(open_keyboard(con, b.settings, b.figures, workspace), seconds * 1000)
     put_text(con, text("\n"))
     flush(con)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from barelm.metal.console.display import BACKGROUND, FOREGROUND, N_COLOURS, PALETTE
 from barelm.metal.console.glyphs import CODE_POINTS, LARGE, NUMBERS, SMALL
 from barelm.metal.console.screen_mode import FEWEST_COLUMNS, FEWEST_ROWS, LARGEST_CELL
-from barelm.metal.console.sinks import MARGIN
+from barelm.metal.console.screen_sink import MARGIN
 
 COLOURS = ("text", "person", "dim", "accent", "alarm")
 STATUS = "status"

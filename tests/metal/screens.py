@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from barelm.contract import uefi
-from barelm.metal.console import display, screen_mode
+from barelm.contract.board import Figures
+from barelm.contract.console_state import DisplayState
+from barelm.metal.console import display
 from barelm.metal.console.display import Display
 from barelm.metal.console.glyphs import LARGE, SMALL, glyph_of
 from tests.metal.fake import ERROR, FakeFirmware, Table, load, store
@@ -37,13 +39,13 @@ class FakeScreen(FakeFirmware):
         self.graphics.serve(uefi.GRAPHICS_BLT, 10, self.blt)
         self.boot.serve(uefi.LOCATE_PROTOCOL, 3, self.locate)
         self.boot.serve(uefi.FREE_POOL, 1, self.free_pool)
-        self.state = np.zeros(512, np.int64)
-        self.board = np.zeros(512, np.int64)
+        self.state = DisplayState.over(np.zeros(DisplayState.BYTES, np.uint8))
+        self.figures = Figures.over(np.zeros(Figures.BYTES, np.uint8))
         self.switch(0)
 
     def open(self, world: Any = lambda function: function) -> Display:  # type: ignore[override]
         """The display on it."""
-        return Display(*world(display.open_display)(self.fw, self.board, int(self.state.ctypes.data)))
+        return Display(*world(display.open_display)(self.fw, self.figures, self.state))
 
     def switch(self, number: int) -> None:
         width, height = self.modes[number]
@@ -122,12 +124,12 @@ def bitmap(character: str, scale: int, small: bool) -> np.ndarray[Any, Any]:
 
 def expected(d: Display, text: dict[tuple[int, int], Cell]) -> np.ndarray[Any, Any]:
     """Colours of a whole screen with characters at (row, column), all else blank."""
-    s = [int(word) for word in d.state]
-    wide, high = s[screen_mode.CELL_WIDTH], s[screen_mode.CELL_HEIGHT]
-    picture = np.zeros((s[screen_mode.HEIGHT], s[screen_mode.WIDTH]), np.int64)
+    s = d.state
+    wide, high = int(s.cell_width), int(s.cell_height)
+    picture = np.zeros((int(s.height), int(s.width)), np.int64)
     for (row, column), (character, colour, background) in text.items():
-        y, x = s[screen_mode.UPPER] + row * high, s[screen_mode.LEFT] + column * wide
-        glyph = bitmap(character, s[screen_mode.SCALE], s[screen_mode.GLYPH_HEIGHT] == 16)
+        y, x = int(s.upper) + row * high, int(s.left) + column * wide
+        glyph = bitmap(character, int(s.scale), s.glyph_height == 16)
         picture[y:y + high, x:x + wide] = np.where(glyph, colour, background)
     # Two numbers of the palette look the same: the background, and text on the status row.
     return np.where(picture == 7, 0, picture)

@@ -116,7 +116,7 @@ class Desk:
         assert arena.take_state(self.firmware.fw, self.b.model, self.b.figures, self.header)
         memory(int(self.b.model.whole), len(raw))[:] = np.frombuffer(raw, np.uint8)
         self.b.model.header = self.header.address
-        con = interpreter(open_console)(self.firmware.fw, self.b, self.workspace)
+        con = interpreter(open_console)(self.firmware.fw, self.b.settings, self.b.figures, self.workspace)
         self.t = Talk(con, self.b, self.header, self.workspace, self.firmware.root())
         self.letters = sorted(int(token) for token in packed.vocabulary().byte_tokens[97:123])
         self.engine = Watching(self)

@@ -12,46 +12,16 @@ from typing import NamedTuple
 import numpy as np
 
 from barelm.contract import layout, uefi
-from barelm.contract.board import Board
-from barelm.dialect.memory import address_of, cells, copy_bytes, fill_bytes, i32_array, i64_array, memory
+from barelm.contract.board import Figures
+from barelm.contract.console_state import DisplayState
+from barelm.dialect.memory import address_of, cells, copy_bytes, fill_bytes, i32_array, memory
 from barelm.dialect.rooms import metal
-from barelm.dialect.types import I32, I64, padded
+from barelm.dialect.types import I32, padded
 from barelm.metal.arena import take
 from barelm.metal.console.glyphs import BLANK, LARGE, SMALL, glyph_of
-from barelm.metal.console.glyphs import cell_width as cell_width
-from barelm.metal.console.screen_mode import (
-    BLOCK,
-    BLOCK_BYTES,
-    CELL_HEIGHT,
-    CELL_WIDTH,
-    COLUMNS,
-    FRAME,
-    GLYPH_HEIGHT,
-    GRAPHICS,
-    HEIGHT,
-    HISTORY,
-    LEFT,
-    OLD_MODE,
-    PITCH,
-    RGB,
-    ROW_BYTES,
-    ROWS,
-    SCALE,
-    STATE_WORDS,
-    UPPER,
-    WIDTH,
-    enlarge_screen,
-    measure_screen,
-)
+from barelm.metal.console.screen_mode import enlarge_screen, measure_screen
 from barelm.metal.uefi.boot_services import Firmware, free_pages
 from barelm.metal.uefi.device_protocols import blt, find_graphics, set_graphics_mode
-
-FOLLOWS = 2  # words of Display.state beside those of metal.screen; 1: the view is at the bottom
-TOP = 24  # the row at the top of the view
-LAST = 25  # the last row there is
-CURSOR_ROW = 26
-CURSOR_COLUMN = 27
-DIRTY = 28  # something may differ from what is shown
 
 HISTORY_ROWS = 2000
 """Rows kept, where there is memory for them."""
@@ -76,7 +46,7 @@ BACKGROUND: I32 = np.array([0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6], np.int32)
 class Display(NamedTuple):
     """A screen: where it stands, the text there is, what is shown, room to draw a row, and the pixels to draw with."""
 
-    state: I64
+    state: DisplayState
     cells: I32
     shown: I32
     pixels: I32
@@ -84,25 +54,24 @@ class Display(NamedTuple):
 
 
 @metal
-def open_display(fw: Firmware, b: Board, address: int) -> Display:
-    """The firmware's screen, blank; its state in zeroed memory at `address`.  Without one it has no columns."""
-    state = i64_array(memory(address, 8 * STATE_WORDS), 0, STATE_WORDS)
-    state[HISTORY] = HISTORY_ROWS
-    state[GRAPHICS] = find_graphics(fw)
-    if state[GRAPHICS] != 0:
+def open_display(fw: Firmware, figures: Figures, state: DisplayState) -> Display:
+    """The firmware's screen, blank, over a zeroed state.  Without one it has no columns."""
+    state.history = HISTORY_ROWS
+    state.graphics = find_graphics(fw)
+    if state.graphics != 0:
         enlarge_screen(fw, state)
         measure_screen(state)
-    while state[COLUMNS] > 0 and state[BLOCK] == 0:
-        state[BLOCK_BYTES] = 4 * (n_pixels(state) + 2 * PIXELS_OF_BRUSHES
-                                  + (state[HISTORY] + 1 + state[ROWS] + 1) * state[COLUMNS])
-        state[BLOCK] = take(fw, b.figures, state[BLOCK_BYTES])
-        if state[BLOCK] == 0:
-            state[HISTORY] //= 2
-            if state[HISTORY] < state[ROWS]:
-                state[COLUMNS] = 0
-                state[ROWS] = 0
+    while state.columns > 0 and state.block == 0:
+        state.block_bytes = 4 * (n_pixels(state) + 2 * PIXELS_OF_BRUSHES
+                                  + (state.history + 1 + state.rows + 1) * state.columns)
+        state.block = take(fw, figures, state.block_bytes)
+        if state.block == 0:
+            state.history //= 2
+            if state.history < state.rows:
+                state.columns = 0
+                state.rows = 0
     d = bind_display(state)
-    if state[COLUMNS] > 0:
+    if state.columns > 0:
         mix_colours(d)
         fill_bytes(address_of(d.shown), 0xFF, 4 * len(d.shown))
         fill_bytes(address_of(d.cells), 0, 4 * len(d.cells))
@@ -112,24 +81,24 @@ def open_display(fw: Firmware, b: Board, address: int) -> Display:
 
 
 @metal
-def n_pixels(state: I64) -> int:
+def n_pixels(state: DisplayState) -> int:
     """Room to draw in: a row of glyphs, and, where the firmware has to copy it, that row at its full height."""
-    lines = state[GLYPH_HEIGHT] + (state[CELL_HEIGHT] if state[FRAME] == 0 else 0)
-    return lines * state[ROW_BYTES] // 4
+    lines = state.glyph_height + (state.cell_height if state.frame == 0 else 0)
+    return lines * state.row_bytes // 4
 
 
 @metal
-def bind_display(state: I64) -> Display:
+def bind_display(state: DisplayState) -> Display:
     """The views of the block of memory."""
-    if state[COLUMNS] == 0:
-        none = i32_array(memory(address_of(state), 0), 0, 0)
+    if state.columns == 0:
+        none = i32_array(memory(state.address, 0), 0, 0)
         return Display(state, none, none, none, none)
-    block = memory(state[BLOCK], state[BLOCK_BYTES])
+    block = memory(state.block, state.block_bytes)
     at_pixels = 8 * PIXELS_OF_BRUSHES
     at_cells = at_pixels + 4 * n_pixels(state)
-    n_cells = (state[HISTORY] + 1) * state[COLUMNS]
+    n_cells = (state.history + 1) * state.columns
     return Display(state, i32_array(block, at_cells, n_cells),
-                   i32_array(block, at_cells + 4 * n_cells, (state[ROWS] + 1) * state[COLUMNS]),
+                   i32_array(block, at_cells + 4 * n_cells, (state.rows + 1) * state.columns),
                    i32_array(block, at_pixels, n_pixels(state)), i32_array(block, 0, 2 * PIXELS_OF_BRUSHES))
 
 
@@ -141,139 +110,146 @@ def mix_colours(d: Display) -> None:
         colour = int(FOREGROUND[i >> 6]) if lit != 0 else int(BACKGROUND[i >> 6])
         d.brushes[PIXELS_OF_BRUSHES + i] = colour
         pixel = int(PALETTE[colour])
-        if d.state[RGB] != 0:
+        if d.state.red_first != 0:
             pixel = (pixel & 0xFF) << 16 | (pixel & 0xFF00) | pixel >> 16
         d.brushes[i] = pixel
 
 
 @metal
-def fill_screen(state: I64, colour: int) -> None:
+def fill_screen(state: DisplayState, colour: int) -> None:
     """One colour everywhere."""
     pixel = cells(1)
     pixel[0] = colour
-    blt(state[GRAPHICS], address_of(pixel), uefi.BLT_VIDEO_FILL, (0, 0, state[WIDTH], state[HEIGHT]), 0)
+    blt(state.graphics, address_of(pixel), uefi.BLT_VIDEO_FILL, (0, 0, state.width, state.height), 0)
 
 
 @metal
 def close_display(fw: Firmware, d: Display) -> None:
     """Give the memory back, and the screen, black; from here on there is none."""
-    if d.state[COLUMNS] == 0:
+    if d.state.columns == 0:
         return
     fill_screen(d.state, 0)
-    if d.state[OLD_MODE] != 0:
-        set_graphics_mode(d.state[GRAPHICS], d.state[OLD_MODE] - 1)
-    free_pages(fw, d.state[BLOCK], padded(d.state[BLOCK_BYTES], layout.PAGE) // layout.PAGE)
-    d.state[COLUMNS] = 0
-    d.state[ROWS] = 0
+    if d.state.old_mode != 0:
+        set_graphics_mode(d.state.graphics, d.state.old_mode - 1)
+    free_pages(fw, d.state.block, padded(d.state.block_bytes, layout.PAGE) // layout.PAGE)
+    d.state.columns = 0
+    d.state.rows = 0
 
 
 @metal
 def start_row(d: Display, row: int) -> None:
     """A row comes into being, blank; the view follows where it was at the bottom."""
     s = d.state
-    if row <= s[LAST]:
+    if row <= s.last:
         return
-    for new in range(max(s[LAST] + 1, row - s[HISTORY] + 1), row + 1):
-        fill_bytes(address_of(d.cells) + 4 * (new % s[HISTORY]) * s[COLUMNS], 0, 4 * s[COLUMNS])
-    s[LAST] = row
+    for new in range(max(s.last + 1, row - s.history + 1), row + 1):
+        clear_row(d, new, 0)
+    s.last = row
     scroll_view(d, 0)
-    if s[FOLLOWS] != 0:
-        s[TOP] = max(row - s[ROWS] + 1, 0)
-    s[DIRTY] = 1
+    if s.follows != 0:
+        s.top = max(row - s.rows + 1, 0)
+    s.dirty = 1
 
 
 @metal
 def put_cell(d: Display, row: int, column: int, code_point: int, colour: int) -> None:
     """A character on a row that is kept; elsewhere it is dropped."""
     s = d.state
-    if 0 <= column < s[COLUMNS] and max(s[LAST] - s[HISTORY], -1) < row <= s[LAST]:
+    if 0 <= column < s.columns and max(s.last - s.history, -1) < row <= s.last:
         paint = colour if 0 <= colour < N_COLOURS else 0
-        d.cells[row % s[HISTORY] * s[COLUMNS] + column] = glyph_of(code_point) + paint * PAINT
-        s[DIRTY] = 1
+        d.cells[row % s.history * s.columns + column] = glyph_of(code_point) + paint * PAINT
+        s.dirty = 1
+
+
+@metal
+def clear_row(d: Display, row: int, column: int) -> None:
+    """Blank from there to the end of a row that is kept."""
+    columns = d.state.columns
+    first = min(max(column, 0), columns)
+    fill_bytes(address_of(d.cells) + 4 * (row % d.state.history * columns + first), 0, 4 * (columns - first))
 
 
 @metal
 def clear_cells(d: Display, row: int, column: int) -> None:
     """Blank from there to the end of the row, and every row below."""
     s = d.state
-    for other in range(max(row, s[LAST] - s[HISTORY] + 1, 0), s[LAST] + 1):
-        first = min(max(column, 0), s[COLUMNS]) if other == row else 0
-        fill_bytes(address_of(d.cells) + 4 * (other % s[HISTORY] * s[COLUMNS] + first), 0, 4 * (s[COLUMNS] - first))
-    s[DIRTY] = 1
+    for other in range(max(row, s.last - s.history + 1, 0), s.last + 1):
+        clear_row(d, other, column if other == row else 0)
+    s.dirty = 1
 
 
 @metal
 def place_cursor(d: Display, row: int, column: int) -> None:
     """A block on the cell where the next character comes; row -1: none."""
-    d.state[CURSOR_ROW] = row
-    d.state[CURSOR_COLUMN] = min(max(column, 0), d.state[COLUMNS] - 1)
-    d.state[DIRTY] = 1
+    d.state.cursor_row = row
+    d.state.cursor_column = min(max(column, 0), d.state.columns - 1)
+    d.state.dirty = 1
 
 
 @metal
 def put_status(d: Display, column: int, code_point: int) -> None:
     """A character on the status row."""
     s = d.state
-    if 0 <= column < s[COLUMNS]:
-        d.cells[s[HISTORY] * s[COLUMNS] + column] = glyph_of(code_point) + STATUS * PAINT
-        s[DIRTY] = 1
+    if 0 <= column < s.columns:
+        d.cells[s.history * s.columns + column] = glyph_of(code_point) + STATUS * PAINT
+        s.dirty = 1
 
 
 @metal
 def clear_status(d: Display, column: int) -> None:
     """Blank the status row from there to its end."""
     s = d.state
-    for i in range(max(column, 0), s[COLUMNS]):
-        d.cells[s[HISTORY] * s[COLUMNS] + i] = BLANK + STATUS * PAINT
-    s[DIRTY] = 1
+    for i in range(max(column, 0), s.columns):
+        d.cells[s.history * s.columns + i] = BLANK + STATUS * PAINT
+    s.dirty = 1
 
 
 @metal
 def scroll_view(d: Display, n_rows: int) -> None:
     """Look back (negative) or forth, as far as rows are kept."""
     s = d.state
-    lowest = max(s[LAST] - s[ROWS] + 1, 0)
-    top = min(max(s[TOP] + n_rows, s[LAST] - s[HISTORY] + 1, 0), lowest)
+    lowest = max(s.last - s.rows + 1, 0)
+    top = min(max(s.top + n_rows, s.last - s.history + 1, 0), lowest)
     if n_rows != 0:
-        s[FOLLOWS] = int(top == lowest)
-    s[DIRTY] |= int(s[TOP] != top)
-    s[TOP] = top
+        s.follows = int(top == lowest)
+    s.dirty |= int(s.top != top)
+    s.top = top
 
 
 @metal
 def follow(d: Display) -> None:
     """Back to the bottom."""
-    scroll_view(d, d.state[LAST] + 1)
+    scroll_view(d, d.state.last + 1)
 
 
 @metal
 def clear_display(d: Display) -> None:
     """Everything blank, row 0 at the top, and no cursor."""
     s = d.state
-    s[LAST] = -1
-    s[TOP] = 0
-    s[FOLLOWS] = 1
-    s[CURSOR_ROW] = -1
+    s.last = -1
+    s.top = 0
+    s.follows = 1
+    s.cursor_row = -1
     start_row(d, 0)
-    fill_bytes(address_of(d.cells) + 4 * s[HISTORY] * s[COLUMNS], 0, 4 * s[COLUMNS])
+    fill_bytes(address_of(d.cells) + 4 * s.history * s.columns, 0, 4 * s.columns)
 
 
 @metal
-def refresh(fw: Firmware, d: Display) -> None:
+def refresh(d: Display) -> None:
     """Draw what differs from what is shown."""
     s = d.state
-    if s[DIRTY] == 0:
+    if s.dirty == 0:
         return
-    s[DIRTY] = 0
-    for row in range(s[ROWS] + 1):
-        first = s[COLUMNS]
+    s.dirty = 0
+    for row in range(s.rows + 1):
+        first = s.columns
         last = -1
-        at = row * s[COLUMNS]
-        source = s[HISTORY] * s[COLUMNS]
-        if row < s[ROWS]:
-            source = (s[TOP] + row) % s[HISTORY] * s[COLUMNS] if s[TOP] + row <= s[LAST] else -1
-        cursor = s[CURSOR_COLUMN] if row < s[ROWS] and s[TOP] + row == s[CURSOR_ROW] else -1
-        for column in range(s[COLUMNS]):
+        at = row * s.columns
+        source = s.history * s.columns
+        if row < s.rows:
+            source = (s.top + row) % s.history * s.columns if s.top + row <= s.last else -1
+        cursor = s.cursor_column if row < s.rows and s.top + row == s.cursor_row else -1
+        for column in range(s.columns):
             cell = int(d.cells[source + column]) if source >= 0 else BLANK
             if column == cursor:
                 cell += CURSOR * PAINT
@@ -290,12 +266,12 @@ def refresh(fw: Firmware, d: Display) -> None:
 def draw_cells(d: Display, row: int, first: int, last: int, brushes: int) -> None:
     """Cells of a row as they are shown into d.pixels, with the brushes at an address: four pixels at a time."""
     s = d.state
-    height = s[GLYPH_HEIGHT]
-    width = s[CELL_WIDTH]
-    scale = s[SCALE]
-    row_bytes = s[ROW_BYTES]
+    height = s.glyph_height
+    width = s.cell_width
+    scale = s.scale
+    row_bytes = s.row_bytes
     for column in range(first, last + 1):
-        cell = int(d.shown[row * s[COLUMNS] + column])
+        cell = int(d.shown[row * s.columns + column])
         brush = brushes + (cell >> 16) * BRUSH_BYTES
         line = (cell & (PAINT - 1)) * height
         start = address_of(d.pixels) + 4 * width * column
@@ -322,19 +298,19 @@ def draw_cells(d: Display, row: int, first: int, last: int, brushes: int) -> Non
 def show_cells(d: Display, row: int, first: int, last: int) -> None:
     """Cells of a row from d.pixels to the screen, each line as often as glyphs are enlarged."""
     s = d.state
-    x = first * s[CELL_WIDTH]
-    y = s[UPPER] + row * s[CELL_HEIGHT]
-    n_bytes = 4 * (last + 1 - first) * s[CELL_WIDTH]
+    x = first * s.cell_width
+    y = s.upper + row * s.cell_height
+    n_bytes = 4 * (last + 1 - first) * s.cell_width
     source = address_of(d.pixels) + 4 * x
-    target = source + s[GLYPH_HEIGHT] * s[ROW_BYTES]
-    pitch = s[ROW_BYTES]
-    if s[FRAME] != 0:
-        pitch = s[PITCH]
-        target = s[FRAME] + y * pitch + 4 * (s[LEFT] + x)
-    for line in range(s[CELL_HEIGHT]):
+    target = source + s.glyph_height * s.row_bytes
+    pitch = s.row_bytes
+    if s.frame != 0:
+        pitch = s.pitch
+        target = s.frame + y * pitch + 4 * (s.left + x)
+    for line in range(s.cell_height):
         # Sixteen bytes at once, which any processor and an emulator do well; `rep movsb` not all.
-        at = source + line // s[SCALE] * s[ROW_BYTES]
+        at = source + line // s.scale * s.row_bytes
         for i in range(0, n_bytes, 16):
             copy_bytes(target + line * pitch + i, at + i, 16)
-    if s[FRAME] == 0:
-        blt(s[GRAPHICS], target, uefi.BLT_BUFFER_TO_VIDEO, (s[LEFT] + x, y, n_bytes // 4, s[CELL_HEIGHT]), pitch)
+    if s.frame == 0:
+        blt(s.graphics, target, uefi.BLT_BUFFER_TO_VIDEO, (s.left + x, y, n_bytes // 4, s.cell_height), pitch)

@@ -1,6 +1,6 @@
 """A picture of the screen as a BMP file: sixteen colours, four bits a pixel, drawn from the text that is shown.
 
-The header, then every row of the screen from the status row (number ROWS) up to row 0, make a file.
+The header, then every row of the screen from the status row (number `rows`) up to row 0, make a file.
 """
 
 from __future__ import annotations
@@ -11,18 +11,6 @@ from barelm.dialect.memory import address_of
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import U8
 from barelm.metal.console.display import PALETTE, PIXELS_OF_BRUSHES, Display, draw_cells
-from barelm.metal.console.screen_mode import (
-    CELL_HEIGHT,
-    CELL_WIDTH,
-    COLUMNS,
-    HEIGHT,
-    LEFT,
-    ROW_BYTES,
-    ROWS,
-    SCALE,
-    UPPER,
-    WIDTH,
-)
 
 HEADER_BYTES = 118
 FILE_BYTES, PICTURE_WIDTH, PICTURE_HEIGHT, PIXEL_BYTES = 2, 18, 22, 34
@@ -36,13 +24,13 @@ HEADER: U8 = np.frombuffer(b"BM" + np.array([0, 0, HEADER_BYTES, 40, 0, 0, 4 << 
 @metal
 def line_bytes(d: Display) -> int:
     """Bytes of a line of pixels, a multiple of 4."""
-    return (d.state[WIDTH] + 7) // 8 * 4
+    return (d.state.width + 7) // 8 * 4
 
 
 @metal
 def picture_bytes(d: Display) -> int:
     """The size of a picture."""
-    return HEADER_BYTES + line_bytes(d) * d.state[HEIGHT]
+    return HEADER_BYTES + line_bytes(d) * d.state.height
 
 
 @metal
@@ -52,8 +40,8 @@ def put_picture_header(d: Display, out: U8) -> int:
         out[i] = HEADER[i]
     for i in range(4):
         out[FILE_BYTES + i] = picture_bytes(d) >> 8 * i & 0xFF
-        out[PICTURE_WIDTH + i] = d.state[WIDTH] >> 8 * i & 0xFF
-        out[PICTURE_HEIGHT + i] = d.state[HEIGHT] >> 8 * i & 0xFF
+        out[PICTURE_WIDTH + i] = d.state.width >> 8 * i & 0xFF
+        out[PICTURE_HEIGHT + i] = d.state.height >> 8 * i & 0xFF
         out[PIXEL_BYTES + i] = (picture_bytes(d) - HEADER_BYTES) >> 8 * i & 0xFF
     return HEADER_BYTES
 
@@ -62,15 +50,15 @@ def put_picture_header(d: Display, out: U8) -> int:
 def put_picture_row(d: Display, row: int, out: U8) -> int:
     """The lines of a row of the screen from the lowest up, with the margin at the first and the last; returns bytes."""
     s = d.state
-    draw_cells(d, row, 0, s[COLUMNS] - 1, address_of(d.brushes) + 4 * PIXELS_OF_BRUSHES)
-    below = s[HEIGHT] - s[UPPER] - (s[ROWS] + 1) * s[CELL_HEIGHT] if row == s[ROWS] else 0
-    n_lines = below + s[CELL_HEIGHT] + (s[UPPER] if row == 0 else 0)
+    draw_cells(d, row, 0, s.columns - 1, address_of(d.brushes) + 4 * PIXELS_OF_BRUSHES)
+    below = s.height - s.upper - (s.rows + 1) * s.cell_height if row == s.rows else 0
+    n_lines = below + s.cell_height + (s.upper if row == 0 else 0)
     n = n_lines * line_bytes(d)
     for i in range(n):
         out[i] = 0
-    for line in range(s[CELL_HEIGHT]):
-        source = (s[CELL_HEIGHT] - 1 - line) // s[SCALE] * (s[ROW_BYTES] // 4)
-        target = (below + line) * line_bytes(d) + s[LEFT] // 2
-        for x in range(0, s[COLUMNS] * s[CELL_WIDTH], 2):
+    for line in range(s.cell_height):
+        source = (s.cell_height - 1 - line) // s.scale * (s.row_bytes // 4)
+        target = (below + line) * line_bytes(d) + s.left // 2
+        for x in range(0, s.columns * s.cell_width, 2):
             out[target + x // 2] = int(d.pixels[source + x]) << 4 | int(d.pixels[source + x + 1])
     return n

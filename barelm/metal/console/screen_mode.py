@@ -4,32 +4,11 @@
 from __future__ import annotations
 
 from barelm.contract import uefi
+from barelm.contract.console_state import DisplayState
 from barelm.dialect.memory import load_i64, load_u32
 from barelm.dialect.rooms import metal
-from barelm.dialect.types import I64
 from barelm.metal.uefi.boot_services import Firmware
 from barelm.metal.uefi.device_protocols import graphics_mode_size, set_graphics_mode
-
-COLUMNS = 0  # words of Display.state; 0: there is no screen
-ROWS = 1  # of text, without the status row
-WIDTH = 3  # pixels
-HEIGHT = 4
-GRAPHICS = 5  # address of EFI_GRAPHICS_OUTPUT_PROTOCOL
-FRAME = 6  # address of the frame buffer, or 0: the firmware copies the pixels
-PITCH = 7  # bytes from a line of it to the next
-RGB = 8  # 1: red comes first, not blue
-SCALE = 9  # pixels of the screen to a pixel of a glyph
-GLYPH_HEIGHT = 10
-CELL_WIDTH = 11  # pixels of the screen
-CELL_HEIGHT = 12
-LEFT = 13  # margins
-UPPER = 14
-ROW_BYTES = 15  # of a line of cells
-HISTORY = 16  # rows kept
-OLD_MODE = 17  # 0, or one more than the mode there was
-BLOCK = 18  # address of the memory taken, and its size
-BLOCK_BYTES = 19
-STATE_WORDS = 64
 
 FEWEST_COLUMNS, FEWEST_ROWS = 80, 36
 """A font as large as leaves these."""
@@ -43,9 +22,9 @@ LARGEST_CELL = 48
 
 
 @metal
-def enlarge_screen(fw: Firmware, state: I64) -> None:
+def enlarge_screen(fw: Firmware, state: DisplayState) -> None:
     """Where the screen is small and the firmware offers a larger one, take that."""
-    graphics = state[GRAPHICS]
+    graphics = state.graphics
     mode = load_i64(graphics + uefi.GRAPHICS_MODE)
     if mode == 0:
         return
@@ -61,27 +40,27 @@ def enlarge_screen(fw: Firmware, state: I64) -> None:
             most = width * height
             best = number
     if best != current and set_graphics_mode(graphics, best) == 0:
-        state[OLD_MODE] = current + 1
+        state.old_mode = current + 1
 
 
 @metal
-def measure_screen(state: I64) -> None:
+def measure_screen(state: DisplayState) -> None:
     """Size, pixels and frame buffer of the mode that is set, and the cells that go on it."""
-    mode = load_i64(state[GRAPHICS] + uefi.GRAPHICS_MODE)
+    mode = load_i64(state.graphics + uefi.GRAPHICS_MODE)
     info = load_i64(mode + uefi.GRAPHICS_INFO) if mode != 0 else 0
     if info == 0:
         return
     width = load_u32(info + uefi.HORIZONTAL_RESOLUTION)
     height = load_u32(info + uefi.VERTICAL_RESOLUTION)
     form = load_u32(info + uefi.PIXEL_FORMAT)
-    state[WIDTH] = width
-    state[HEIGHT] = height
-    state[PITCH] = 4 * load_u32(info + uefi.PIXELS_PER_SCAN_LINE)
+    state.width = width
+    state.height = height
+    state.pitch = 4 * load_u32(info + uefi.PIXELS_PER_SCAN_LINE)
     frame = load_i64(mode + uefi.FRAME_BUFFER_BASE)
-    if ((form == uefi.PIXEL_RGBX or form == uefi.PIXEL_BGRX) and frame != 0 and state[PITCH] >= 4 * width
-            and load_i64(mode + uefi.FRAME_BUFFER_SIZE) >= (height - 1) * state[PITCH] + 4 * width):
-        state[FRAME] = frame
-        state[RGB] = int(form == uefi.PIXEL_RGBX)
+    if ((form == uefi.PIXEL_RGBX or form == uefi.PIXEL_BGRX) and frame != 0 and state.pitch >= 4 * width
+            and load_i64(mode + uefi.FRAME_BUFFER_SIZE) >= (height - 1) * state.pitch + 4 * width):
+        state.frame = frame
+        state.red_first = int(form == uefi.PIXEL_RGBX)
     cell = 0
     for step in range(2 * LARGEST_CELL // 8):
         scale = 1 + step // 2
@@ -89,14 +68,14 @@ def measure_screen(state: I64) -> None:
         fits = width // wide >= FEWEST_COLUMNS and height // (2 * wide) >= FEWEST_ROWS
         if wide <= LARGEST_CELL and (step == 0 or fits and wide > cell):
             cell = wide
-            state[SCALE] = scale
-            state[GLYPH_HEIGHT] = 2 * wide // scale
-    state[CELL_WIDTH] = cell
-    state[CELL_HEIGHT] = 2 * cell
-    state[COLUMNS] = width // cell
-    state[ROWS] = max(height // (2 * cell) - 1, 0)
-    state[ROW_BYTES] = 4 * cell * state[COLUMNS]
-    state[LEFT] = (width - cell * state[COLUMNS]) // 2 & ~3
-    state[UPPER] = (height - 2 * cell * (state[ROWS] + 1)) // 2
-    if state[ROWS] == 0:
-        state[COLUMNS] = 0
+            state.scale = scale
+            state.glyph_height = 2 * wide // scale
+    state.cell_width = cell
+    state.cell_height = 2 * cell
+    state.columns = width // cell
+    state.rows = max(height // (2 * cell) - 1, 0)
+    state.row_bytes = 4 * cell * state.columns
+    state.left = (width - cell * state.columns) // 2 & ~3
+    state.upper = (height - 2 * cell * (state.rows + 1)) // 2
+    if state.rows == 0:
+        state.columns = 0

@@ -20,16 +20,18 @@ from barelm.dialect.sentences import (
 )
 from barelm.dialect.types import I64, U8, U16
 from barelm.kernels.text.utf8 import REPLACEMENT, lead
-from barelm.metal.console.sinks import CODE_POINT, HELD, INTO, INTO_BYTES, INTO_FILLED, PENDING, TEXT, Console, flush
+from barelm.metal.console.sinks import TEXT, Console, flush
 from barelm.metal.console.stream import put_code_point, set_colour
 from barelm.metal.uefi.boot_services import Firmware, output_string
 
 
 @metal
 def put_text(con: Console, units: U16) -> None:
-    """Put a constant text."""
-    for i in range(len(units) - 1):
+    """Put UTF-16 up to its zero, as a constant text has it; a character of two units as two."""
+    i = 0
+    while i < len(units) and units[i] != 0:
         put_code_point(con, int(units[i]) & 0xFFFF)
+        i += 1
 
 
 @metal
@@ -55,7 +57,7 @@ def put_value(con: Console, how: int, value: int, second: int) -> None:
     elif how == BYTES:
         put_bytes(con, memory(value, second), 0, second)
     elif how == UNITS:
-        put_units(con, u16_array(memory(value, 2 * second), 0, second))
+        put_text(con, u16_array(memory(value, 2 * second), 0, second))
     elif how == WORDS:
         put_words(con, i64_array(memory(value, 8 * second), 0, second))
     elif how == CHARACTER:
@@ -68,15 +70,6 @@ def put_value(con: Console, how: int, value: int, second: int) -> None:
         put_padded(con, value, how - PADDED)
     else:
         put_hex(con, value, how - HEXADECIMAL)
-
-
-@metal
-def put_units(con: Console, units: U16) -> None:
-    """Put UTF-16 up to its zero; a character of two units as two."""
-    i = 0
-    while i < len(units) and units[i] != 0:
-        put_code_point(con, int(units[i]) & 0xFFFF)
-        i += 1
 
 
 @metal
@@ -142,9 +135,7 @@ def put_number(con: Console, number: int) -> int:
     while number // divisor >= 10:
         divisor *= 10
         n += 1
-    while divisor > 0:
-        put_code_point(con, 48 + number // divisor % 10)
-        divisor //= 10
+    put_padded(con, number, n)
     return n
 
 
@@ -202,23 +193,24 @@ def put_bytes(con: Console, data: U8, lo: int, hi: int) -> None:
 @metal
 def decode_byte(con: Console, byte: int) -> None:
     """One byte of UTF-8 into the decoder; what is none shows as the replacement character, as in `utf8`."""
-    if con.state[PENDING] > 0:
-        point = con.state[CODE_POINT] << 6 | (byte & 0x3F)
-        if byte & 0xC0 == 0x80 and may_go_on(point, con.state[PENDING] - 1):
-            con.state[CODE_POINT] = point
-            con.state[PENDING] -= 1
-            if con.state[PENDING] == 0:
+    decoder = con.state.decoders[int(con.state.into != 0)]
+    if decoder.pending > 0:
+        point = decoder.code_point << 6 | (byte & 0x3F)
+        if byte & 0xC0 == 0x80 and may_go_on(point, decoder.pending - 1):
+            decoder.code_point = point
+            decoder.pending -= 1
+            if decoder.pending == 0:
                 put_code_point(con, point)
             return
-        con.state[PENDING] = 0
+        decoder.pending = 0
         put_code_point(con, REPLACEMENT)
     rest, bits = lead(byte)
     if byte < 0x80:
         put_code_point(con, byte)
     elif rest == 0:
         put_code_point(con, REPLACEMENT)
-    con.state[PENDING] = rest
-    con.state[CODE_POINT] = bits
+    decoder.pending = rest
+    decoder.code_point = bits
 
 
 @metal
@@ -232,20 +224,17 @@ def may_go_on(point: int, pending: int) -> bool:
 @metal
 def begin_text(con: Console, buffer: U8) -> None:
     """What is put from here on goes into a buffer, as UTF-8; what does not fit is left out."""
-    con.state[HELD] = con.state[PENDING] << 32 | con.state[CODE_POINT]
-    con.state[PENDING] = 0
-    con.state[INTO] = address_of(buffer)
-    con.state[INTO_BYTES] = len(buffer)
-    con.state[INTO_FILLED] = 0
+    con.state.into = address_of(buffer)
+    con.state.into_bytes = len(buffer)
+    con.state.into_filled = 0
+    con.state.decoders[1].pending = 0
 
 
 @metal
 def end_text(con: Console) -> int:
     """Text goes to the console again; returns how many bytes the buffer got."""
-    con.state[INTO] = 0
-    con.state[PENDING] = con.state[HELD] >> 32
-    con.state[CODE_POINT] = con.state[HELD] & 0xFFFFFFFF
-    return con.state[INTO_FILLED]
+    con.state.into = 0
+    return con.state.into_filled
 
 
 @metal

@@ -7,14 +7,14 @@ from barelm.dialect.memory import memory, text
 from barelm.dialect.rooms import Failure, metal
 from barelm.dialect.types import U8
 from barelm.kernels.text.chat_turn import has_chat
-from barelm.metal.console.sinks import ALARM, DIM, PERSON, TEXT, flush
-from barelm.metal.console.status_row import has_status, show_status
+from barelm.metal.console.sinks import ALARM, DIM, PERSON, TEXT, flush, has_status
 from barelm.metal.console.stream import set_colour
 from barelm.metal.console.writing import end_row, put_bytes, put_number, put_ratio, put_text, say_line
 from barelm.metal.conversation.completion import seed_generator
 from barelm.metal.conversation.prompt import check_system
 from barelm.metal.conversation.reply import reply
 from barelm.metal.conversation.slash_commands import ANSWER, EDIT, GO_ON, LEAVE, obey
+from barelm.metal.conversation.status_row import show_status
 from barelm.metal.conversation.talk import Talk, keyboard_of, vocabulary_of
 from barelm.metal.conversation.turns import (
     DROPPED,
@@ -50,7 +50,7 @@ def hold_conversation(t: Talk) -> int:
     while True:
         show_status(t, end_of(t, turns_of(t)[N_TURNS]), 0, 0)
         ask(t)
-        n = read_line(t.con, keyboard_of(t.con, t.b), editor)
+        n = read_line(t.con, keyboard_of(t), editor, t.b)
         set_colour(t.con, TEXT)
         if n == LEFT:
             return LEAVE

@@ -11,10 +11,10 @@ from barelm.kernels.session import ends
 from barelm.kernels.text.stops import watch_stops
 from barelm.kernels.text.tokenizer import piece
 from barelm.metal import arena
-from barelm.metal.console.sinks import COLUMN, SHOWN_AT, flush
-from barelm.metal.console.status_row import show_status
+from barelm.metal.console.sinks import flush
 from barelm.metal.console.stream import put_code_point
 from barelm.metal.console.writing import end_row, put_bytes, put_number, put_text
+from barelm.metal.conversation.status_row import show_status
 from barelm.metal.conversation.talk import Talk, keyboard_of, place, transcript_of, vocabulary_of
 from barelm.metal.keys.keyboard import stop_asked
 from barelm.metal.processors.cores import command
@@ -69,11 +69,11 @@ def make_tokens(t: Talk, n: int, end: int) -> int:
         if held < 0:
             b.figures.ended = board.ENDED_AT_STOP
             return n
-        if cycles() - t.con.state[SHOWN_AT] > SHOW_EVERY_MS * b.figures.cycles_per_ms:
+        if cycles() - t.con.state.shown_at > SHOW_EVERY_MS * b.figures.cycles_per_ms:
             end_line(t)
             show_status(t, n, n - first, cycles() - began)
             flush(t.con)
-            if stop_asked(keyboard_of(t.con, b)):
+            if stop_asked(keyboard_of(t)):
                 b.figures.ended = board.ENDED_BY_KEY
                 break
         if n < end:
@@ -120,17 +120,17 @@ def show_token(t: Talk, i: int) -> None:
         lo, hi = piece(v, previous, int(tokens[i]))
         put_bytes(con, v.pieces, lo, hi)
         return
-    if con.state[COLUMN] == 0:
+    if con.state.column == 0:
         put_text(con, text("BARELM IDS"))
     put_code_point(con, 32)
-    con.state[COLUMN] += 1 + put_number(con, int(tokens[i]))
-    if con.state[COLUMN] > LINE_COLUMNS - 12:
+    con.state.column += 1 + put_number(con, int(tokens[i]))
+    if con.state.column > LINE_COLUMNS - 12:
         end_line(t)
 
 
 @metal
 def end_line(t: Talk) -> None:
     """End a line for a program, where one is begun."""
-    if t.b.settings.report != 0 and t.con.state[COLUMN] > 0:
+    if t.b.settings.report != 0 and t.con.state.column > 0:
         end_row(t.con)
-        t.con.state[COLUMN] = 0
+        t.con.state.column = 0

@@ -312,7 +312,8 @@ def make_prefix(t: Talk) -> int:
     t.b.job.cached = 0
     command(t.b.job, board.PREFILL, n)
     names = names_in(t.workspace)
-    typed_name = memory(t.workspace.address + arena.LINE, 6)
+    letters = cells(1)
+    typed_name = memory(address_of(letters), 6)
     word = text("prefix")
     for i in range(6):
         typed_name[i] = word[i]

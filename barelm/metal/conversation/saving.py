@@ -10,7 +10,6 @@ from barelm.dialect.types import U8
 from barelm.kernels.text.tokenizer import piece
 from barelm.metal import arena
 from barelm.metal.console.picture import picture_bytes, put_picture_header, put_picture_row
-from barelm.metal.console.screen_mode import ROWS
 from barelm.metal.console.sinks import ACCENT, ALARM, DIM, PERSON, SCREEN, TEXT, flush, is_on, screen_of
 from barelm.metal.console.stream import put_code_point, set_colour
 from barelm.metal.console.writing import (
@@ -234,7 +233,7 @@ def take_picture(t: Talk, given: U8) -> None:
     status = file
     if file > 0:
         status = write_file(file, t.workspace.address + arena.SCRATCH, put_picture_header(d, buffer))
-        for row in range(d.state[ROWS], -1, -1):
+        for row in range(d.state.rows, -1, -1):
             if status == 0:
                 status = write_file(file, t.workspace.address + arena.SCRATCH, put_picture_row(d, row, buffer))
         status = finish_file(t.root, names, file, status)

@@ -11,8 +11,7 @@ from barelm.dialect.memory import memory
 from barelm.dialect.rooms import metal
 from barelm.kernels.model import SessionTranscript, bind_transcript
 from barelm.kernels.text.tokenizer import Vocabulary, bind_vocabulary
-from barelm.metal import arena
-from barelm.metal.console.sinks import WORKSPACE, Console, line_of
+from barelm.metal.console.sinks import Console
 from barelm.metal.keys.keyboard import Keyboard, open_keyboard
 
 
@@ -48,6 +47,6 @@ def place(t: Talk, at: int, token: int) -> None:
 
 
 @metal
-def keyboard_of(con: Console, b: Board) -> Keyboard:
+def keyboard_of(t: Talk) -> Keyboard:
     """Whatever there is to type on."""
-    return open_keyboard(con.fw, b, line_of(con), con.state[WORKSPACE] + arena.KEYBOARD)
+    return open_keyboard(t.con, t.b.settings, t.b.figures, t.workspace)

@@ -11,18 +11,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from barelm.contract import board, uefi
-from barelm.contract.board import Board
-from barelm.dialect.memory import i64_array, load_i64, memory, u8_array
+from barelm.contract import uefi
+from barelm.contract.board import Figures, SettingsView
+from barelm.contract.console_state import N_KEYS, KeyboardState, SerialState
+from barelm.contract.regions import Workspace
+from barelm.dialect.memory import load_i64
 from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import metal
-from barelm.dialect.types import I64, U8
+from barelm.dialect.types import I64
 from barelm.kernels.text.utf8 import decode_character, lead
-from barelm.metal.console.serial_line import PROTOCOL, SERIAL_COLUMNS, SERIAL_ROWS, SIZED, Serial, read_byte
+from barelm.metal.console.serial_line import read_byte
+from barelm.metal.console.sinks import Console
 from barelm.metal.keys.layouts import ACCENT, character_at, combined, dead_number
 from barelm.metal.uefi.boot_services import Firmware, protocol_of
 from barelm.metal.uefi.device_protocols import close_event, create_timer, read_stroke, sleep
 
+ALT_PRESSED = uefi.LEFT_ALT_PRESSED | uefi.RIGHT_ALT_PRESSED
 CONTROL_C, BACKSPACE, TAB, LINE_FEED, RETURN, CONTROL_W, ESCAPE, DELETE_BYTE = 3, 8, 9, 10, 13, 23, 27, 127
 
 FIRST_KEY = 0x110000
@@ -33,24 +37,8 @@ WORD_LEFT, WORD_RIGHT = FIRST_KEY + 32, FIRST_KEY + 33
 RESIZED = FIRST_KEY + 34
 """The terminal has said how large it is."""
 
-# Words of Keyboard.state
-EXTENDED = 0  # address of EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL, or 0
-TIMER = 1
-DEAD = 2  # a dead key that waits for its base
-NEXT = 3  # a key that came along with the one before
-SURROGATE = 4  # the first half of a pair
-MODE = 5  # of the decoder of escape sequences
-HEARD_AT = 6  # cycles when the last byte came
-PASTING = 7  # between the brackets of a paste
-AFTER_RETURN = 8  # the last character was a carriage return
-N_BYTES = 9  # of a character of several bytes, so far
-STRANGE = 10  # a sequence has a character in it that no key's has
-N_NUMBERS = 11  # the last of its numbers
-NUMBERS = 12  # three of them
-STATE_WORDS = 16
-KEYBOARD_BYTES = 8 * STATE_WORDS + 8
-
-GROUND, ESCAPED, CONTROL_SEQUENCE, SINGLE_SHIFT, LINUX_FUNCTION, STRING = range(6)  # MODE
+GROUND, ESCAPED, CONTROL_SEQUENCE, SINGLE_SHIFT, LINUX_FUNCTION, STRING = range(6)
+"""Modes of the decoder of escape sequences."""
 
 ESCAPE_MS = 30
 """An escape followed by nothing for so long is the key; any other sequence that stops in the middle is none."""
@@ -59,65 +47,65 @@ PASTE_MS = 2000
 POLL_US = 10000
 LARGEST = 1000  # columns and rows that are believed
 
-# ESC [ number ~
+# ESC [ number ~, and ESC [ or ESC O and a letter from A on.
 _NUMBERED: I64 = np.array(
     [0, HOME, INSERT, DELETE, END, PAGE_UP, PAGE_DOWN, HOME, END, 0, 0, F1, F1 + 1, F1 + 2, F1 + 3, F1 + 4, 0,
      F1 + 5, F1 + 6, F1 + 7, F1 + 8, F1 + 9, 0, F1 + 10, F1 + 11], np.int64)
+_LETTERED: I64 = np.array([UP, DOWN, RIGHT, LEFT, 0, END, 0, HOME, *[0] * 7, F1, F1 + 1, F1 + 2, F1 + 3], np.int64)
 
 
 class Keyboard(NamedTuple):
     """Whatever there is to type on."""
 
     fw: Firmware
-    b: Board
-    serial: Serial
-    state: I64
-    bytes: U8
+    layout: int  # of the firmware's keyboard, one of `layouts`
+    figures: Figures
+    serial: SerialState
+    state: KeyboardState
 
 
 @metal
-def open_keyboard(fw: Firmware, b: Board, serial: Serial, address: int) -> Keyboard:
-    """The keyboard over KEYBOARD_BYTES of zeroed memory; it may be opened again over the same."""
-    block = memory(address, KEYBOARD_BYTES)
-    k = Keyboard(fw, b, serial, i64_array(block, 0, STATE_WORDS), u8_array(block, 8 * STATE_WORDS, 8))
-    k.state[EXTENDED] = protocol_of(fw, load_i64(fw.table + uefi.CONSOLE_IN_HANDLE),
-                                    uefi.SIMPLE_TEXT_INPUT_EX_PROTOCOL)
-    if k.state[TIMER] == 0:
-        k.state[TIMER] = create_timer(fw)
-    return k
+def open_keyboard(con: Console, settings: SettingsView, figures: Figures, workspace: Workspace) -> Keyboard:
+    """The keyboard of a workspace, zeroed at first, and the terminal of its console; it may be opened again."""
+    state = workspace.keyboard
+    state.extended = protocol_of(con.fw, load_i64(con.fw.table + uefi.CONSOLE_IN_HANDLE),
+                                 uefi.SIMPLE_TEXT_INPUT_EX_PROTOCOL)
+    if state.timer == 0:
+        state.timer = create_timer(con.fw)
+    return Keyboard(con.fw, settings.keyboard, figures, con.state.serial, state)
 
 
 @metal
 def close_keyboard(k: Keyboard) -> None:
     """Give its timer back."""
-    if k.state[TIMER] != 0:
-        close_event(k.fw, k.state[TIMER])
-    k.state[TIMER] = 0
+    if k.state.timer != 0:
+        close_event(k.fw, k.state.timer)
+    k.state.timer = 0
 
 
 @metal
 def next_key(k: Keyboard) -> int:
     """The next key, one kept first; 0 where none waits."""
-    if k.b.typed_ahead.taken < k.b.typed_ahead.put:
-        key = k.b.typed_ahead.keys[k.b.typed_ahead.taken % board.N_KEYS]
-        k.b.typed_ahead.taken += 1
-        return key
+    ahead = k.state.ahead
+    if ahead.taken < ahead.put:
+        ahead.taken += 1
+        return int(ahead.keys[(ahead.taken - 1) % N_KEYS])
     return fresh_key(k)
 
 
 @metal
 def fresh_key(k: Keyboard) -> int:
     """The next key from where keys come from; 0 where none waits."""
-    if k.state[NEXT] != 0:
-        key = k.state[NEXT]
-        k.state[NEXT] = 0
+    if k.state.next != 0:
+        key = k.state.next
+        k.state.next = 0
         return key
-    stroke = read_stroke(k.fw, k.state[EXTENDED])
+    stroke = read_stroke(k.fw, k.state.extended)
     while stroke >= 0:
         key = key_of_stroke(k, stroke)
         if key != 0:
             return key
-        stroke = read_stroke(k.fw, k.state[EXTENDED])
+        stroke = read_stroke(k.fw, k.state.extended)
     return key_of_line(k)
 
 
@@ -129,25 +117,26 @@ def wait_for_key(k: Keyboard, milliseconds: int) -> int:
         key = next_key(k)
         if key != 0:
             return key
-        if k.fw.con_in == 0 and k.state[EXTENDED] == 0 and k.serial.state[PROTOCOL] == 0:
+        if k.fw.con_in == 0 and k.state.extended == 0 and k.serial.protocol == 0:
             return -1
-        if milliseconds >= 0 and cycles() - start >= milliseconds * k.b.figures.cycles_per_ms:
+        if milliseconds >= 0 and cycles() - start >= milliseconds * k.figures.cycles_per_ms:
             return 0
-        sleep(k.fw, k.state[TIMER], POLL_US)
+        sleep(k.fw, k.state.timer, POLL_US)
 
 
 @metal
 def stop_asked(k: Keyboard) -> bool:
     """Whether Esc or Ctrl-C was pressed; other keys are kept for `next_key`, as many as there is room for."""
+    ahead = k.state.ahead
     while True:
         key = fresh_key(k)
         if key == ESCAPE or key == CONTROL_C:
             return True
-        if key == 0 and k.state[MODE] != ESCAPED:
+        if key == 0 and k.state.mode != ESCAPED:
             return False
-        if key != 0 and k.b.typed_ahead.put - k.b.typed_ahead.taken < board.N_KEYS:
-            k.b.typed_ahead.keys[k.b.typed_ahead.put % board.N_KEYS] = key
-            k.b.typed_ahead.put += 1
+        if key != 0 and ahead.put - ahead.taken < N_KEYS:
+            ahead.keys[ahead.put % N_KEYS] = key
+            ahead.put += 1
 
 
 @metal
@@ -156,39 +145,43 @@ def key_of_stroke(k: Keyboard, stroke: int) -> int:
     unit = stroke & 0xFFFF
     scan = stroke >> 16 & 0xFFFF
     shift = stroke >> 32
-    control = shift & uefi.CONTROL_PRESSED != 0
-    alt = shift & (uefi.LEFT_ALT_PRESSED | uefi.RIGHT_ALT_PRESSED) != 0
-    layout = k.b.settings.keyboard
-    third = layout > 0 and (shift & uefi.RIGHT_ALT_PRESSED != 0 or (control and alt))
-    if scan == uefi.SCAN_ESC:
-        return ESCAPE
     if scan != 0:
-        k.state[DEAD] = 0
-        if (control or alt) and (FIRST_KEY + scan == LEFT or FIRST_KEY + scan == RIGHT):
-            return WORD_LEFT if FIRST_KEY + scan == LEFT else WORD_RIGHT
-        return FIRST_KEY + scan if scan <= F1 + 11 - FIRST_KEY else 0
+        return key_of_scan(k, scan, shift)
+    high = k.state.surrogate
+    k.state.surrogate = unit if 0xD800 <= unit < 0xDC00 else 0
     if 0xD800 <= unit < 0xE000:
-        high = k.state[SURROGATE]
-        k.state[SURROGATE] = unit if unit < 0xDC00 else 0
-        if unit < 0xDC00 or high == 0:
-            return 0
-        return 0x10000 + ((high - 0xD800) << 10) + unit - 0xDC00
-    k.state[SURROGATE] = 0
+        return 0x10000 + ((high - 0xD800) << 10) + unit - 0xDC00 if unit >= 0xDC00 and high != 0 else 0
     if unit == RETURN or unit == BACKSPACE or unit == TAB or unit == LINE_FEED or unit == DELETE_BYTE or unit == ESCAPE:
-        k.state[DEAD] = 0
+        k.state.dead = 0
         if unit == RETURN and shift != 0:
             return LINE_FEED
-        if unit == BACKSPACE and alt:
+        if unit == BACKSPACE and shift & ALT_PRESSED != 0:
             return CONTROL_W
         return BACKSPACE if unit == DELETE_BYTE else unit
     if unit < 32:
-        if unit == 0 or unit > 26:
-            return 0
-        unit += 96
-        control = True
-    if third:
-        return key_of_character(k, character_at(layout, unit, True))
-    character = character_at(layout, unit, False)
+        return key_of_unit(k, unit + 96, shift, True) if 0 < unit <= 26 else 0
+    return key_of_unit(k, unit, shift, shift & uefi.CONTROL_PRESSED != 0)
+
+
+@metal
+def key_of_scan(k: Keyboard, scan: int, shift: int) -> int:
+    """The same for a key with a scan code."""
+    if scan == uefi.SCAN_ESC:
+        return ESCAPE
+    k.state.dead = 0
+    key = FIRST_KEY + scan
+    if shift & (uefi.CONTROL_PRESSED | ALT_PRESSED) != 0 and (key == LEFT or key == RIGHT):
+        return WORD_LEFT if key == LEFT else WORD_RIGHT
+    return key if key <= F1 + 11 else 0
+
+
+@metal
+def key_of_unit(k: Keyboard, unit: int, shift: int, control: bool) -> int:
+    """The same for a key that has a character on a US keyboard."""
+    alt = shift & ALT_PRESSED != 0
+    if k.layout > 0 and (shift & uefi.RIGHT_ALT_PRESSED != 0 or (alt and shift & uefi.CONTROL_PRESSED != 0)):
+        return key_of_character(k, character_at(k.layout, unit, True))
+    character = character_at(k.layout, unit, False)
     if control:
         return character & 31 if 97 <= character | 32 <= 122 else 0
     if alt and (character == 98 or character == 102):
@@ -199,65 +192,65 @@ def key_of_stroke(k: Keyboard, stroke: int) -> int:
 @metal
 def key_of_character(k: Keyboard, character: int) -> int:
     """A character typed on the firmware's keyboard, joined with the dead key before it; 0 where it is dead itself."""
-    before = k.state[DEAD]
-    dead = dead_number(character) if k.b.settings.keyboard > 0 else 0
+    before = k.state.dead
+    dead = dead_number(character) if k.layout > 0 else 0
     if before == 0 or character == 0:
         if dead > 0:
-            k.state[DEAD] = dead
+            k.state.dead = dead
             return 0
         return character
-    k.state[DEAD] = 0
+    k.state.dead = 0
     if dead > 0:
         character = int(ACCENT[dead - 1])
     else:
         together = combined(before, character)
         if together != 0:
             return together
-    k.state[NEXT] = character
+    k.state.next = character
     return int(ACCENT[before - 1])
 
 
 @metal
 def key_of_line(k: Keyboard) -> int:
     """The next key from the serial line; 0 where none waits."""
-    byte = read_byte(k.fw, k.serial)
+    byte = read_byte(k.serial)
     while byte >= 0:
-        k.state[HEARD_AT] = cycles()
+        k.state.heard_at = cycles()
         key = key_of_byte(k, byte)
         if key != 0:
             return key
-        byte = read_byte(k.fw, k.serial)
-    quiet = cycles() - k.state[HEARD_AT]
+        byte = read_byte(k.serial)
+    quiet = cycles() - k.state.heard_at
     alone = False
-    if k.state[MODE] != GROUND and quiet >= ESCAPE_MS * k.b.figures.cycles_per_ms:
-        alone = k.state[MODE] == ESCAPED and k.state[PASTING] == 0
-        k.state[MODE] = GROUND
-    if k.state[PASTING] != 0 and quiet >= PASTE_MS * k.b.figures.cycles_per_ms:
-        k.state[PASTING] = 0
+    if k.state.mode != GROUND and quiet >= ESCAPE_MS * k.figures.cycles_per_ms:
+        alone = k.state.mode == ESCAPED and k.state.pasting == 0
+        k.state.mode = GROUND
+    if k.state.pasting != 0 and quiet >= PASTE_MS * k.figures.cycles_per_ms:
+        k.state.pasting = 0
     return ESCAPE if alone else 0
 
 
 @metal
 def key_of_byte(k: Keyboard, byte: int) -> int:
     """The key that is complete with a byte of the serial line; 0 where none is."""
-    if k.state[MODE] != GROUND:
+    if k.state.mode != GROUND:
         key = key_of_sequence(k, byte)
         if key >= 0:
-            return 0 if k.state[PASTING] != 0 and key != RESIZED else key
+            return 0 if k.state.pasting != 0 and key != RESIZED else key
     if byte >= 0x80:
-        k.state[AFTER_RETURN] = 0
+        k.state.after_return = 0
         return key_of_part(k, byte)
-    k.state[N_BYTES] = 0
+    k.state.n_part = 0
     if byte == ESCAPE:
-        k.state[MODE] = ESCAPED
+        k.state.mode = ESCAPED
         return 0
-    after_return = k.state[AFTER_RETURN]
-    k.state[AFTER_RETURN] = int(byte == RETURN)
+    after_return = k.state.after_return
+    k.state.after_return = int(byte == RETURN)
     if byte == LINE_FEED and after_return != 0:
         return 0
     if byte == LINE_FEED or byte == RETURN:
-        return RETURN if k.state[PASTING] == 0 else LINE_FEED
-    if k.state[PASTING] != 0 and byte != TAB and (byte < 32 or byte == DELETE_BYTE):
+        return RETURN if k.state.pasting == 0 else LINE_FEED
+    if k.state.pasting != 0 and byte != TAB and (byte < 32 or byte == DELETE_BYTE):
         return 0
     return BACKSPACE if byte == DELETE_BYTE else byte
 
@@ -266,17 +259,17 @@ def key_of_byte(k: Keyboard, byte: int) -> int:
 def key_of_part(k: Keyboard, byte: int) -> int:
     """The same for a byte of a character of several; what is not UTF-8 is dropped, and so are the controls of C1."""
     if byte >= 0xC0:
-        k.state[N_BYTES] = 0
-    elif k.state[N_BYTES] == 0:
+        k.state.n_part = 0
+    elif k.state.n_part == 0:
         return 0
-    n = k.state[N_BYTES]
-    k.bytes[n] = byte
-    rest, _ = lead(int(k.bytes[0]))
+    n = k.state.n_part
+    k.state.part[n] = byte
+    rest, _ = lead(int(k.state.part[0]))
     if n < rest or rest == 0:
-        k.state[N_BYTES] = n + 1 if rest > 0 else 0
+        k.state.n_part = n + 1 if rest > 0 else 0
         return 0
-    k.state[N_BYTES] = 0
-    code_point, length = decode_character(k.bytes, 0, n + 1)
+    k.state.n_part = 0
+    code_point, length = decode_character(k.state.part, 0, n + 1)
     return code_point if length == n + 1 and code_point >= 0xA0 else 0
 
 
@@ -284,33 +277,33 @@ def key_of_part(k: Keyboard, byte: int) -> int:
 def key_of_sequence(k: Keyboard, byte: int) -> int:
     """The key that is complete with a byte of an escape sequence; 0 where none is; -1 where the byte is no part of it.
     """
-    mode = k.state[MODE]
-    k.state[MODE] = GROUND
+    mode = k.state.mode
+    k.state.mode = GROUND
     if mode == ESCAPED:
         return key_of_escape(k, byte)
     if mode == LINUX_FUNCTION:
         return F1 + byte - 65 if 65 <= byte <= 69 else 0
     if mode == STRING:
-        k.state[MODE] = GROUND if byte == 7 or byte == 24 else ESCAPED if byte == ESCAPE else STRING
+        k.state.mode = GROUND if byte == 7 or byte == 24 else ESCAPED if byte == ESCAPE else STRING
         return 0
     if byte == ESCAPE:
-        k.state[MODE] = ESCAPED
+        k.state.mode = ESCAPED
         return 0
     if byte < 32 or byte >= 127:
         return -1
     if 48 <= byte <= 57:
-        at = NUMBERS + k.state[N_NUMBERS]
-        k.state[at] = min(k.state[at] * 10 + byte - 48, 9999)
+        at = k.state.n_numbers
+        k.state.numbers[at] = min(k.state.numbers[at] * 10 + byte - 48, 9999)
     elif byte == 59 or byte == 58:
-        k.state[N_NUMBERS] = min(k.state[N_NUMBERS] + 1, 2)
+        k.state.n_numbers = min(k.state.n_numbers + 1, 2)
     elif byte < 64:
-        k.state[STRANGE] = 1
-    elif byte == 91 and mode == CONTROL_SEQUENCE and k.state[NUMBERS] == 0:
-        k.state[MODE] = LINUX_FUNCTION
+        k.state.strange = 1
+    elif byte == 91 and mode == CONTROL_SEQUENCE and k.state.numbers[0] == 0:
+        k.state.mode = LINUX_FUNCTION
         return 0
     else:
-        return key_of_final(k, mode, byte) if k.state[STRANGE] == 0 else 0
-    k.state[MODE] = mode
+        return key_of_final(k, mode, byte) if k.state.strange == 0 else 0
+    k.state.mode = mode
     return 0
 
 
@@ -318,18 +311,20 @@ def key_of_sequence(k: Keyboard, byte: int) -> int:
 def key_of_escape(k: Keyboard, byte: int) -> int:
     """The same for the byte behind an escape: the beginning of a sequence, or a character typed with Alt."""
     if byte == ESCAPE:
-        k.state[MODE] = ESCAPED
+        k.state.mode = ESCAPED
         return ESCAPE
     if byte == 91 or byte == 79:
-        k.state[MODE] = CONTROL_SEQUENCE if byte == 91 else SINGLE_SHIFT
-        for i in range(STRANGE, NUMBERS + 3):
-            k.state[i] = 0
+        k.state.mode = CONTROL_SEQUENCE if byte == 91 else SINGLE_SHIFT
+        k.state.strange = 0
+        k.state.n_numbers = 0
+        for i in range(len(k.state.numbers)):
+            k.state.numbers[i] = 0
         return 0
     if byte == 80 or byte == 88 or 93 <= byte <= 95:
-        k.state[MODE] = STRING
+        k.state.mode = STRING
         return 0
     if byte == RETURN or byte == LINE_FEED:
-        k.state[AFTER_RETURN] = int(byte == RETURN)
+        k.state.after_return = int(byte == RETURN)
         return LINE_FEED
     if byte == BACKSPACE or byte == DELETE_BYTE:
         return CONTROL_W
@@ -341,33 +336,27 @@ def key_of_escape(k: Keyboard, byte: int) -> int:
 @metal
 def key_of_final(k: Keyboard, mode: int, byte: int) -> int:
     """The key of a complete sequence with the final `byte`; 0 where there is no such key."""
-    first = k.state[NUMBERS]
-    second = k.state[NUMBERS + 1]
-    held = (second if k.state[N_NUMBERS] > 0 else first) - 1
+    first = k.state.numbers[0]
+    second = k.state.numbers[1]
+    held = (second if k.state.n_numbers > 0 else first) - 1
     if byte == 126:
         if first == 200 or first == 201:
-            k.state[PASTING] = int(first == 200)
-            k.state[AFTER_RETURN] = 0
-        if first == 27 and k.state[NUMBERS + 2] == RETURN:
+            k.state.pasting = int(first == 200)
+            k.state.after_return = 0
+        if first == 27 and k.state.numbers[2] == RETURN:
             return LINE_FEED
         return int(_NUMBERED[first]) if first < len(_NUMBERED) else 0
     if byte == 82 and mode == CONTROL_SEQUENCE and first > 1:
-        k.serial.state[SERIAL_ROWS] = min(first, LARGEST)
-        k.serial.state[SERIAL_COLUMNS] = min(max(second, 1), LARGEST)
-        k.serial.state[SIZED] = 1
+        k.serial.rows = min(first, LARGEST)
+        k.serial.columns = min(max(second, 1), LARGEST)
+        k.serial.sized = 1
         return RESIZED
     if byte == 117 and first == RETURN:
         return LINE_FEED if second > 1 else RETURN
     if byte == 77 and mode == SINGLE_SHIFT:
         return RETURN
-    if byte == 67 or byte == 68:
-        if held > 0 and held & 6 != 0:
-            return WORD_RIGHT if byte == 67 else WORD_LEFT
-        return RIGHT if byte == 67 else LEFT
+    if (byte == 67 or byte == 68) and held > 0 and held & 6 != 0:
+        return WORD_RIGHT if byte == 67 else WORD_LEFT
     if (byte == 99 or byte == 100) and mode == SINGLE_SHIFT:
         return WORD_RIGHT if byte == 99 else WORD_LEFT
-    if byte == 65 or byte == 66:
-        return UP if byte == 65 else DOWN
-    if byte == 70 or byte == 72:
-        return END if byte == 70 else HOME
-    return F1 + byte - 80 if 80 <= byte <= 83 else 0
+    return int(_LETTERED[byte - 65]) if 65 <= byte < 65 + len(_LETTERED) else 0

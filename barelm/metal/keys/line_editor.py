@@ -6,14 +6,13 @@ that was being typed at its end again: there it is kept meanwhile.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from barelm.contract.board import Board
+from barelm.contract.console_state import EditorState
 from barelm.contract.regions import Workspace
-from barelm.dialect.memory import address_of, cells, i64_array, memory
+from barelm.dialect.memory import address_of, cells, memory
 from barelm.dialect.rooms import metal
-from barelm.dialect.types import I64, U8
-from barelm.kernels.text.utf8 import encode_utf8
-from barelm.metal import arena
+from barelm.dialect.types import U8
+from barelm.kernels.text.utf8 import byte_at, encode_utf8
 from barelm.metal.console.sinks import Console
 from barelm.metal.console.stream import begin_input, end_input, fit_line, scroll, show_input
 from barelm.metal.keys import keyboard
@@ -23,59 +22,42 @@ from barelm.metal.processors.cores import rest_team, wake_team
 KEPT, CHANGED, SUBMITTED, LEFT = 0, 1, 2, -1
 """What `edit` returns: nothing to draw, the line or the cursor changed, Enter was pressed, whoever typed leaves."""
 
-N = 0  # words of Editor.state: bytes of the line
-CURSOR = 1  # the byte it is before
-USED = 2  # bytes of the history
-SHOWN = 3  # where in the history the line was taken from
-DRAFT = 4  # 1 + where the line being typed is kept while another is shown; 0: none is
-DONE = 5  # the line was submitted: the next one begins empty
-STATE_WORDS = 16
-STATE = arena.KEYBOARD + 2048  # in the workspace, behind the keyboard's
-
 PAGE_ROWS = 10
 REST_MS = 3000
 """So long nobody types until the other processors may rest."""
 A, B, C, D, E, F, H, K, L, P, U, W = 1, 2, 3, 4, 5, 6, 8, 11, 12, 16, 21, 23  # with Ctrl; N is 14
 BACKSLASH = 92
-
-
-class Editor(NamedTuple):
-    """A line, the lines before it, and where one is in them."""
-
-    line: U8
-    history: U8
-    state: I64
+BACK, FORTH = -1, 1
 
 
 @metal
-def open_editor(workspace: Workspace) -> Editor:
+def open_editor(workspace: Workspace) -> EditorState:
     """The editor of a workspace, zeroed at first."""
-    return Editor(memory(workspace.address + arena.LINE, arena.LINE_BYTES),
-                  memory(workspace.address + arena.HISTORY, arena.HISTORY_BYTES),
-                  i64_array(memory(workspace.address + STATE, 8 * STATE_WORDS), 0, STATE_WORDS))
+    return workspace.editor
 
 
 @metal
-def read_line(con: Console, k: Keyboard, e: Editor) -> int:
+def read_line(con: Console, k: Keyboard, e: EditorState, b: Board) -> int:
     """Have a line typed behind what is on the screen, an empty one unless `set_line` gave one to start with.
 
-    Returns its bytes, in `e.line`; or LEFT after Ctrl-C or Ctrl-D on an empty line, or without anything to type on.
+    The team rests while nobody types.  Returns its bytes, in `e.line`; or LEFT after Ctrl-C or Ctrl-D on an empty line,
+    or without anything to type on.
     """
-    if e.state[DONE] != 0:
+    if e.done != 0:
         set_line(e, e.line[:0])
     begin_input(con)
-    show_input(con, e.line, e.state[N], e.state[CURSOR])
+    show_input(con, e.line, e.n, e.cursor)
     drawn = True
     result = KEPT
     while result != SUBMITTED and result != LEFT:
         key = next_key(k)
         if key == 0:
             if not drawn:
-                show_input(con, e.line, e.state[N], e.state[CURSOR])
+                show_input(con, e.line, e.n, e.cursor)
             drawn = True
             key = wait_for_key(k, REST_MS)
             if key == 0:
-                rest_team(k.b.job, k.b.figures.cycles_per_ms)
+                rest_team(b.job, b.figures.cycles_per_ms)
                 key = wait_for_key(k, -1)
         if key < 0:
             result = LEFT
@@ -88,13 +70,13 @@ def read_line(con: Console, k: Keyboard, e: Editor) -> int:
         else:
             result = edit(e, key)
             drawn = drawn and result == KEPT
-    end_input(con, e.line, e.state[N])
-    wake_team(k.fw, k.b.job, k.b.settings.cores, k.b.figures.cycles_per_ms)
-    return e.state[N] if result == SUBMITTED else LEFT
+    end_input(con, e.line, e.n)
+    wake_team(k.fw, b.job, b.settings.cores, b.figures.cycles_per_ms)
+    return e.n if result == SUBMITTED else LEFT
 
 
 @metal
-def set_line(e: Editor, text: U8) -> None:
+def set_line(e: EditorState, text: U8) -> None:
     """Start with a text, as much of it as there is room for, the cursor at its end."""
     n = min(len(text), len(e.line))
     while 0 < n < len(text) and int(text[n]) & 0xC0 == 0x80:
@@ -102,29 +84,29 @@ def set_line(e: Editor, text: U8) -> None:
     for i in range(n):
         e.line[i] = text[i]
     forget_draft(e)
-    e.state[N] = n
-    e.state[CURSOR] = n
-    e.state[DONE] = 0
+    e.n = n
+    e.cursor = n
+    e.done = 0
 
 
 @metal
-def edit(e: Editor, key: int) -> int:
+def edit(e: EditorState, key: int) -> int:
     """One key into the line."""
-    n = e.state[N]
-    cursor = e.state[CURSOR]
+    n = e.n
+    cursor = e.cursor
     if key == RETURN and n > 0 and cursor == n and int(e.line[n - 1]) == BACKSLASH:
-        e.state[CURSOR] = n - 1
+        e.cursor = n - 1
         replace(e, n, LINE_FEED)
         return CHANGED
     if key == RETURN:
         forget_draft(e)
         remember(e)
-        e.state[DONE] = 1
+        e.done = 1
         return SUBMITTED
     if key == C or key == D and n == 0:
         forget_draft(e)
-        e.state[N] = 0
-        e.state[CURSOR] = 0
+        e.n = 0
+        e.cursor = 0
         return CHANGED if n > 0 else LEFT
     if key == P or key == 14:
         return recall(e, key == P)
@@ -141,60 +123,65 @@ def edit(e: Editor, key: int) -> int:
     if removing != key:
         if key == K and to == cursor and to < n:
             to += 1  # the line feed itself
-        e.state[CURSOR] = min(to, cursor)
+        e.cursor = min(to, cursor)
         return replace(e, max(to, cursor), 0)
-    e.state[CURSOR] = to
+    e.cursor = to
     return CHANGED if to != cursor else KEPT
 
 
 @metal
-def destination(e: Editor, key: int) -> int:
+def destination(e: EditorState, key: int) -> int:
     """Where a key moves the cursor; -1 where it does not move one, or there is no line above or below."""
-    n = e.state[N]
-    at = e.state[CURSOR]
     if key == keyboard.LEFT or key == B:
-        at -= 1
-        while at > 0 and int(e.line[at]) & 0xC0 == 0x80:
-            at -= 1
-        return max(at, 0)
+        return past_character(e, BACK)
     if key == keyboard.RIGHT or key == F:
-        at += 1
-        while at < n and int(e.line[at]) & 0xC0 == 0x80:
-            at += 1
-        return min(at, n)
-    if key == keyboard.WORD_LEFT:
-        while at > 0 and not is_of_word(int(e.line[at - 1])):
-            at -= 1
-        while at > 0 and is_of_word(int(e.line[at - 1])):
-            at -= 1
-        return at
-    if key == keyboard.WORD_RIGHT:
-        while at < n and not is_of_word(int(e.line[at])):
-            at += 1
-        while at < n and is_of_word(int(e.line[at])):
-            at += 1
-        return at
-    home = at
-    while home > 0 and int(e.line[home - 1]) != LINE_FEED:
-        home -= 1
+        return past_character(e, FORTH)
+    if key == keyboard.WORD_LEFT or key == keyboard.WORD_RIGHT:
+        return past_word(e, BACK if key == keyboard.WORD_LEFT else FORTH)
+    home = row_end(e, e.cursor, BACK)
     if key == keyboard.HOME or key == A:
         return home
-    end = at
-    while end < n and int(e.line[end]) != LINE_FEED:
-        end += 1
+    end = row_end(e, e.cursor, FORTH)
     if key == keyboard.END or key == E:
         return end
     if key == keyboard.UP and home > 0:
-        first = home - 1
-        while first > 0 and int(e.line[first - 1]) != LINE_FEED:
-            first -= 1
-        return same_column(e, home, first, home - 1)
-    if key == keyboard.DOWN and end < n:
-        last = end + 1
-        while last < n and int(e.line[last]) != LINE_FEED:
-            last += 1
-        return same_column(e, home, end + 1, last)
+        return same_column(e, home, row_end(e, home - 1, BACK), home - 1)
+    if key == keyboard.DOWN and end < e.n:
+        return same_column(e, home, end + 1, row_end(e, end + 1, FORTH))
     return -1
+
+
+@metal
+def goes_on(e: EditorState, at: int) -> bool:
+    """Whether a byte of the line is not the first of its character."""
+    return byte_at(e.line, at) & 0xC0 == 0x80
+
+
+@metal
+def past_character(e: EditorState, step: int) -> int:
+    """The place a character from the cursor."""
+    at = e.cursor + step
+    while 0 < at < e.n and goes_on(e, at):
+        at += step
+    return min(max(at, 0), e.n)
+
+
+@metal
+def past_word(e: EditorState, step: int) -> int:
+    """The place behind the next word from the cursor; seen backwards, in front of it."""
+    at = e.cursor
+    for inside in range(2):
+        while 0 <= at + min(step, 0) < e.n and is_of_word(byte_at(e.line, at + min(step, 0))) == (inside == 1):
+            at += step
+    return at
+
+
+@metal
+def row_end(e: EditorState, at: int, step: int) -> int:
+    """The end of the row a place is in, or its beginning."""
+    while 0 <= at + min(step, 0) < e.n and int(e.line[at + min(step, 0)]) != LINE_FEED:
+        at += step
+    return at
 
 
 @metal
@@ -204,28 +191,26 @@ def is_of_word(byte: int) -> bool:
 
 
 @metal
-def same_column(e: Editor, home: int, lo: int, hi: int) -> int:
+def same_column(e: EditorState, home: int, lo: int, hi: int) -> int:
     """The place in line[lo:hi] before which there are as many characters as there are from `home` to the cursor."""
     column = 0
-    for i in range(home, e.state[CURSOR]):
-        column += int(int(e.line[i]) & 0xC0 != 0x80)
+    for i in range(home, e.cursor):
+        column += int(not goes_on(e, i))
     at = lo
-    while at < hi and (column > 0 or int(e.line[at]) & 0xC0 == 0x80):
-        column -= int(int(e.line[at]) & 0xC0 != 0x80)
-        at += 1
-    while at < hi and int(e.line[at]) & 0xC0 == 0x80:
+    while at < hi and (column > 0 or goes_on(e, at)):
+        column -= int(not goes_on(e, at))
         at += 1
     return at
 
 
 @metal
-def replace(e: Editor, hi: int, key: int) -> int:
+def replace(e: EditorState, hi: int, key: int) -> int:
     """Put a character (0: nothing) in place of what is between the cursor and byte `hi`, where there is room for it."""
     word = cells(1)
     block = memory(address_of(word), 8)
     n_new = encode_utf8(block, key) if key != 0 else 0
-    lo = e.state[CURSOR]
-    n = e.state[N]
+    lo = e.cursor
+    n = e.n
     shift = lo + n_new - hi
     if shift == 0 and key == 0 or n + shift > len(e.line):
         return KEPT
@@ -237,16 +222,16 @@ def replace(e: Editor, hi: int, key: int) -> int:
             e.line[i + shift] = e.line[i]
     for i in range(n_new):
         e.line[lo + i] = block[i]
-    e.state[N] = n + shift
-    e.state[CURSOR] = lo + n_new
+    e.n = n + shift
+    e.cursor = lo + n_new
     return CHANGED
 
 
 @metal
-def remember(e: Editor) -> None:
+def remember(e: EditorState) -> None:
     """Put the line into the history, unless it is empty, the last one there, or longer than half of it."""
-    n = e.state[N]
-    used = e.state[USED]
+    n = e.n
+    used = e.used
     same = used > n and (used == n + 1 or int(e.history[used - n - 2]) == 0)
     for i in range(n):
         same = same and int(e.history[used - n - 1 + i]) == int(e.line[i])
@@ -255,10 +240,10 @@ def remember(e: Editor) -> None:
 
 
 @metal
-def append(e: Editor) -> int:
+def append(e: EditorState) -> int:
     """Put the line, at most half of it long, at the end of the history, the oldest making room; returns where."""
-    n = e.state[N]
-    used = e.state[USED]
+    n = e.n
+    used = e.used
     dropped = 0
     while used - dropped + n + 1 > len(e.history) or (dropped > 0 and int(e.history[dropped - 1]) != 0):
         dropped += 1
@@ -268,27 +253,27 @@ def append(e: Editor) -> int:
     for i in range(n):
         e.history[used + i] = e.line[i]
     e.history[used + n] = 0
-    e.state[USED] = used + n + 1
+    e.used = used + n + 1
     return used
 
 
 @metal
-def forget_draft(e: Editor) -> None:
+def forget_draft(e: EditorState) -> None:
     """The line that is shown is the one being typed from here on."""
-    if e.state[DRAFT] > 0:
-        e.state[USED] = e.state[DRAFT] - 1
-    e.state[DRAFT] = 0
+    if e.draft > 0:
+        e.used = e.draft - 1
+    e.draft = 0
 
 
 @metal
-def recall(e: Editor, older: bool) -> int:
+def recall(e: EditorState, older: bool) -> int:
     """Show the line before in the history, or the one after; a line longer than half of the history stays."""
-    if e.state[DRAFT] == 0:
-        if not older or e.state[USED] == 0 or e.state[N] >= len(e.history) // 2:
+    if e.draft == 0:
+        if not older or e.used == 0 or e.n >= len(e.history) // 2:
             return KEPT
-        e.state[SHOWN] = append(e)
-        e.state[DRAFT] = e.state[SHOWN] + 1
-    at = e.state[SHOWN]
+        e.shown = append(e)
+        e.draft = e.shown + 1
+    at = e.shown
     if older:
         if at == 0:
             return KEPT
@@ -303,9 +288,9 @@ def recall(e: Editor, older: bool) -> int:
     while int(e.history[at + n]) != 0:
         e.line[n] = e.history[at + n]
         n += 1
-    e.state[N] = n
-    e.state[CURSOR] = n
-    e.state[SHOWN] = at
-    if at + 1 == e.state[DRAFT]:
+    e.n = n
+    e.cursor = n
+    e.shown = at
+    if at + 1 == e.draft:
         forget_draft(e)
     return CHANGED

@@ -9,8 +9,7 @@ from barelm.dialect.rooms import metal
 from barelm.dialect.types import U16
 from barelm.kernels.text.utf8 import decode_character
 from barelm.metal import arena
-from barelm.metal.console import screen_mode
-from barelm.metal.console.sinks import SCREEN, is_on, screen_of
+from barelm.metal.console.sinks import SCREEN, is_on
 from barelm.metal.console.writing import begin_text, end_text, put_hex, put_number, put_text
 from barelm.metal.conversation.talk import Talk
 from barelm.metal.measuring.clock import microseconds
@@ -139,11 +138,11 @@ def put_screen(t: Talk) -> None:
     if not is_on(t.con, SCREEN):
         put_text(t.con, text("null"))
         return
-    state = screen_of(t.con).state
-    put_member(t, text('{"width": '), state[screen_mode.WIDTH])
-    put_member(t, text(', "height": '), state[screen_mode.HEIGHT])
-    put_member(t, text(', "columns": '), state[screen_mode.COLUMNS])
-    put_member(t, text(', "rows": '), state[screen_mode.ROWS])
+    state = t.con.state.display
+    put_member(t, text('{"width": '), state.width)
+    put_member(t, text(', "height": '), state.height)
+    put_member(t, text(', "columns": '), state.columns)
+    put_member(t, text(', "rows": '), state.rows)
     put_text(t.con, text("}"))
 
 

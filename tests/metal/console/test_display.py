@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from barelm.contract.board import Board
+from barelm.contract.board import Figures
+from barelm.contract.console_state import DisplayState
 from barelm.dialect.rooms import metal
 from barelm.metal.console import display, picture, screen_mode
 from barelm.metal.console.display import (
@@ -49,7 +50,7 @@ def status(d: Display, text: str) -> dict[tuple[int, int], Cell]:
     clear_status(d, 0)
     for i, character in enumerate(text):
         put_status(d, i, ord(character))
-    columns, rows = int(d.state[screen_mode.COLUMNS]), int(d.state[screen_mode.ROWS])
+    columns, rows = int(d.state.columns), int(d.state.rows)
     return {(rows, i): (character, 7, 6) for i, character in enumerate(text.ljust(columns))}
 
 
@@ -57,10 +58,10 @@ def status(d: Display, text: str) -> dict[tuple[int, int], Cell]:
 def test_text_is_drawn_in_every_kind_of_pixels(form: int) -> None:
     machine = FakeScreen([SIZE], form, padding=6)
     d = machine.open()
-    assert (d.state[screen_mode.COLUMNS], d.state[screen_mode.ROWS]) == (21, 4)
+    assert (d.state.columns, d.state.rows) == (21, 4)
     start_row(d, 1)
     seen = write(d, 0, "Grüße, Αθήνα, Київ…") | write(d, 1, "█▁▏░", 3) | status(d, "4 tok/s")
-    refresh(machine.fw, d)
+    refresh(d)
     assert np.array_equal(machine.colours, expected(d, seen))
     assert (machine.frame[:, SIZE[0]:] == UNTOUCHED).all(), "what is behind the visible part of a line stays"
     close_display(machine.fw, d)
@@ -74,13 +75,13 @@ def test_all_colours_and_the_cursor() -> None:
     for colour in range(display.N_COLOURS):
         seen |= write(d, 0, "ab", colour, 2 * colour)
     place_cursor(d, 0, 3)
-    refresh(machine.fw, d)
+    refresh(d)
     assert np.array_equal(machine.colours, expected(d, seen | {(0, 3): ("b", 0, 2)}))
     place_cursor(d, 0, 1000)
-    refresh(machine.fw, d)
+    refresh(d)
     assert np.array_equal(machine.colours, expected(d, seen | {(0, 20): (" ", 0, 1)}))
     place_cursor(d, -1, 0)
-    refresh(machine.fw, d)
+    refresh(d)
     assert np.array_equal(machine.colours, expected(d, seen))
 
 
@@ -88,16 +89,16 @@ def test_only_cells_that_changed_are_drawn() -> None:
     machine = FakeScreen([SIZE], BLT_ONLY)
     d = machine.open()
     write(d, 0, "unchanged")
-    refresh(machine.fw, d)
+    refresh(d)
     del machine.transfers[:]
-    refresh(machine.fw, d)
+    refresh(d)
     write(d, 0, "unchanged")
-    refresh(machine.fw, d)
+    refresh(d)
     assert machine.transfers == []
     write(d, 0, "A", 0, 3)
     write(d, 0, "B", 0, 5)
-    refresh(machine.fw, d)
-    left, upper = int(d.state[screen_mode.LEFT]), int(d.state[screen_mode.UPPER])
+    refresh(d)
+    left, upper = int(d.state.left), int(d.state.upper)
     assert machine.transfers == [(2, left + 3 * 8, upper, 3 * 8, 16)]
 
 
@@ -109,24 +110,24 @@ def test_scrolling_looking_back_and_following() -> None:
         write(d, row, f"row {row}")
 
     def shows(first: int, n: int = 4) -> bool:
-        refresh(machine.fw, d)
+        refresh(d)
         seen = {(row, column): (character, 1, 0) for row in range(n)
                 for column, character in enumerate(f"row {first + row}")}
         return np.array_equal(machine.colours, expected(d, seen))
 
-    assert shows(3) and d.state[display.FOLLOWS] == 1
+    assert shows(3) and d.state.follows == 1
     scroll_view(d, -2)
-    assert shows(1) and d.state[display.FOLLOWS] == 0
+    assert shows(1) and d.state.follows == 0
     start_row(d, 7)
     write(d, 7, "row 7")
     assert shows(1), "what comes does not move a view that looks back"
     scroll_view(d, -100)
     assert shows(0)
     follow(d)
-    assert shows(4) and d.state[display.FOLLOWS] == 1
+    assert shows(4) and d.state.follows == 1
     scroll_view(d, -1)
     scroll_view(d, 1)
-    assert shows(4) and d.state[display.FOLLOWS] == 1
+    assert shows(4) and d.state.follows == 1
     clear_cells(d, 6, 0)
     assert shows(4, 2), "cleared to the end of the row and every row below"
     clear_display(d)
@@ -139,21 +140,21 @@ def test_the_ring_keeps_the_last_rows() -> None:
     machine = FakeScreen([SIZE])
     machine.largest_pages = 8  # the first sizes asked for are refused
     d = machine.open()
-    kept = int(d.state[screen_mode.HISTORY])
-    assert 4 <= kept < display.HISTORY_ROWS and machine.board[48] == 4096 * sum(machine.pages.values())
+    kept = int(d.state.history)
+    assert 4 <= kept < display.HISTORY_ROWS and machine.figures.memory == 4096 * sum(machine.pages.values())
     for row in range(kept + 10):
         start_row(d, row)
         write(d, row, str(row))
     put_cell(d, 9, 0, ord("X"), 0)  # gone
     put_cell(d, kept + 10, 0, ord("X"), 0)  # not there yet
     scroll_view(d, -10**6)
-    refresh(machine.fw, d)
+    refresh(d)
     seen = {(row, column): (character, 1, 0) for row in range(4) for column, character in enumerate(str(10 + row))}
     assert np.array_equal(machine.colours, expected(d, seen))
     for row in range(kept + 10, kept + 13):  # the oldest go while one looks at them
         start_row(d, row)
-    refresh(machine.fw, d)
-    assert d.state[display.TOP] == 13
+    refresh(d)
+    assert d.state.top == 13
 
 
 def test_columns_and_characters_that_are_not_there() -> None:
@@ -169,7 +170,7 @@ def test_columns_and_characters_that_are_not_there() -> None:
         put_cell(d, 0, 2 + i, code_point, 0)
     clear_cells(d, 0, 1 << 40)
     clear_status(d, 1 << 40)
-    refresh(machine.fw, d)
+    refresh(d)
     seen: dict[tuple[int, int], Cell] = {(0, 2 + i): ("\u6f22", 1, 0) for i in range(7)}
     assert np.array_equal(machine.colours, expected(d, seen | {(0, 0): ("a", 1, 0), (0, 1): ("a", 1, 0)}))
     assert bitmap("\u6f22", 1, True).sum() > 20
@@ -183,7 +184,7 @@ def test_whatever_is_asked_the_screen_is_what_the_ring_says(asked: list[tuple[st
     machine.largest_pages = 6
     d = machine.open()
     for what, a, b, c in asked:
-        last = int(d.state[display.LAST])
+        last = int(d.state.last)
         if what == "s":
             start_row(d, last + 1)
         elif what == "p":
@@ -191,7 +192,7 @@ def test_whatever_is_asked_the_screen_is_what_the_ring_says(asked: list[tuple[st
         elif what == "c":
             clear_cells(d, last + a, b)
         elif what == "r":
-            refresh(machine.fw, d)
+            refresh(d)
         elif what == "v":
             scroll_view(d, a)
         elif what == "f":
@@ -200,11 +201,11 @@ def test_whatever_is_asked_the_screen_is_what_the_ring_says(asked: list[tuple[st
             place_cursor(d, last + a, b)
         else:
             put_status(d, a, c)
-    refresh(machine.fw, d)
+    refresh(d)
     drawn = machine.colours
     d.shown[:] = -1
-    d.state[display.DIRTY] = 1
-    refresh(machine.fw, d)
+    d.state.dirty = 1
+    refresh(d)
     assert np.array_equal(machine.colours, drawn), "drawn bit by bit or at once"
 
 
@@ -214,14 +215,14 @@ def test_whatever_is_asked_the_screen_is_what_the_ring_says(asked: list[tuple[st
     ((3840, 2160), 24, 160, 45), ((7680, 4320), 48, 160, 45), ((20, 20), 8, 0, 1), ((1, 1), 8, 0, 1)])
 def test_the_font_follows_the_resolution(size: tuple[int, int], cell: int, columns: int, rows: int) -> None:
     machine = FakeScreen([size], BLT_ONLY)
-    state = np.zeros(screen_mode.STATE_WORDS, np.int64)
-    state[screen_mode.GRAPHICS] = machine.graphics.address
+    state = machine.state
+    state.graphics = machine.graphics.address
     screen_mode.measure_screen(state)
-    shape = state[screen_mode.CELL_WIDTH], state[screen_mode.COLUMNS], state[screen_mode.ROWS] + 1
+    shape = state.cell_width, state.columns, state.rows + 1
     assert shape == (cell, columns, rows)
     if columns:
-        margins = (size[0] - cell * columns - 2 * state[screen_mode.LEFT],
-                   size[1] - 2 * cell * rows - 2 * state[screen_mode.UPPER])
+        margins = (size[0] - cell * columns - 2 * state.left,
+                   size[1] - 2 * cell * rows - 2 * state.upper)
         assert 0 <= margins[0] <= 7 and 0 <= margins[1] <= 1
 
 
@@ -229,11 +230,11 @@ def test_the_font_follows_the_resolution(size: tuple[int, int], cell: int, colum
 def test_large_fonts_are_drawn_as_they_are(size: tuple[int, int]) -> None:
     machine = FakeScreen([size], padding=2)
     d = machine.open()
-    seen = write(d, 0, "Ag█") | {(int(d.state[screen_mode.ROWS]), 2): ("x", 7, 6)}
+    seen = write(d, 0, "Ag█") | {(int(d.state.rows), 2): ("x", 7, 6)}
     put_status(d, 2, ord("x"))
     d.shown[:] = 0  # a whole screen takes the interpreter seconds
-    d.shown[int(d.state[screen_mode.COLUMNS]) * int(d.state[screen_mode.ROWS])] = -1
-    refresh(machine.fw, d)
+    d.shown[int(d.state.columns) * int(d.state.rows)] = -1
+    refresh(d)
     assert np.array_equal(machine.colours, expected(d, seen))
 
 
@@ -241,19 +242,20 @@ def test_a_small_screen_is_exchanged_and_put_back() -> None:
     modes = [(640, 480), (800, 600), (1024, 768), (3840, 2160), (1920, 400)]
     machine = FakeScreen(modes)
     state = machine.state
-    state[screen_mode.GRAPHICS] = machine.graphics.address
+    state.graphics = machine.graphics.address
     screen_mode.enlarge_screen(machine.fw, state)
     screen_mode.measure_screen(state)
-    assert machine.modes_set == [2] and state[screen_mode.WIDTH] == 1024 and machine.n_pools == 0
-    state[screen_mode.GRAPHICS] = 0
+    assert machine.modes_set == [2] and state.width == 1024 and machine.n_pools == 0
+    state.graphics = 0
     machine = FakeScreen([SIZE, (16, 16)])
     d = machine.open()
     assert machine.modes_set == [], "none of these is better"
-    d.state[screen_mode.OLD_MODE] = 1
+    d.state.old_mode = 1
     close_display(machine.fw, d)
     assert machine.modes_set == [0]
     machine = FakeScreen([(800, 600), (1024, 768)], BLT_ONLY)
-    screen_mode.enlarge_screen(machine.fw, np.array([0] * 5 + [machine.graphics.address] + [0] * 58, np.int64))
+    machine.state.graphics = machine.graphics.address
+    screen_mode.enlarge_screen(machine.fw, machine.state)
     assert machine.modes_set == [], "large enough as it is"
 
 
@@ -273,9 +275,9 @@ def test_what_is_missing_leaves_no_screen_or_the_slow_one(lack: str) -> None:
         machine.mode.put(32, 100)  # a frame buffer too small to be one
     d = machine.open()
     if lack == "frame":
-        assert d.state[screen_mode.FRAME] == 0 and d.state[screen_mode.COLUMNS] == 21
+        assert d.state.frame == 0 and d.state.columns == 21
         return
-    assert d.state[screen_mode.COLUMNS] == 0 and not machine.pages
+    assert d.state.columns == 0 and not machine.pages
     start_row(d, 3)
     put_cell(d, 3, 0, 65, 0)
     clear_cells(d, 0, 0)
@@ -285,34 +287,34 @@ def test_what_is_missing_leaves_no_screen_or_the_slow_one(lack: str) -> None:
     scroll_view(d, -1)
     follow(d)
     clear_display(d)
-    refresh(machine.fw, d)
+    refresh(d)
     close_display(machine.fw, d)
     assert (machine.frame == UNTOUCHED).all()
 
 
 @metal
-def tell(fw: Firmware, b: Board, address: int) -> Display:
+def tell(fw: Firmware, figures: Figures, state: DisplayState) -> Display:
     """Something of everything."""
-    d = open_display(fw, b, address)
+    d = open_display(fw, figures, state)
     for row in range(9):
         start_row(d, row)
         for column in range(20):
             put_cell(d, row, column, 40 + 37 * row + 11 * column, (row + column) % 6)
-        refresh(fw, d)
+        refresh(d)
     scroll_view(d, -3)
     clear_cells(d, 7, 4)
     clear_status(d, 3)
     put_status(d, 5, 0x41F)
     place_cursor(d, 4, cell_width(0x301))
-    refresh(fw, d)
+    refresh(d)
     return d
 
 
 @pytest.mark.parametrize("size, form", [(SIZE, RGBX), (SIZE, BLT_ONLY)])
 def test_compiled_it_is_the_same(size: tuple[int, int], form: int) -> None:
     one, other = FakeScreen([size], form), FakeScreen([size], form)
-    d = tell(one.fw, one.board, int(one.state.ctypes.data))
-    e = Display(*jit(tell)(other.fw, other.board, int(other.state.ctypes.data)))
+    d = tell(one.fw, one.figures, one.state)
+    e = Display(*jit(tell)(other.fw, other.figures, other.state))
     assert np.array_equal(one.frame, other.frame) and np.array_equal(d.cells, e.cells)
     assert one.transfers == other.transfers
     assert picture_of(d) == picture_of(e)
@@ -322,7 +324,7 @@ def picture_of(d: Display) -> bytes:
     """The picture of a screen, as a file."""
     room = np.full(1 << 16, 0xAF, np.uint8)
     content = room[:picture.put_picture_header(d, room)].tobytes()
-    for row in range(int(d.state[screen_mode.ROWS]), -1, -1):
+    for row in range(int(d.state.rows), -1, -1):
         content += room[:picture.put_picture_row(d, row, room)].tobytes()
     assert len(content) == picture.picture_bytes(d)
     return content
@@ -347,7 +349,7 @@ def test_a_picture_is_what_the_screen_shows(size: tuple[int, int]) -> None:
     write(d, 0, "Now \u00abthis\u00bb", 2)
     status(d, "and that")
     place_cursor(d, 0, 12)
-    refresh(machine.fw, d)
+    refresh(d)
     assert np.array_equal(decoded(picture_of(d)), machine.frame)
 
 

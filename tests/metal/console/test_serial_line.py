@@ -5,20 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from barelm.metal import arena
+from barelm.contract.console_state import SerialState
 from barelm.metal.console import serial_line
-from barelm.metal.console.serial_line import (
-    PROTOCOL,
-    SERIAL_COLUMNS,
-    SERIAL_ROWS,
-    Serial,
-    bind_serial,
-    close_serial,
-    flush_serial,
-    open_serial,
-    put_byte,
-    read_byte,
-)
+from barelm.metal.console.serial_line import close_serial, flush_serial, open_serial, put_byte, read_byte
 from tests.metal.fake import IMAGE_HANDLE, FakeFirmware, FakeSerial
 
 OPENING = b"\x1b[?2004h\x1b7\x1b[999;999H\x1b[6n\x1b8"
@@ -30,33 +19,34 @@ class Line:
     def __init__(self, port: FakeSerial | None = None) -> None:
         self.firmware, self.port = FakeFirmware(), port or FakeSerial()
         self.firmware.serial = self.port
-        self.block = np.zeros(arena.SERIAL_BYTES, np.uint8)
+        self.state = SerialState.over(np.zeros(SerialState.BYTES, np.uint8))
 
-    def open(self) -> Serial:
+    def open(self) -> SerialState:
         """Take it."""
-        return open_serial(self.firmware.fw, int(self.block.ctypes.data))
+        open_serial(self.firmware.fw, self.state)
+        return self.state
 
-    def put(self, s: Serial, content: bytes) -> None:
+    def put(self, s: SerialState, content: bytes) -> None:
         """Gather bytes."""
         for byte in content:
-            put_byte(self.firmware.fw, s, byte)
+            put_byte(s, byte)
 
 
 def test_no_line() -> None:
     line = Line()
     line.firmware.serial = None
     s = line.open()
-    assert s.state[PROTOCOL] == 0 and (s.state[SERIAL_COLUMNS], s.state[SERIAL_ROWS]) == (80, 24)
+    assert s.protocol == 0 and (s.columns, s.rows) == (80, 24)
     line.put(s, b"nothing")
-    flush_serial(line.firmware.fw, s)
-    assert read_byte(line.firmware.fw, s) == -1
+    flush_serial(s)
+    assert read_byte(s) == -1
     close_serial(line.firmware.fw, s)
 
 
 def test_a_line_that_is_not_given() -> None:
     line = Line()
     line.firmware.is_serial_free = False
-    assert line.open().state[PROTOCOL] == 0 and line.port.written == b""
+    assert line.open().protocol == 0 and line.port.written == b""
 
 
 def test_taken_and_given_back() -> None:
@@ -66,12 +56,12 @@ def test_taken_and_given_back() -> None:
     assert line.port.mode[1] == serial_line.TIMEOUT_US
     line.put(s, "é\r\n".encode())
     assert line.port.written == OPENING
-    flush_serial(line.firmware.fw, s)
+    flush_serial(s)
     assert line.port.written == OPENING + "é\r\n".encode()
-    line.put(bind_serial(int(line.block.ctypes.data)), b"last")
+    line.put(SerialState(line.state.address), b"last")
     close_serial(line.firmware.fw, s)
     assert line.port.written.endswith(b"last")
-    assert (line.port.owner, line.port.reconnected, int(s.state[PROTOCOL])) == (0, True, 0)
+    assert (line.port.owner, line.port.reconnected, int(s.protocol)) == (0, True, 0)
     line.put(s, b"too late")
     close_serial(line.firmware.fw, s)
     assert b"late" not in line.port.written
@@ -80,9 +70,9 @@ def test_taken_and_given_back() -> None:
 def test_bytes_come_one_by_one_and_nothing_blocks() -> None:
     line = Line()
     s = line.open()
-    assert read_byte(line.firmware.fw, s) == -1
+    assert read_byte(s) == -1
     line.port.coming += b"\x00\xff"
-    assert [read_byte(line.firmware.fw, s) for _ in range(3)] == [0, 255, -1]
+    assert [read_byte(s) for _ in range(3)] == [0, 255, -1]
 
 
 def test_much_goes_out_as_it_is_gathered() -> None:
@@ -90,7 +80,7 @@ def test_much_goes_out_as_it_is_gathered() -> None:
     s = line.open()
     content = bytes(range(256)) * 100
     line.put(s, content)
-    flush_serial(line.firmware.fw, s)
+    flush_serial(s)
     assert line.port.written == OPENING + content
 
 
@@ -105,8 +95,8 @@ def test_a_line_that_takes_little_at_a_time_is_waited_for() -> None:
 
     line.port.table.serve(40, 3, write)
     line.put(s, b"x" * 2000)
-    flush_serial(line.firmware.fw, s)
-    assert line.port.written == OPENING + b"x" * 2000 and s.state[PROTOCOL] != 0
+    flush_serial(s)
+    assert line.port.written == OPENING + b"x" * 2000 and s.protocol != 0
 
 
 @pytest.mark.parametrize("room", [0, 10])
@@ -119,10 +109,10 @@ def test_a_line_that_takes_nothing_is_given_up_soon(room: int, mode: bool) -> No
     line.port.room = room
     before = line.port.n_writes
     line.put(s, b"y" * 20000)
-    flush_serial(line.firmware.fw, s)
-    assert s.state[PROTOCOL] == 0
+    flush_serial(s)
+    assert s.protocol == 0
     assert line.port.n_writes - before <= serial_line.PATIENCE_US // serial_line.TIMEOUT_US + 2
-    assert read_byte(line.firmware.fw, s) == -1
+    assert read_byte(s) == -1
     close_serial(line.firmware.fw, s)
     assert line.port.reconnected
 
@@ -134,8 +124,8 @@ def test_a_slow_timeout_that_cannot_be_changed_is_not_waited_for_often() -> None
     line.port.room = 0
     before = line.port.n_writes
     line.put(s, b"z")
-    flush_serial(line.firmware.fw, s)
-    assert line.port.n_writes - before <= 2 and s.state[PROTOCOL] == 0
+    flush_serial(s)
+    assert line.port.n_writes - before <= 2 and s.protocol == 0
 
 
 def test_a_device_that_fails() -> None:
@@ -144,7 +134,7 @@ def test_a_device_that_fails() -> None:
     line.port.coming += b"a"
     line.port.table.serve(48, 3, lambda *_: -(1 << 63) | 7)
     line.port.table.serve(40, 3, lambda *_: -(1 << 63) | 7)
-    assert read_byte(line.firmware.fw, s) == -1
+    assert read_byte(s) == -1
     line.put(s, b"a")
-    flush_serial(line.firmware.fw, s)
-    assert s.state[PROTOCOL] == 0
+    flush_serial(s)
+    assert s.protocol == 0

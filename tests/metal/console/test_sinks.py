@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from barelm.contract import board
-from barelm.contract.board import Board
 from barelm.metal import arena
-from barelm.metal.console import screen_mode, sinks, stream, writing
+from barelm.metal.console import stream, writing
 from barelm.metal.console.glyphs import CODE_POINTS, glyph_of
-from barelm.metal.console.serial_line import SERIAL_COLUMNS, SERIAL_ROWS
+from barelm.metal.console.screen_sink import MARGIN
 from barelm.metal.console.sinks import (
     ACCENT,
     ALARM,
     LINE,
-    MARGIN,
     PLAIN,
     SCREEN,
     TEXT,
@@ -26,7 +22,6 @@ from barelm.metal.console.sinks import (
     close_screen,
     flush,
     is_on,
-    line_of,
     open_console,
     screen_of,
 )
@@ -49,12 +44,12 @@ class Desk:
         self.port = FakeSerial()
         self.firmware.serial = self.port if line else None
         self.workspace = arena.open_workspace(self.firmware.fw)
-        self.b = Board(self.workspace)
-        self.b.settings.screen, self.b.settings.report = 1, report
-        self.b.figures.cycles_per_ms = 10**6
-        self.con: Console = open_console(self.firmware.fw, self.b, self.workspace)
-        line_of(self.con).state[SERIAL_COLUMNS] = line or 80
-        line_of(self.con).state[SERIAL_ROWS] = rows
+        b = self.workspace.board
+        b.settings.screen, b.settings.report = 1, report
+        b.figures.cycles_per_ms = 10**6
+        self.con: Console = open_console(self.firmware.fw, b.settings, b.figures, self.workspace)
+        self.con.state.serial.columns = line or 80
+        self.con.state.serial.rows = rows
         self.terminal = Vt100(line or 80, rows)
 
     def put(self, text: str) -> None:
@@ -82,9 +77,9 @@ class Desk:
     def glyphs(self) -> list[list[int]]:
         """The rows of the screen, without blanks at their ends."""
         d = screen_of(self.con)
-        columns = int(d.state[screen_mode.COLUMNS])
+        columns = int(d.state.columns)
         rows = [[int(cell) & 0xFFFF for cell in d.cells[row * columns:(row + 1) * columns]]
-                for row in range(int(d.state[25]) + 1)]
+                for row in range(int(d.state.last) + 1)]
         return [stripped(row) for row in rows]
 
 
@@ -135,10 +130,10 @@ def test_no_word_is_torn_and_none_lost(text: str, line: int, plain: int) -> None
 def test_three_sinks_at_once_each_at_its_own_width() -> None:
     desk = Desk(screen=True, line=33)
     assert is_on(desk.con, SCREEN) and is_on(desk.con, LINE) and not is_on(desk.con, PLAIN)
-    desk.con.state[sinks.SINKS + PLAIN * sinks.SINK_WORDS + sinks.ON] = 1
+    desk.con.state.sinks[PLAIN].on = 1
     text = "The quick brown fox jumps over the lazy dog, and says so: é ß ▶ — again and again. " * 4
     desk.put(text)
-    columns = int(screen_of(desk.con).state[screen_mode.COLUMNS]) - 2 * MARGIN
+    columns = int(screen_of(desk.con).state.columns) - 2 * MARGIN
     assert desk.terminal.lines == wrapped(text, 32) and desk.uefi.lines == wrapped(text, 79)
     assert desk.glyphs() == [stripped([glyph_of(32)] * MARGIN + [glyph_of(ord(c)) for c in row])
                              for row in wrapped(text, columns)]
@@ -201,7 +196,7 @@ def test_the_screen_goes_back_blank_and_the_last_words_are_the_firmwares() -> No
     close_screen(desk.con)
     desk.put("BARELM DONE 0\n")
     assert desk.firmware.screen == "BARELM DONE 0\r\n" and desk.firmware.n_cleared == 1
-    assert list(desk.firmware.pages) == [desk.workspace]
+    assert list(desk.firmware.pages) == [desk.workspace.address]
 
 
 def test_a_program_hears_the_firmwares_console_alone_and_nothing_is_wrapped() -> None:
@@ -215,6 +210,5 @@ def test_a_program_hears_the_firmwares_console_alone_and_nothing_is_wrapped() ->
 def test_a_configuration_without_a_screen_leaves_it_alone() -> None:
     firmware = FakeScreen([(800, 600)])
     workspace = arena.open_workspace(firmware.fw)
-    b = np.zeros(board.WORDS, np.int64)
-    con = open_console(firmware.fw, b, workspace)
+    con = open_console(firmware.fw, workspace.board.settings, workspace.board.figures, workspace)
     assert not is_on(con, SCREEN) and is_on(con, PLAIN) and firmware.transfers == []

@@ -6,12 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from barelm.metal.console import screen_mode
-from barelm.metal.console.display import CURSOR_COLUMN, CURSOR_ROW, FOLLOWS
 from barelm.metal.console.glyphs import glyph_of, terminal_width
-from barelm.metal.console.serial_line import SERIAL_ROWS, SIZED
-from barelm.metal.console.sinks import ALARM, DIM, MARGIN, keep_row, line_of, screen_of
+from barelm.metal.console.screen_sink import MARGIN
+from barelm.metal.console.sinks import ALARM, DIM, screen_of
 from barelm.metal.console.stream import begin_input, end_input, fit_line, put_code_point, scroll, set_colour, show_input
+from barelm.metal.console.terminal_sink import keep_row
 from tests.metal.console.test_sinks import Desk, stripped
 from tests.metal.screens import FakeScreen
 from tests.metal.talks import array
@@ -63,7 +62,7 @@ def test_every_drawing_shows_the_line_and_nothing_of_the_one_before(
         lines: list[tuple[str, int]], n_above: int, before: str, line: int, plain: int, keeps: bool) -> None:
     desk = Desk(line=line, plain=plain, rows=24)
     if keeps:
-        keep_row(desk.con, 24)
+        keep_row(desk.con.state.serial, 24)
     above = [f"row {k}" for k in range(n_above)]
     desk.put("".join(row + "\n" for row in above) + before)
     begin_input(desk.con)
@@ -92,7 +91,7 @@ def test_behind_the_line_text_goes_on_below() -> None:
     assert desk.terminal.lines == ["> abc def", "and on"]
     assert desk.glyphs() == [[glyph_of(32)] * MARGIN + [glyph_of(ord(c)) for c in row]
                              for row in ("> abc def", "and on")]
-    assert screen_of(desk.con).state[CURSOR_ROW] == -1
+    assert desk.con.state.display.cursor_row == -1
 
 
 @pytest.mark.parametrize("text, cursor", [("", 0), ("abc", 1), ("ab\ncd", 2), ("ab\ncd", 5), ("x" * 120, 120)])
@@ -103,14 +102,14 @@ def test_the_cursor_on_the_screen(text: str, cursor: int) -> None:
     show(desk, "something longer " * 20, 7)
     show(desk, text, cursor)
     d = screen_of(desk.con)
-    layout = Layout("> ", text, cursor, int(d.state[screen_mode.COLUMNS]) - 2 * MARGIN)
-    assert (d.state[CURSOR_ROW], d.state[CURSOR_COLUMN]) == (1 + layout.row, MARGIN + layout.column)
+    layout = Layout("> ", text, cursor, int(d.state.columns) - 2 * MARGIN)
+    assert (d.state.cursor_row, d.state.cursor_column) == (1 + layout.row, MARGIN + layout.column)
     blank = [glyph_of(32)] * MARGIN
     found = desk.glyphs()[1:]
     expected = [stripped(blank + [glyph_of(ord(c)) for c in row]) for row in layout.rows]
     assert found[:len(expected)] == expected and not any(found[len(expected):])
     show(desk, text, -1)
-    assert d.state[CURSOR_ROW] == -1
+    assert d.state.cursor_row == -1
 
 
 def test_wide_characters_on_a_terminal() -> None:
@@ -137,9 +136,9 @@ def test_looking_back_and_forth() -> None:
     desk.put("row\n" * 200)
     d = screen_of(desk.con)
     scroll(desk.con, -10)
-    assert d.state[FOLLOWS] == 0
+    assert d.state.follows == 0
     scroll(desk.con, 10)
-    assert d.state[FOLLOWS] == 1
+    assert d.state.follows == 1
     Desk(line=80).put("x")
     scroll(Desk(line=80).con, 3)  # a terminal looks back by itself
 
@@ -149,12 +148,12 @@ def test_a_row_is_kept_where_the_terminal_says_how_large_it_is() -> None:
     fit_line(desk.con)
     desk.look()
     assert desk.terminal.region == (0, 23), "it has not said so"
-    line_of(desk.con).state[SIZED] = 1
+    desk.con.state.serial.sized = 1
     fit_line(desk.con)
     desk.put("".join(f"row {k}\n" for k in range(40)))
     assert desk.terminal.region == (0, 22) and desk.terminal.rows[23] == [" "] * 80
     assert desk.terminal.lines == [f"row {k}" for k in range(40)]
-    line_of(desk.con).state[SERIAL_ROWS] = 5
+    desk.con.state.serial.rows = 5
     fit_line(desk.con)
     desk.look()
     assert desk.terminal.region == (0, 23)

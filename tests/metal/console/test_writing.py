@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from barelm.contract.console_state import ConsoleState
 from barelm.metal.console import writing
 from barelm.metal.console.sinks import CONSOLE_BYTES, Console, flush, plain_console
 from tests.metal.fake import FakeFirmware
@@ -27,7 +28,7 @@ class Screen:
         self.firmware.columns = 1 << 20
         self.block = np.zeros(CONSOLE_BYTES // 8 + 8, np.int64)
         self.block[-8:] = 0x5A
-        self.con: Console = plain_console(self.firmware.fw, self.block[:-8])
+        self.con: Console = plain_console(self.firmware.fw, ConsoleState(int(self.block.ctypes.data)))
 
     def write(self, *parts: bytes) -> None:
         """Gather each part by itself."""
@@ -145,7 +146,7 @@ def test_a_machine_without_a_screen_is_fine() -> None:
     firmware = FakeFirmware()
     firmware.table.put(64, 0)
     writing.write_number(firmware.fw, 5)
-    con = plain_console(firmware.fw, np.zeros(CONSOLE_BYTES // 8, np.int64))
+    con = plain_console(firmware.fw, ConsoleState.over(np.zeros(ConsoleState.BYTES, np.uint8)))
     writing.put_number(con, 5)
     flush(con)
     assert firmware.screen == ""

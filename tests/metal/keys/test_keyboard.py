@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from barelm.contract import board
+from barelm.contract.console_state import N_KEYS
 from barelm.contract.layout import KEYBOARDS
-from barelm.metal.console.serial_line import SERIAL_COLUMNS, SERIAL_ROWS, open_serial
+from barelm.contract.regions import Workspace
+from barelm.metal.console.serial_line import open_serial
+from barelm.metal.console.sinks import bind_console
 from barelm.metal.keys import keyboard
 from barelm.metal.keys.keyboard import (
     DELETE,
@@ -19,7 +21,6 @@ from barelm.metal.keys.keyboard import (
     FIRST_KEY,
     HOME,
     INSERT,
-    KEYBOARD_BYTES,
     LEFT,
     PAGE_DOWN,
     PAGE_UP,
@@ -50,13 +51,14 @@ class Desk:
         self.firmware.is_extended = extended
         self.port = FakeSerial()
         self.firmware.serial = self.port if line else None
-        self.board = np.zeros(board.WORDS, np.int64)
-        self.board.settings.keyboard = KEYBOARDS.index(layout)
-        self.board.figures.cycles_per_ms = per_ms
-        self._memory = np.zeros(8192 + KEYBOARD_BYTES, np.uint8)
-        address = int(self._memory.ctypes.data)
-        self.serial = open_serial(self.firmware.fw, address)
-        self.k = open_keyboard(self.firmware.fw, self.board, self.serial, address + 8192)
+        self.workspace = Workspace.over(np.zeros(Workspace.BYTES, np.uint8))
+        settings, self.figures = self.workspace.board.settings, self.workspace.board.figures
+        settings.keyboard = KEYBOARDS.index(layout)
+        self.figures.cycles_per_ms = per_ms
+        con = bind_console(self.firmware.fw, self.workspace)
+        self.serial = con.state.serial
+        open_serial(self.firmware.fw, self.serial)
+        self.k = open_keyboard(con, settings, self.figures, self.workspace)
 
     def keys(self) -> list[int]:
         """Whatever keys there are."""
@@ -189,10 +191,10 @@ def test_a_paste_without_an_end_is_over_some_time() -> None:
 def test_an_escape_alone() -> None:
     desk = Desk()
     assert desk.line("\x1b") == []
-    desk.board.figures.cycles_per_ms = AT_ONCE
+    desk.figures.cycles_per_ms = AT_ONCE
     assert desk.line("") == [27] and desk.line("") == []
     assert desk.line("[A") == [ord("["), ord("A")]
-    desk.board.figures.cycles_per_ms = NEVER
+    desk.figures.cycles_per_ms = NEVER
     assert desk.line("\x1b\x1b") == [27]
     assert desk.line("[A\x1b\x1b[A") == [UP, 27, UP]
 
@@ -206,11 +208,11 @@ def test_a_sequence_that_stops_is_forgotten() -> None:
 
 def test_the_terminal_says_how_large_it_is() -> None:
     desk = Desk()
-    assert (desk.serial.state[SERIAL_COLUMNS], desk.serial.state[SERIAL_ROWS]) == (80, 24)
+    assert (desk.serial.columns, desk.serial.rows) == (80, 24)
     assert desk.line("\x1b[50;132R") == [RESIZED]
-    assert (desk.serial.state[SERIAL_COLUMNS], desk.serial.state[SERIAL_ROWS]) == (132, 50)
+    assert (desk.serial.columns, desk.serial.rows) == (132, 50)
     assert desk.line("\x1b[200~\x1b[9999;0R\x1b[201~") == [RESIZED]
-    assert (desk.serial.state[SERIAL_COLUMNS], desk.serial.state[SERIAL_ROWS]) == (1, 1000)
+    assert (desk.serial.columns, desk.serial.rows) == (1, 1000)
 
 
 @pytest.mark.parametrize("stop", ["\x1b", "\x03"])
@@ -235,7 +237,7 @@ def test_keys_beyond_the_ring_are_lost_but_not_the_stop() -> None:
     desk = Desk()
     desk.port.coming += b"x" * 1000 + b"\x03"
     assert stop_asked(desk.k)
-    assert desk.keys() == [ord("x")] * board.N_KEYS
+    assert desk.keys() == [ord("x")] * N_KEYS
 
 
 def test_waiting() -> None:
@@ -268,7 +270,7 @@ def test_no_bytes_are_stuck_and_every_key_is_one(parts: list[bytes]) -> None:
     keys = [key for part in parts for key in desk.line(part)]
     assert all(0 < key < 0xD800 or 0xE000 <= key <= 0x10FFFF or FIRST_KEY < key <= RESIZED for key in keys)
     assert not any(128 <= key < 160 or key == 127 for key in keys)
-    desk.board.figures.cycles_per_ms = AT_ONCE
+    desk.figures.cycles_per_ms = AT_ONCE
     desk.keys()
     assert desk.line("é\x1b[A\x1b[200~")[-2:] == [0xE9, UP]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -13,6 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from barelm.contract.board import Board
+from barelm.contract.console_state import EditorState
+from barelm.dialect.memory import memory
+from barelm.dialect.structs import room as array_of
+from barelm.dialect.types import U8
 from barelm.metal.keys import line_editor
 from barelm.metal.keys.keyboard import (
     DELETE,
@@ -29,7 +34,7 @@ from barelm.metal.keys.keyboard import (
     WORD_RIGHT,
 )
 from barelm.metal.keys.keyboard import LEFT as ARROW_LEFT
-from barelm.metal.keys.line_editor import CHANGED, KEPT, LEFT, SUBMITTED, Editor, edit, set_line
+from barelm.metal.keys.line_editor import CHANGED, KEPT, LEFT, SUBMITTED, edit, set_line
 from tests.worlds import World, both_worlds, interpreter
 
 CHARACTERS = [ord(one) for one in "ab .\\é€\t\n"] + [0x1F600]
@@ -38,20 +43,30 @@ CONTROLS = [8, 11, 13, 14, 16, 21, 23, 1, 2, 3, 4, 5, 6, 27, UP, DOWN, ARROW_LEF
 KEYS = st.lists(st.one_of(st.sampled_from(CHARACTERS), st.sampled_from(CONTROLS)), max_size=60)
 
 
+@functools.cache
+def editor_of(room: int, n_history: int) -> type[EditorState]:
+    """An editor of another size."""
+    class Editor(EditorState):
+        line: U8 = array_of(room)
+        history: U8 = array_of(n_history)
+
+    return Editor
+
+
 class Typed:
     """An editor with a line and a history of some size."""
 
     def __init__(self, world: World = interpreter, *, room: int = 4096, history: int = 4096) -> None:
         self.world = world
-        self.e = Editor(np.zeros(room, np.uint8), np.zeros(history, np.uint8),
-                        np.zeros(line_editor.STATE_WORDS, np.int64))
+        kind = editor_of(room, history)
+        self.e = kind.over(np.zeros(kind.BYTES, np.uint8))
 
     def press(self, *keys: int | str) -> int:
         """Press keys; returns what the last one did."""
         result = KEPT
         for key in keys:
             for one in map(ord, key) if isinstance(key, str) else [key]:
-                if self.e.state[line_editor.DONE] != 0:
+                if self.e.done != 0:
                     self.start("")
                 result = int(self.world(edit)(self.e, one))
         return result
@@ -63,7 +78,7 @@ class Typed:
     @property
     def text(self) -> str:
         """The line, a bar where the cursor is."""
-        n, cursor = int(self.e.state[line_editor.N]), int(self.e.state[line_editor.CURSOR])
+        n, cursor = int(self.e.n), int(self.e.cursor)
         raw = self.e.line.tobytes()
         return raw[:cursor].decode() + "|" + raw[cursor:n].decode()
 
@@ -153,7 +168,7 @@ def test_any_keys_do_what_the_model_does(keys: list[int]) -> None:
     typed, model = Typed(), Model()
     for key in keys:
         assert typed.press(key) == model.press(key), key
-        if typed.e.state[line_editor.DONE] == 0:
+        if typed.e.done == 0:
             assert typed.text == model.shape
 
 
@@ -164,7 +179,8 @@ def test_compiled_it_is_the_same(keys: list[int]) -> None:
     typed, compiled = Typed(room=24, history=64), Typed(jit, room=24, history=64)
     for key in keys:
         assert typed.press(key) == compiled.press(key)
-        assert [a.tobytes() for a in typed.e] == [a.tobytes() for a in compiled.e]
+        a, b = (memory(one.e.address, one.e.BYTES) for one in (typed, compiled))
+        assert np.array_equal(a, b)
 
 
 @settings(max_examples=200, deadline=None)
@@ -174,7 +190,7 @@ def test_nothing_overflows_and_the_text_stays_utf8(keys: list[int], room: int, h
     for key in keys:
         typed.press(key)
         assert "|" in typed.text
-        used = int(typed.e.state[line_editor.USED])
+        used = int(typed.e.used)
         assert 0 <= used <= history and (used == 0 or typed.e.history[used - 1] == 0)
         typed.e.history[:used].tobytes().decode()
 
@@ -289,8 +305,9 @@ class Watched:
 
     def read(self) -> int:
         """`read_line`."""
-        keyboard: Any = SimpleNamespace(fw=None, b=Board.over(np.zeros(Board.BYTES, np.uint8)))
-        return int(line_editor.read_line(None, keyboard, self.e))  # type: ignore[arg-type]
+        keyboard: Any = SimpleNamespace(fw=None)
+        board = Board.over(np.zeros(Board.BYTES, np.uint8))
+        return int(line_editor.read_line(None, keyboard, self.e, board))  # type: ignore[arg-type]
 
 
 @pytest.fixture

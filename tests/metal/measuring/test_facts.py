@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from barelm.contract.console_state import ConsoleState
 from barelm.dialect.memory import memory
 from barelm.dialect.types import I64
 from barelm.machine_report import parse_report
 from barelm.metal import arena
-from barelm.metal.console.sinks import CONSOLE_BYTES, Console, flush, plain_console
+from barelm.metal.console.sinks import Console, flush, plain_console
 from barelm.metal.conversation.turns import forget
 from barelm.metal.measuring import facts, greeting
 from barelm.metal.measuring.facts import memory_facts
@@ -25,7 +26,7 @@ MAP = [(7, 1000), (7, 3000), (3, 10), (4, 20), (5, 30), (6, 40), (1, 50), (2, 60
 def console(firmware: FakeFirmware, columns: int = 1000) -> Console:
     """A wide console on it."""
     firmware.columns = columns
-    return plain_console(firmware.fw, np.zeros(CONSOLE_BYTES // 8, np.int64))
+    return plain_console(firmware.fw, ConsoleState.over(np.zeros(ConsoleState.BYTES, np.uint8)))
 
 
 def test_the_memory_map_added_up() -> None:

@@ -48,7 +48,7 @@ class Loading:
         self.b = self.workspace.board
         self.b.figures.memory = layout.WORKSPACE
         self.b.figures.cycles_per_ms = 10**6
-        self.con = open_console(self.fw, self.b, self.workspace)
+        self.con = open_console(self.fw, self.b.settings, self.b.figures, self.workspace)
         self.file = self.firmware.file(content)
         prepare(self.firmware)
 

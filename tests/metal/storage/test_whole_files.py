@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from barelm.contract import uefi
+from barelm.contract.console_state import ConsoleState
 from barelm.metal import arena
-from barelm.metal.console.sinks import CONSOLE_BYTES, plain_console
+from barelm.metal.console.sinks import plain_console
 from barelm.metal.storage import whole_files
 from barelm.metal.storage.whole_files import is_called, name_file, names_in, open_either, write_whole
 from barelm.metal.uefi.file_protocol import close_file, read_file, write_file
@@ -168,6 +169,6 @@ def firmware() -> Iterator[FakeFirmware]:
     (uefi.EFI_VOLUME_FULL, "full"), (uefi.EFI_WRITE_PROTECTED, "read-only"),
     (uefi.EFI_OUT_OF_RESOURCES, "longer"), (uefi.EFI_DEVICE_ERROR, "error 7"), (0, "error 0")])
 def test_every_failure_is_a_line(firmware: FakeFirmware, status: int, said: str) -> None:
-    con = plain_console(firmware.fw, np.zeros(CONSOLE_BYTES // 8, np.int64))
+    con = plain_console(firmware.fw, ConsoleState.over(np.zeros(ConsoleState.BYTES, np.uint8)))
     whole_files.say_status(con, ERROR | status)
     assert said in firmware.screen and firmware.screen.count("\n") == 1 and firmware.screen.startswith("Not written: ")
