@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from barelm.contract import board, uefi
+from barelm.contract import uefi
 from barelm.contract.board import Board
 from barelm.contract.regions import Workspace
+from barelm.contract.settings import AT_END_RESTART, AT_END_RETURN, AT_END_SHUTDOWN
 from barelm.dialect.memory import cells, memory, text
 from barelm.dialect.rooms import Failure, metal
 from barelm.metal import arena
@@ -130,7 +131,7 @@ def read_configuration(fw: Firmware, workspace: Workspace, b: Board, root: int) 
         if n_bytes < 0:
             raise Failure(uefi.EFI_DEVICE_ERROR, "the disk reports an error while barelm.toml is read",
                           "Write the image again, or try another stick or port.")
-    read_settings(fw, b, memory(target, n_bytes), n_bytes)
+    read_settings(fw, b.settings, memory(target, n_bytes), n_bytes)
 
 
 @metal
@@ -149,17 +150,17 @@ def farewell(con: Console, b: Board, workspace: Workspace, ending: int) -> int:
     fw = con.fw
     at_end = b.settings.at_end
     if ending == SWITCH_OFF:
-        at_end = board.AT_END_SHUTDOWN
+        at_end = AT_END_SHUTDOWN
     elif ending == RESTART:
-        at_end = board.AT_END_RESTART
+        at_end = AT_END_RESTART
     elif b.settings.report == 0:
-        pause_to_read(con, b, b.settings.wait_s)
+        pause_to_read(con, b, b.settings.wait)
     close_keyboard(keyboard_of(con, b))
-    done(con, uefi.EFI_SUCCESS, at_end == board.AT_END_RETURN)
+    done(con, uefi.EFI_SUCCESS, at_end == AT_END_RETURN)
     arena.give_back(fw, workspace)
-    if at_end == board.AT_END_SHUTDOWN:
+    if at_end == AT_END_SHUTDOWN:
         reset_system(fw, uefi.RESET_SHUTDOWN, uefi.EFI_SUCCESS)
-    if at_end == board.AT_END_RESTART:
+    if at_end == AT_END_RESTART:
         reset_system(fw, uefi.RESET_COLD, uefi.EFI_SUCCESS)
     return uefi.EFI_SUCCESS
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, errors, types
+from numba.core import cgutils, types
 
 from barelm.dialect import sentences
 from barelm.dialect.lowering.emit import I32, I64, data_of, lowers
@@ -25,12 +25,9 @@ def _kind_of(value: Any) -> str:
 
 @lowers(sentences.sentence, literal=True)
 def _sentence(typing: Any, literal: Any, values: Any) -> Any:
+    # What is wrong is said by a ValueError: Numba passes it on as it is, and tries no other types.
     kinds = tuple(_kind_of(kind) for kind in values)
-    try:
-        text = sentences.marked(literal.literal_value, kinds)
-        places = sentences.places(literal.literal_value, kinds)
-    except ValueError as refused:
-        raise errors.TypingError(str(refused)) from refused
+    text, places = sentences.marked(literal.literal_value, kinds), sentences.places(literal.literal_value, kinds)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         given = cgutils.unpack_tuple(builder, arguments[1], len(kinds))

@@ -179,7 +179,7 @@ def choose(con: Console, b: Board, workspace: Workspace, n: int, default: int, a
     """Have a person choose among n models; the default is taken when the countdown is over."""
     k = keyboard_of(con, b)
     chosen = default
-    deadline = cycles() + b.settings.countdown_s * 1000 * b.figures.cycles_per_ms
+    deadline = cycles() + b.settings.countdown * 1000 * b.figures.cycles_per_ms
     counts = not again
     buffer = memory(workspace.address + arena.SCRATCH + MENU_AT, MENU_BYTES)
     set_colour(con, TEXT)
