@@ -204,7 +204,7 @@ class EverySetting:
         option=Option("End where this text appears; may be given several times."))
     model = Setting[str, Text](TEXT, "", FILE, "the model's name", "the file to load where there are several")
     countdown = Setting[int, int](
-        WHOLE, 5, IMAGE, "the countdown", "seconds the menu of several models waits before it takes that one",
+        WHOLE, 5, IMAGE, "the countdown", "seconds the menu of several models waits before it takes the marked one",
         most=LONGEST_WAIT_S, option=Option("Seconds the menu of several models waits."))
     keyboard = Setting[str, int](
         NAME, "us", IMAGE, "there is no keyboard {}", "what is printed on the keys", names=KEYBOARDS,
