@@ -11,15 +11,26 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
 from barelm import __version__
-from barelm.contract.layout import KEYBOARDS
+from barelm.contract.settings import (
+    AMOUNT,
+    CHOICE,
+    FLAG,
+    IMAGE,
+    REAL,
+    TEXTS,
+    WHOLE,
+    AnySetting,
+    EverySetting,
+    grouped,
+)
 from barelm.errors import BarelmError
 from barelm.pipeline import Order, Packing
 from barelm.settings import Settings
@@ -47,9 +58,29 @@ app.register_install_completion_command()
 DEFAULT_MODEL = "smollm2"
 MODEL_SUFFIXES = (".bin", ".gguf", ".blm")
 
-MachineName = Literal["qemu", "hosted"]
-AtEnd = Literal["return", "shutdown", "restart"]
+def option_of(row: AnySetting) -> Parameter:
+    """The option of a setting."""
+    assert row.option is not None
+    name = f"--{row.name.replace('_', '-')}"
+    return Parameter(name=[name, row.option.short] if row.option.short else name, help=row.option.help,
+                     negative=None if row.default is True else "", show_default=False if row.kind == TEXTS else None)
 
+
+def options_of(*groups: int) -> type:
+    """A class with the settings of some groups that have an option; a command with an argument of it has them all."""
+    return make_dataclass("Options", [(row.name, Annotated[type_of(row), option_of(row)], row.unasked)
+                                      for row in grouped() if row.group in groups and row.option], frozen=True)
+
+
+def type_of(row: AnySetting) -> Any:
+    """What the arguments of an option become."""
+    if row.option and row.option.closed:
+        return Literal[row.names]
+    kind = {TEXTS: tuple[str, ...], WHOLE: int, REAL: float, FLAG: bool}.get(row.kind, str)
+    return kind | None if row.suited else kind
+
+
+MachineName = Literal["qemu", "hosted"]
 Tokenizer = Annotated[Path | None, Parameter(name=["--tokenizer", "-z"], help="Its tokenizer, where not beside it.")]
 On = Annotated[MachineName | None, Parameter(name="--machine", help="Default: qemu where installed, else hosted.")]
 Memory = Annotated[int, Parameter(name="--memory", help="Of the machine, MiB; 0: what the model needs.")]
@@ -57,7 +88,7 @@ Cores = Annotated[int, Parameter(name="--cores", help="Of the machine.")]
 Quant = Annotated[Literal["keep", "q8", "q4", "f32"], Parameter(help="How to pack the weights.")]
 Kv = Annotated[Literal["auto", "f32", "f16", "q8"], Parameter(help="How to keep keys and values.")]
 Context = Annotated[int, Parameter(help="Tokens to have room for; 0: the model's own, at most 2048.")]
-System = Annotated[str, Parameter(help="The system text of a chat model.")]
+System = Annotated[str, option_of(EverySetting.system)]
 Raw = Annotated[bool, Parameter(negative="", help="Complete the prompt as it stands, without the chat template.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="One JSON object on stdout.")]
 Display = Annotated[bool, Parameter(negative="", help="Show the machine's screen in a window (QEMU).")]
@@ -66,23 +97,14 @@ Output = Annotated[Path | None, Parameter(name=["--output", "-o"], help="Where t
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class SamplingOptions:
+class SamplingOptions(options_of(CHOICE, AMOUNT)):  # type: ignore[misc]
     """How tokens are chosen, and how many: options that several commands share, named as in `Settings`."""
 
-    temperature: Annotated[float | None, Parameter(name=["--temperature", "-t"], help=(
-        "0: always the most likely token.  Default: 0.2 where a chat model answers, else 1."))] = None
-    top_p: Annotated[float, Parameter(name=["--top-p", "-p"], help=(
-        "Draw from the most likely tokens that exceed this; 0 or 1: from all."))] = 0.9
-    top_k: Annotated[int, Parameter(name=["--top-k", "-k"], help=(
-        "Draw from so many most likely tokens; 0: from all."))] = 0
-    min_p: Annotated[float, Parameter(help="Leave out tokens less likely than this share of the best one.")] = 0.0
-    repeat: Annotated[float | None, Parameter(help=(
-        "The penalty for repetition; 1: none.  Default: 1.1 in a conversation, else 1."))] = None
-    stop: Annotated[tuple[str, ...], Parameter(negative="", show_default=False, help=(
-        "End where this text appears; may be given several times."))] = ()
-    seed: Annotated[int, Parameter(name=["--seed", "-s"], help="The same seed draws the same; 0: a fresh one.")] = 0
-    tokens: Annotated[int, Parameter(name=["--tokens", "-n"], help=(
-        "To generate; 0: up to 256, as the context allows."))] = 0
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class ImageOptions(options_of(IMAGE)):  # type: ignore[misc]
+    """How the machine behaves that starts from an image."""
 
 
 @app.command
@@ -157,16 +179,10 @@ def build(*, output: Output = None, fresh: Annotated[bool, Parameter(negative=""
 
 
 @app.command
-def image(model: str = DEFAULT_MODEL, /, *, output: Output = None, chat: Annotated[bool, Parameter(negative="",
-          help="Hold a conversation with whoever is at the keyboard.")] = False, prompt: str = "",
-          system: System = "", raw: Raw = False, tokenizer: Tokenizer = None, quant: Quant = "keep", kv: Kv = "auto",
-          context: Context = 0, sampling: SamplingOptions = SamplingOptions(),
-          cores: Annotated[int, Parameter(help="The most to use; 0: all.")] = 0, at_end: AtEnd = "return",
-          wait: Annotated[int, Parameter(help="Seconds the last screen waits for a key.")] = 30,
-          countdown: Annotated[int, Parameter(help="Seconds the menu of several models waits.")] = 5,
-          keyboard: Annotated[str, Parameter(help=f"Printed on its keys: {', '.join(KEYBOARDS)}.")] = "us",
-          selftest: Annotated[bool, Parameter(negative="", help="Check the machine's results at every start.")] = False,
-          screen: Annotated[bool, Parameter(help="Draw on the screen; without, its firmware writes.")] = True,
+def image(model: str = DEFAULT_MODEL, /, *, output: Output = None,
+          chat: Annotated[bool, option_of(EverySetting.chat)] = False, prompt: str = "", system: System = "",
+          raw: Raw = False, tokenizer: Tokenizer = None, quant: Quant = "keep", kv: Kv = "auto", context: Context = 0,
+          sampling: SamplingOptions = SamplingOptions(), of_image: ImageOptions = ImageOptions(),
           plain: Annotated[bool, Parameter(negative="", help="A bare FAT32 volume, no partition table.")] = False,
           free: Annotated[int | None, Parameter(help=(
               "MiB to leave free on the volume.  Default: 64 with --chat, else 0."))] = None) -> int:
@@ -178,13 +194,10 @@ def image(model: str = DEFAULT_MODEL, /, *, output: Output = None, chat: Annotat
         A checkpoint (.bin, .gguf), a packed model (.blm) or a name.
     prompt
         What is asked, or what the text begins with, every time the image boots.
-    at_end
-        What the machine does after the last word.
     """
     from barelm.commands.make import make_image
 
-    settings = Settings(prompt, cores=cores, at_end=at_end, wait=wait, system=system, template=not raw, chat=chat,
-                        countdown=countdown, keyboard=keyboard, selftest=selftest, screen=screen, **vars(sampling))
+    settings = Settings(prompt, system=system, template=not raw, chat=chat, **vars(sampling), **vars(of_image))
     return make_image(model, tokenizer, Packing(quant, kv, context), settings, output, plain, free)
 
 

@@ -85,7 +85,7 @@ def run(order: Order, machine: Machine, watch: Watcher, say: Callable[[str], Non
     program = built_program(watch)
     with working_folder() as folder:
         chats = model.chat is not None
-        settings = replace(order.settings.suited(chats), report=True, at_end="shutdown", cores=order.cores)
+        settings = order.settings.suited(chats).but(report=True, at_end="shutdown", cores=order.cores)
         image = bootable_image(folder / "run.img", program, model.path, settings, watch)
         spec = Spec(image, order.memory_mb or memory_mb(model.memory_bytes), order.cores)
         return boot(spec, machine, model, watch, say, reply_only=settings.template and chats, stops=settings.stop)
@@ -142,7 +142,7 @@ def prefix_of(model: Packed, settings: Settings, program: Path, watch: Watcher) 
     with working_folder() as folder:
         free = PREFIX_MB << 20 | model.memory_bytes
         image = bootable_image(folder / "prefix.img", program, model.path,
-                               replace(settings, prefix=True, report=True, chat=False, selftest=False), watch,
+                               settings.but(prefix=True, report=True, chat=False, selftest=False), watch,
                                free_bytes=free)
         with Hosted().start(Spec(image, memory_mb(model.memory_bytes), writable=True)) as session:
             heard = Transcript(model.vocabulary())

@@ -7,7 +7,7 @@ import re
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from barelm import pipeline
@@ -35,7 +35,7 @@ def chat_image(path: Path, model: str, settings: Settings, watch: pipeline.Watch
     """An image as `barelm image --chat` writes it, with or without its system text already read."""
     packed = pipeline.packed_model(model, None, pipeline.Packing(), watch)
     program = pipeline.built_program(watch)
-    settings = replace(settings, chat=True, wait=0, at_end="shutdown")
+    settings = settings.but(chat=True, wait=0, at_end="shutdown")
     found = pipeline.prefix_of(packed, settings, program, watch) if prefix else None
     more = {layout.PREFIX_PATH: found} if found else {}
     pipeline.bootable_image(path, program, packed.path, settings, watch, more=more)

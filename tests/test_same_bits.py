@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +158,7 @@ def test_the_program_says_what_the_jit_does(tmp_path: Path, n_prompt: int, cores
                                     {"top_k": 20, "min_p": 0.05, "repeat": 1.2, "top_p": 1.0}])
 def test_the_program_keeps_to_the_limits(tmp_path: Path, limits: dict[str, float]) -> None:
     packed = model("Q4_1")
-    settings = replace(asked("x" * 70, 1.0), **limits)  # type: ignore[arg-type]
+    settings = asked("x" * 70, 1.0).but(**limits)
     outcome = on_hosted(tmp_path, packed, settings, 2)
     assert outcome.token_ids == answer(packed, encoded(packed, settings.prompt), settings)
 

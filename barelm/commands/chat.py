@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from barelm import pipeline
 from barelm.commands.boot import converse
 from barelm.commands.keeping import keep, kept_sessions
@@ -28,7 +26,7 @@ def chat_with(order: Order, machine: str | None, display: bool) -> int:
                               "Use `barelm run`, which completes a text.")
         program = pipeline.built_program(bar)
         with working_folder() as folder:
-            settings = replace(order.settings, chat=True, at_end="shutdown", wait=0, cores=order.cores).suited(True)
+            settings = order.settings.but(chat=True, at_end="shutdown", wait=0, cores=order.cores).suited(True)
             image = pipeline.bootable_image(folder / "chat.img", program, model.path, settings, bar,
                                             free_bytes=CHAT_FREE_MB << 20, more=kept_sessions())
             spec = Spec(image, order.memory_mb or pipeline.memory_mb(model.memory_bytes), order.cores, writable=True)

@@ -5,8 +5,9 @@ The story writes it before a command; workers and engine only read it, but for t
 
 from __future__ import annotations
 
+from barelm.contract.settings import SettingsView
 from barelm.dialect.structs import Struct, room
-from barelm.dialect.types import I64, Real
+from barelm.dialect.types import I64
 
 MOST_SECTIONS = 32
 
@@ -24,43 +25,6 @@ ENDED_AT_LIMIT = 1
 ENDED_AT_STOP = 2  # a stop string
 ENDED_BY_KEY = 3
 
-AT_END_RETURN = 0
-AT_END_SHUTDOWN = 1
-AT_END_RESTART = 2
-
-
-class Text(Struct):
-    """UTF-8 somewhere in memory."""
-
-    address: int
-    n_bytes: int
-
-
-class SettingsView(Struct):
-    """What the configuration asks for (see `metal.storage.configuration`)."""
-
-    prompt: Text
-    system: Text  # the system text of a chat
-    stops: Text  # texts that end an answer, each with a zero behind it
-    model: Text  # the file to load where there are several
-    temperature: Real = room(align=8)
-    top_p: Real = room(align=8)
-    min_p: Real = room(align=8)
-    repeat: Real = room(align=8)  # the repetition penalty, 1: none
-    top_k: int  # 0: no limit
-    seed: int
-    tokens: int  # to generate; 0: as many as the context holds, up to completion.DEFAULT_TOKENS
-    cores: int  # the most to use; 0: all
-    at_end: int
-    wait_s: int  # how long the last screen waits for a key
-    countdown_s: int  # how long the menu waits before it takes that one
-    keyboard: int  # one of metal.keys.layouts
-    report: int  # 1: speak to a program (see metal.conversation.completion) rather than to a person
-    template: int  # 1: put the prompt through the model's chat template, where it has one
-    chat: int  # 1: hold a conversation with whoever is at the keyboard
-    selftest: int  # 1: compute the packed example at every start
-    prefix: int  # 1: compute and save the beginning of every conversation, and end
-    screen: int  # 0: leave the screen to the firmware's console
 
 
 class LoadedModel(Struct):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from barelm.contract import board, layout, uefi
+from barelm.contract import layout, uefi
 from barelm.contract.board import Board
 from barelm.contract.console_state import ConsoleState
 from barelm.contract.layout import Header
 from barelm.contract.regions import Workspace
+from barelm.contract.settings import AT_END_RESTART, AT_END_RETURN, AT_END_SHUTDOWN
 from barelm.dialect.memory import address_of, cells, text
 from barelm.dialect.processor import NO_LEVEL, TOO_OLD, TOO_OLD_HINT, cpu_level, enable_vectors
 from barelm.dialect.rooms import Failure, metal
@@ -148,7 +149,7 @@ def read_configuration(fw: Firmware, workspace: Workspace, b: Board, root: int) 
         if n_bytes < 0:
             raise Failure(uefi.EFI_DEVICE_ERROR, "the disk reports an error while barelm.toml is read",
                           "Write the image again, or try another stick or port.")
-    read_settings(fw, b, target[:n_bytes], n_bytes)
+    read_settings(fw, b.settings, target[:n_bytes], n_bytes)
 
 
 @metal
@@ -166,17 +167,17 @@ def farewell(con: Console, b: Board, workspace: Workspace, ending: int) -> int:
     fw = con.fw
     at_end = b.settings.at_end
     if ending == SWITCH_OFF:
-        at_end = board.AT_END_SHUTDOWN
+        at_end = AT_END_SHUTDOWN
     elif ending == RESTART:
-        at_end = board.AT_END_RESTART
+        at_end = AT_END_RESTART
     elif b.settings.report == 0:
-        pause_to_read(con, b, workspace, b.settings.wait_s)
+        pause_to_read(con, b, workspace, b.settings.wait)
     close_keyboard(open_keyboard(con, b.settings, b.figures, workspace))
-    done(con, uefi.EFI_SUCCESS, at_end == board.AT_END_RETURN)
+    done(con, uefi.EFI_SUCCESS, at_end == AT_END_RETURN)
     arena.give_back(fw, workspace)
-    if at_end == board.AT_END_SHUTDOWN:
+    if at_end == AT_END_SHUTDOWN:
         reset_system(fw, uefi.RESET_SHUTDOWN, uefi.EFI_SUCCESS)
-    if at_end == board.AT_END_RESTART:
+    if at_end == AT_END_RESTART:
         reset_system(fw, uefi.RESET_COLD, uefi.EFI_SUCCESS)
     return uefi.EFI_SUCCESS
 

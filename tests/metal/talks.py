@@ -127,7 +127,7 @@ class Desk:
         """What a barelm.toml says, the defaults else."""
         place = self.workspace.configuration
         place[:len(settings)] = np.frombuffer(settings, np.uint8)
-        read_settings(self.firmware.fw, self.b, place[:len(settings)], len(settings))
+        read_settings(self.firmware.fw, self.b.settings, place[:len(settings)], len(settings))
 
     @property
     def seq_len(self) -> int:

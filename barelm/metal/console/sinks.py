@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from barelm.contract.board import Figures, SettingsView
+from barelm.contract.board import Figures
 from barelm.contract.console_state import ConsoleState
 from barelm.contract.regions import Workspace
+from barelm.contract.settings import SettingsView
 from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import U8

@@ -86,7 +86,7 @@ def make_tokens(t: Talk, n: int, end: int) -> int:
 def show_made(t: Talk, i: int, pending: U8, held: int) -> int:
     """Show tokens[i], just made, after `held` bytes kept back; how many are kept now, -1 where a stop string is whole.
     """
-    stops = memory(t.b.settings.stops.address, t.b.settings.stops.n_bytes)
+    stops = memory(t.b.settings.stop.address, t.b.settings.stop.n_bytes)
     if len(stops) == 0:
         show_token(t, i)
         return 0

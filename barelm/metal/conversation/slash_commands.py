@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from barelm.contract.board import SettingsView
-from barelm.dialect.memory import float_of_bits, load_i64, memory, store_i64, text
+from barelm.contract.settings import OF_CONTEXT, REAL, SettingsView, Text, grouped, joined, usages
+from barelm.dialect.memory import address_of, copy_bytes, float_of_bits, load_i64, memory, store_i64, text
 from barelm.dialect.rooms import metal
-from barelm.dialect.types import U8, U16, u64
+from barelm.dialect.sentences import sentence
+from barelm.dialect.types import U8, u64
 from barelm.kernels.text.chat_turn import takes_system
-from barelm.metal import arena
-from barelm.metal.console.sinks import ACCENT, ALARM, DIM, TEXT, flush
-from barelm.metal.console.stream import set_colour
-from barelm.metal.console.writing import end_row, put_bytes, put_number, put_text, say_line
+from barelm.metal.console.sinks import ACCENT, ALARM, DIM
+from barelm.metal.console.writing import say, say_line
 from barelm.metal.conversation.saving import (
     list_sessions,
     load_conversation,
@@ -36,16 +35,30 @@ from barelm.metal.storage.toml_values import parse_real, parse_whole, skip_blank
 GO_ON, LEAVE, SWITCH_OFF, RESTART, ANOTHER_MODEL, ANSWER, EDIT = 0, 1, 2, 3, 4, 5, 6
 """What the conversation does next."""
 
-HELP_, SYSTEM, TEMP, TOPP, TOPK, MINP, REPEAT, SEED, TOKENS, STOP, RETRY, UNDO, EDIT_, CLEAR = range(14)
-SAVE, LOAD, LIST, MODEL, STATS, CPU, BENCH, SHOT, SELFTEST, REPORT, REBOOT, OFF, QUIT = range(14, 27)
-COMMANDS = ("help system temp topp topk minp repeat seed tokens stop retry undo edit clear "
-            "save load list model stats cpu bench shot selftest report reboot off quit")
+MOST_STOP = 1022
+"""Bytes of a stop text given here."""
 
-HELP = """/retry  answer again              /undo   take the last turn back
+NUMBERS = [(row, row.command) for row in grouped() if row.command]
+"""The settings a command sets and says."""
+NUMBER_COMMANDS = " ".join(command.word for _, command in NUMBERS)
+NUMBER_KINDS = tuple(row.kind for row, _ in NUMBERS)
+NUMBER_PLACES = tuple(SettingsView.offset_of(row.name) for row, _ in NUMBERS)
+# As words: a float32 that is not negative grows with its bits, and 1 is the smallest above 0.
+NUMBER_LEAST = tuple(int(command.positive) for _, command in NUMBERS)
+NUMBER_MOST = tuple(row.word(row.most if command.most is None else command.most) for row, command in NUMBERS)
+TITLES, TITLES_AT = joined(command.title for _, command in NUMBERS)
+LIMITS, LIMITS_AT = joined(command.limits for _, command in NUMBERS)
+SEED = [row.name for row, _ in NUMBERS].index("seed")
+
+HELP_, SYSTEM, STOP, RETRY, UNDO, EDIT_, CLEAR, SAVE, LOAD, LIST, MODEL, STATS, CPU, BENCH, SHOT, SELFTEST, REPORT, \
+    REBOOT, OFF, QUIT = range(len(NUMBERS), len(NUMBERS) + 20)
+COMMANDS = NUMBER_COMMANDS + (" help system stop retry undo edit clear save load list model stats cpu bench shot "
+                              "selftest report reboot off quit")
+
+HELP = f"""/retry  answer again              /undo   take the last turn back
 /edit   change the last question     /clear  begin anew
 /system TEXT  what the model is      /stop TEXT  where an answer ends
-/temp 0.7  /topp 0.9  /topk 40  /minp 0.05  /repeat 1.1  /seed 42
-/tokens 200   how it speaks; each alone says what is set
+{usages()}   how it speaks; each alone says what is set
 /save NAME  /load NAME  /list        conversations on this volume
 /stats  /cpu  /bench  /selftest      what this machine is and does
 /report  writes that to a file       /shot NAME  a picture of the screen
@@ -53,12 +66,6 @@ HELP = """/retry  answer again              /undo   take the last turn back
 A message that begins with a slash begins with two: //.
 Esc or Ctrl-C stops an answer.  Page Up looks back.  Up: earlier lines.
 Alt-Enter, or a backslash and Enter: a new line."""
-
-TEMPERATURE_AT, TOP_P_AT, TOP_K_AT, MIN_P_AT, REPEAT_AT, SEED_AT, TOKENS_AT = (
-    SettingsView.offset_of(name) for name in ("temperature", "top_p", "top_k", "min_p", "repeat", "seed", "tokens"))
-
-MOST_REAL = 1000.0
-SEED_MOST = 10**18 - 1
 
 
 @metal
@@ -72,14 +79,10 @@ def obey(t: Talk, line: U8, n: int) -> int:
     while n > at and line[n - 1] == 32:
         n -= 1
     if what < 0:
-        set_colour(t.con, ALARM)
-        put_bytes(t.con, line, 0, min(end, 40))
-        say_line(t.con, ALARM, text(" is no command.  /help lists them."))
-        return GO_ON
-    if SYSTEM < what <= TOKENS:
+        say(t.con, ALARM, sentence("{} is no command.  /help lists them.", (line[:min(end, 40)],)))
+    elif what < len(NUMBER_KINDS):
         set_number(t, what, line, at, n)
-        return GO_ON
-    if what == SAVE:
+    elif what == SAVE:
         save_conversation(t, line[at:n])
     elif what == LOAD:
         load_conversation(t, line[at:n])
@@ -90,9 +93,7 @@ def obey(t: Talk, line: U8, n: int) -> int:
     elif what == STOP:
         set_stop(t, line, at, n)
     elif at < n:
-        set_colour(t.con, ALARM)
-        put_bytes(t.con, line, 0, end)
-        say_line(t.con, ALARM, text(" stands alone: leave out what follows it."))
+        say(t.con, ALARM, sentence("{} stands alone: leave out what follows it.", (line[:end],)))
     else:
         return obey_alone(t, what)
     return GO_ON
@@ -134,153 +135,71 @@ def obey_alone(t: Talk, what: int) -> int:
 
 
 @metal
-def set_number(t: Talk, what: int, line: U8, at: int, n: int) -> None:
-    """Set a number that decides how the model speaks, or say what it is; what it must be where it is none."""
-    slot = t.b.settings.address + slot_of(what)
-    is_real = what == TEMP or what == TOPP or what == MINP or what == REPEAT
+def set_number(t: Talk, k: int, line: U8, at: int, n: int) -> None:
+    """Set the k-th number that decides how the model speaks, or say what it is; what it must be where it is none."""
+    place = t.b.settings.address + NUMBER_PLACES[k]
     if at < n:
-        value = parse_real(line, at, n) if is_real else parse_whole(line, at, n)
-        if not allowed(t, what, value):
-            say_line(t.con, ALARM, limits(what))
+        value = parse_real(line, at, n) if NUMBER_KINDS[k] == REAL else parse_whole(line, at, n)
+        most = t.header.seq_len if NUMBER_MOST[k] == OF_CONTEXT else NUMBER_MOST[k]
+        if not NUMBER_LEAST[k] <= value <= most:
+            say_line(t.con, ALARM, text(LIMITS)[LIMITS_AT[k]:LIMITS_AT[k + 1]])
             return
-        store_i64(slot, value)
-        if what == SEED:
+        store_i64(place, value)
+        if k == SEED:
             transcript_of(t).rng[0] = u64(value)
-    set_colour(t.con, ACCENT)
-    put_text(t.con, name_of(what))
-    if is_real:
-        thousandths = int(float_of_bits(load_i64(slot)) * 1000 + 0.5)
-        put_number(t.con, thousandths // 1000)
-        put_text(t.con, text("."))
-        put_number(t.con, thousandths // 100 % 10)
-        if thousandths % 100 != 0:
-            put_number(t.con, thousandths // 10 % 10)
-        if thousandths % 10 != 0:
-            put_number(t.con, thousandths % 10)
+    title = text(TITLES)[TITLES_AT[k]:TITLES_AT[k + 1]]
+    if NUMBER_KINDS[k] == REAL:
+        say(t.con, ACCENT, sentence("{} {}", (title, float_of_bits(load_i64(place)))))
     else:
-        put_number(t.con, load_i64(slot))
-    end_row(t.con)
-    set_colour(t.con, TEXT)
-    flush(t.con)
-
-
-@metal
-def slot_of(what: int) -> int:
-    """Where in the settings the number lies that a command sets."""
-    if what == TEMP:
-        return TEMPERATURE_AT
-    if what == TOPP:
-        return TOP_P_AT
-    if what == TOPK:
-        return TOP_K_AT
-    if what == MINP:
-        return MIN_P_AT
-    if what == REPEAT:
-        return REPEAT_AT
-    if what == SEED:
-        return SEED_AT
-    return TOKENS_AT
-
-
-@metal
-def allowed(t: Talk, what: int, value: int) -> bool:
-    """Whether a value, as parsed, makes sense."""
-    if value < 0:
-        return False
-    if what == TEMP:
-        return bool(float_of_bits(value) <= MOST_REAL)
-    if what == TOPP or what == MINP:
-        return bool(float_of_bits(value) <= 1.0)
-    if what == REPEAT:
-        return bool(0.0 < float_of_bits(value) <= MOST_REAL)
-    if what == SEED:
-        return bool(1 <= value <= SEED_MOST)
-    if what == TOKENS:
-        return bool(value <= t.header.seq_len)
-    return True
-
-
-@metal
-def limits(what: int) -> U16:
-    """What a number has to be."""
-    if what == TEMP:
-        return text("/temp takes a number from 0 (always the most likely word) to 1000, as in /temp 0.7.")
-    if what == TOPP:
-        return text("/topp takes a number from 0 to 1, as in /topp 0.9; 1 draws from all words.")
-    if what == MINP:
-        return text("/minp takes a number from 0 to 1, as in /minp 0.05; 0 draws from all words.")
-    if what == REPEAT:
-        return text("/repeat takes a number above 0, as in /repeat 1.1; 1 is no penalty.")
-    if what == TOPK:
-        return text("/topk takes a whole number, as in /topk 40; 0 draws from all words.")
-    if what == SEED:
-        return text("/seed takes a whole number from 1 on, as in /seed 42.")
-    return text("/tokens takes a whole number that the context can hold, as in /tokens 200; 0: as many as fit.")
-
-
-@metal
-def name_of(what: int) -> U16:
-    """What a number is called."""
-    if what == TEMP:
-        return text("temperature ")
-    if what == TOPP:
-        return text("top-p ")
-    if what == MINP:
-        return text("min-p ")
-    if what == REPEAT:
-        return text("repetition penalty ")
-    if what == TOPK:
-        return text("top-k ")
-    if what == SEED:
-        return text("seed ")
-    return text("tokens an answer may have ")
+        say(t.con, ACCENT, sentence("{} {}", (title, load_i64(place))))
 
 
 @metal
 def set_system(t: Talk, line: U8, at: int, n: int) -> None:
     """Set the system text, from the beginning of the conversation on; without one, say what it is."""
     con = t.con
-    if at == n:
-        set_colour(con, DIM)
-        if t.b.settings.system.n_bytes == 0:
-            put_text(con, text("No system text is set.  /system TEXT sets one."))
-        put_bytes(con, memory(t.b.settings.system.address, t.b.settings.system.n_bytes), 0, t.b.settings.system.n_bytes)
-        say_line(con, DIM, text(""))
-        return
-    if not takes_system(vocabulary_of(t)):
+    system = t.b.settings.system
+    target = t.workspace.system
+    if at == n and system.n_bytes == 0:
+        say_line(con, DIM, text("No system text is set.  /system TEXT sets one."))
+    elif at == n:
+        say(con, DIM, sentence("{}", (memory(system.address, system.n_bytes),)))
+    elif not takes_system(vocabulary_of(t)):
         say_line(con, ALARM, text("The chat template of this model has no place for a system text."))
-        return
-    if n - at > arena.SYSTEM_BYTES:
+    elif n - at > len(target):
         say_line(con, ALARM, text("That is too long for a system text."))
-        return
-    target = memory(t.workspace.address + arena.SYSTEM, arena.SYSTEM_BYTES)
-    for i in range(n - at):
-        target[i] = line[at + i]
-    t.b.settings.system.address = t.workspace.address + arena.SYSTEM
-    t.b.settings.system.n_bytes = n - at
-    if turns_of(t)[N_TURNS] > 0 and not begin_with(t, 0):
-        drop_oldest(t, t.header.seq_len // 2)
-        say_line(con, DIM, text("Set.  The oldest turns had to make room for it."))
     else:
-        say_line(con, DIM, text("Set, for all of this conversation."))
+        set_text(system, target, line[at:n])
+        if turns_of(t)[N_TURNS] > 0 and not begin_with(t, 0):
+            drop_oldest(t, t.header.seq_len // 2)
+            say_line(con, DIM, text("Set.  The oldest turns had to make room for it."))
+        else:
+            say_line(con, DIM, text("Set, for all of this conversation."))
 
 
 @metal
 def set_stop(t: Talk, line: U8, at: int, n: int) -> None:
     """Set the one text at which answers end; without one, none."""
-    if n - at > arena.STOPS_BYTES // 2 - 2:
+    target = t.workspace.stops
+    stop = t.b.settings.stop
+    if n - at > MOST_STOP:
         say_line(t.con, ALARM, text("That is too long for a stop text."))
         return
-    target = memory(t.workspace.address + arena.STOPS, arena.STOPS_BYTES // 2)
-    for i in range(n - at):
-        target[i] = line[at + i]
-    target[n - at] = 0
-    t.b.settings.stops.address = t.workspace.address + arena.STOPS
-    t.b.settings.stops.n_bytes = n - at + 1 if n > at else 0
+    set_text(stop, target, line[at:n])
     if n > at:
+        target[n - at] = 0
+        stop.n_bytes += 1
         say_line(t.con, DIM, text("Answers end there."))
     else:
         say_line(t.con, DIM, text("Answers end by themselves.  /stop TEXT ends them where that comes."))
+
+
+@metal
+def set_text(setting: Text, target: U8, said: U8) -> None:
+    """Keep what was said in `target`, as a setting."""
+    copy_bytes(address_of(target), address_of(said), len(said))
+    setting.address = address_of(target)
+    setting.n_bytes = len(said)
 
 
 @metal
@@ -298,8 +217,5 @@ def take_back(t: Talk, what: int) -> int:
     turns[N_TURNS] = n - 1
     if what == EDIT_:
         return EDIT
-    set_colour(t.con, DIM)
-    put_text(t.con, text("Taken back.  Turns left: "))
-    put_number(t.con, n - 1)
-    say_line(t.con, DIM, text("."))
+    say(t.con, DIM, sentence("Taken back.  Turns left: {}.", (n - 1,)))
     return GO_ON

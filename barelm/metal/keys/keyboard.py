@@ -12,9 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from barelm.contract import uefi
-from barelm.contract.board import Figures, SettingsView
+from barelm.contract.board import Figures
 from barelm.contract.console_state import N_KEYS, KeyboardState, SerialState
 from barelm.contract.regions import Workspace
+from barelm.contract.settings import SettingsView
 from barelm.dialect.memory import load_i64
 from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import metal

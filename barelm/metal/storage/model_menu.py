@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from barelm.contract import layout, uefi
-from barelm.contract.board import Board, SettingsView
+from barelm.contract.board import Board
 from barelm.contract.regions import Workspace
+from barelm.contract.settings import SettingsView
 from barelm.contract.storage_state import MODEL_UNITS, MOST_MODELS, ModelEntry, ModelList
 from barelm.dialect.memory import address_of, copy_bytes, memory, text, u16_array
 from barelm.dialect.processor import cycles
@@ -108,7 +109,7 @@ def open_chosen_model(con: Console, k: Keyboard, models: ModelList, root: int, b
         raise Failure(uefi.EFI_NOT_FOUND, "the `model` that barelm.toml names is not on this volume",
                       "Give the name of a .blm file there, or leave `model` out.")
     if models.n > 1 and b.settings.report == 0:
-        countdown_s = WAITS if again else b.settings.countdown_s
+        countdown_s = WAITS if again else b.settings.countdown
         chosen = choose(con, k, models, chosen, countdown_s, b.figures.cycles_per_ms)
     file = open_file(root, models.entries[chosen].name)
     if file == 0:

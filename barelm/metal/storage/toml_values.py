@@ -11,8 +11,8 @@ from barelm.dialect.types import U8, U16, f32
 from barelm.kernels.text.utf8 import encode_utf8
 
 TAB, LINE_FEED, SPACE, QUOTE, HASH, BACKSLASH = 9, 10, 32, 34, 35, 92
-CARRIAGE_RETURN, COMMA, DOT, ZERO, NINE, EQUALS, LOWER_U = 13, 44, 46, 48, 57, 61, 117
-LEFT_BRACKET, RIGHT_BRACKET = 91, 93
+CARRIAGE_RETURN, COMMA, DOT, ZERO, NINE, EQUALS = 13, 44, 46, 48, 57, 61
+LEFT_BRACKET, RIGHT_BRACKET, LOWER_A, LOWER_U, LOWER_Z = 91, 93, 97, 117, 122
 
 
 @metal
@@ -32,7 +32,7 @@ def rest_is_blank(data: U8, at: int, hi: int) -> bool:
 
 @metal
 def word_number(data: U8, lo: int, hi: int, words: U16) -> int:
-    """Which of the `words`, a constant with one space between two, data[lo:hi] is, counted from 0; -1: none."""
+    """Which of the `words`, a text with one space between two, data[lo:hi] is, counted from 0; -1: none."""
     number = 0
     start = 0
     for i in range(len(words)):
@@ -88,6 +88,21 @@ def parse_real(data: U8, lo: int, hi: int) -> int:
     if not seen_digit or digits > 15 or decimals > 18 or not rest_is_blank(data, lo, hi):
         return -1
     return bits_of_float(f32(float(value) / float(scale)))
+
+
+@metal
+def parse_name(data: U8, lo: int, hi: int, quoted: bool, names: U16) -> int:
+    """Which of the `names` (as in `word_number`) data[lo:hi] is, in double quotes or of small letters; -1: none."""
+    if quoted:
+        if lo == hi or data[lo] != QUOTE:
+            return -1
+        lo += 1
+    end = lo
+    while end < hi and (data[end] != QUOTE if quoted else LOWER_A <= data[end] <= LOWER_Z):
+        end += 1
+    if (quoted and end == hi) or not rest_is_blank(data, end + int(quoted), hi):
+        return -1
+    return word_number(data, lo, end, names)
 
 
 @metal

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from barelm.contract import board, layout
+from barelm.contract import layout
+from barelm.contract.board import Board
+from barelm.dialect.memory import memory
 from barelm.metal.conversation import slash_commands
 from barelm.metal.conversation.dialogue import hold_conversation
 from barelm.metal.conversation.slash_commands import COMMANDS, EDIT, GO_ON, LEAVE, obey
@@ -109,23 +111,21 @@ def test_any_bytes_behind_any_command(name: str, argument: bytes) -> None:
         desk.check()
 
 
-@pytest.mark.parametrize("line, slot, value", [
-    ("/temp 0", board.TEMPERATURE, 0.0), ("/temp 1000", board.TEMPERATURE, 1000.0),
-    ("/temp 0.75", board.TEMPERATURE, 0.75), ("/topp 0", board.TOP_P, 0.0), ("/topp 1", board.TOP_P, 1.0),
-    ("/minp 1.0", board.MIN_P, 1.0),
-    ("/repeat 0.001", board.REPEAT, 0.001), ("/repeat 1000", board.REPEAT, 1000.0)])
-def test_reals_at_their_limits(desk: Desk, line: str, slot: int, value: float) -> None:
+@pytest.mark.parametrize("line, name, value", [
+    ("/temp 0", "temperature", 0.0), ("/temp 1000", "temperature", 1000.0), ("/temp 0.75", "temperature", 0.75),
+    ("/topp 0", "top_p", 0.0), ("/topp 1", "top_p", 1.0), ("/minp 1.0", "min_p", 1.0),
+    ("/repeat 0.001", "repeat", 0.001), ("/repeat 1000", "repeat", 1000.0)])
+def test_reals_at_their_limits(desk: Desk, line: str, name: str, value: float) -> None:
     answered(desk, line.encode())
-    assert np.array([desk.b[slot]]).astype(np.uint32).view(np.float32)[0] == np.float32(value)
+    assert getattr(desk.b.settings, name) == np.float32(value)
 
 
-@pytest.mark.parametrize("line, slot, value", [
-    ("/topk 0", board.TOP_K, 0), ("/topk 999999999999999999", board.TOP_K, 10**18 - 1), ("/seed 1", board.SEED, 1),
-    ("/seed 999999999999999999", board.SEED, 10**18 - 1), ("/tokens 0", board.TOKENS, 0),
-    ("/tokens 128", board.TOKENS, 128)])
-def test_whole_numbers_at_their_limits(desk: Desk, line: str, slot: int, value: int) -> None:
+@pytest.mark.parametrize("line, name, value", [
+    ("/topk 0", "top_k", 0), ("/topk 999999999999999999", "top_k", 10**18 - 1), ("/seed 1", "seed", 1),
+    ("/seed 999999999999999999", "seed", 10**18 - 1), ("/tokens 0", "tokens", 0), ("/tokens 128", "tokens", 128)])
+def test_whole_numbers_at_their_limits(desk: Desk, line: str, name: str, value: int) -> None:
     assert str(value) in answered(desk, line.encode())
-    assert desk.b[slot] == value
+    assert getattr(desk.b.settings, name) == value
 
 
 @pytest.mark.parametrize("line", ["/temp 1000.1", "/temp -0.1", "/temp x", "/temp 1 2", "/topp 1.001", "/minp 2",
@@ -133,10 +133,33 @@ def test_whole_numbers_at_their_limits(desk: Desk, line: str, slot: int, value: 
                                   "/seed 0", "/seed", "/seed -5", "/tokens 129", "/tokens 1k", "/temp nan",
                                   "/temp inf"])
 def test_numbers_beyond_their_limits(desk: Desk, line: str) -> None:
-    before = desk.b.copy()
+    kept = memory(desk.b.address, Board.offset_of("figures"))
+    before = kept.copy()
     said = answered(desk, line.encode())
     assert line == "/seed" or said.startswith(line.split()[0] + " takes ")
-    assert (desk.b[:board.MEMORY] == before[:board.MEMORY]).all() and (desk.b[80:90] == before[80:90]).all()
+    assert (kept == before).all()
+
+
+@pytest.mark.parametrize("line, said", [
+    ("/temp x", "/temp takes a number from 0 (always the most likely word) to 1000, as in /temp 0.7."),
+    ("/topp 2", "/topp takes a number from 0 to 1, as in /topp 0.9; 1 draws from all words."),
+    ("/minp 2", "/minp takes a number from 0 to 1, as in /minp 0.05; 0 draws from all words."),
+    ("/repeat 0", "/repeat takes a number above 0, as in /repeat 1.1; 1 is no penalty."),
+    ("/topk x", "/topk takes a whole number, as in /topk 40; 0 draws from all words."),
+    ("/seed 0", "/seed takes a whole number from 1 on, as in /seed 42."),
+    ("/tokens x", "/tokens takes a whole number that the context can hold, as in /tokens 200; 0: as many as fit."),
+    ("/temp", "temperature 0.0"), ("/topp", "top-p 0.9"), ("/minp 0.05", "min-p 0.05"),
+    ("/repeat", "repetition penalty 1.0"), ("/topk 40", "top-k 40"), ("/seed 42", "seed 42"),
+    ("/tokens", "tokens an answer may have 4")])
+def test_what_numbers_are_called_and_have_to_be(desk: Desk, line: str, said: str) -> None:
+    assert answered(desk, line.encode()) == f"{said}\n"
+
+
+def test_the_help_shows_every_number() -> None:
+    assert ("\n/temp 0.7  /topp 0.9  /topk 40  /minp 0.05  /repeat 1.1  /seed 42\n"
+            "/tokens 200   how it speaks; each alone says what is set\n") in slash_commands.HELP
+    assert len(set(COMMANDS.split())) == len(COMMANDS.split()) == slash_commands.QUIT + 1
+    assert COMMANDS.split()[slash_commands.STOP] == "stop" and COMMANDS.split()[slash_commands.QUIT] == "quit"
 
 
 @pytest.mark.parametrize("value, shown", [("0.7", "0.7"), ("1", "1.0"), ("0.05", "0.05"), ("0.999", "0.999"),
@@ -160,10 +183,11 @@ def test_taking_back(desk: Desk) -> None:
 
 def test_stop_texts(desk: Desk) -> None:
     answered(desk, b"/stop END")
-    assert desk.b.settings.stops.n_bytes == 4
-    assert "too long" in answered(desk, b"/stop " + b"x" * 1024) and desk.b.settings.stops.n_bytes == 4
+    stop = desk.b.settings.stop
+    assert memory(stop.address, stop.n_bytes).tobytes() == b"END\0"
+    assert "too long" in answered(desk, b"/stop " + b"x" * 1024) and stop.n_bytes == 4
     answered(desk, b"/stop")
-    assert desk.b.settings.stops.n_bytes == 0
+    assert stop.n_bytes == 0
 
 
 def conversation(patch: pytest.MonkeyPatch, typed: str, settings: bytes = SETTINGS) -> tuple[Desk, str, int]:

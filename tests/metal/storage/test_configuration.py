@@ -10,66 +10,53 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from barelm import settings as host
-from barelm.contract import board, layout
-from barelm.dialect.memory import float_of_bits, text
-from barelm.metal.storage import configuration, toml_values
+from barelm.contract.layout import KEYBOARDS
+from barelm.contract.settings import AT_END, FLAG, NAME, REAL, ROWS, TEXT, TEXTS, WHOLE, SettingsView
+from barelm.dialect.memory import float_of_bits, load_i64, text
+from barelm.metal.storage import toml_values
 from barelm.metal.storage.configuration import read_settings
 from barelm.metal.uefi.boot_services import Firmware
-from barelm.settings import AT_END, LARGEST_REAL, LARGEST_SEED, STORY_TEMPERATURE, Settings
+from barelm.settings import Settings
 from tests.metal.fake import FakeFirmware
 from tests.worlds import World, both_worlds, interpreter, jit
 
 SILENT = Firmware(0, 0, 0, 0, 0, 0)
 GUARD = 64
-PROMPTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=80)
-
 LEAST_REAL = 2.0**-26  # below it the eighteen decimals of the file cannot hold every digit
 
 
-def reals(most: float) -> st.SearchStrategy[float]:
-    """float32 a configuration can hold exactly."""
-    return st.just(0.0) | st.floats(LEAST_REAL, most, width=32)
+def texts(most: int) -> st.SearchStrategy[str]:
+    """Texts without a zero."""
+    return st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=most)
 
 
-SETTINGS = st.builds(
-    Settings, PROMPTS, reals(LARGEST_REAL), reals(1), st.integers(0, LARGEST_SEED),
-    st.integers(0, 1 << 24), st.integers(0, 4096), st.sampled_from(AT_END), st.integers(0, 10**6),
-    PROMPTS, st.booleans(), st.booleans(), st.booleans(), st.integers(0, 1 << 24), reals(1), reals(LARGEST_REAL),
-    st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12), max_size=8).map(tuple),
-    PROMPTS, st.integers(0, 10**6), st.sampled_from(layout.KEYBOARDS), st.booleans(), st.booleans())
-TEXTS = (board.PROMPT, board.SYSTEM, board.MODEL, board.STOPS)  # addresses, a length behind each
+SETTINGS = st.fixed_dictionaries({name: {
+    TEXT: texts(80), TEXTS: st.lists(texts(12), max_size=8).map(tuple), WHOLE: st.integers(0, int(row.most)),
+    REAL: st.just(0.0) | st.floats(LEAST_REAL, row.most, width=32) if row.kind == REAL else st.nothing(),
+    FLAG: st.booleans(), NAME: st.sampled_from(row.names or ("",))}[row.kind] for name, row in ROWS.items()
+}).map(lambda values: Settings(**values))
 
 
 @dataclass
 class Read:
-    """The board after a configuration was read."""
+    """The settings after a configuration was read."""
 
-    b: NDArray[np.int64]
-    texts: dict[int, bytes]
+    view: SettingsView
+    texts: dict[str, bytes]
     screen: str = ""
-
-    @property
-    def prompt(self) -> bytes:
-        """What the text begins with."""
-        return self.texts[board.PROMPT]
 
     @property
     def stops(self) -> list[bytes]:
         """Each has a zero behind it."""
-        *stops, rest = self.texts[board.STOPS].split(b"\0")
+        *stops, rest = self.texts["stop"].split(b"\0")
         assert rest == b""
         return stops
 
-    def real(self, slot: int) -> np.float32:
-        """A word that holds the bits of a float."""
-        return self.b[slot:slot + 1].view(np.float32)[0]
-
-    def words(self) -> list[int]:
-        """Everything but an address."""
-        return [int(w) for i, w in enumerate(self.b) if i not in TEXTS]
+    def words(self) -> dict[str, int]:
+        """Everything but the texts, 64 bits each."""
+        return {name: load_i64(self.view.address + SettingsView.offset_of(name)) for name in ROWS
+                if name not in self.texts}
 
 
 def read(world: World, raw: bytes, firmware: FakeFirmware | None = None) -> Read:
@@ -77,15 +64,15 @@ def read(world: World, raw: bytes, firmware: FakeFirmware | None = None) -> Read
     block = np.full(len(raw) + 2 * GUARD, 0xA5, np.uint8)
     data = block[GUARD:GUARD + len(raw)]
     data[:] = np.frombuffer(raw, np.uint8)
-    b = np.zeros(board.WORDS, np.int64)
-    world(read_settings)(firmware.fw if firmware else SILENT, b, data, len(raw))
+    view = SettingsView.over(np.full(SettingsView.BYTES, 0xA5, np.uint8))
+    world(read_settings)(firmware.fw if firmware else SILENT, view, data, len(raw))
     assert (block[:GUARD] == 0xA5).all() and (block[GUARD + len(raw):] == 0xA5).all(), "it wrote outside the file"
-    texts = {}
-    for slot in TEXTS:
-        at, n_bytes = int(b[slot]) - data.ctypes.data, int(b[slot + 1])
+    found = {}
+    for name in (name for name, row in ROWS.items() if row.kind in (TEXT, TEXTS)):
+        at, n_bytes = int(getattr(view, name).address) - data.ctypes.data, int(getattr(view, name).n_bytes)
         assert 0 <= at <= at + n_bytes <= len(raw)
-        texts[slot] = data[at:at + n_bytes].tobytes()
-    return Read(b, texts, firmware.screen if firmware else "")
+        found[name] = data[at:at + n_bytes].tobytes()
+    return Read(view, found, firmware.screen if firmware else "")
 
 
 @both_worlds
@@ -93,19 +80,13 @@ def read(world: World, raw: bytes, firmware: FakeFirmware | None = None) -> Read
 @given(wanted=SETTINGS)
 def test_what_is_written_is_read(world: World, wanted: Settings) -> None:
     got = read(world, wanted.toml())
-    for slot, said in ((board.PROMPT, wanted.prompt), (board.SYSTEM, wanted.system), (board.MODEL, wanted.model)):
-        assert got.texts[slot] == said.encode()
-    assert got.stops == [stop.encode() for stop in wanted.stop if stop]
-    for slot, value in ((board.TEMPERATURE, wanted.temperature), (board.TOP_P, wanted.top_p),
-                        (board.MIN_P, wanted.min_p), (board.REPEAT, wanted.repeat)):
-        assert got.real(slot) == np.float32(value)
-    assert [got.b[slot] for slot in (board.SEED, board.TOKENS, board.CORES, board.WAIT_S, board.REPORT)] == [
-        wanted.seed, wanted.tokens, wanted.cores, wanted.wait, wanted.report]
-    assert [got.b[slot] for slot in (board.TEMPLATE, board.CHAT)] == [wanted.template, wanted.chat]
-    assert [got.b[slot] for slot in (board.TOP_K, board.COUNTDOWN_S, board.SELFTEST, board.SCREEN)] == [
-        wanted.top_k, wanted.countdown, wanted.selftest, wanted.screen]
-    assert AT_END[got.b.settings.at_end] == wanted.at_end
-    assert layout.KEYBOARDS[got.b.settings.keyboard] == wanted.keyboard
+    assert got.texts == {name: getattr(wanted, name).encode() for name, row in ROWS.items() if row.kind == TEXT} | {
+        "stop": b"".join(stop.encode() + b"\0" for stop in wanted.stop if stop)}
+    assert got.words() == {name: row.word(getattr(wanted, name)) for name, row in ROWS.items()
+                           if row.kind not in (TEXT, TEXTS)}
+    assert got.view.temperature == np.float32(wanted.temperature or 0) and got.view.seed == wanted.seed
+    assert AT_END[got.view.at_end] == wanted.at_end
+    assert KEYBOARDS[got.view.keyboard] == wanted.keyboard
 
 
 def shown(raw: bytes) -> Read:
@@ -121,24 +102,24 @@ def test_our_own_file_is_read_without_a_word() -> None:
 def test_nothing_said_means_the_defaults(raw: bytes) -> None:
     got, usual = shown(raw), Settings()
     assert got.screen == "" and not any(got.texts.values())
-    assert got.real(board.TEMPERATURE) == np.float32(STORY_TEMPERATURE)
+    assert got.view.temperature == np.float32(1)
     ours = shown(usual.toml())
     assert (got.words(), got.texts) == (ours.words(), ours.texts)
 
 
-@pytest.mark.parametrize("raw, slot, value", [
-    (b"seed=7", board.SEED, 7), (b"  seed\t = 7  # lucky\r\n", board.SEED, 7), (b"tokens = 0012", board.TOKENS, 12),
-    (b'at_end = "shutdown"', board.AT_END, 1), (b'at_end="restart" # again', board.AT_END, 2),
-    (b'at_end = "restart" # not "return"', board.AT_END, 2),
-    (b"report = true", board.REPORT, 1), (b"report=true#x", board.REPORT, 1),
-    (b"report = true\nreport = false\n", board.REPORT, 0), (b"seed = 1\nseed = 2", board.SEED, 2),
-    (b"wait = 999999999999999999", board.WAIT_S, 10**18 - 1), (b"top_k = 40", board.TOP_K, 40),
-    (b"countdown = 0", board.COUNTDOWN_S, 0), (b"selftest = true", board.SELFTEST, 1),
-    (b"screen = false # dark", board.SCREEN, 0), (b'keyboard = "us"', board.KEYBOARD, 0),
-    (b'keyboard = "de"# QWERTZ', board.KEYBOARD, layout.KEYBOARDS.index("de"))])
-def test_forms_a_person_may_write(raw: bytes, slot: int, value: int) -> None:
+@pytest.mark.parametrize("raw, name, value", [
+    (b"seed=7", "seed", 7), (b"  seed\t = 7  # lucky\r\n", "seed", 7), (b"tokens = 0012", "tokens", 12),
+    (b'at_end = "shutdown"', "at_end", 1), (b'at_end="restart" # again', "at_end", 2),
+    (b'at_end = "restart" # not "return"', "at_end", 2),
+    (b"report = true", "report", 1), (b"report=true#x", "report", 1),
+    (b"report = true\nreport = false\n", "report", 0), (b"seed = 1\nseed = 2", "seed", 2),
+    (b"wait = 999999999999999999", "wait", 10**18 - 1), (b"top_k = 40", "top_k", 40),
+    (b"countdown = 0", "countdown", 0), (b"selftest = true", "selftest", 1),
+    (b"screen = false # dark", "screen", 0), (b'keyboard = "us"', "keyboard", 0),
+    (b'keyboard = "de"# QWERTZ', "keyboard", KEYBOARDS.index("de"))])
+def test_forms_a_person_may_write(raw: bytes, name: str, value: int) -> None:
     got = shown(raw)
-    assert (got.b[slot], got.screen) == (value, "")
+    assert (getattr(got.view, name), got.screen) == (value, "")
 
 
 @pytest.mark.parametrize("raw, value", [
@@ -146,7 +127,7 @@ def test_forms_a_person_may_write(raw: bytes, slot: int, value: int) -> None:
     (b"0.000000059604645", 2**-24), (b"00000000000000000001", 1), (b"0.000000000000000001", 1e-18)])
 def test_decimals_are_the_nearest_float32(raw: bytes, value: float) -> None:
     got = shown(b"temperature = " + raw)
-    assert (got.real(board.TEMPERATURE), got.screen) == (np.float32(value), "")
+    assert (got.view.temperature, got.screen) == (np.float32(value), "")
 
 
 @pytest.mark.parametrize("line", [
@@ -169,9 +150,8 @@ def test_a_line_that_is_not_understood_is_named_and_changes_nothing(line: bytes)
     before += b'stop = ["one", "two"]\n'
     good, got = shown(before), shown(before + line + b"\ntokens = 9\n")
     assert got.screen == "barelm.toml: line 7 is not understood and passed over.\r\n"
-    assert got.b.settings.tokens == 9 and got.texts == good.texts and got.stops == [b"one", b"two"]
-    changed = [i for i in range(board.WORDS) if got.b[i] != good.b[i]]
-    assert set(changed) <= {board.TOKENS, *TEXTS}
+    assert got.view.tokens == 9 and got.texts == good.texts and got.stops == [b"one", b"two"]
+    assert got.words() == good.words() | {"tokens": 9}
 
 
 def test_every_bad_line_is_named_by_its_number() -> None:
@@ -185,7 +165,7 @@ def test_every_bad_line_is_named_by_its_number() -> None:
     ("é世🙂".encode(), "é世🙂".encode())])
 def test_escapes_of_a_prompt(escaped: bytes, plain: bytes) -> None:
     got = shown(b'prompt = "<' + escaped + b'>" # said')
-    assert (got.prompt, got.screen) == (b"<" + plain + b">", "")
+    assert (got.texts["prompt"], got.screen) == (b"<" + plain + b">", "")
 
 
 @pytest.mark.parametrize("value, stops", [
@@ -197,12 +177,7 @@ def test_escapes_of_a_prompt(escaped: bytes, plain: bytes) -> None:
 @both_worlds
 def test_stops(world: World, value: bytes, stops: list[bytes]) -> None:
     got = read(world, b"stop = " + value + b"\r\nseed = 7")
-    assert got.stops == stops and got.b.settings.seed == 7
-
-
-def test_both_ends_have_the_same_limits() -> None:
-    assert (configuration.MOST_STOPS, configuration.MOST_STOP_BYTES) == (host.MOST_STOPS, host.MOST_STOP_BYTES)
-    assert configuration.AT_END_NAMES == " ".join(AT_END)
+    assert got.stops == stops and got.view.seed == 7
 
 
 @both_worlds
@@ -222,11 +197,9 @@ def test_a_word_has_the_number_of_its_place(word: bytes, number: int) -> None:
     assert toml_values.word_number(data, 1, 1 + len(word), text("a bcd e")) == number
 
 
-KEYS = [b"prompt", b"temperature", b"top_p", b"seed", b"tokens", b"cores", b"at_end", b"wait", b"report", b"stop",
-        b"model", b"keyboard", b"top_k", b"min_p", b"repeat", b"screen"]
 PIECES: Any = st.one_of(
-    st.binary(max_size=12), st.sampled_from([*KEYS, b" = ", b"=", b'"', b"\\u", b"\\", b"\n", b"true", b"false", b"#",
-                                             b"[", b"]", b", ", b'"a"', b"stop = ["]),
+    st.binary(max_size=12), st.sampled_from([*map(str.encode, ROWS), b" = ", b"=", b'"', b"\\u", b"\\", b"\n", b"true",
+                                             b"false", b"#", b"[", b"]", b", ", b'"a"', b"stop = ["]),
     st.text(string.digits + ".", max_size=25).map(str.encode))
 
 
