@@ -48,7 +48,7 @@ class Settings:
     countdown    seconds the menu waits before it takes that one
     keyboard     what is printed on the keys: one of `contract.layout.KEYBOARDS`
     selftest     compute the packed example at every start
-    prefix       compute the beginning of every conversation, write it as `layout.PREFIX_PATH`, and end
+    prefix       compute the beginning of every conversation, write it as `session_file.PREFIX_PATH`, and end
     screen       draw on the screen; without, the firmware's console writes
     """
 

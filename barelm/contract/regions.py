@@ -7,6 +7,7 @@ views (tests/test_rooms.py holds everybody to it).
 from __future__ import annotations
 
 from barelm.contract.board import Board
+from barelm.contract.conversation_state import Conversation
 from barelm.contract.layout import HEADER_BYTES, TEXT_BYTES, Header
 from barelm.dialect.structs import Struct, room
 from barelm.dialect.types import U8
@@ -24,9 +25,7 @@ class Workspace(Struct):
     keyboard: U8 = room(4096, note="metal.keys.keyboard")
     serial: U8 = room(8192, note="metal.console.serial_line")
     display: U8 = room(4096, note="metal.console.display")
-    turns: U8 = room(20480, note="metal.conversation.turns")
-    typed: U8 = room(81920, note="metal.conversation.turns")  # what was typed
-    system: U8 = room(16384, note="metal.conversation.slash_commands")  # a system text given in the conversation
-    stops: U8 = room(2048, note="metal.conversation.slash_commands")  # texts that end an answer, given there too
     names: U8 = room(8192, note="metal.storage.whole_files")  # file names, in UTF-16
-    scratch: U8 = room((2 << 20) - (1 << 18), at=1 << 18, note="")
+    scratch: U8 = room(1 << 18, at=1 << 18, note="")
+    conversation: Conversation = room(note="metal.conversation.talk")
+    memory_map: U8 = room(1 << 16, note="metal.measuring.facts")  # the firmware's

@@ -82,7 +82,7 @@ def places(literal: str, kinds: tuple[str, ...]) -> list[tuple[int, int]]:
     for place in _PLACE.finditer(literal):
         if place[0] in ("{{", "}}"):
             continue
-        if place[0] in "{}":
+        if place[0] in ("{", "}"):
             raise ValueError(f"a brace alone in {literal!r}: two are one")
         n = 2 if place[1] == "/" else 1
         if taken + n > len(kinds):

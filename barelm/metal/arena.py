@@ -28,10 +28,6 @@ HISTORY = Workspace.offset_of("history")
 KEYBOARD = Workspace.offset_of("keyboard")
 SERIAL = Workspace.offset_of("serial")
 DISPLAY = Workspace.offset_of("display")
-CHAT = Workspace.offset_of("turns")
-TYPED = Workspace.offset_of("typed")
-SYSTEM = Workspace.offset_of("system")
-STOPS = Workspace.offset_of("stops")
 NAMES = Workspace.offset_of("names")
 SCRATCH = Workspace.offset_of("scratch")
 TEXT_BYTES = Workspace.FIELDS["configuration"].n_bytes
@@ -40,10 +36,6 @@ HISTORY_BYTES = Workspace.FIELDS["history"].n_bytes
 KEYBOARD_BYTES = Workspace.FIELDS["keyboard"].n_bytes
 SERIAL_BYTES = Workspace.FIELDS["serial"].n_bytes
 DISPLAY_BYTES = Workspace.FIELDS["display"].n_bytes
-CHAT_BYTES = Workspace.FIELDS["turns"].n_bytes
-TYPED_BYTES = Workspace.FIELDS["typed"].n_bytes
-SYSTEM_BYTES = Workspace.FIELDS["system"].n_bytes
-STOPS_BYTES = Workspace.FIELDS["stops"].n_bytes
 NAMES_BYTES = Workspace.FIELDS["names"].n_bytes
 
 

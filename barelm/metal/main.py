@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from barelm.contract import board, uefi
 from barelm.contract.board import Board
+from barelm.contract.failure_record import FailureRecord
 from barelm.contract.regions import Workspace
 from barelm.dialect.memory import cells, memory, text
 from barelm.dialect.rooms import Failure, metal
+from barelm.dialect.sentences import sentence
 from barelm.metal import arena
 from barelm.metal.console.sinks import (
     CONSOLE_BYTES,
@@ -19,12 +21,13 @@ from barelm.metal.console.sinks import (
     open_console,
     plain_console,
 )
-from barelm.metal.console.writing import put_number, put_text
-from barelm.metal.conversation.completion import measured, summarise, tell_story
+from barelm.metal.console.writing import put, put_text
+from barelm.metal.conversation.completion import complete_prompt
 from barelm.metal.conversation.dialogue import hold_conversation
 from barelm.metal.conversation.saved_sessions import make_prefix, take_up_prefix
 from barelm.metal.conversation.slash_commands import ANOTHER_MODEL, LEAVE, RESTART, SWITCH_OFF
-from barelm.metal.conversation.talk import Talk, keyboard_of
+from barelm.metal.conversation.summary import summarise
+from barelm.metal.conversation.talk import Talk, keyboard_of, open_talk, under_test
 from barelm.metal.conversation.turns import forget
 from barelm.metal.keys.keyboard import close_keyboard, wait_for_key
 from barelm.metal.measuring.clock import cycles_per_ms
@@ -63,13 +66,13 @@ def efi_main(image: int, table: int) -> int:
     enable_vectors(b.job.level)
 
     con = open_console(fw, b, workspace)
-    greet(con, b, workspace)
+    greet(con, b.settings, workspace)
     b.job.team = 0
     ending = ANOTHER_MODEL
     while ending == ANOTHER_MODEL:
         file = open_chosen_model(con, b, workspace, root, b.job.team > 0)
         header = read_model_header(workspace, file)
-        introduce(con, b, header)
+        introduce(con, b.settings, header)
         load_model(con, workspace, b, header, file)
         close_file(file)
         b.model.header = workspace.header.address
@@ -77,8 +80,8 @@ def efi_main(image: int, table: int) -> int:
             b.job.team = gather_team(fw, b, b.settings.cores, b.figures.cycles_per_ms)
         wake_team(fw, b)
         b.job.n_cores = min(b.job.team, header.max_cores)
-        t = Talk(con, b, header, workspace, root)
-        ending = talk(t)
+        t = open_talk(con, b, workspace, root)
+        ending = run_model(t)
         if ending != ANOTHER_MODEL:
             summarise(t)
         rest_team(b)
@@ -88,23 +91,23 @@ def efi_main(image: int, table: int) -> int:
 
 
 @metal
-def talk(t: Talk) -> int:
-    """A conversation or a story with the model that is loaded; returns how it ended, one of `commands`."""
-    forget(t)
-    t.b.job.cached = 0
-    t.b.figures.last_made = 0
-    if t.b.settings.selftest != 0:
-        if t.b.settings.report != 0:
-            tell_example(t)
+def run_model(t: Talk) -> int:
+    """What is configured, with the model that is loaded; returns how it ended, one of `slash_commands`."""
+    forget(t.conversation)
+    t.job.cached = 0
+    t.figures.last_made = 0
+    if t.settings.selftest != 0:
+        if t.settings.report != 0:
+            tell_example(t.con, under_test(t))
         else:
-            tell_selftest(t)
-    if t.b.settings.prefix != 0:
-        measured(t.con.fw, text("prefix"), make_prefix(t))
+            tell_selftest(t.con, under_test(t))
+    if t.settings.prefix != 0:
+        put(t.con, sentence("BARELM prefix {}\n", (make_prefix(t),)))
         return LEAVE
     take_up_prefix(t)
-    if t.b.settings.chat != 0:
+    if t.settings.chat != 0:
         return hold_conversation(t)
-    tell_story(t)
+    complete_prompt(t)
     return LEAVE
 
 
@@ -171,14 +174,14 @@ def report_failure(image: int, table: int, failure: int) -> int:
     place = protocol_of(fw, image, uefi.BARELM_WORKSPACE)
     if place == 0:
         con = plain_console(fw, cells(CONSOLE_WORDS))
-        status = say_failure(con, failure)
+        status = say_failure(con, FailureRecord(failure))
     else:
         workspace = Workspace(place)
         b = workspace.board
         con = bind_console(fw, workspace)
         if not is_open(con):
             con = open_console(fw, b, workspace)
-        status = say_failure(con, failure)
+        status = say_failure(con, FailureRecord(failure))
         if b.settings.report == 0:
             pause_to_read(con, b, FAILURE_WAIT_S)
         close_keyboard(keyboard_of(con, b))
@@ -190,9 +193,7 @@ def report_failure(image: int, table: int, failure: int) -> int:
 def done(con: Console, status: int, returns: bool) -> None:
     """The last line, for whoever waits for it; the console goes back to the firmware."""
     close_screen(con)
-    put_text(con, text("BARELM DONE "))
-    put_number(con, status & 0xFFFF)
-    put_text(con, text("\n"))
+    put(con, sentence("BARELM DONE {}\n", (status & 0xFFFF,)))
     flush(con)
     close_line(con, returns)
 

@@ -46,12 +46,12 @@ def show_status(t: Talk, n: int, made: int, took: int) -> None:
     if not has_status(con):
         return
     now = cycles()
-    if made > 1 and now - con.state[STATUS_AT] < EVERY_MS * t.b.figures.cycles_per_ms:
+    if made > 1 and now - con.state[STATUS_AT] < EVERY_MS * t.figures.cycles_per_ms:
         return
     con.state[STATUS_AT] = now
     if made == 0:
-        made = t.b.figures.last_made
-        took = t.b.figures.last_cycles
+        made = t.figures.last_made
+        took = t.figures.last_cycles
     buffer = memory(t.workspace.address + arena.NAMES + arena.NAMES_BYTES - STATUS_BYTES, STATUS_BYTES)
     begin_text(con, buffer)
     put_text(con, text(" "))
@@ -63,7 +63,7 @@ def show_status(t: Talk, n: int, made: int, took: int) -> None:
     put_text(con, text(" tokens"))
     if made > 1:
         put_text(con, text("  │  "))
-        put_ratio(con, (made - 1) * 1000 * t.b.figures.cycles_per_ms, took)
+        put_ratio(con, (made - 1) * 1000 * t.figures.cycles_per_ms, took)
         put_text(con, text(" a second"))
     put_text(con, text("  │  /help  Esc stops"))
     n_bytes = end_text(con)

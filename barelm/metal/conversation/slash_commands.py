@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from barelm.contract.board import SettingsView
-from barelm.dialect.memory import float_of_bits, load_i64, memory, store_i64, text
+from barelm.dialect.memory import address_of, float_of_bits, load_i64, store_i64, text
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import U8, U16, u64
 from barelm.kernels.text.chat_turn import takes_system
-from barelm.metal import arena
 from barelm.metal.console.sinks import ACCENT, ALARM, DIM, TEXT, flush
 from barelm.metal.console.stream import set_colour
 from barelm.metal.console.writing import end_row, put_bytes, put_number, put_text, say_line
@@ -18,18 +17,10 @@ from barelm.metal.conversation.saving import (
     save_report,
     take_picture,
 )
-from barelm.metal.conversation.talk import Talk, transcript_of, vocabulary_of
-from barelm.metal.conversation.turns import (
-    N_TURNS,
-    REPLY,
-    TURN_WORDS,
-    TURNS,
-    begin_with,
-    drop_oldest,
-    forget,
-    turns_of,
-)
-from barelm.metal.measuring.figures import tell_bench, tell_cpu, tell_selftest, tell_stats
+from barelm.metal.conversation.summary import tell_stats
+from barelm.metal.conversation.talk import Talk, bytes_of, transcript_of, under_test, vocabulary_of
+from barelm.metal.conversation.turns import begin_with, drop_oldest, end_of, forget
+from barelm.metal.measuring.figures import tell_bench, tell_cpu, tell_selftest
 from barelm.metal.storage.model_menu import list_models
 from barelm.metal.storage.toml_values import parse_real, parse_whole, skip_blanks, word_number
 
@@ -106,22 +97,22 @@ def obey_alone(t: Talk, what: int) -> int:
     elif what == RETRY or what == UNDO or what == EDIT_:
         return take_back(t, what)
     elif what == CLEAR:
-        forget(t)
+        forget(t.conversation)
         say_line(t.con, DIM, text("What was said is forgotten."))
     elif what == LIST:
         list_sessions(t)
     elif what == STATS:
         tell_stats(t)
     elif what == CPU:
-        tell_cpu(t)
+        tell_cpu(t.con, t.job, t.workspace)
     elif what == BENCH:
-        tell_bench(t)
+        tell_bench(t.con, under_test(t), t.figures.cycles_per_ms, end_of(t.conversation, t.conversation.n_turns))
     elif what == SELFTEST:
-        tell_selftest(t)
+        tell_selftest(t.con, under_test(t))
     elif what == REPORT:
         save_report(t)
     elif what == MODEL:
-        if list_models(t.con, t.b, t.workspace, t.root) > 1:
+        if list_models(t.con, t.workspace.board, t.workspace, t.root) > 1:
             return ANOTHER_MODEL
         say_line(t.con, DIM, text("There is only one model on this volume."))
     elif what == REBOOT:
@@ -136,7 +127,7 @@ def obey_alone(t: Talk, what: int) -> int:
 @metal
 def set_number(t: Talk, what: int, line: U8, at: int, n: int) -> None:
     """Set a number that decides how the model speaks, or say what it is; what it must be where it is none."""
-    slot = t.b.settings.address + slot_of(what)
+    slot = t.settings.address + slot_of(what)
     is_real = what == TEMP or what == TOPP or what == MINP or what == REPEAT
     if at < n:
         value = parse_real(line, at, n) if is_real else parse_whole(line, at, n)
@@ -242,23 +233,23 @@ def set_system(t: Talk, line: U8, at: int, n: int) -> None:
     con = t.con
     if at == n:
         set_colour(con, DIM)
-        if t.b.settings.system.n_bytes == 0:
+        if t.settings.system.n_bytes == 0:
             put_text(con, text("No system text is set.  /system TEXT sets one."))
-        put_bytes(con, memory(t.b.settings.system.address, t.b.settings.system.n_bytes), 0, t.b.settings.system.n_bytes)
+        put_bytes(con, bytes_of(t.settings.system), 0, t.settings.system.n_bytes)
         say_line(con, DIM, text(""))
         return
     if not takes_system(vocabulary_of(t)):
         say_line(con, ALARM, text("The chat template of this model has no place for a system text."))
         return
-    if n - at > arena.SYSTEM_BYTES:
+    target = t.conversation.system
+    if n - at > len(target):
         say_line(con, ALARM, text("That is too long for a system text."))
         return
-    target = memory(t.workspace.address + arena.SYSTEM, arena.SYSTEM_BYTES)
     for i in range(n - at):
         target[i] = line[at + i]
-    t.b.settings.system.address = t.workspace.address + arena.SYSTEM
-    t.b.settings.system.n_bytes = n - at
-    if turns_of(t)[N_TURNS] > 0 and not begin_with(t, 0):
+    t.settings.system.address = address_of(target)
+    t.settings.system.n_bytes = n - at
+    if t.conversation.n_turns > 0 and not begin_with(t, 0):
         drop_oldest(t, t.header.seq_len // 2)
         say_line(con, DIM, text("Set.  The oldest turns had to make room for it."))
     else:
@@ -268,15 +259,15 @@ def set_system(t: Talk, line: U8, at: int, n: int) -> None:
 @metal
 def set_stop(t: Talk, line: U8, at: int, n: int) -> None:
     """Set the one text at which answers end; without one, none."""
-    if n - at > arena.STOPS_BYTES // 2 - 2:
+    target = t.conversation.stops
+    if n - at > len(target) - 2:
         say_line(t.con, ALARM, text("That is too long for a stop text."))
         return
-    target = memory(t.workspace.address + arena.STOPS, arena.STOPS_BYTES // 2)
     for i in range(n - at):
         target[i] = line[at + i]
     target[n - at] = 0
-    t.b.settings.stops.address = t.workspace.address + arena.STOPS
-    t.b.settings.stops.n_bytes = n - at + 1 if n > at else 0
+    t.settings.stops.address = address_of(target)
+    t.settings.stops.n_bytes = n - at + 1 if n > at else 0
     if n > at:
         say_line(t.con, DIM, text("Answers end there."))
     else:
@@ -286,16 +277,15 @@ def set_stop(t: Talk, line: U8, at: int, n: int) -> None:
 @metal
 def take_back(t: Talk, what: int) -> int:
     """Undo the last reply (to be made again), or the last turn, or the last turn whose text is to be changed."""
-    turns = turns_of(t)
-    n = turns[N_TURNS]
+    c = t.conversation
+    n = c.n_turns
     if n == 0:
         say_line(t.con, ALARM, text("Nothing was said yet."))
         return GO_ON
-    last = TURNS + (n - 1) * TURN_WORDS
     if what == RETRY:
-        turns[last + REPLY + 1] = turns[last + REPLY]
+        c.turns[n - 1].end = c.turns[n - 1].reply
         return ANSWER
-    turns[N_TURNS] = n - 1
+    c.n_turns = n - 1
     if what == EDIT_:
         return EDIT
     set_colour(t.con, DIM)

@@ -7,10 +7,11 @@ end.  One that does not come within WAIT_MS is done without.
 from __future__ import annotations
 
 from barelm.contract import board, uefi
-from barelm.contract.board import Board
+from barelm.contract.board import Board, Job
 from barelm.dialect.memory import atomic_add, atomic_load, atomic_store
 from barelm.dialect.processor import call_engine, cycles, pause
 from barelm.dialect.rooms import metal
+from barelm.dialect.types import I64
 from barelm.metal.processors.cpu import enable_vectors
 from barelm.metal.uefi.boot_services import Firmware, count_processors, locate_protocol, stall, start_workers
 from barelm.metal.uefi.device_protocols import close_event
@@ -83,25 +84,33 @@ def work(b: Board, job: int, core: int) -> None:
 
 
 @metal
-def command(b: Board, what: int, position: int) -> int:
+def command(job: Job, what: int, position: int) -> int:
     """Run a command on the whole team; returns what this core's engine returned."""
-    b.job.command = what
-    b.job.position = position
-    if b.job.n_cores > 1 and what != board.CHOOSE:
-        give_order(b, b.job.n_cores)
-    result = call_engine(b.job.level, b.address, 0)
+    job.command = what
+    job.position = position
+    if job.n_cores > 1 and what != board.CHOOSE:
+        give_order(job, job.n_cores)
+    result = call_engine(job.level, job.address, 0)
     if what == board.PREFILL:
-        b.job.cached = position
+        job.cached = position
     elif what == board.DECODE:
-        b.job.cached = position + 1
+        job.cached = position + 1
     return result
 
 
 @metal
-def give_order(b: Board, n_cores: int) -> None:
+def place(job: Job, tokens: I64, at: int, token: int) -> None:
+    """Put an id of the session at a position; from the first that differs on, nothing is cached."""
+    if tokens[at] != token:
+        job.cached = min(job.cached, at)
+    tokens[at] = token
+
+
+@metal
+def give_order(job: Job, n_cores: int) -> None:
     """Have the first cores of the team do what stands on the board; the others must not even look at it."""
-    count = (atomic_load(b.job.order, 0) >> board.ORDER_BITS) + 1
-    atomic_store(b.job.order, 0, count << board.ORDER_BITS | n_cores)
+    count = (atomic_load(job.order, 0) >> board.ORDER_BITS) + 1
+    atomic_store(job.order, 0, count << board.ORDER_BITS | n_cores)
 
 
 @metal
@@ -110,7 +119,7 @@ def dismiss_team(b: Board) -> None:
     if b.job.resting != 0:
         return
     b.job.command = board.STOP
-    give_order(b, b.job.team)
+    give_order(b.job, b.job.team)
     deadline = cycles() + HOME_MS * b.figures.cycles_per_ms
     while atomic_load(b.job.claims, 0) & (board.CLOSED - 1) > 0 and cycles() < deadline:
         pause()
