@@ -11,7 +11,7 @@
 Fields lie one after another, each aligned to its own size, as in C.  A field is an `int` (int64), one of UInt8, UInt16
 and UInt32 (widened when read, cut when written), a `Real`, a one-dimensional array of the dialect with `room(n)`, a
 Struct, or an `Array` of one with `room(n)`.  A field of several is a view; only single numbers are assigned to.
-Inheriting from a Struct goes on behind its fields.
+Inheriting from a Struct goes on behind its fields.  `view.address` is where it lies, unless a field is called so.
 """
 
 from __future__ import annotations
@@ -74,10 +74,16 @@ class Struct:
 
     FIELDS: ClassVar[dict[str, Field]] = {}
     BYTES: ClassVar[int] = 0
+    ALIGNMENT: ClassVar[int] = 1
     base: Any = None  # of `over`
 
     def __init__(self, address: int) -> None:
-        self.address = int(address)
+        self._address = int(address)
+
+    @property
+    def address(self) -> int:
+        """Where it lies."""
+        return self._address
 
     @classmethod
     def over(cls, words: NDArray[Any]) -> Self:
@@ -89,7 +95,7 @@ class Struct:
         return view
 
     def __init_subclass__(cls) -> None:
-        fields, end, widest = dict(cls.FIELDS), cls.BYTES, 1
+        fields, end, widest = dict(cls.FIELDS), cls.BYTES, cls.ALIGNMENT
         hints = get_type_hints(cls, include_extras=True)
         for name in cls.__dict__.get("__annotations__", {}):
             given = cls.__dict__.get(name, Room())
@@ -102,7 +108,7 @@ class Struct:
             field = Field(name, offset, kind, given.count, given.note)
             fields[name], end = field, field.offset + field.n_bytes
             setattr(cls, name, _property(field))
-        cls.FIELDS, cls.BYTES = fields, padded(end, widest)
+        cls.FIELDS, cls.BYTES, cls.ALIGNMENT = fields, padded(end, widest), widest
         STRUCTS.append(cls)
 
     @classmethod
@@ -139,7 +145,7 @@ def _size(kind: Any) -> int:
 
 def _alignment(kind: Any) -> int:
     if issubclass(kind, Struct):
-        return max((_alignment(field.kind) for field in kind.FIELDS.values()), default=1)
+        return kind.ALIGNMENT
     return int(np.dtype(kind).itemsize)
 
 
@@ -148,18 +154,18 @@ def _property(field: Field) -> property:
     kind, count = field.kind, field.count
     if issubclass(kind, Struct):
         if count is None:
-            return property(lambda self: kind(self.address + field.offset))
-        return property(lambda self: Array(self.address + field.offset, kind, count))
+            return property(lambda self: kind(self._address + field.offset))
+        return property(lambda self: Array(self._address + field.offset, kind, count))
     if count is not None:
-        return property(lambda self: memory(self.address + field.offset, field.n_bytes).view(kind))
+        return property(lambda self: memory(self._address + field.offset, field.n_bytes).view(kind))
     number = np.ctypeslib.as_ctypes_type(kind)
 
     def read(self: Struct) -> Any:
-        value = number.from_address(self.address + field.offset).value
+        value = number.from_address(self._address + field.offset).value
         return np.float32(value) if number is ctypes.c_float else np.int64(value)
 
     def write(self: Struct, value: Any) -> None:
-        place = number.from_address(self.address + field.offset)
+        place = number.from_address(self._address + field.offset)
         place.value = float(value) if number is ctypes.c_float else int(value)
 
     return property(read, write)

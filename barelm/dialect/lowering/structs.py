@@ -59,10 +59,10 @@ class StructFields(AttributeTemplate):  # type: ignore[misc]
 
     def generic_resolve(self, kind: StructType, name: str) -> Any:
         """A field's type; None where there is none of that name."""
-        if name == "address":
-            return types.int64
         field = kind.layout.FIELDS.get(name)
-        return None if field is None else _type_of(field)
+        if field is None:
+            return types.int64 if name == "address" else None
+        return _type_of(field)
 
 
 def _element(field: Field) -> ir.Type:
@@ -71,9 +71,9 @@ def _element(field: Field) -> ir.Type:
 
 @imputils.lower_getattr_generic(StructType)  # type: ignore[untyped-decorator]
 def _read(context: Any, builder: Any, kind: StructType, value: Any, name: str) -> Any:
-    if name == "address":
+    field = kind.layout.FIELDS.get(name)
+    if field is None:
         return value
-    field = kind.layout.FIELDS[name]
     place = builder.add(value, ir.Constant(I64, field.offset))
     if issubclass(field.kind, Struct):
         return place
@@ -145,7 +145,7 @@ def _typeof(value: Struct, context: Any) -> StructType:
 
 @unbox(StructType)  # type: ignore[untyped-decorator]
 def _unbox(kind: StructType, value: Any, c: Any) -> NativeValue:
-    number = c.pyapi.object_getattr_string(value, "address")
+    number = c.pyapi.object_getattr_string(value, "_address")
     native = c.unbox(types.int64, number)
     c.pyapi.decref(number)
     return native

@@ -43,7 +43,7 @@ from barelm.metal.processors.cores import processors_present
 @metal
 def make_report(con: Console, workspace: Workspace, m: ModelUnderTest, figures: Figures, out: U8, start: int) -> int:
     """Measure, and put the report together in `out`; returns its bytes.  Behind `start` ids the context has room."""
-    verdict = self_test(m)
+    verdict = verdict_name(self_test(m))
     begin_text(con, out)
     put_text(con, text('{"format": 1, "time": "'))
     put_time(con, 84)
@@ -60,7 +60,7 @@ def make_report(con: Console, workspace: Workspace, m: ModelUnderTest, figures: 
     put(con, sentence(',\n "load": {{"bytes": {}, "us": {}}},\n "speed": [', (
         m.header.file_bytes, microseconds(figures.load_cycles, figures.cycles_per_ms))))
     put_speeds(con, m, figures.cycles_per_ms, start)
-    put(con, sentence('],\n "selftest": "{}"}}\n', (verdict_name(verdict),)))
+    put(con, sentence('],\n "selftest": "{}"}}\n', (verdict,)))
     return end_text(con)
 
 

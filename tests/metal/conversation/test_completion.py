@@ -105,7 +105,7 @@ def test_what_a_person_sees(monkeypatch: pytest.MonkeyPatch) -> None:
     text = tell(interpreter, packed, "to the sun", n_tokens=30).text
     shown = "".join(c for c in text if c >= " " or c in "\n\t")
     assert screen.startswith("barelm\n\n")
-    assert f"\n{packed.name}   3 MB of memory, context {packed.config.seq_len} tokens\n\n" in screen
+    assert f"\n{packed.name}   5 MB of memory, context {packed.config.seq_len} tokens\n\n" in screen
     assert shown.replace("\n", "") in screen.replace("\n", "")
     summary = screen.splitlines()[-3:]
     assert re.fullmatch(r"\d+ tokens, [\d.]+ a second; prompt of \d+, [\d.]+ a second; seed \d+", summary[0])
