@@ -16,7 +16,7 @@ from typing import Protocol
 from barelm.aot.build import build_program, is_built, source_key
 from barelm.checkpoint.hub import resolve_model
 from barelm.checkpoint.read import read_checkpoint
-from barelm.contract import layout
+from barelm.contract.session_file import PREFIX_PATH
 from barelm.dialect.lowering import FAMILY
 from barelm.disk import open_volume, write_image
 from barelm.errors import BarelmError
@@ -150,7 +150,7 @@ def prefix_of(model: Packed, settings: Settings, program: Path, watch: Watcher) 
                 heard.hear(console)
         check_ended(heard, "hosted")
         with open_volume(image) as volume:
-            entry = volume.lookup(layout.PREFIX_PATH)
+            entry = volume.lookup(PREFIX_PATH)
             return volume.read(entry, 0, entry.size) if entry else None
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from barelm import pipeline
-from barelm.contract import layout
+from barelm.contract.session_file import PREFIX_PATH
 from barelm.machine.hosted import Hosted
 from barelm.machine.machine import Session, Spec
 from barelm.settings import Settings
@@ -37,7 +37,7 @@ def chat_image(path: Path, model: str, settings: Settings, watch: pipeline.Watch
     program = pipeline.built_program(watch)
     settings = settings.but(chat=True, wait=0, at_end="shutdown")
     found = pipeline.prefix_of(packed, settings, program, watch) if prefix else None
-    more = {layout.PREFIX_PATH: found} if found else {}
+    more = {PREFIX_PATH: found} if found else {}
     pipeline.bootable_image(path, program, packed.path, settings, watch, more=more)
     return Spec(path, pipeline.memory_mb(packed.memory_bytes), max(settings.cores, 1))
 

@@ -1,7 +1,7 @@
 """Exceptions as constants: what `raise` becomes on the metal.
 
-A failure is a constant {status, message, hint, place}: an EFI status and three UTF-16 texts.  The place is the file
-inside the package and the line, never a path of the machine that compiled.
+A failure is a constant, `contract.failure_record`.  The place is the file inside the package and the line, never a path
+of the machine that compiled.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from barelm.dialect.rooms import Failure
 
 EFI_ERROR = 1 << 63
 EFI_ABORTED = 21
-STATUS, MESSAGE, HINT, PLACE = 0, 8, 16, 24
-"""Byte offsets inside a failure."""
 
 _ROOT = Path(barelm.__file__).parent.parent
 BUG_HINT = "This is a bug in barelm: please report it with the line above."

@@ -11,7 +11,7 @@ from barelm import pipeline
 from barelm.aot.build import build_program
 from barelm.checkpoint.hub import resolve_model
 from barelm.commands.progress import ProgressBar
-from barelm.contract import layout
+from barelm.contract.session_file import PREFIX_PATH
 from barelm.errors import BarelmError
 from barelm.host_files import PACKAGE, replace_file
 from barelm.machine.hosted import Hosted
@@ -61,7 +61,7 @@ def make_image(model: str, tokenizer: Path | None, packing: Packing, settings: S
                 bar.note(f"The system text will be read at every start: {reason}.")
             else:
                 prefix = pipeline.prefix_of(packed, settings, program, bar)
-                more |= {layout.PREFIX_PATH: prefix} if prefix else {}
+                more |= {PREFIX_PATH: prefix} if prefix else {}
         pipeline.bootable_image(out, program, packed.path, settings, bar, plain=plain, free_bytes=free_mb << 20,
                                 more=more)
         return _wrote(bar, out)

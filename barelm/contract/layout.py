@@ -179,40 +179,6 @@ NEXT_USER = 3
 CHAT_SLOTS = 4
 TAKES_SYSTEM = 1 << 8
 
-# A session: a conversation that was saved, with its keys and values; or the beginning of one, packed on the host.
-# A header of PAGE bytes in int64 words; token ids, int64; turns (metal.conversation), four int64 each; the system
-# text and the typed texts, each padded to 8 bytes; then for every layer and head of the cache its parts
-# (kernels.cache), as far as positions are cached.
-SESSION_MAGIC = int.from_bytes(b"barelmS\n", "little")
-SESSION_VERSION = 1
-
-
-class SessionHeader(Struct):
-    """The first page of a session."""
-
-    magic: int
-    version: int
-    model_sum_a: int = room(at=8 * 3)  # the checksum of the header of the model it was held with
-    model_sum_b: int
-    n_tokens: int
-    n_cached: int  # positions in the cache
-    n_turns: int
-    system_bytes: int
-    typed_bytes: int
-    rng: int
-    text_sum_a: int  # of what stands between header and cache
-    text_sum_b: int
-    cache_sum_a: int
-    cache_sum_b: int
-    sum_a: int  # of the header, computed with both these words zero
-    sum_b: int
-    unused: I64 = room(PAGE // 8 - 17)
-
-
-SESSION_TURN_BYTES = 32
-CACHE_PARTS = 4  # keys, values, the scales of both
-PREFIX_PATH = "prefix.session"  # on the volume: the beginning of every conversation
-
 # The state's fixed parts.
 DEFAULT_BATCH = 32
 DEFAULT_MAX_CORES = 64

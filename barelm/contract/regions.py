@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from barelm.contract.board import Board
 from barelm.contract.console_state import ConsoleState, EditorState, KeyboardState
+from barelm.contract.conversation_state import Conversation
 from barelm.contract.layout import PAGE, TEXT_BYTES, Header
 from barelm.contract.storage_state import LoadProgress, ModelList, Names
 from barelm.dialect.structs import Struct, room
@@ -24,12 +25,9 @@ class Workspace(Struct):
     keyboard: KeyboardState = room(note="metal.keys.keyboard")
     editor: EditorState = room(note="metal.keys.line_editor")
     status: U8 = room(512, note="metal.conversation.status_row")
-    turns: U8 = room(20480, note="metal.conversation.turns")
-    typed: U8 = room(81920, note="metal.conversation.turns")  # what was typed
-    system: U8 = room(16384, note="metal.conversation.slash_commands")  # a system text given in the conversation
-    stops: U8 = room(2048, note="metal.conversation.slash_commands")  # texts that end an answer, given there too
+    conversation: Conversation = room(note="metal.conversation.talk")
     names: Names = room(note="metal.storage.whole_files")
     models: ModelList = room(note="metal.storage.model_menu")
     progress: LoadProgress = room(note="metal.storage.model_loader")
-    scratch: U8 = room((2 << 20) - (1 << 18), at=1 << 19, note="")
+    memory_map: U8 = room(1 << 16, note="metal.measuring.facts")  # the firmware's
     bounce: U8 = room(1 << 20, align=PAGE, note="metal.storage.model_loader")  # for disks that cannot write higher

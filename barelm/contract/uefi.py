@@ -6,7 +6,73 @@ import uuid
 
 import numpy as np
 
-from barelm.dialect.types import U8
+from barelm.dialect.structs import Struct, UInt8, UInt16, UInt32, room
+from barelm.dialect.types import U8, U16
+
+
+class TableHeader(Struct):
+    """EFI_TABLE_HEADER (4.2)."""
+
+    signature: int
+    revision: UInt32
+    header_size: UInt32
+    crc32: UInt32
+    reserved: UInt32
+
+
+class SystemTable(TableHeader):
+    """EFI_SYSTEM_TABLE (4.3)."""
+
+    firmware_vendor: int
+    firmware_revision: UInt32
+    console_in_handle: int
+    con_in: int
+    console_out_handle: int
+    con_out: int
+    standard_error_handle: int
+    std_err: int
+    runtime_services: int
+    boot_services: int
+    number_of_table_entries: int
+    configuration_table: int
+
+
+class MemoryDescriptor(Struct):
+    """EFI_MEMORY_DESCRIPTOR (7.2.3)."""
+
+    type: UInt32
+    physical_start: int
+    virtual_start: int
+    number_of_pages: int
+    attribute: int
+
+
+class Time(Struct):
+    """EFI_TIME (8.3.1)."""
+
+    year: UInt16
+    month: UInt8
+    day: UInt8
+    hour: UInt8
+    minute: UInt8
+    second: UInt8
+    nanosecond: UInt32
+    time_zone: UInt16
+    daylight: UInt8
+
+
+class FileInfo(Struct):
+    """EFI_FILE_INFO (13.5.16); the name ends with a zero, however long the room for it is."""
+
+    size: int
+    file_size: int
+    physical_size: int
+    create_time: Time
+    last_access_time: Time
+    modification_time: Time
+    attribute: int
+    file_name: U16 = room(256)
+
 
 # EFI_SYSTEM_TABLE (4.3)
 REVISION = 8

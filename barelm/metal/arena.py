@@ -18,19 +18,6 @@ from barelm.metal.uefi.boot_services import (
     withdraw_interface,
 )
 
-# Byte offsets and sizes of the regions of `contract.regions`, for those that do not take the field yet.
-CHAT = Workspace.offset_of("turns")
-TYPED = Workspace.offset_of("typed")
-SYSTEM = Workspace.offset_of("system")
-STOPS = Workspace.offset_of("stops")
-NAMES = Workspace.offset_of("names")
-SCRATCH = Workspace.offset_of("scratch")
-CHAT_BYTES = Workspace.FIELDS["turns"].n_bytes
-TYPED_BYTES = Workspace.FIELDS["typed"].n_bytes
-SYSTEM_BYTES = Workspace.FIELDS["system"].n_bytes
-STOPS_BYTES = Workspace.FIELDS["stops"].n_bytes
-NAMES_BYTES = 8192
-
 
 @metal
 def open_workspace(fw: Firmware) -> Workspace:

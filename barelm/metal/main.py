@@ -5,6 +5,7 @@ from __future__ import annotations
 from barelm.contract import layout, uefi
 from barelm.contract.board import Board
 from barelm.contract.console_state import ConsoleState
+from barelm.contract.failure_record import FailureRecord
 from barelm.contract.layout import Header
 from barelm.contract.regions import Workspace
 from barelm.contract.settings import AT_END_RESTART, AT_END_RETURN, AT_END_SHUTDOWN
@@ -25,11 +26,12 @@ from barelm.metal.console.sinks import (
     plain_console,
 )
 from barelm.metal.console.writing import put, put_text
-from barelm.metal.conversation.completion import measured, summarise, tell_story
+from barelm.metal.conversation.completion import complete_prompt
 from barelm.metal.conversation.dialogue import hold_conversation
 from barelm.metal.conversation.saved_sessions import make_prefix, take_up_prefix
 from barelm.metal.conversation.slash_commands import ANOTHER_MODEL, LEAVE, RESTART, SWITCH_OFF
-from barelm.metal.conversation.talk import Talk
+from barelm.metal.conversation.summary import summarise
+from barelm.metal.conversation.talk import Talk, open_talk, under_test
 from barelm.metal.conversation.turns import forget
 from barelm.metal.keys.keyboard import close_keyboard, open_keyboard, wait_for_key
 from barelm.metal.measuring.clock import cycles_per_ms
@@ -69,13 +71,13 @@ def efi_main(image: int, table: int) -> int:
     enable_vectors(b.job.level)
 
     con = open_console(fw, b.settings, b.figures, workspace)
-    greet(con, b, workspace)
+    greet(con, b.settings, workspace)
     ending = ANOTHER_MODEL
     while ending == ANOTHER_MODEL:
         header = load_chosen_model(con, b, workspace, root)
         call_team(fw, b, header.max_cores)
-        t = Talk(con, b, header, workspace, root)
-        ending = talk(t)
+        t = open_talk(con, b, workspace, root)
+        ending = run_model(t)
         if ending != ANOTHER_MODEL:
             summarise(t)
         rest_team(b.job, b.figures.cycles_per_ms)
@@ -91,7 +93,7 @@ def load_chosen_model(con: Console, b: Board, workspace: Workspace, root: int) -
     judge_models(models, root, b.settings, memory_facts(con.fw, workspace).free)
     file = open_chosen_model(con, open_keyboard(con, b.settings, b.figures, workspace), models, root, b, b.job.team > 0)
     header = read_model_header(workspace, file)
-    introduce(con, b, header)
+    introduce(con, b.settings, header)
     load_model(con, b, workspace, header, file)
     close_file(file)
     return header
@@ -107,23 +109,23 @@ def call_team(fw: Firmware, b: Board, most: int) -> None:
 
 
 @metal
-def talk(t: Talk) -> int:
-    """A conversation or a story with the model that is loaded; returns how it ended, one of `commands`."""
-    forget(t)
-    t.b.job.cached = 0
-    t.b.figures.last_made = 0
-    if t.b.settings.selftest != 0:
-        if t.b.settings.report != 0:
-            tell_example(t)
+def run_model(t: Talk) -> int:
+    """What is configured, with the model that is loaded; returns how it ended, one of `slash_commands`."""
+    forget(t.conversation)
+    t.job.cached = 0
+    t.figures.last_made = 0
+    if t.settings.selftest != 0:
+        if t.settings.report != 0:
+            tell_example(t.con, under_test(t))
         else:
-            tell_selftest(t)
-    if t.b.settings.prefix != 0:
-        measured(t.con.fw, text("prefix"), make_prefix(t))
+            tell_selftest(t.con, under_test(t))
+    if t.settings.prefix != 0:
+        put(t.con, sentence("BARELM prefix {}\n", (make_prefix(t),)))
         return LEAVE
     take_up_prefix(t)
-    if t.b.settings.chat != 0:
+    if t.settings.chat != 0:
         return hold_conversation(t)
-    tell_story(t)
+    complete_prompt(t)
     return LEAVE
 
 
@@ -190,14 +192,14 @@ def report_failure(image: int, table: int, failure: int) -> int:
     if place == 0:
         words = cells(CONSOLE_WORDS)
         con = plain_console(fw, ConsoleState(address_of(words)))
-        status = say_failure(con, failure)
+        status = say_failure(con, FailureRecord(failure))
     else:
         workspace = Workspace(place)
         b = workspace.board
         con = bind_console(fw, workspace)
         if not is_open(con):
             con = open_console(fw, b.settings, b.figures, workspace)
-        status = say_failure(con, failure)
+        status = say_failure(con, FailureRecord(failure))
         if b.settings.report == 0:
             pause_to_read(con, b, workspace, FAILURE_WAIT_S)
         close_keyboard(open_keyboard(con, b.settings, b.figures, workspace))

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from barelm.contract import layout
+from barelm.contract.conversation_state import Turn as KeptTurn
+from barelm.contract.layout import PAGE
+from barelm.contract.session_file import SESSION_MAGIC, SessionHeader
 from barelm.dialect.types import f32
 from barelm.disk import open_volume
 from barelm.kernels import session
@@ -55,19 +57,21 @@ def kept_in(image: Path, name: str) -> Kept:
 
 def read_kept(content: bytes) -> Kept:
     """A session out of its bytes."""
-    head = np.frombuffer(content[:layout.PAGE], np.int64)
-    assert head[0] == layout.SESSION_MAGIC
-    n_ids, n_turns = int(head.n_tokens), int(head.n_turns)
-    words = np.frombuffer(content, np.int64, n_ids + 4 * n_turns, layout.PAGE).tolist()
-    at = layout.PAGE + 8 * len(words)
-    n_system = int(head.system_bytes)
+    whole = np.frombuffer(content, np.uint8).copy()
+    head = SessionHeader.over(whole)
+    assert head.magic == SESSION_MAGIC
+    n_ids, n_turns, n_system = int(head.n_tokens), int(head.n_turns), int(head.system_bytes)
+    ids = np.frombuffer(content, np.int64, n_ids, PAGE).tolist()
+    at = PAGE + 8 * n_ids
+    kept = [KeptTurn.over(whole[at + k * KeptTurn.BYTES:]) for k in range(n_turns)]
+    at += n_turns * KeptTurn.BYTES
     system = content[at:at + n_system].decode()
     at += -(-n_system // 8) * 8
     turns = []
-    for k in range(n_turns):
-        typed_at, n_typed, reply, end = words[n_ids + 4 * k:n_ids + 4 * k + 4]
-        turns.append(Turn(content[at + typed_at:at + typed_at + n_typed].decode(), reply, end))
-    return Kept(words[:n_ids], int(head.n_cached), turns, system)
+    for turn in kept:
+        typed_at = at + turn.typed_at
+        turns.append(Turn(content[typed_at:typed_at + turn.typed_bytes].decode(), int(turn.reply), int(turn.end)))
+    return Kept(ids, int(head.n_cached), turns, system)
 
 
 def fresh_reply(packed: Packed, ids: list[int], n_tokens: int) -> list[int]:

@@ -7,6 +7,7 @@ import pytest
 
 from barelm.checkpoint.gguf_llama import read_gguf
 from barelm.contract import layout
+from barelm.contract.session_file import CACHE_PARTS
 from barelm.kernels import session
 from barelm.kernels.model import bind_state, cache_part, state_plan
 from barelm.pack.reader import Packed, read_packed
@@ -29,7 +30,7 @@ def packed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def ranges(world: World, packed: Packed, n: int) -> list[tuple[int, int]]:
     """Every range, as metal.sessions goes through them."""
     found = []
-    for part in range(layout.CACHE_PARTS):
+    for part in range(CACHE_PARTS):
         first, step, n_bytes = (int(x) for x in world(cache_part)(packed.header, part, n))
         heads = int(packed.header.n_layers * packed.header.n_kv_heads)
         found += [(first + k * step, first + k * step + n_bytes) for k in range(heads) if n_bytes]

@@ -22,8 +22,8 @@ from barelm.contract import board, layout
 from barelm.dialect.memory import memory
 from barelm.metal import arena
 from barelm.metal.console.sinks import flush, open_console
-from barelm.metal.conversation.talk import Talk, transcript_of
-from barelm.metal.conversation.turns import end_of, turns_of, typed_of
+from barelm.metal.conversation.talk import open_talk, transcript_of
+from barelm.metal.conversation.turns import end_of, typed_of
 from barelm.metal.processors import cores
 from barelm.metal.processors.engine import engine
 from barelm.metal.storage.configuration import read_settings
@@ -117,7 +117,8 @@ class Desk:
         memory(int(self.b.model.whole), len(raw))[:] = np.frombuffer(raw, np.uint8)
         self.b.model.header = self.header.address
         con = interpreter(open_console)(self.firmware.fw, self.b.settings, self.b.figures, self.workspace)
-        self.t = Talk(con, self.b, self.header, self.workspace, self.firmware.root())
+        self.t = open_talk(con, self.b, self.workspace, self.firmware.root())
+        self.conversation = self.t.conversation
         self.letters = sorted(int(token) for token in packed.vocabulary().byte_tokens[97:123])
         self.engine = Watching(self)
         patch.setattr(cores, "call_engine",
@@ -147,12 +148,12 @@ class Desk:
     @property
     def end(self) -> int:
         """How many these are."""
-        return int(end_of(self.t, turns_of(self.t)[0]))
+        return int(end_of(self.conversation, self.conversation.n_turns))
 
     @property
     def typed(self) -> list[bytes]:
         """The texts typed."""
-        return [typed_of(self.t, k).tobytes() for k in range(int(turns_of(self.t)[0]))]
+        return [typed_of(self.conversation, k).tobytes() for k in range(int(self.conversation.n_turns))]
 
     @property
     def cached(self) -> int:

@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 from barelm.contract import board, uefi
-from barelm.dialect.memory import memory, text
+from barelm.dialect.memory import text
 from barelm.dialect.rooms import Failure, metal
+from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U8
 from barelm.kernels.text.chat_turn import has_chat
 from barelm.metal.console.sinks import ALARM, DIM, PERSON, TEXT, flush, has_status
 from barelm.metal.console.stream import set_colour
-from barelm.metal.console.writing import end_row, put_bytes, put_number, put_ratio, put_text, say_line
+from barelm.metal.console.writing import end_row, put, put_text, say, say_line
 from barelm.metal.conversation.completion import seed_generator
 from barelm.metal.conversation.prompt import check_system
-from barelm.metal.conversation.reply import reply
+from barelm.metal.conversation.reply import make_reply
 from barelm.metal.conversation.slash_commands import ANSWER, EDIT, GO_ON, LEAVE, obey
 from barelm.metal.conversation.status_row import show_status
-from barelm.metal.conversation.talk import Talk, keyboard_of, vocabulary_of
-from barelm.metal.conversation.turns import (
-    DROPPED,
-    END,
-    N_TURNS,
-    TOO_LONG,
-    TURN_WORDS,
-    TURNS,
-    add_turn,
-    end_of,
-    turns_of,
-    typed_of,
-)
+from barelm.metal.conversation.summary import tell_answer
+from barelm.metal.conversation.talk import Talk, bytes_of, keyboard_of, vocabulary_of
+from barelm.metal.conversation.turns import add_turn, end_of, typed_of
 from barelm.metal.keys.line_editor import LEFT, open_editor, read_line, set_line
 
 
@@ -40,17 +31,17 @@ def hold_conversation(t: Talk) -> int:
     check_system(t)
     seed_generator(t)
     say_line(t.con, DIM, text("Type a message and press Enter.  Esc stops an answer; /help lists more."))
-    typed = memory(t.b.settings.prompt.address, t.b.settings.prompt.n_bytes)
-    if len(typed) > 0:
+    c = t.conversation
+    prompt = bytes_of(t.settings.prompt)
+    if len(prompt) > 0:
         ask(t)
-        put_bytes(t.con, typed, 0, len(typed))
-        end_row(t.con)
-        answer(t, typed)
+        put(t.con, sentence("{}\n", (prompt,)))
+        answer(t, prompt)
     editor = open_editor(t.workspace)
     while True:
-        show_status(t, end_of(t, turns_of(t)[N_TURNS]), 0, 0)
+        show_status(t, end_of(c, c.n_turns), 0, 0)
         ask(t)
-        n = read_line(t.con, keyboard_of(t), editor, t.b)
+        n = read_line(t.con, keyboard_of(t), editor, t.workspace.board)
         set_colour(t.con, TEXT)
         if n == LEFT:
             return LEAVE
@@ -60,7 +51,7 @@ def hold_conversation(t: Talk) -> int:
             if verdict == ANSWER:
                 make_answer(t)
             elif verdict == EDIT:
-                set_line(editor, typed_of(t, turns_of(t)[N_TURNS]))
+                set_line(editor, typed_of(c, c.n_turns))
             elif verdict != GO_ON:
                 return verdict
         elif n > 1 and line[0] == 47:
@@ -81,53 +72,32 @@ def ask(t: Talk) -> None:
 def answer(t: Talk, typed: U8) -> None:
     """Append a turn and reply."""
     set_colour(t.con, TEXT)
-    if add_turn(t, typed) == TOO_LONG:
+    if not add_turn(t, typed):
         say_line(t.con, ALARM, text("That is longer than the context of the model.  Shorten it."))
         return
-    dropped = turns_of(t)[DROPPED]
+    dropped = t.conversation.dropped
     if dropped > 0:
-        set_colour(t.con, DIM)
-        put_text(t.con, text("The context is full.  Turns forgotten, the oldest first: "))
-        put_number(t.con, dropped)
-        say_line(t.con, DIM, text("."))
-        turns_of(t)[DROPPED] = 0
+        say(t.con, DIM, sentence("The context is full.  Turns forgotten, the oldest first: {}.", (dropped,)))
+        t.conversation.dropped = 0
     make_answer(t)
 
 
 @metal
 def make_answer(t: Talk) -> None:
     """Reply to the last turn, and say what came of it."""
-    turns = turns_of(t)
-    last = TURNS + (turns[N_TURNS] - 1) * TURN_WORDS
-    n = turns[last + END]
-    n_tokens = t.header.seq_len - n + 1
-    if t.b.settings.tokens > 0:
-        n_tokens = min(n_tokens, t.b.settings.tokens)
-    turns[last + END] = reply(t, n, n_tokens)
+    turn = t.conversation.turns[t.conversation.n_turns - 1]
+    n_tokens = t.header.seq_len - turn.end + 1
+    if t.settings.tokens > 0:
+        n_tokens = min(n_tokens, t.settings.tokens)
+    turn.end = make_reply(t, turn.end, n_tokens)
     end_row(t.con)
-    if t.b.figures.ended == board.ENDED_BY_KEY:
+    ended = t.figures.ended
+    if ended == board.ENDED_BY_KEY:
         say_line(t.con, DIM, text("[stopped]"))
-    elif t.b.figures.ended == board.ENDED_AT_LIMIT and n_tokens == t.b.settings.tokens:
+    elif ended == board.ENDED_AT_LIMIT and n_tokens == t.settings.tokens:
         say_line(t.con, DIM, text("[as many tokens as /tokens allows]"))
-    elif t.b.figures.ended == board.ENDED_AT_LIMIT:
+    elif ended == board.ENDED_AT_LIMIT:
         say_line(t.con, DIM, text("[the context is full; what is said next makes room]"))
     if not has_status(t.con):
-        tell_figures(t, turns[last + END])
+        tell_answer(t)
     flush(t.con)
-
-
-@metal
-def tell_figures(t: Talk, n: int) -> None:
-    """Where there is no status row: what the reply took, in a line."""
-    set_colour(t.con, DIM)
-    put_text(t.con, text("["))
-    put_number(t.con, t.b.figures.last_made)
-    put_text(t.con, text(" tokens, "))
-    put_ratio(t.con, max(t.b.figures.last_made - 1, 0) * 1000 * t.b.figures.cycles_per_ms, t.b.figures.last_cycles)
-    put_text(t.con, text(" a second; "))
-    put_number(t.con, t.b.figures.last_read)
-    put_text(t.con, text(" read; "))
-    put_number(t.con, n)
-    put_text(t.con, text(" of "))
-    put_number(t.con, t.header.seq_len)
-    say_line(t.con, DIM, text("]"))

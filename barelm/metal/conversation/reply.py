@@ -3,81 +3,79 @@
 from __future__ import annotations
 
 from barelm.contract import board
-from barelm.dialect.memory import memory, text
+from barelm.dialect.memory import text
 from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import U8
 from barelm.kernels.session import ends
 from barelm.kernels.text.stops import watch_stops
 from barelm.kernels.text.tokenizer import piece
-from barelm.metal import arena
 from barelm.metal.console.sinks import flush
 from barelm.metal.console.stream import put_code_point
 from barelm.metal.console.writing import end_row, put_bytes, put_number, put_text
 from barelm.metal.conversation.status_row import show_status
-from barelm.metal.conversation.talk import Talk, keyboard_of, place, transcript_of, vocabulary_of
+from barelm.metal.conversation.talk import Talk, bytes_of, keyboard_of, transcript_of, vocabulary_of
 from barelm.metal.keys.keyboard import stop_asked
-from barelm.metal.processors.cores import command
+from barelm.metal.processors.cores import command, place
 
 SHOW_EVERY_MS = 30
 LINE_COLUMNS = 64
-PENDING_BYTES = 1024
-"""Of text that may yet turn out to be a stop string."""
 
 
 @metal
-def reply(t: Talk, n: int, n_tokens: int) -> int:
+def make_reply(t: Talk, n: int, n_tokens: int) -> int:
     """Read what of tokens[:n] is not read yet, then make up to n_tokens; returns how many ids there are then.
 
-    What was read and made and how long it took is added up on the board.
+    What was read and made and how long it took is added up in the figures.
     """
-    b = t.b
-    b.job.cached = min(b.job.cached, n - 1)  # the logits are those of the last id read
-    n_read = n - b.job.cached
+    figures = t.figures
+    t.job.cached = min(t.job.cached, n - 1)  # the logits are those of the last id read
+    n_read = n - t.job.cached
     began = cycles()
-    command(b.job, board.PREFILL, n)
+    command(t.job, board.PREFILL, n)
     now = cycles()
     end = make_tokens(t, n, n + n_tokens)
     flush(t.con)
-    b.figures.prefill_cycles += now - began
-    b.figures.decode_cycles += cycles() - now
-    b.figures.n_prompt += n_read
-    b.figures.n_generated += end - n
-    b.figures.last_read = n_read
-    b.figures.last_made = end - n
-    b.figures.last_cycles = cycles() - now
+    figures.prefill_cycles += now - began
+    figures.decode_cycles += cycles() - now
+    figures.n_prompt += n_read
+    figures.n_generated += end - n
+    figures.last_read = n_read
+    figures.last_made = end - n
+    figures.last_cycles = cycles() - now
     return end
 
 
 @metal
 def make_tokens(t: Talk, n: int, end: int) -> int:
-    """Generate from position n on; returns where it stopped, and leaves why on the board."""
-    b = t.b
+    """Generate from position n on; returns where it stopped, and leaves why in the figures."""
+    figures = t.figures
     first = n
     began = cycles()
-    pending = memory(t.workspace.address + arena.STOPS + arena.STOPS_BYTES - PENDING_BYTES, PENDING_BYTES)
+    pending = t.conversation.held_back
+    tokens = transcript_of(t).tokens
     held = 0
-    b.figures.ended = board.ENDED_AT_LIMIT
+    figures.ended = board.ENDED_AT_LIMIT
     while n < end:
-        token = command(b.job, board.CHOOSE, n)
+        token = command(t.job, board.CHOOSE, n)
         if ends(t.header, token):
-            b.figures.ended = board.ENDED_ITSELF
+            figures.ended = board.ENDED_ITSELF
             break
-        place(t, n, token)
+        place(t.job, tokens, n, token)
         held = show_made(t, n, pending, held)
         n += 1
         if held < 0:
-            b.figures.ended = board.ENDED_AT_STOP
+            figures.ended = board.ENDED_AT_STOP
             return n
-        if cycles() - t.con.state.shown_at > SHOW_EVERY_MS * b.figures.cycles_per_ms:
+        if cycles() - t.con.state.shown_at > SHOW_EVERY_MS * figures.cycles_per_ms:
             end_line(t)
             show_status(t, n, n - first, cycles() - began)
             flush(t.con)
             if stop_asked(keyboard_of(t)):
-                b.figures.ended = board.ENDED_BY_KEY
+                figures.ended = board.ENDED_BY_KEY
                 break
         if n < end:
-            command(b.job, board.DECODE, n - 1)
+            command(t.job, board.DECODE, n - 1)
     put_bytes(t.con, pending, 0, held)
     return n
 
@@ -86,19 +84,19 @@ def make_tokens(t: Talk, n: int, end: int) -> int:
 def show_made(t: Talk, i: int, pending: U8, held: int) -> int:
     """Show tokens[i], just made, after `held` bytes kept back; how many are kept now, -1 where a stop string is whole.
     """
-    stops = memory(t.b.settings.stop.address, t.b.settings.stop.n_bytes)
+    stops = bytes_of(t.settings.stop)
     if len(stops) == 0:
         show_token(t, i)
         return 0
-    if t.b.settings.report != 0:
+    if t.settings.report != 0:
         show_token(t, i)
     v = vocabulary_of(t)
     lo, hi = piece(v, int(transcript_of(t).tokens[max(i - 1, 0)]), int(transcript_of(t).tokens[i]))
-    for at in range(lo, min(hi, lo + PENDING_BYTES - held)):
+    for at in range(lo, min(hi, lo + len(pending) - held)):
         pending[held] = v.pieces[at]
         held += 1
     free, stopped = watch_stops(pending, held, stops)
-    if t.b.settings.report == 0:
+    if t.settings.report == 0:
         put_bytes(t.con, pending, 0, free)
     if stopped:
         return -1
@@ -112,7 +110,7 @@ def show_token(t: Talk, i: int) -> None:
     """Put tokens[i]: its text for a person, its id for a program."""
     con = t.con
     tokens = transcript_of(t).tokens
-    if t.b.settings.report == 0:
+    if t.settings.report == 0:
         v = vocabulary_of(t)
         previous = -1
         if i > 0:
@@ -131,6 +129,6 @@ def show_token(t: Talk, i: int) -> None:
 @metal
 def end_line(t: Talk) -> None:
     """End a line for a program, where one is begun."""
-    if t.b.settings.report != 0 and t.con.state.column > 0:
+    if t.settings.report != 0 and t.con.state.column > 0:
         end_row(t.con)
         t.con.state.column = 0

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from barelm.contract import uefi
-from barelm.contract.storage_state import NAME_UNITS, Names
-from barelm.dialect.memory import load_i64, load_u16, memory, text, u16_array
+from barelm.contract.storage_state import Names
+from barelm.contract.uefi import FileInfo, Time
+from barelm.dialect.memory import address_of, text
 from barelm.dialect.rooms import metal
+from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U8
 from barelm.kernels.text.tokenizer import piece
-from barelm.metal import arena
 from barelm.metal.console.picture import picture_bytes, put_picture_header, put_picture_row
-from barelm.metal.console.sinks import ACCENT, ALARM, DIM, PERSON, SCREEN, TEXT, flush, is_on, screen_of
-from barelm.metal.console.stream import put_code_point, set_colour
-from barelm.metal.console.writing import (
-    begin_text,
-    end_row,
-    end_text,
-    put_bytes,
-    put_megabytes,
-    put_number,
-    put_text,
-    put_words,
-    say_line,
-)
+from barelm.metal.console.sinks import ACCENT, ALARM, DIM, PERSON, SCREEN, TEXT, Console, flush, is_on, screen_of
+from barelm.metal.console.stream import set_colour
+from barelm.metal.console.writing import begin_text, end_row, end_text, put, put_bytes, put_text, say, say_line
 from barelm.metal.conversation.saved_sessions import (
     DAMAGED,
     FOLDER,
@@ -31,23 +22,13 @@ from barelm.metal.conversation.saved_sessions import (
     OTHER_MODEL,
     load_named,
     make_folder,
-    room_for_text,
+    plain_name,
     save_session,
 )
-from barelm.metal.conversation.talk import Talk, transcript_of, vocabulary_of
-from barelm.metal.conversation.turns import (
-    END,
-    N_TURNS,
-    REPLY,
-    TURN_WORDS,
-    TURNS,
-    end_of,
-    system_of,
-    turns_of,
-    typed_of,
-)
+from barelm.metal.conversation.talk import Talk, transcript_of, under_test, vocabulary_of
+from barelm.metal.conversation.turns import end_of, system_of, typed_of
 from barelm.metal.measuring.facts import put_date_and_time, put_time
-from barelm.metal.measuring.measured_report import REPORT_AT, make_report
+from barelm.metal.measuring.measured_report import make_report
 from barelm.metal.storage.whole_files import (
     begin_file,
     finish_file,
@@ -59,7 +40,6 @@ from barelm.metal.storage.whole_files import (
 )
 from barelm.metal.uefi.file_protocol import close_file, open_file, read_file, write_file
 
-NAME_BYTES = 512
 NO_NAME = "A name has up to 40 characters, none of \" * / : < > ? \\ |, and does not begin with a dot."
 
 
@@ -68,22 +48,22 @@ def named(t: Talk, given: U8) -> U8:
     """The name somebody gave, or the date and time where they gave none."""
     if len(given) > 0:
         return given
-    buffer = memory(t.workspace.address + arena.NAMES + arena.NAMES_BYTES - 2 * NAME_BYTES, NAME_BYTES)
-    begin_text(t.con, buffer)
+    begin_text(t.con, t.conversation.name)
     if not put_time(t.con, 45):
         put_text(t.con, text("unnamed"))
-    return buffer[:end_text(t.con)]
+    return t.conversation.name[:end_text(t.con)]
 
 
 @metal
 def save_conversation(t: Talk, given: U8) -> None:
     """`/save`: the text first, so that whoever finds a session finds its text beside it."""
+    c = t.conversation
     names = names_in(t.workspace)
     name = named(t, given)
     if not name_file(names, text(FOLDER), name, text(".md")):
         say_line(t.con, ALARM, text(NO_NAME))
         return
-    if turns_of(t)[N_TURNS] == 0:
+    if c.n_turns == 0:
         say_line(t.con, ALARM, text("Nothing was said yet."))
         return
     status = make_folder(t.root)
@@ -91,42 +71,29 @@ def save_conversation(t: Talk, given: U8) -> None:
         status = write_whole(t.root, names, markdown_of(t, name))
     name_file(names, text(FOLDER), name, text(".session"))
     if status == 0:
-        status = save_session(t, names, end_of(t, turns_of(t)[N_TURNS]))
+        status = save_session(t, names, end_of(c, c.n_turns))
     if status != 0:
         say_status(t.con, status)
-        return
-    set_colour(t.con, ACCENT)
-    put_text(t.con, text("Saved.  /load "))
-    put_bytes(t.con, name, 0, len(name))
-    say_line(t.con, ACCENT, text(" goes on with it."))
+    else:
+        say(t.con, ACCENT, sentence("Saved.  /load {} goes on with it.", (name,)))
 
 
 @metal
 def markdown_of(t: Talk, name: U8) -> U8:
-    """The conversation as a text to be read, in the scratch."""
+    """The conversation as a text to be read."""
     con = t.con
-    out = room_for_text(t)
-    begin_text(con, out)
-    put_text(con, text("# "))
-    put_bytes(con, name, 0, len(name))
-    put_text(con, text("\n\n"))
-    put_words(con, t.header.name)
-    put_text(con, text(", "))
+    c = t.conversation
+    begin_text(con, c.file)
+    put(con, sentence("# {}\n\n{}, ", (name, t.header.name)))
     put_time(con, 32)
     put_text(con, text("\n"))
     if len(system_of(t)) > 0:
-        put_text(con, text("\nSystem: "))
-        put_bytes(con, system_of(t), 0, len(system_of(t)))
-        put_text(con, text("\n"))
-    for k in range(turns_of(t)[N_TURNS]):
-        put_text(con, text("\n## You\n\n"))
-        put_bytes(con, typed_of(t, k), 0, len(typed_of(t, k)))
-        put_text(con, text("\n\n## "))
-        put_words(con, t.header.name)
-        put_text(con, text("\n\n"))
+        put(con, sentence("\nSystem: {}\n", (system_of(t),)))
+    for k in range(c.n_turns):
+        put(con, sentence("\n## You\n\n{}\n\n## {}\n\n", (typed_of(c, k), t.header.name)))
         put_reply(t, k)
         put_text(con, text("\n"))
-    return out[:end_text(con)]
+    return c.file[:end_text(con)]
 
 
 @metal
@@ -134,8 +101,8 @@ def put_reply(t: Talk, k: int) -> None:
     """The reply of turn k."""
     v = vocabulary_of(t)
     tokens = transcript_of(t).tokens
-    turn = TURNS + k * TURN_WORDS
-    for i in range(turns_of(t)[turn + REPLY], turns_of(t)[turn + END]):
+    turn = t.conversation.turns[k]
+    for i in range(turn.reply, turn.end):
         lo, hi = piece(v, int(tokens[i - 1]), int(tokens[i]))
         put_bytes(t.con, v.pieces, lo, hi)
 
@@ -153,7 +120,7 @@ def load_conversation(t: Talk, given: U8) -> None:
     verdict = load_named(t, names)
     if verdict == LOADED:
         show_conversation(t)
-        if t.b.job.cached == 0:
+        if t.job.cached == 0:
             say_line(t.con, DIM, text("[its memory could not be read: the text will be read again]"))
     elif verdict == NO_SESSION:
         say_line(t.con, ALARM, text("There is no conversation of that name.  /list shows those there are."))
@@ -168,12 +135,10 @@ def load_conversation(t: Talk, given: U8) -> None:
 @metal
 def show_conversation(t: Talk) -> None:
     """Everything that was said, as it stood on the screen."""
-    for k in range(turns_of(t)[N_TURNS]):
+    for k in range(t.conversation.n_turns):
         end_row(t.con)
         set_colour(t.con, PERSON)
-        put_text(t.con, text("> "))
-        put_bytes(t.con, typed_of(t, k), 0, len(typed_of(t, k)))
-        end_row(t.con)
+        put(t.con, sentence("> {}\n", (typed_of(t.conversation, k),)))
         set_colour(t.con, TEXT)
         put_reply(t, k)
         end_row(t.con)
@@ -187,17 +152,16 @@ def list_sessions(t: Talk) -> None:
     folder = open_file(t.root, text("sessions"))
     n = 0
     if folder != 0:
-        info = memory(t.workspace.address + arena.SCRATCH, NAME_BYTES + 2 * NAME_UNITS)
-        while read_file(folder, t.workspace.address + arena.SCRATCH, len(info)) > uefi.INFO_NAME:
-            length = is_called(u16_array(info, uefi.INFO_NAME, NAME_UNITS), text(".session"))
+        block = names_in(t.workspace).info
+        info = FileInfo(address_of(block))
+        while read_file(folder, info.address, len(block)) > uefi.INFO_NAME:
+            length = is_called(info.file_name, text(".session"))
             if length > 0:
                 n += 1
-                for i in range(length):
-                    put_code_point(con, load_u16(t.workspace.address + arena.SCRATCH + uefi.INFO_NAME + 2 * i))
+                put(con, sentence("{}", (info.file_name[:length],)))
                 set_colour(con, DIM)
-                put_text(con, text("   "))
-                put_megabytes(con, load_i64(t.workspace.address + arena.SCRATCH + uefi.INFO_FILE_SIZE))
-                put_file_date(t)
+                put(con, sentence("   {:MB}", (info.file_size,)))
+                put_file_date(con, info.modification_time)
                 end_row(con)
                 set_colour(con, TEXT)
         close_file(folder)
@@ -207,14 +171,11 @@ def list_sessions(t: Talk) -> None:
 
 
 @metal
-def put_file_date(t: Talk) -> None:
-    """When the file whose information is in the scratch was changed."""
-    changed = memory(t.workspace.address + arena.SCRATCH + uefi.INFO_MODIFIED, 16)
-    year = int(changed[0]) | int(changed[1]) << 8
-    if year > 1980:
-        put_text(t.con, text("   "))
-        put_number(t.con, year)
-        put_date_and_time(t.con, load_i64(t.workspace.address + arena.SCRATCH + uefi.INFO_MODIFIED), 32)
+def put_file_date(con: Console, changed: Time) -> None:
+    """When a file was changed, where that is known."""
+    if changed.year > 1980:
+        put_text(con, text("   "))
+        put_date_and_time(con, changed, 32)
 
 
 @metal
@@ -228,47 +189,33 @@ def take_picture(t: Talk, given: U8) -> None:
         say_line(t.con, ALARM, text(NO_NAME))
         return
     d = screen_of(t.con)
-    buffer = room_for_text(t)
+    block = t.conversation.file
     file = begin_file(t.root, names)
     status = file
     if file > 0:
-        status = write_file(file, t.workspace.address + arena.SCRATCH, put_picture_header(d, buffer))
+        status = write_file(file, address_of(block), put_picture_header(d, block))
         for row in range(d.state.rows, -1, -1):
             if status == 0:
-                status = write_file(file, t.workspace.address + arena.SCRATCH, put_picture_row(d, row, buffer))
+                status = write_file(file, address_of(block), put_picture_row(d, row, block))
         status = finish_file(t.root, names, file, status)
-    if status != 0:
-        say_status(t.con, status)
-    else:
-        say_written(t, names, picture_bytes(d))
+    say_written(t.con, names, picture_bytes(d), status)
 
 
 @metal
 def save_report(t: Talk) -> None:
     """`/report`: measure this machine and write it down."""
+    c = t.conversation
     names = names_in(t.workspace)
     say_line(t.con, DIM, text("Measuring ..."))
-    n_bytes = make_report(t, end_of(t, turns_of(t)[N_TURNS]))
-    name = memory(t.workspace.address + arena.NAMES + arena.NAMES_BYTES - 2 * NAME_BYTES, NAME_BYTES)
-    begin_text(t.con, name)
-    put_text(t.con, text("report"))
-    name_file(names, text(""), name[:end_text(t.con)], text(".json"))
-    status = write_whole(t.root, names, memory(t.workspace.address + arena.SCRATCH + REPORT_AT, n_bytes))
-    if status != 0:
-        say_status(t.con, status)
-    else:
-        say_written(t, names, n_bytes)
+    n_bytes = make_report(t.con, t.workspace, under_test(t), t.figures, c.file, end_of(c, c.n_turns))
+    name_file(names, text(""), plain_name(c, text("report")), text(".json"))
+    say_written(t.con, names, n_bytes, write_whole(t.root, names, c.file[:n_bytes]))
 
 
 @metal
-def say_written(t: Talk, names: Names, n_bytes: int) -> None:
-    """That a file is there, and its size."""
-    set_colour(t.con, ACCENT)
-    put_text(t.con, text("Written: "))
-    i = 0
-    while names.path[i] != 0:
-        put_code_point(t.con, int(names.path[i]) & 0xFFFF)
-        i += 1
-    put_text(t.con, text(", "))
-    put_number(t.con, n_bytes)
-    say_line(t.con, ACCENT, text(" bytes."))
+def say_written(con: Console, names: Names, n_bytes: int, status: int) -> None:
+    """That a file is there, and its size; or why it is not."""
+    if status != 0:
+        say_status(con, status)
+    else:
+        say(con, ACCENT, sentence("Written: {}, {} bytes.", (names.path, n_bytes)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from barelm.contract.settings import OF_CONTEXT, REAL, SettingsView, Text, grouped, joined, usages
-from barelm.dialect.memory import address_of, copy_bytes, float_of_bits, load_i64, memory, store_i64, text
+from barelm.dialect.memory import address_of, copy_bytes, float_of_bits, load_i64, store_i64, text
 from barelm.dialect.rooms import metal
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U8, u64
@@ -17,18 +17,10 @@ from barelm.metal.conversation.saving import (
     save_report,
     take_picture,
 )
-from barelm.metal.conversation.talk import Talk, transcript_of, vocabulary_of
-from barelm.metal.conversation.turns import (
-    N_TURNS,
-    REPLY,
-    TURN_WORDS,
-    TURNS,
-    begin_with,
-    drop_oldest,
-    forget,
-    turns_of,
-)
-from barelm.metal.measuring.figures import tell_bench, tell_cpu, tell_selftest, tell_stats
+from barelm.metal.conversation.summary import tell_stats
+from barelm.metal.conversation.talk import Talk, bytes_of, transcript_of, under_test, vocabulary_of
+from barelm.metal.conversation.turns import begin_with, drop_oldest, end_of, forget
+from barelm.metal.measuring.figures import tell_bench, tell_cpu, tell_selftest
 from barelm.metal.storage.model_menu import list_models
 from barelm.metal.storage.toml_values import parse_real, parse_whole, skip_blanks, word_number
 
@@ -107,18 +99,18 @@ def obey_alone(t: Talk, what: int) -> int:
     elif what == RETRY or what == UNDO or what == EDIT_:
         return take_back(t, what)
     elif what == CLEAR:
-        forget(t)
+        forget(t.conversation)
         say_line(t.con, DIM, text("What was said is forgotten."))
     elif what == LIST:
         list_sessions(t)
     elif what == STATS:
         tell_stats(t)
     elif what == CPU:
-        tell_cpu(t)
+        tell_cpu(t.con, t.job, t.workspace)
     elif what == BENCH:
-        tell_bench(t)
+        tell_bench(t.con, under_test(t), t.figures.cycles_per_ms, end_of(t.conversation, t.conversation.n_turns))
     elif what == SELFTEST:
-        tell_selftest(t)
+        tell_selftest(t.con, under_test(t))
     elif what == REPORT:
         save_report(t)
     elif what == MODEL:
@@ -137,7 +129,7 @@ def obey_alone(t: Talk, what: int) -> int:
 @metal
 def set_number(t: Talk, k: int, line: U8, at: int, n: int) -> None:
     """Set the k-th number that decides how the model speaks, or say what it is; what it must be where it is none."""
-    place = t.b.settings.address + NUMBER_PLACES[k]
+    place = t.settings.address + NUMBER_PLACES[k]
     if at < n:
         value = parse_real(line, at, n) if NUMBER_KINDS[k] == REAL else parse_whole(line, at, n)
         most = t.header.seq_len if NUMBER_MOST[k] == OF_CONTEXT else NUMBER_MOST[k]
@@ -158,19 +150,19 @@ def set_number(t: Talk, k: int, line: U8, at: int, n: int) -> None:
 def set_system(t: Talk, line: U8, at: int, n: int) -> None:
     """Set the system text, from the beginning of the conversation on; without one, say what it is."""
     con = t.con
-    system = t.b.settings.system
-    target = t.workspace.system
+    system = t.settings.system
+    target = t.conversation.system
     if at == n and system.n_bytes == 0:
         say_line(con, DIM, text("No system text is set.  /system TEXT sets one."))
     elif at == n:
-        say(con, DIM, sentence("{}", (memory(system.address, system.n_bytes),)))
+        say(con, DIM, sentence("{}", (bytes_of(system),)))
     elif not takes_system(vocabulary_of(t)):
         say_line(con, ALARM, text("The chat template of this model has no place for a system text."))
     elif n - at > len(target):
         say_line(con, ALARM, text("That is too long for a system text."))
     else:
         set_text(system, target, line[at:n])
-        if turns_of(t)[N_TURNS] > 0 and not begin_with(t, 0):
+        if t.conversation.n_turns > 0 and not begin_with(t, 0):
             drop_oldest(t, t.header.seq_len // 2)
             say_line(con, DIM, text("Set.  The oldest turns had to make room for it."))
         else:
@@ -180,8 +172,8 @@ def set_system(t: Talk, line: U8, at: int, n: int) -> None:
 @metal
 def set_stop(t: Talk, line: U8, at: int, n: int) -> None:
     """Set the one text at which answers end; without one, none."""
-    target = t.workspace.stops
-    stop = t.b.settings.stop
+    target = t.conversation.stops
+    stop = t.settings.stop
     if n - at > MOST_STOP:
         say_line(t.con, ALARM, text("That is too long for a stop text."))
         return
@@ -205,16 +197,15 @@ def set_text(setting: Text, target: U8, said: U8) -> None:
 @metal
 def take_back(t: Talk, what: int) -> int:
     """Undo the last reply (to be made again), or the last turn, or the last turn whose text is to be changed."""
-    turns = turns_of(t)
-    n = turns[N_TURNS]
+    c = t.conversation
+    n = c.n_turns
     if n == 0:
         say_line(t.con, ALARM, text("Nothing was said yet."))
         return GO_ON
-    last = TURNS + (n - 1) * TURN_WORDS
     if what == RETRY:
-        turns[last + REPLY + 1] = turns[last + REPLY]
+        c.turns[n - 1].end = c.turns[n - 1].reply
         return ANSWER
-    turns[N_TURNS] = n - 1
+    c.n_turns = n - 1
     if what == EDIT_:
         return EDIT
     say(t.con, DIM, sentence("Taken back.  Turns left: {}.", (n - 1,)))

@@ -20,7 +20,7 @@ def show_status(t: Talk, n: int, made: int, took: int) -> None:
     """The model, how full its context is with n ids, how fast: `made` tokens in `took` cycles (0: the last answer's).
     """
     con = t.con
-    figures = t.b.figures
+    figures = t.figures
     fit_line(con)
     if not has_status(con):
         return

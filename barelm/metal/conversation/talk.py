@@ -1,52 +1,70 @@
-"""What the story and the conversation are held with: a console, the board, a loaded model, the volume."""
+"""What a model is talked with: a console, the loaded model and who computes with it, the conversation, the volume."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from barelm.contract.board import Board
+from barelm.contract.board import Board, Figures, Job, LoadedModel
+from barelm.contract.conversation_state import Conversation
 from barelm.contract.layout import Header
 from barelm.contract.regions import Workspace
+from barelm.contract.settings import SettingsView, Text
 from barelm.dialect.memory import memory
 from barelm.dialect.rooms import metal
+from barelm.dialect.types import U8
 from barelm.kernels.model import SessionTranscript, bind_transcript
 from barelm.kernels.text.tokenizer import Vocabulary, bind_vocabulary
 from barelm.metal.console.sinks import Console
 from barelm.metal.keys.keyboard import Keyboard, open_keyboard
+from barelm.metal.measuring.selftest import ModelUnderTest
 
 
 class Talk(NamedTuple):
-    """All it takes to talk."""
+    """All it takes to talk, each as a view of its own."""
 
     con: Console
-    b: Board
+    job: Job
+    model: LoadedModel
+    settings: SettingsView
+    figures: Figures
     header: Header
-    workspace: Workspace
+    conversation: Conversation
+    workspace: Workspace  # for those whose regions are others
     root: int  # the open volume
+
+
+@metal
+def open_talk(con: Console, b: Board, workspace: Workspace, root: int) -> Talk:
+    """The views, once a model is loaded."""
+    return Talk(con, b.job, b.model, b.settings, b.figures, Header(b.model.header), workspace.conversation, workspace,
+                root)
 
 
 @metal
 def vocabulary_of(t: Talk) -> Vocabulary:
     """The model's tokenizer."""
-    return bind_vocabulary(t.header, t.b.model.sections)
+    return bind_vocabulary(t.header, t.model.sections)
 
 
 @metal
 def transcript_of(t: Talk) -> SessionTranscript:
     """The session's ids, and its generator."""
-    return bind_transcript(t.header, memory(t.b.model.state, t.header.state_bytes))
+    return bind_transcript(t.header, memory(t.model.state, t.header.state_bytes))
 
 
 @metal
-def place(t: Talk, at: int, token: int) -> None:
-    """Put an id at a position; from the first that differs on, nothing is cached."""
-    tokens = transcript_of(t).tokens
-    if tokens[at] != token:
-        t.b.job.cached = min(t.b.job.cached, at)
-    tokens[at] = token
+def under_test(t: Talk) -> ModelUnderTest:
+    """The model, to be tested and measured."""
+    return ModelUnderTest(t.header, t.job, t.settings, transcript_of(t))
+
+
+@metal
+def bytes_of(given: Text) -> U8:
+    """A text of the settings."""
+    return memory(given.address, given.n_bytes)
 
 
 @metal
 def keyboard_of(t: Talk) -> Keyboard:
     """Whatever there is to type on."""
-    return open_keyboard(t.con, t.b.settings, t.b.figures, t.workspace)
+    return open_keyboard(t.con, t.settings, t.figures, t.workspace)

@@ -6,16 +6,15 @@ from typing import NamedTuple
 
 from barelm.contract import uefi
 from barelm.contract.regions import Workspace
-from barelm.dialect.memory import address_of, cells, load_i64, load_u8, load_u16, memory
+from barelm.contract.uefi import MemoryDescriptor, SystemTable, Time
+from barelm.dialect.memory import address_of, cells, load_u8, load_u16
 from barelm.dialect.processor import cpu_name
 from barelm.dialect.rooms import metal
-from barelm.metal import arena
+from barelm.dialect.sentences import sentence
 from barelm.metal.console.sinks import Console
 from barelm.metal.console.stream import put_code_point
-from barelm.metal.console.writing import put_padded
+from barelm.metal.console.writing import put
 from barelm.metal.uefi.boot_services import Firmware, get_time, memory_map
-
-MAP_BYTES = 1 << 16
 
 
 class MemoryFacts(NamedTuple):
@@ -34,8 +33,7 @@ class MemoryFacts(NamedTuple):
 @metal
 def memory_facts(fw: Firmware, workspace: Workspace) -> MemoryFacts:
     """The memory map, added up; all zero where the firmware does not show it."""
-    target = memory(workspace.address + arena.SCRATCH, MAP_BYTES)
-    n_bytes, step = memory_map(fw, target)
+    n_bytes, step = memory_map(fw, workspace.memory_map)
     loader = 0
     boot = 0
     runtime = 0
@@ -44,8 +42,9 @@ def memory_facts(fw: Firmware, workspace: Workspace) -> MemoryFacts:
     reserved = 0
     acpi = 0
     for at in range(0, n_bytes, step):
-        kind = load_i64(address_of(target) + at) & 0xFFFFFFFF
-        size = load_i64(address_of(target) + at + 24) * 4096
+        descriptor = MemoryDescriptor(address_of(workspace.memory_map) + at)
+        kind = descriptor.type
+        size = descriptor.number_of_pages * 4096
         if kind == uefi.CONVENTIONAL_MEMORY:
             free += size
             largest = max(largest, size)
@@ -94,7 +93,7 @@ def put_plain(con: Console, character: int) -> None:
 @metal
 def put_firmware_name(con: Console) -> None:
     """The firmware's vendor, as the system table has it (4.3); what would break a text in quotes left out."""
-    at = load_i64(con.fw.table + uefi.FIRMWARE_VENDOR)
+    at = SystemTable(con.fw.table).firmware_vendor
     if at == 0:
         return
     for i in range(64):
@@ -106,26 +105,25 @@ def put_firmware_name(con: Console) -> None:
 
 
 @metal
+def put_uefi_revision(con: Console) -> None:
+    """Which UEFI the firmware keeps to, as 2.10."""
+    revision = SystemTable(con.fw.table).revision
+    put(con, sentence("{}.{}", (revision >> 16, (revision & 0xFFFF) // 10)))
+
+
+@metal
 def put_time(con: Console, between: int) -> bool:
     """The date and time, as 2026-11-24, the character `between`, 19:31:02; False where the firmware has no clock."""
     now = cells(2)
     if get_time(con.fw, now) != 0:
         return False
-    put_padded(con, now[0] & 0xFFFF, 4)
-    put_date_and_time(con, now[0], between)
+    put_date_and_time(con, Time(address_of(now)), between)
     return True
 
 
 @metal
-def put_date_and_time(con: Console, now: int, between: int) -> None:
-    """Month, day, hour, minute and second of an EFI_TIME, whose first word is `now`."""
-    for place in range(2, 7):
-        separator = 45
-        if place == 4:
-            separator = between
-        elif place > 4:
-            separator = 58
-        if separator == 58 and between == 45:
-            separator = 46  # in a file name there is no colon
-        put_code_point(con, separator)
-        put_padded(con, now >> (8 * place) & 0xFF, 2)
+def put_date_and_time(con: Console, time: Time, between: int) -> None:
+    """The same of a time that is known."""
+    colon = 46 if between == 45 else 58  # in a file name there is none
+    put(con, sentence("{:4}-{:2}-{:2}{:c}{:2}{:c}{:2}{:c}{:2}", (
+        time.year, time.month, time.day, between, time.hour, colon, time.minute, colon, time.second)))

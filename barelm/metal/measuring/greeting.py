@@ -2,91 +2,62 @@
 
 from __future__ import annotations
 
-from barelm.contract import uefi
-from barelm.contract.board import Board
+from barelm.contract.failure_record import FailureRecord
 from barelm.contract.layout import Header
 from barelm.contract.regions import Workspace
-from barelm.dialect.memory import load_i64, load_u16, text
+from barelm.contract.settings import SettingsView
+from barelm.dialect.memory import memory, text, u16_array
 from barelm.dialect.rooms import metal
-from barelm.metal.console.sinks import ACCENT, ALARM, DIM, TEXT, Console, flush
-from barelm.metal.console.stream import put_code_point, set_colour
-from barelm.metal.console.writing import end_row, put_megabytes, put_number, put_text, put_words, say_line
-from barelm.metal.measuring.facts import memory_facts, put_cpu_name, put_firmware_name
+from barelm.dialect.sentences import sentence
+from barelm.dialect.types import U16
+from barelm.metal.console.sinks import ACCENT, ALARM, DIM, TEXT, Console
+from barelm.metal.console.stream import set_colour
+from barelm.metal.console.writing import put, put_text, put_words, say, say_line
+from barelm.metal.measuring.facts import memory_facts, put_cpu_name, put_firmware_name, put_uefi_revision
 from barelm.metal.processors.cores import processors_present
 
+MOST_UNITS = 1024
+"""Of a text placed in the program."""
+
 
 @metal
-def greet(con: Console, b: Board, workspace: Workspace) -> None:
+def greet(con: Console, settings: SettingsView, workspace: Workspace) -> None:
     """The start screen, as far as it does not depend on the model."""
-    if b.settings.report != 0:
+    if settings.report != 0:
         return
-    set_colour(con, ACCENT)
-    put_text(con, text("barelm\n\n"))
+    say_line(con, ACCENT, text("barelm\n"))
     set_colour(con, DIM)
     put_cpu_name(con)
-    put_text(con, text(", "))
-    n_processors = processors_present(con.fw)[1]
-    put_number(con, n_processors)
-    if n_processors == 1:
-        put_text(con, text(" processor, "))
-    else:
-        put_text(con, text(" processors, "))
-    put_megabytes(con, memory_facts(con.fw, workspace).total)
-    put_text(con, text(" of memory\n"))
+    n = processors_present(con.fw)[1]
+    plural = text("") if n == 1 else text("s")
+    put(con, sentence(", {} processor{}, {:MB} of memory\n", (n, plural, memory_facts(con.fw, workspace).total)))
     put_firmware_name(con)
-    revision = load_i64(con.fw.table + uefi.REVISION) & 0xFFFFFFFF
     put_text(con, text(", UEFI "))
-    put_number(con, revision >> 16)
-    put_text(con, text("."))
-    put_number(con, (revision & 0xFFFF) // 10)
-    put_text(con, text("\n\n"))
-    set_colour(con, TEXT)
-    flush(con)
+    put_uefi_revision(con)
+    say_line(con, DIM, text("\n"))
 
 
 @metal
-def introduce(con: Console, b: Board, header: Header) -> None:
+def introduce(con: Console, settings: SettingsView, header: Header) -> None:
     """The model, before it is loaded."""
-    if b.settings.report != 0:
+    if settings.report != 0:
         return
     put_words(con, header.name)
-    set_colour(con, DIM)
-    put_text(con, text("   "))
-    put_megabytes(con, header.memory_bytes)
-    put_text(con, text(" of memory, context "))
-    put_number(con, header.seq_len)
-    put_text(con, text(" tokens"))
-    end_row(con)
-    end_row(con)
-    set_colour(con, TEXT)
-    flush(con)
+    say(con, DIM, sentence("   {:MB} of memory, context {} tokens\n", (header.memory_bytes, header.seq_len)))
 
 
 @metal
-def say_failure(con: Console, failure: int) -> int:
-    """What went wrong, what to do, where; returns the status.  See `aot.messages`."""
-    status = load_i64(failure)
+def say_failure(con: Console, failure: FailureRecord) -> int:
+    """What went wrong, what to do, where; returns the status."""
     set_colour(con, ALARM)
-    end_row(con)
-    put_text(con, text("barelm stopped: "))
-    put_constant(con, load_i64(failure + 8))
-    end_row(con)
+    put(con, sentence("\nbarelm stopped: {}\n", (constant(failure.message),)))
     set_colour(con, TEXT)
-    put_constant(con, load_i64(failure + 16))
-    end_row(con)
-    set_colour(con, DIM)
-    put_text(con, text("("))
-    put_constant(con, load_i64(failure + 24))
-    put_text(con, text(", status "))
-    put_number(con, status & 0xFFFF)
-    say_line(con, DIM, text(")"))
-    return status
+    put(con, sentence("{}\n", (constant(failure.hint),)))
+    say(con, DIM, sentence("({}, status {})", (constant(failure.place), failure.status & 0xFFFF)))
+    return failure.status
 
 
 @metal
-def put_constant(con: Console, address: int) -> None:
-    """A text placed in the program, up to its zero."""
-    i = 0
-    while load_u16(address + 2 * i) != 0:
-        put_code_point(con, load_u16(address + 2 * i))
-        i += 1
+def constant(address: int) -> U16:
+    """A text placed in the program, and what lies behind its zero."""
+    return u16_array(memory(address, 2 * MOST_UNITS), 0, MOST_UNITS)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from barelm.contract import layout, uefi
-from barelm.dialect.memory import address_of, cells, load_i64, load_u8, memory, text
+from barelm.contract import layout
+from barelm.contract.board import Figures
+from barelm.contract.layout import Header
+from barelm.contract.regions import Workspace
+from barelm.contract.uefi import SystemTable
+from barelm.dialect.memory import address_of, cells, load_u8, memory, text
 from barelm.dialect.processor import cpu_signature, cpu_vendor, level_name
 from barelm.dialect.rooms import metal
-from barelm.dialect.types import U16
+from barelm.dialect.sentences import sentence
+from barelm.dialect.types import U8, U16
 from barelm.kernels.text.utf8 import decode_character
-from barelm.metal import arena
-from barelm.metal.console.sinks import SCREEN, is_on
-from barelm.metal.console.writing import begin_text, end_text, put_hex, put_number, put_text
-from barelm.metal.conversation.talk import Talk
+from barelm.metal.console.sinks import SCREEN, Console, is_on
+from barelm.metal.console.writing import begin_text, end_text, put, put_text
 from barelm.metal.measuring.clock import microseconds
 from barelm.metal.measuring.facts import (
     memory_facts,
@@ -19,6 +22,7 @@ from barelm.metal.measuring.facts import (
     put_firmware_name,
     put_plain,
     put_time,
+    put_uefi_revision,
 )
 from barelm.metal.measuring.selftest import (
     BENCH_DECODE,
@@ -26,141 +30,109 @@ from barelm.metal.measuring.selftest import (
     BENCH_TOKENS,
     FAILED,
     PASSED,
+    ModelUnderTest,
     measure,
     next_count,
     self_test,
 )
 from barelm.metal.processors.cores import processors_present
 
-REPORT_AT = 1 << 17
-"""Where in the scratch it is put together: behind what the memory map takes."""
-REPORT_BYTES = 1 << 16
-
 
 @metal
-def make_report(t: Talk, start: int) -> int:
-    """Measure, and put the report together; returns its bytes.  `start` is where in the context there is room."""
-    con = t.con
-    b = t.b
-    verdict = self_test(t)
-    m = memory_facts(con.fw, t.workspace)
-    begin_text(con, memory(t.workspace.address + arena.SCRATCH + REPORT_AT, REPORT_BYTES))
+def make_report(con: Console, workspace: Workspace, m: ModelUnderTest, figures: Figures, out: U8, start: int) -> int:
+    """Measure, and put the report together in `out`; returns its bytes.  Behind `start` ids the context has room."""
+    verdict = verdict_name(self_test(m))
+    begin_text(con, out)
     put_text(con, text('{"format": 1, "time": "'))
     put_time(con, 84)
     put_text(con, text('",\n "firmware": {"vendor": "'))
     put_firmware_name(con)
-    put_text(con, text('", "revision": "0x'))
-    put_hex(con, load_i64(con.fw.table + uefi.FIRMWARE_REVISION) & 0xFFFFFFFF, 8)
-    put_text(con, text('", "uefi": "'))
-    revision = load_i64(con.fw.table + uefi.REVISION) & 0xFFFFFFFF
-    put_number(con, revision >> 16)
-    put_text(con, text("."))
-    put_number(con, (revision & 0xFFFF) // 10)
+    put(con, sentence('", "revision": "0x{:x8}", "uefi": "', (SystemTable(con.fw.table).firmware_revision,)))
+    put_uefi_revision(con)
     put_text(con, text('"},\n "cpu": {"name": "'))
     put_cpu_name(con)
-    put_cpu_numbers(t)
-    present, enabled = processors_present(con.fw)
-    put_text(con, text('},\n "cores": {'))
-    put_member(t, text('"present": '), present)
-    put_member(t, text(', "enabled": '), enabled)
-    put_member(t, text(', "answered": '), b.job.team)
-    put_text(con, text('},\n "memory": {'))
-    put_member(t, text('"total_bytes": '), m.total)
-    put_member(t, text(', "free_bytes": '), m.free)
-    put_member(t, text(', "largest_free_bytes": '), m.largest_free)
-    put_member(t, text(', "regions": '), m.regions)
-    put_member(t, text(', "loader_bytes": '), m.loader)
-    put_member(t, text(', "boot_services_bytes": '), m.boot_services)
-    put_member(t, text(', "runtime_bytes": '), m.runtime)
-    put_member(t, text(', "reserved_bytes": '), m.reserved)
-    put_text(con, text('},\n "screen": '))
-    put_screen(t)
-    put_text(con, text(',\n "model": {"name": "'))
-    put_model_name(t)
-    put_member(t, text('", "bytes": '), t.header.file_bytes)
-    put_text(con, text(', "sum": "'))
-    put_hex(con, t.header.sum_a, 16)
-    put_member(t, text('", "context": '), t.header.seq_len)
-    put_member(t, text('},\n "load": {"bytes": '), t.header.file_bytes)
-    put_member(t, text(', "us": '), microseconds(b.figures.load_cycles, b.figures.cycles_per_ms))
-    put_text(con, text('},\n "speed": ['))
-    put_speeds(t, start)
-    put_text(con, text('],\n "selftest": "'))
-    if verdict == PASSED:
-        put_text(con, text("passed"))
-    elif verdict == FAILED:
-        put_text(con, text("failed"))
-    else:
-        put_text(con, text("none"))
-    put_text(con, text('"}\n'))
+    put_cpu_numbers(con, m.job.level)
+    put_cores_and_memory(con, workspace, m.job.team)
+    put_screen(con)
+    put_model(con, m.header)
+    put(con, sentence(',\n "load": {{"bytes": {}, "us": {}}},\n "speed": [', (
+        m.header.file_bytes, microseconds(figures.load_cycles, figures.cycles_per_ms))))
+    put_speeds(con, m, figures.cycles_per_ms, start)
+    put(con, sentence('],\n "selftest": "{}"}}\n', (verdict,)))
     return end_text(con)
 
 
 @metal
-def put_model_name(t: Talk) -> None:
-    """The model's name, as far as it breaks no text in quotes."""
-    name = memory(address_of(t.header.name), 8 * layout.NAME_WORDS)
-    at = 0
-    while at < len(name) and name[at] != 0:
-        code_point, length = decode_character(name, at, len(name))
-        put_plain(t.con, code_point)
-        at += length
+def verdict_name(verdict: int) -> U16:
+    """What a self-test said, as the report has it."""
+    if verdict == PASSED:
+        return text("passed")
+    if verdict == FAILED:
+        return text("failed")
+    return text("none")
 
 
 @metal
-def put_member(t: Talk, key: U16, value: int) -> None:
-    """A key as it stands in the text, and a number."""
-    put_text(t.con, key)
-    put_number(t.con, value)
-
-
-@metal
-def put_cpu_numbers(t: Talk) -> None:
+def put_cpu_numbers(con: Console, level: int) -> None:
     """Vendor, family, model and stepping, and the level computed at."""
-    con = t.con
     put_text(con, text('", "vendor": "'))
     vendor = cells(2)
     cpu_vendor(vendor)
     for i in range(16):
         put_plain(con, load_u8(address_of(vendor) + i))
     family, model, stepping = cpu_signature()
-    put_member(t, text('", "family": '), family)
-    put_member(t, text(', "model": '), model)
-    put_member(t, text(', "stepping": '), stepping)
-    put_text(con, text(', "level": "'))
-    put_text(con, level_name(t.b.job.level))
-    put_text(con, text('"'))
+    put(con, sentence('", "family": {}, "model": {}, "stepping": {}, "level": "{}"', (
+        family, model, stepping, level_name(level))))
 
 
 @metal
-def put_screen(t: Talk) -> None:
+def put_cores_and_memory(con: Console, workspace: Workspace, team: int) -> None:
+    """How many processors there are, and what the memory map says."""
+    present, enabled = processors_present(con.fw)
+    put(con, sentence('}},\n "cores": {{"present": {}, "enabled": {}, "answered": {}}}', (present, enabled, team)))
+    m = memory_facts(con.fw, workspace)
+    put(con, sentence(
+        ',\n "memory": {{"total_bytes": {}, "free_bytes": {}, "largest_free_bytes": {}, "regions": {}, '
+        '"loader_bytes": {}, "boot_services_bytes": {}, "runtime_bytes": {}, "reserved_bytes": {}}}',
+        (m.total, m.free, m.largest_free, m.regions, m.loader, m.boot_services, m.runtime, m.reserved)))
+
+
+@metal
+def put_screen(con: Console) -> None:
     """The screen's size, where there is one."""
-    if not is_on(t.con, SCREEN):
-        put_text(t.con, text("null"))
+    if not is_on(con, SCREEN):
+        put_text(con, text(',\n "screen": null'))
         return
-    state = t.con.state.display
-    put_member(t, text('{"width": '), state.width)
-    put_member(t, text(', "height": '), state.height)
-    put_member(t, text(', "columns": '), state.columns)
-    put_member(t, text(', "rows": '), state.rows)
-    put_text(t.con, text("}"))
+    state = con.state.display
+    put(con, sentence(',\n "screen": {{"width": {}, "height": {}, "columns": {}, "rows": {}}}', (
+        state.width, state.height, state.columns, state.rows)))
 
 
 @metal
-def put_speeds(t: Talk, start: int) -> None:
+def put_model(con: Console, header: Header) -> None:
+    """The model's name, as far as it breaks no text in quotes, and its size."""
+    put_text(con, text(',\n "model": {"name": "'))
+    name = memory(address_of(header.name), 8 * layout.NAME_WORDS)
+    at = 0
+    while at < len(name) and name[at] != 0:
+        code_point, length = decode_character(name, at, len(name))
+        put_plain(con, code_point)
+        at += length
+    put(con, sentence('", "bytes": {}, "sum": "{:x16}", "context": {}}}', (
+        header.file_bytes, header.sum_a, header.seq_len)))
+
+
+@metal
+def put_speeds(con: Console, m: ModelUnderTest, per_ms: int, start: int) -> None:
     """What each number of cores takes; nothing where the context has no room to measure in."""
-    if start + BENCH_TOKENS > t.header.seq_len:
+    if start + BENCH_TOKENS > m.header.seq_len:
         return
-    per_ms = t.b.figures.cycles_per_ms
     n_cores = 1
     while n_cores > 0:
-        read, made = measure(t, n_cores, start)
+        read, made = measure(m, n_cores, start)
         if n_cores > 1:
-            put_text(t.con, text(",\n   "))
-        put_member(t, text('{"cores": '), n_cores)
-        put_member(t, text(', "prefill_tokens": '), BENCH_PREFILL)
-        put_member(t, text(', "prefill_us": '), microseconds(read, per_ms))
-        put_member(t, text(', "decode_tokens": '), BENCH_DECODE)
-        put_member(t, text(', "decode_us": '), microseconds(made, per_ms))
-        put_text(t.con, text("}"))
-        n_cores = next_count(n_cores, t.b.job.team)
+            put_text(con, text(",\n   "))
+        put(con, sentence(
+            '{{"cores": {}, "prefill_tokens": {}, "prefill_us": {}, "decode_tokens": {}, "decode_us": {}}}',
+            (n_cores, BENCH_PREFILL, microseconds(read, per_ms), BENCH_DECODE, microseconds(made, per_ms))))
+        n_cores = next_count(n_cores, m.job.team)

@@ -11,6 +11,7 @@ from barelm.contract.board import Board, Job
 from barelm.dialect.memory import atomic_add, atomic_load, atomic_store
 from barelm.dialect.processor import call_engine, cycles, enable_vectors, pause
 from barelm.dialect.rooms import metal
+from barelm.dialect.types import I64
 from barelm.metal.uefi.boot_services import Firmware, count_processors, locate_protocol, stall, start_workers
 from barelm.metal.uefi.device_protocols import close_event
 
@@ -97,6 +98,14 @@ def command(job: Job, what: int, position: int) -> int:
 
 
 @metal
+def place(job: Job, tokens: I64, at: int, token: int) -> None:
+    """Put an id of the session at a position; from the first that differs on, nothing is cached."""
+    if tokens[at] != token:
+        job.cached = min(job.cached, at)
+    tokens[at] = token
+
+
+@metal
 def give_order(job: Job, n_cores: int) -> None:
     """Have the first cores of the team do what stands on the board; the others must not even look at it."""
     count = (atomic_load(job.order, 0) >> board.ORDER_BITS) + 1
@@ -105,7 +114,7 @@ def give_order(job: Job, n_cores: int) -> None:
 
 @metal
 def rest_team(job: Job, per_ms: int) -> None:
-    """Send the workers back to the firmware while nobody asks for anything: they would spin, and warm the room.
+    """Send the workers back to the firmware while nobody asks for anything.
 
     Once they are home none looks at the board or the model's memory any more, as one does that leaves a barrier last.
     """

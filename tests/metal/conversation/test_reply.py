@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from barelm.contract import board
 from barelm.metal.conversation import reply
 from barelm.metal.conversation.dialogue import make_answer
-from barelm.metal.conversation.turns import REPLY, TURNS, add_turn, turns_of
+from barelm.metal.conversation.turns import add_turn
 from tests.metal.talks import Desk, array
 
 ESC = 0x17 << 16
@@ -64,8 +64,7 @@ def test_an_answer_ends_before_the_first_stop(data: st.DataObject) -> None:
         desk, shown, _ = answered(patch, f"tokens = 20\nstop = [{listed}]\n", b"more")
         assert shown == whole[:min(whole.find(stop) for stop in stops if stop in whole)]
         assert desk.b.figures.ended == board.ENDED_AT_STOP
-        turn = TURNS
-        assert desk.end - int(turns_of(desk.t)[turn + REPLY]) >= len(shown)
+        assert desk.end - int(desk.conversation.turns[0].reply) >= len(shown)
         desk.check()
 
 
@@ -83,8 +82,7 @@ def test_a_key_stops_it_and_other_keys_are_kept(monkeypatch: pytest.MonkeyPatch,
     desk.firmware.keys = [ord("x"), None, key]
     said = desk.heard(lambda: make_answer(desk.t))
     assert "[stopped]" in said and desk.b.figures.ended == board.ENDED_BY_KEY and desk.b.figures.last_made == 2
-    ahead = desk.workspace.keyboard.ahead
-    assert ahead.put == 1 and ahead.keys[0] == ord("x")
+    assert desk.b.typed_ahead.put == 1 and desk.b.typed_ahead.keys[0] == ord("x")
     desk.check()
 
 

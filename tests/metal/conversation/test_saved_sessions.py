@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from barelm.contract import layout, uefi
+from barelm.contract import uefi
+from barelm.contract.conversation_state import Turn
+from barelm.contract.layout import PAGE
+from barelm.contract.session_file import CACHE_PARTS, PREFIX_PATH, SessionHeader
 from barelm.dialect.memory import memory
 from barelm.kernels.model import cache_part
 from barelm.metal.conversation import saved_sessions, slash_commands, turns
@@ -28,12 +31,10 @@ SETTINGS = b"tokens = 5\ntemperature = 0.0\nseed = 7\nsystem = \"Be brief.\"\n"
 SESSION = "sessions\\talk.session"
 
 
-
-
 def desk_at(patch: pytest.MonkeyPatch, files: dict[str, bytes], **more: object) -> Desk:
     """A program that has just started on a volume."""
     desk = Desk(patch, settings=SETTINGS, files=files, **more)  # type: ignore[arg-type]
-    forget(desk.t)
+    forget(desk.conversation)
     return desk
 
 
@@ -53,7 +54,7 @@ def talked(patch: pytest.MonkeyPatch, kv: str = "f16") -> Desk:
 def cache_views(desk: Desk, n: int) -> list[NDArray[np.uint8]]:
     """The bytes of the cache for n positions."""
     views = []
-    for part in range(layout.CACHE_PARTS):
+    for part in range(CACHE_PARTS):
         first, step, n_bytes = cache_part(desk.header, part, n)
         for k in range(int(desk.header.n_layers * desk.header.n_kv_heads)):
             if n_bytes:
@@ -112,25 +113,23 @@ def test_a_text_that_is_not_utf8_is_saved_as_some(monkeypatch: pytest.MonkeyPatc
     desk.firmware.files["sessions\\x.md"].decode()
 
 
-def words_of(content: bytes) -> NDArray[np.int64]:
+def header_of(content: bytes) -> SessionHeader:
     """The header of a session."""
-    return np.frombuffer(content[:layout.PAGE], np.int64).copy()
+    return SessionHeader.over(np.frombuffer(content[:PAGE], np.uint8).copy())
 
 
-def summed(head: NDArray[np.int64]) -> bytes:
+def summed(head: SessionHeader) -> bytes:
     """A header with its own sum set right."""
-    head[layout.SESSION_HEADER_SUM_A:layout.SESSION_HEADER_SUM_B + 1] = 0
     sums = np.zeros(2, np.uint64)
-    checksum(sums, head.view(np.uint8))
-    head[layout.SESSION_HEADER_SUM_A:layout.SESSION_HEADER_SUM_B + 1] = sums.view(np.int64)
-    return head.tobytes()
+    head.sum[:] = 0
+    checksum(sums, memory(head.address, PAGE))
+    head.sum[:] = sums
+    return memory(head.address, PAGE).tobytes()
 
 
 def text_end(content: bytes) -> int:
     """Where the cache of a session begins."""
-    head = words_of(content)
-    return layout.PAGE + int(saved_sessions.text_bytes(*(int(head[word]) for word in (
-        layout.SESSION_TOKENS, layout.SESSION_TURNS, layout.SESSION_SYSTEM_BYTES, layout.SESSION_TYPED_BYTES))))
+    return PAGE + int(saved_sessions.text_bytes(header_of(content)))
 
 
 class Loading:
@@ -159,7 +158,7 @@ class Loading:
 def test_every_byte_of_header_and_text_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     content = saved(monkeypatch)[1][SESSION]
     loading = Loading(monkeypatch)
-    places = [*range(0, 140), *range(140, layout.PAGE, 97), *range(layout.PAGE, text_end(content), 3)]
+    places = [*range(0, 140), *range(140, PAGE, 97), *range(PAGE, text_end(content), 3)]
     for at in places:
         damaged = bytearray(content)
         damaged[at] ^= 1 << at % 8
@@ -169,7 +168,7 @@ def test_every_byte_of_header_and_text_counts(monkeypatch: pytest.MonkeyPatch) -
 def test_a_file_that_is_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
     content = saved(monkeypatch)[1][SESSION]
     loading, end = Loading(monkeypatch), text_end(content)
-    for n in (0, 1, layout.PAGE - 1, layout.PAGE, layout.PAGE + 1, end - 1):
+    for n in (0, 1, PAGE - 1, PAGE, PAGE + 1, end - 1):
         assert loading.refuses(content[:n]), n
     for n in (end, end + 1, (end + len(content)) // 2, len(content) - 1):
         loading.desk.b.job.cached = 9
@@ -195,32 +194,36 @@ def test_another_model(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "another model" in ask(other, b"/load talk")
 
 
-@pytest.mark.parametrize("word, values", [
-    (layout.SESSION_TOKENS, [-1, 130, 1 << 40, -1 << 63]), (layout.SESSION_CACHED, [-1, 129, 1 << 62]),
-    (layout.SESSION_TURNS, [-1, 1000, 1 << 60]), (layout.SESSION_SYSTEM_BYTES, [-8, 1 << 20, -1 << 63]),
-    (layout.SESSION_TYPED_BYTES, [-8, 1 << 20, 1 << 62])])
-def test_counts_that_lie_under_a_right_sum(monkeypatch: pytest.MonkeyPatch, word: int, values: list[int]) -> None:
+@pytest.mark.parametrize("count, values", [
+    ("n_tokens", [-1, 130, 1 << 40, -1 << 63]), ("n_cached", [-1, 129, 1 << 62]),
+    ("n_turns", [-1, 1000, 1 << 60]), ("system_bytes", [-8, 1 << 20, -1 << 63]),
+    ("typed_bytes", [-8, 1 << 20, 1 << 62])])
+def test_counts_that_lie_under_a_right_sum(monkeypatch: pytest.MonkeyPatch, count: str, values: list[int]) -> None:
     content = saved(monkeypatch)[1][SESSION]
     loading = Loading(monkeypatch)
     for value in values:
-        head = words_of(content)
-        head[word] = value
-        assert loading.refuses(summed(head) + content[layout.PAGE:]), value
+        head = header_of(content)
+        setattr(head, count, value)
+        assert loading.refuses(summed(head) + content[PAGE:]), value
 
 
 def test_ids_and_turns_that_lie_under_right_sums(monkeypatch: pytest.MonkeyPatch) -> None:
     content = saved(monkeypatch)[1][SESSION]
     loading, end = Loading(monkeypatch), text_end(content)
-    n = int(words_of(content)[layout.SESSION_TOKENS])
-    for word, value in [(0, -1), (n - 1, 10**6), (n, 1), (n + 1, -1), (n + 1, 10**4), (n + 2, -1), (n + 3, 0),
-                        (n + 3, 999), (n + 5, 1 << 62), (n + 6, 0), (n + 7, 1 << 62), (n + 7, 129)]:
-        body = np.frombuffer(content[layout.PAGE:end], np.int64).copy()
-        body[word] = value
-        sums = np.zeros(2, np.uint64)
-        checksum(sums, body.view(np.uint8))
-        head = words_of(content)
-        head[layout.SESSION_TEXT_SUM_A:layout.SESSION_TEXT_SUM_B + 1] = sums.view(np.int64)
-        assert loading.refuses(summed(head) + body.tobytes() + content[end:]), (word, value)
+    n = int(header_of(content).n_tokens)
+    lies: list[tuple[int, str, int]] = [
+        (0, "typed_at", 1), (0, "typed_bytes", -1), (0, "typed_bytes", 10**4), (0, "reply", -1), (0, "end", 0),
+        (0, "end", 999), (1, "typed_bytes", 1 << 62), (1, "reply", 0), (1, "end", 1 << 62), (1, "end", 129)]
+    for where, name, value in [(0, "", -1), (n - 1, "", 10**6), *lies]:
+        body = np.frombuffer(content[PAGE:end], np.int64).copy()
+        if name:
+            setattr(Turn.over(body[n + where * Turn.BYTES // 8:]), name, value)
+        else:
+            body[where] = value
+        head = header_of(content)
+        head.text_sum[:] = 0
+        checksum(head.text_sum, body.view(np.uint8))
+        assert loading.refuses(summed(head) + body.tobytes() + content[end:]), (where, name, value)
 
 
 @pytest.mark.parametrize("status, said", [(uefi.EFI_VOLUME_FULL, "the volume is full"),
@@ -251,7 +254,7 @@ def test_a_save_that_fails_anywhere_leaves_what_was_there(monkeypatch: pytest.Mo
 def test_a_prefix_is_taken_up_and_only_what_follows_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     maker = desk_at(monkeypatch, {})
     n = int(make_prefix(maker.t))
-    assert maker.firmware.files is not None and set(maker.firmware.files) == {layout.PREFIX_PATH}
+    assert maker.firmware.files is not None and set(maker.firmware.files) == {PREFIX_PATH}
     assert n == maker.cached > 10
     desk = desk_at(monkeypatch, dict(maker.firmware.files))
     desk.engine.known = dict(maker.engine.known)
@@ -260,7 +263,7 @@ def test_a_prefix_is_taken_up_and_only_what_follows_is_read(monkeypatch: pytest.
     add_turn(desk.t, array(b"hello"))
     desk.check()
     assert desk.cached == n, "every first turn begins so"
-    other = desk_at(monkeypatch, {layout.PREFIX_PATH: maker.firmware.files[layout.PREFIX_PATH][:5000]})
+    other = desk_at(monkeypatch, {PREFIX_PATH: maker.firmware.files[PREFIX_PATH][:5000]})
     take_up_prefix(other.t)
     assert other.typed == [] and other.cached == 0
 

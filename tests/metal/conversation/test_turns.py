@@ -11,21 +11,10 @@ from hypothesis import strategies as st
 
 from barelm.contract import layout
 from barelm.kernels.text.chat_turn import GUARDS, encode_turn
-from barelm.metal import arena
-from barelm.metal.conversation import slash_commands
+from barelm.metal.conversation import slash_commands, turns
 from barelm.metal.conversation.dialogue import make_answer
 from barelm.metal.conversation.talk import vocabulary_of
-from barelm.metal.conversation.turns import (
-    ADDED,
-    DROPPED,
-    N_TURNS,
-    REPLY,
-    TOO_LONG,
-    TURN_WORDS,
-    TURNS,
-    add_turn,
-    turns_of,
-)
+from barelm.metal.conversation.turns import add_turn
 from tests.metal.talks import Desk, array, chat_model
 from tests.worlds import interpreter
 
@@ -70,25 +59,24 @@ class Model:
 
 def last_reply(desk: Desk) -> list[int]:
     """The ids of the last turn's reply."""
-    turn = TURNS + (int(turns_of(desk.t)[N_TURNS]) - 1) * TURN_WORDS
-    lo, hi = int(turns_of(desk.t)[turn + REPLY]), int(turns_of(desk.t)[turn + REPLY + 1])
-    return [int(token) for token in desk.tokens[lo:hi]]
+    turn = desk.conversation.turns[desk.conversation.n_turns - 1]
+    return [int(token) for token in desk.tokens[turn.reply:turn.end]]
 
 
 def step(desk: Desk, model: Model, what: str, typed: bytes) -> None:
     """One step, in the program and in the model."""
     if what == "say":
         n_before = len(desk.typed)
-        verdict = add_turn(desk.t, array(typed))
+        was_added = add_turn(desk.t, array(typed))
         too_long = len(model.turn_ids(0, typed)) > desk.seq_len
-        assert verdict == (TOO_LONG if too_long else ADDED)
+        assert was_added == (not too_long)
         if too_long:
             assert len(desk.typed) == n_before
         else:
             model.turns.append((typed, []))
             model.follow_dropping()
-            assert desk.typed and len(desk.typed) + int(turns_of(desk.t)[DROPPED]) == n_before + 1
-            turns_of(desk.t)[DROPPED] = 0
+            assert desk.typed and len(desk.typed) + int(desk.conversation.dropped) == n_before + 1
+            desk.conversation.dropped = 0
     elif what == "reply" and model.turns and not model.turns[-1][1]:
         desk.heard(lambda: make_answer(desk.t))
         model.turns[-1] = (model.turns[-1][0], last_reply(desk))
@@ -103,7 +91,7 @@ def step(desk: Desk, model: Model, what: str, typed: bytes) -> None:
         desk.heard(lambda: slash_commands.obey(desk.t, array(b"/system " + typed), 8 + len(typed)))
         model.system = typed.lstrip(b" \t\r").rstrip(b" ")
         model.follow_dropping()
-        turns_of(desk.t)[DROPPED] = 0
+        desk.conversation.dropped = 0
     elif what == "clear":
         desk.heard(lambda: slash_commands.obey(desk.t, array(b"/clear"), 6))
         model.turns = []
@@ -140,10 +128,10 @@ def test_the_oldest_are_forgotten_and_the_texts_move_up(monkeypatch: pytest.Monk
 
 def test_more_typed_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Texts of blanks that the template does not strip cost few ids; their bytes run out first."""
-    monkeypatch.setattr(arena, "TYPED_BYTES", 200)
+    monkeypatch.setattr(turns, "TYPED_BYTES", 200)
     desk = Desk(monkeypatch, chat_model(256), b"tokens = 1\ntemperature = 0.0\n")
     for k in range(12):
-        assert add_turn(desk.t, array(b"%d" % k + b" " * 60)) == ADDED
+        assert add_turn(desk.t, array(b"%d" % k + b" " * 60))
         assert sum(map(len, desk.typed)) <= 200 and desk.typed[-1].startswith(b"%d" % k)
         desk.check()
 
@@ -151,5 +139,5 @@ def test_more_typed_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize("n", [0, 1, layout.TEXT_BYTES, layout.TEXT_BYTES + 1])
 def test_texts_of_any_length(monkeypatch: pytest.MonkeyPatch, n: int) -> None:
     desk = Desk(monkeypatch)
-    assert add_turn(desk.t, np.full(n, 120, np.uint8)) == (ADDED if n < 2 else TOO_LONG)
+    assert add_turn(desk.t, np.full(n, 120, np.uint8)) == (n < 2)
     assert len(desk.typed) == int(n < 2)

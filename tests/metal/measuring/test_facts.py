@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 from barelm.contract.console_state import ConsoleState
-from barelm.dialect.memory import memory
 from barelm.dialect.types import I64
 from barelm.machine_report import parse_report
 from barelm.metal import arena
 from barelm.metal.console.sinks import Console, flush, plain_console
+from barelm.metal.console.writing import put_megabytes
+from barelm.metal.conversation.talk import under_test
 from barelm.metal.conversation.turns import forget
 from barelm.metal.measuring import facts, greeting
 from barelm.metal.measuring.facts import memory_facts
-from barelm.metal.measuring.measured_report import REPORT_AT, REPORT_BYTES, make_report
+from barelm.metal.measuring.measured_report import make_report
 from tests.metal.fake import FakeFirmware
 from tests.metal.talks import Desk
 
@@ -63,7 +64,7 @@ def test_time(between: int, shown: str) -> None:
 def test_sizes(n_bytes: int, shown: str) -> None:
     firmware = FakeFirmware()
     con = console(firmware)
-    facts.put_megabytes(con, n_bytes)
+    put_megabytes(con, n_bytes)
     flush(con)
     assert firmware.screen == shown
 
@@ -89,12 +90,10 @@ def test_the_report_is_what_the_host_reads(monkeypatch: pytest.MonkeyPatch, has_
     firmware.memory_map = MAP
     desk = Desk(monkeypatch, firmware=firmware)
     firmware.now = firmware.now if has_clock else None
-    forget(desk.t)
-    with np.errstate(all="ignore"):
-        n = int(make_report(desk.t, 0))
-    content = arena_bytes(desk, REPORT_AT, n)
+    forget(desk.conversation)
+    content = report_of(desk, 0)
     report = parse_report(content, "report.json")
-    assert n < REPORT_BYTES // 4 and report.firmware.vendor == "Fake firmware" and report.firmware.uefi == "2.10"
+    assert len(content) < 1 << 14 and report.firmware.vendor == "Fake firmware" and report.firmware.uefi == "2.10"
     assert report.memory.free_bytes == 4000 * PAGE and report.memory.regions == len(MAP)
     assert (report.model.name, report.model.context) == ("small 8", 128)
     assert report.model.bytes == desk.header.file_bytes and report.selftest in (None, "none")
@@ -105,24 +104,26 @@ def test_the_report_is_what_the_host_reads(monkeypatch: pytest.MonkeyPatch, has_
 
 def test_a_report_where_the_context_has_no_room_to_measure(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk(monkeypatch)
-    forget(desk.t)
-    n = int(make_report(desk.t, 100))
-    assert parse_report(arena_bytes(desk, REPORT_AT, n), "report.json").speed == ()
+    forget(desk.conversation)
+    assert parse_report(report_of(desk, 100), "report.json").speed == ()
 
 
-def arena_bytes(desk: Desk, at: int, n: int) -> bytes:
-    """Bytes of the scratch."""
-    return memory(desk.workspace + arena.SCRATCH + at, n).tobytes()
+def report_of(desk: Desk, start: int) -> bytes:
+    """The report, measured behind so many ids."""
+    out = np.zeros(1 << 16, np.uint8)
+    with np.errstate(all="ignore"):
+        n = int(make_report(desk.t.con, desk.workspace, under_test(desk.t), desk.t.figures, out, start))
+    return out[:n].tobytes()
 
 
 def test_the_start_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     firmware = FakeFirmware({})
     firmware.memory_map = MAP
     desk = Desk(monkeypatch, firmware=firmware)
-    said = desk.heard(lambda: greeting.greet(desk.t.con, desk.b, desk.workspace))
+    said = desk.heard(lambda: greeting.greet(desk.t.con, desk.b.settings, desk.workspace))
     assert said.startswith("barelm\n\n") and " MB of memory\nFake firmware, UEFI 2.10\n\n" in said
-    said = desk.heard(lambda: greeting.introduce(desk.t.con, desk.b, desk.header))
+    said = desk.heard(lambda: greeting.introduce(desk.t.con, desk.b.settings, desk.header))
     assert said.startswith("small 8   ") and "context 128 tokens" in said
     desk.b.settings.report = 1
-    assert desk.heard(lambda: greeting.greet(desk.t.con, desk.b, desk.workspace)) == ""
-    assert desk.heard(lambda: greeting.introduce(desk.t.con, desk.b, desk.header)) == ""
+    assert desk.heard(lambda: greeting.greet(desk.t.con, desk.b.settings, desk.workspace)) == ""
+    assert desk.heard(lambda: greeting.introduce(desk.t.con, desk.b.settings, desk.header)) == ""

@@ -12,11 +12,12 @@ import pytest
 
 from barelm import pipeline
 from barelm.checkpoint.gguf_llama import read_gguf
-from barelm.contract import board, layout
+from barelm.contract import layout
 from barelm.dialect.memory import memory
 from barelm.dialect.types import f32
 from barelm.kernels import session
 from barelm.machine.hosted import Hosted
+from barelm.metal.conversation.talk import under_test
 from barelm.metal.conversation.turns import add_turn
 from barelm.metal.measuring import selftest
 from barelm.metal.measuring.figures import tell_selftest
@@ -82,7 +83,7 @@ def test_the_hosted_machine_agrees(tmp_path: Path, seq_len: int) -> None:
 def verdict(desk: Desk) -> int:
     """What the self-test says."""
     with np.errstate(all="ignore"):
-        return int(self_test(desk.t))
+        return int(self_test(under_test(desk.t)))
 
 
 @pytest.mark.parametrize("seq_len", SEQ_LENS)
@@ -91,12 +92,12 @@ def test_a_sound_machine_passes_and_the_conversation_stays(monkeypatch: pytest.M
     before = desk.tokens.copy()
     before[:] = np.arange(len(before)) % 50
     desk.tokens[:] = before
-    settings = desk.b[[board.TEMPERATURE, board.REPEAT]].copy()
+    before_it = (desk.b.settings.temperature, desk.b.settings.repeat)
     assert verdict(desk) == PASSED
     assert (desk.tokens[:layout.GOLDEN_MOST] == before[:layout.GOLDEN_MOST]).all()
-    assert (desk.b[[board.TEMPERATURE, board.REPEAT]] == settings).all()
+    assert (desk.b.settings.temperature, desk.b.settings.repeat) == before_it == (f32(0.7), f32(1.5))
     assert desk.cached == 0 or desk.cached <= layout.GOLDEN_MOST and verdict(desk) == PASSED
-    assert "passed" in desk.heard(lambda: tell_selftest(desk.t))
+    assert "passed" in desk.heard(lambda: tell_selftest(desk.t.con, under_test(desk.t)))
 
 
 @pytest.mark.parametrize("section", [layout.EMBEDDING, layout.WQKV, layout.WO, layout.W13, layout.W2, layout.FINAL_NORM,
@@ -109,7 +110,7 @@ def test_one_flipped_bit_is_noticed(monkeypatch: pytest.MonkeyPatch, section: in
     place = {layout.ROPE: 4 * 16 + 2, layout.EMBEDDING: len(data) // 3}.get(section, 2)
     data[place] ^= 0x40
     assert verdict(desk) == FAILED
-    assert "FAILED" in desk.heard(lambda: tell_selftest(desk.t))
+    assert "FAILED" in desk.heard(lambda: tell_selftest(desk.t.con, under_test(desk.t)))
     data[place] ^= 0x40
     assert verdict(desk) == PASSED
 
@@ -117,7 +118,7 @@ def test_one_flipped_bit_is_noticed(monkeypatch: pytest.MonkeyPatch, section: in
 def test_a_model_without_an_example(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk(monkeypatch)
     assert verdict(desk) == NO_EXAMPLE and desk.engine.commands == []
-    assert "without an example" in desk.heard(lambda: tell_selftest(desk.t))
+    assert "without an example" in desk.heard(lambda: tell_selftest(desk.t.con, under_test(desk.t)))
 
 
 def test_what_was_cached_does_not_count_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +127,7 @@ def test_what_was_cached_does_not_count_afterwards(monkeypatch: pytest.MonkeyPat
     verdict(desk)
     desk.check()
     with np.errstate(all="ignore"):
-        selftest.measure(desk.t, 1, desk.end)
+        selftest.measure(under_test(desk.t), 1, desk.end)
     desk.check()
     assert desk.cached == desk.end
 

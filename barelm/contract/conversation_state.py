@@ -1,0 +1,44 @@
+"""What a conversation keeps: its turns, what was typed in them, what was set in it, and where it works."""
+
+from __future__ import annotations
+
+from barelm.contract.layout import TEXT_BYTES
+from barelm.dialect.structs import Array, Struct, room
+from barelm.dialect.types import I64, U8
+
+MOST_TURNS = 638
+TYPED_BYTES = 81920
+SYSTEM_BYTES = 16384
+
+
+class Turn(Struct):
+    """A text somebody typed and the reply to it; in a session's file too (`contract.session_file`)."""
+
+    typed_at: int  # where the text begins among those typed, the first at 0, without gaps
+    typed_bytes: int
+    reply: int  # the first id of the reply
+    end: int  # and the first one behind it
+
+
+class EncodingSpace(Struct):
+    """What it takes to make ids of a text (`kernels.text`)."""
+
+    text: U8 = room(TEXT_BYTES)
+    guards: I64 = room(4)
+    ids: I64 = room(TEXT_BYTES + 2)
+    ranks: I64 = room(TEXT_BYTES + 2)
+
+
+class Conversation(Struct):
+    """All of it but the ids themselves, which are the engine's."""
+
+    n_turns: int
+    dropped: int  # turns that were forgotten since somebody was told
+    turns: Array[Turn] = room(MOST_TURNS)
+    typed: U8 = room(TYPED_BYTES)
+    system: U8 = room(SYSTEM_BYTES)  # a system text given in the conversation
+    stops: U8 = room(1024)  # a text that ends an answer, given there too
+    held_back: U8 = room(1024)  # of an answer, what may yet turn out to be such a text
+    name: U8 = room(64)  # of a file, where nobody gave one
+    encoding: EncodingSpace
+    file: U8 = room(5 << 18)  # what is put together before it is written, or read before it is believed
