@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from barelm.contract.console_state import ConsoleState
 from barelm.dialect.sentences import (
     BYTES,
     CHARACTER,
@@ -27,7 +28,7 @@ from barelm.dialect.sentences import (
     sentence,
 )
 from barelm.dialect.types import I64, U8, U16, Real, f32
-from barelm.metal.console.sinks import CONSOLE_BYTES, plain_console
+from barelm.metal.console.sinks import plain_console
 from barelm.metal.console.writing import begin_text, end_text, put
 from tests.metal.fake import FakeFirmware
 from tests.worlds import World, both_worlds, interpreter, jit, same_bits
@@ -145,7 +146,7 @@ def test_what_does_not_fit_is_refused_in_a_sentence(world: World, wrong: Callabl
 def shown(literal: str, *values: Any) -> str:
     """A sentence as it is read."""
     firmware = FakeFirmware()
-    con = plain_console(firmware.fw, np.zeros(CONSOLE_BYTES // 8, np.int64))
+    con = plain_console(firmware.fw, ConsoleState.over(np.zeros(ConsoleState.BYTES, np.uint8)))
     buffer = np.zeros(512, np.uint8)
     begin_text(con, buffer)
     interpreter(put)(con, sentence(literal, values))

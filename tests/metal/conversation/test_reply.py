@@ -82,7 +82,7 @@ def test_a_key_stops_it_and_other_keys_are_kept(monkeypatch: pytest.MonkeyPatch,
     desk.firmware.keys = [ord("x"), None, key]
     said = desk.heard(lambda: make_answer(desk.t))
     assert "[stopped]" in said and desk.b.figures.ended == board.ENDED_BY_KEY and desk.b.figures.last_made == 2
-    assert desk.b.typed_ahead.put == 1 and desk.b.typed_ahead.keys[0] == ord("x")
+    assert desk.workspace.keyboard.ahead.put == 1 and desk.workspace.keyboard.ahead.keys[0] == ord("x")
     desk.check()
 
 

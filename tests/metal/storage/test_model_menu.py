@@ -45,7 +45,7 @@ def chosen(patch: pytest.MonkeyPatch, files: dict[str, bytes], *keys: int | None
     with np.errstate(all="ignore"):
         models = list_models(desk.workspace, desk.t.root)
         judge_models(models, desk.t.root, desk.b.settings, memory_facts(firmware.fw, desk.workspace).free)
-        file = open_chosen_model(desk.t.con, keyboard_of(desk.t.con, desk.b), models, desk.t.root, desk.b, again)
+        file = open_chosen_model(desk.t.con, keyboard_of(desk.t), models, desk.t.root, desk.b, again)
     assert firmware.n_open == before + 1, "every other file is closed"
     path = firmware.last_file.path
     close_file(file)
