@@ -19,18 +19,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from barelm import __version__
-from barelm.contract.settings import (
-    AMOUNT,
-    CHOICE,
-    FLAG,
-    IMAGE,
-    REAL,
-    TEXTS,
-    WHOLE,
-    AnySetting,
-    EverySetting,
-    grouped,
-)
+from barelm.contract.settings import AMOUNT, CHOICE, IMAGE, TEXTS, AnySetting, EverySetting, grouped
 from barelm.errors import BarelmError
 from barelm.pipeline import Order, Packing
 from barelm.settings import Settings
@@ -76,7 +65,7 @@ def type_of(row: AnySetting) -> Any:
     """What the arguments of an option become."""
     if row.option and row.option.closed:
         return Literal[row.names]
-    kind = {TEXTS: tuple[str, ...], WHOLE: int, REAL: float, FLAG: bool}.get(row.kind, str)
+    kind = tuple[str, ...] if row.kind == TEXTS else type(row.default)
     return kind | None if row.suited else kind
 
 

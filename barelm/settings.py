@@ -8,19 +8,7 @@ from typing import Any
 import numpy as np
 
 from barelm.contract.layout import TEXT_BYTES
-from barelm.contract.settings import (
-    FLAG,
-    MOST_STOP_BYTES,
-    MOST_STOPS,
-    NAME,
-    REAL,
-    ROWS,
-    TEXT,
-    TEXTS,
-    WHOLE,
-    AnySetting,
-    EverySetting,
-)
+from barelm.contract.settings import MOST_TEXT_BYTES, NAME, REAL, ROWS, TEXT, TEXTS, WHOLE, AnySetting, EverySetting
 from barelm.errors import BarelmError
 
 CHAT_TEMPERATURE = 0.2  # what SmolLM2's authors use
@@ -44,7 +32,7 @@ class Settings(EverySetting):
             raise TypeError(f"there is no setting {', '.join(sorted(unknown))}")
         vars(self).update({name: asked.get(name, row.unasked) for name, row in ROWS.items()})
         for name, row in ROWS.items():
-            if vars(self)[name] is not None:
+            if vars(self)[name] is not None and row.kind in _CHECKS:
                 _CHECKS[row.kind](row, vars(self)[name])
         if len(self.toml()) > TEXT_BYTES:
             raise BarelmError(f"the prompt is longer than the {TEXT_BYTES:,} bytes a configuration may have",
@@ -81,7 +69,8 @@ class Settings(EverySetting):
     def toml(self) -> bytes:
         """The file."""
         values = {name: row.default if vars(self)[name] is None else vars(self)[name] for name, row in ROWS.items()}
-        return "".join(f"{name} = {_WRITTEN[row.kind](values[name])}\n" for name, row in ROWS.items()).encode()
+        return "".join(f"{name} = {_WRITTEN.get(ROWS[name].kind, _plain)(value)}\n" for name, value in values.items()
+                       ).encode()
 
 
 def _check_number(row: AnySetting, value: float) -> None:
@@ -102,12 +91,12 @@ def _check_text(row: AnySetting, value: str) -> None:
 
 
 def _check_texts(row: AnySetting, values: tuple[str, ...]) -> None:
-    if len(values) > MOST_STOPS:
-        raise BarelmError(f"{len(values)} {row.name}s are too many", f"Give at most {MOST_STOPS}.")
+    if len(values) > row.most:
+        raise BarelmError(f"{len(values)} {row.name}s are too many", f"Give at most {row.most}.")
     _check_text(row, "".join(values))
-    if long := next((value for value in values if len(value.encode()) > MOST_STOP_BYTES), ""):
+    if long := next((value for value in values if len(value.encode()) > MOST_TEXT_BYTES), ""):
         raise BarelmError(f"the {row.name} {long[:20]!r}... is too long",
-                          f"Give one of at most {MOST_STOP_BYTES} bytes.")
+                          f"Give one of at most {MOST_TEXT_BYTES} bytes.")
 
 
 def _decimal(value: float) -> str:
@@ -124,8 +113,10 @@ def _listed(texts: tuple[str, ...]) -> str:
     return f"[{', '.join(map(_quoted, texts))}]"
 
 
+def _plain(value: int) -> str:
+    return str(value).lower()
+
+
 _CHECKS: dict[int, Callable[[AnySetting, Any], None]] = {
-    TEXT: _check_text, TEXTS: _check_texts, WHOLE: _check_number, REAL: _check_number, FLAG: lambda row, value: None,
-    NAME: _check_name}
-_WRITTEN: dict[int, Callable[[Any], str]] = {
-    TEXT: _quoted, TEXTS: _listed, WHOLE: str, REAL: _decimal, FLAG: lambda value: str(value).lower(), NAME: _quoted}
+    TEXT: _check_text, TEXTS: _check_texts, WHOLE: _check_number, REAL: _check_number, NAME: _check_name}
+_WRITTEN: dict[int, Callable[[Any], str]] = {TEXT: _quoted, TEXTS: _listed, REAL: _decimal, NAME: _quoted}

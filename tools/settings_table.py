@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from barelm.contract.settings import FLAG, MOST_STOPS, REAL, TEXT, TEXTS, WHOLE, AnySetting, grouped
+from barelm.contract.settings import FLAG, REAL, TEXT, TEXTS, WHOLE, AnySetting, grouped
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "CONFIGURATION.md"
 HEAD = "| key | value | default | meaning |\n|---|---|---|---|\n"
@@ -25,7 +25,7 @@ def table() -> str:
 
 def value_of(row: AnySetting) -> str:
     """What may be written."""
-    return {TEXT: "string", TEXTS: f"string, or array of at most {MOST_STOPS}", WHOLE: "whole number",
+    return {TEXT: "string", TEXTS: f"string, or array of at most {row.most}", WHOLE: "whole number",
             REAL: "decimal, not negative", FLAG: "flag"}.get(row.kind) or ", ".join(f'`"{name}"`' for name in row.names)
 
 

@@ -1,4 +1,4 @@
-"""Every setting, one row each.
+"""Every setting, one row each; the host's `settings` hold a value for every row.
 
 Out of a row come a line of `barelm.toml`, read and written, with its limits; a field of the metal's `SettingsView` and
 of the host's `Settings`; where it says so an option of the command line and a command of a conversation; and a line of
@@ -7,6 +7,7 @@ docs/CONFIGURATION.md.  docs/ADDING.md shows how to add one.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, overload
@@ -22,11 +23,8 @@ LARGEST_WHOLE = 10**18 - 1
 """The eighteen digits a whole number may have in the file."""
 LARGEST_REAL = 1000.0
 """Above this a temperature is as good as infinite."""
-MOST_TOKENS = 1 << 24
-MOST_CORES = 4096
-LONGEST_WAIT_S = 10**6
-MOST_STOPS = 8
-MOST_STOP_BYTES = 256
+MOST_TEXTS, MOST_TEXT_BYTES = 8, 256
+"""Of a setting of several texts."""
 
 TEXT, TEXTS, WHOLE, REAL, FLAG, NAME = range(6)
 """What a setting is: a string, several, a whole number, a decimal, true or false, one of some names."""
@@ -70,14 +68,9 @@ class Command:
     most: float | None = None  # where not the most of the file
 
     @property
-    def usage(self) -> str:
-        """An example."""
-        return f"/{self.word} {self.example}"
-
-    @property
     def limits(self) -> str:
         """What is said where it is not what it has to be."""
-        return f"/{self.word} takes {self.takes.format(self.usage)}"
+        return f"/{self.word} takes {self.takes.format(f'/{self.word} {self.example}')}"
 
 
 OF_CONTEXT = -1
@@ -93,16 +86,12 @@ class Setting(Generic[Value, View]):
     group: int
     about: str  # what a refusal calls it; of a NAME the refusal, {} for what was asked
     meaning: str  # as documented
-    most: float = 0  # that the host lets through
+    most: float = 0  # that the host lets through; of TEXTS, how many
     names: tuple[str, ...] = ()  # of a NAME, in the order of their numbers
     suited: bool = False  # where the host is not asked for one, it takes what suits the model
     option: Option | None = None
     command: Command | None = None
     name: str = field(init=False)  # its key
-
-    def __post_init__(self) -> None:
-        if self.kind == FLAG:
-            self.names = ("false", "true")
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -114,7 +103,7 @@ class Setting(Generic[Value, View]):
     @overload
     def __get__(self, owner: EverySetting, kind: Any) -> Value: ...
     def __get__(self, owner: Any, kind: Any) -> Any:
-        """For mypy: where there is a value it stands before this."""
+        """For mypy: of an object its own value is found, before this is asked."""
         return self
 
     @property
@@ -159,18 +148,18 @@ class EverySetting:
     tokens = Setting[int, int](
         WHOLE, 0, AMOUNT, "the number of tokens",
         "how many to generate, in a conversation for each answer; 0: 256, in a conversation as many as fit",
-        most=MOST_TOKENS, option=Option("To generate; 0: up to 256, as the context allows.", "-n"),
+        most=1 << 24, option=Option("To generate; 0: up to 256, as the context allows.", "-n"),
         command=Command("tokens", "tokens an answer may have", "200", most=OF_CONTEXT,
                         takes="a whole number that the context can hold, as in {}; 0: as many as fit."))
     cores = Setting[int, int](
-        WHOLE, 0, IMAGE, "the number of cores", "the most processors to use; 0: all", most=MOST_CORES,
+        WHOLE, 0, IMAGE, "the number of cores", "the most processors to use; 0: all", most=4096,
         option=Option("The most to use; 0: all."))
     at_end = Setting[str, int](
         NAME, "return", IMAGE, "the machine cannot {} at the end",
         "what the machine does after the last word; return is to the firmware", names=AT_END,
         option=Option("What the machine does after the last word.", closed=True))
     wait = Setting[int, int](
-        WHOLE, 30, IMAGE, "the wait", "seconds the last screen waits for a key; 0: not at all", most=LONGEST_WAIT_S,
+        WHOLE, 30, IMAGE, "the wait", "seconds the last screen waits for a key; 0: not at all", most=10**6,
         option=Option("Seconds the last screen waits for a key."))
     template = Setting[bool, int](
         FLAG, True, CONVERSATION, "", "put the prompt through the model's chat template, where it has one")
@@ -181,7 +170,7 @@ class EverySetting:
         FLAG, False, FILE, "",
         "speak to a program instead of a person: token ids and measurements (`metal/conversation/completion.py`)")
     top_k = Setting[int, int](
-        WHOLE, 0, CHOICE, "top-k", "draw from so many most likely tokens; 0: from all", most=MOST_TOKENS,
+        WHOLE, 0, CHOICE, "top-k", "draw from so many most likely tokens; 0: from all", most=1 << 24,
         option=Option("Draw from so many most likely tokens; 0: from all.", "-k"),
         command=Command("topk", "top-k", "40", "a whole number, as in {}; 0 draws from all words.", most=LARGEST_WHOLE))
     min_p = Setting[float, Real](
@@ -200,12 +189,12 @@ class EverySetting:
     stop = Setting[tuple[str, ...], Text](  # on the metal each with a zero behind it
         TEXTS, (), CHOICE, "a stop",
         f"an answer ends where one of these texts appears in it, and is shown without it; each at most "
-        f"{MOST_STOP_BYTES} bytes, empty ones do not count",
+        f"{MOST_TEXT_BYTES} bytes, empty ones do not count", most=MOST_TEXTS,
         option=Option("End where this text appears; may be given several times."))
     model = Setting[str, Text](TEXT, "", FILE, "the model's name", "the file to load where there are several")
     countdown = Setting[int, int](
         WHOLE, 5, IMAGE, "the countdown", "seconds the menu of several models waits before it takes the marked one",
-        most=LONGEST_WAIT_S, option=Option("Seconds the menu of several models waits."))
+        most=10**6, option=Option("Seconds the menu of several models waits."))
     keyboard = Setting[str, int](
         NAME, "us", IMAGE, "there is no keyboard {}", "what is printed on the keys", names=KEYBOARDS,
         option=Option(f"Printed on its keys: {', '.join(KEYBOARDS)}."))
@@ -239,21 +228,14 @@ def grouped() -> list[AnySetting]:
 
 
 def joined(texts: Iterable[str]) -> tuple[str, tuple[int, ...]]:
-    """One text for `text(...)`, and the places in it between which each of these lies: compiled code cannot choose
-    among constants, but it can cut `text(ALL)[AT[k]:AT[k + 1]]`, which is `text` of the k-th, out of one.
+    """One text for `text(...)`, and where in it each of these begins: compiled code cannot choose among constants, but
+    up to its zero `text(ALL)[AT[k]:]` is the k-th.
     """
     texts = list(texts)
-    at = [0]
-    for part in texts:
-        at.append(at[-1] + len(part) + 1)
-    return "\0".join(texts), tuple(at)
+    return "\0".join(texts), tuple(sum(len(text) + 1 for text in texts[:k]) for k in range(len(texts)))
 
 
 def usages() -> str:
     """The commands of the rows as the help of a conversation shows them."""
-    lines = [""]
-    for usage in (row.command.usage for row in grouped() if row.command):
-        if len(lines[-1]) + len(usage) + 2 > HELP_COLUMNS:
-            lines.append("")
-        lines[-1] += f"  {usage}" if lines[-1] else usage
-    return "\n".join(lines)
+    examples = (f"/{row.command.word}\xa0{row.command.example}" for row in grouped() if row.command)
+    return textwrap.fill("  ".join(examples), HELP_COLUMNS).replace("\xa0", " ")

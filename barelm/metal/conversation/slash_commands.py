@@ -134,12 +134,13 @@ def set_number(t: Talk, k: int, line: U8, at: int, n: int) -> None:
         value = parse_real(line, at, n) if NUMBER_KINDS[k] == REAL else parse_whole(line, at, n)
         most = t.header.seq_len if NUMBER_MOST[k] == OF_CONTEXT else NUMBER_MOST[k]
         if not NUMBER_LEAST[k] <= value <= most:
-            say_line(t.con, ALARM, text(LIMITS)[LIMITS_AT[k]:LIMITS_AT[k + 1]])
+            limits = text(LIMITS)[LIMITS_AT[k]:]
+            say(t.con, ALARM, sentence("{}", (limits,)))
             return
         store_i64(place, value)
         if k == SEED:
             transcript_of(t).rng[0] = u64(value)
-    title = text(TITLES)[TITLES_AT[k]:TITLES_AT[k + 1]]
+    title = text(TITLES)[TITLES_AT[k]:]
     if NUMBER_KINDS[k] == REAL:
         say(t.con, ACCENT, sentence("{} {}", (title, float_of_bits(load_i64(place)))))
     else:

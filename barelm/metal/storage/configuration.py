@@ -7,39 +7,23 @@ rows of `contract.settings`.
 
 from __future__ import annotations
 
-from barelm.contract.settings import (
-    MOST_STOP_BYTES,
-    MOST_STOPS,
-    NAME,
-    REAL,
-    ROWS,
-    TEXT,
-    TEXTS,
-    WHOLE,
-    SettingsView,
-    Text,
-    joined,
-)
+from barelm.contract.settings import FLAG, NAME, REAL, ROWS, TEXT, TEXTS, WHOLE, SettingsView, Text, joined
 from barelm.dialect.memory import address_of, store_i64, text
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import U8
 from barelm.metal.console.writing import write_number
 from barelm.metal.storage.toml_values import (
-    COMMA,
     EQUALS,
     HASH,
-    LEFT_BRACKET,
     LINE_FEED,
-    QUOTE,
-    RIGHT_BRACKET,
     SPACE,
     TAB,
     parse_name,
     parse_real,
     parse_whole,
-    rest_is_blank,
+    read_string,
+    read_strings,
     skip_blanks,
-    unescape,
     word_number,
 )
 from barelm.metal.uefi.boot_services import Firmware, new_line, say
@@ -48,7 +32,7 @@ KEY_NAMES = " ".join(ROWS)
 KEY_KINDS = tuple(row.kind for row in ROWS.values())
 KEY_PLACES = tuple(SettingsView.offset_of(name) for name in ROWS)
 KEY_DEFAULTS = tuple(row.word(row.default) for row in ROWS.values())
-NAMES, NAMES_AT = joined(" ".join(row.names) for row in ROWS.values())  # of flags and names; of others none
+NAMES, NAMES_AT = joined("false true" if row.kind == FLAG else " ".join(row.names) for row in ROWS.values())
 
 
 @metal
@@ -100,53 +84,7 @@ def read_line(settings: SettingsView, data: U8, lo: int, hi: int) -> bool:
     elif kind == REAL:
         value = parse_real(data, at, hi)
     else:
-        value = parse_name(data, at, hi, kind == NAME, text(NAMES)[NAMES_AT[key]:NAMES_AT[key + 1]])
+        value = parse_name(data, at, hi, kind == NAME, text(NAMES)[NAMES_AT[key]:])
     if value >= 0:
         store_i64(place, value)
     return value >= 0
-
-
-@metal
-def read_string(found: Text, data: U8, lo: int, hi: int) -> bool:
-    """A string, unescaped where it stands: its place into `found`."""
-    end, to = unescape(data, lo, hi, lo + 1)
-    if end < 0 or not rest_is_blank(data, end, hi):
-        return False
-    found.address = address_of(data) + lo + 1
-    found.n_bytes = to - (lo + 1)
-    return True
-
-
-@metal
-def read_strings(found: Text, data: U8, lo: int, hi: int) -> bool:
-    """A short string or an array of some, the same way, each with a zero behind it; empty ones are left out."""
-    at = lo
-    to = lo
-    count = 0
-    listed = lo < hi and data[lo] == LEFT_BRACKET
-    if listed:
-        at = skip_blanks(data, lo + 1, hi)
-    while at < hi and data[at] == QUOTE and count < MOST_STOPS:
-        start = to
-        at, to = unescape(data, at, hi, start)
-        if at < 0 or to - start > MOST_STOP_BYTES:
-            return False
-        if to > start:
-            data[to] = 0
-            to += 1
-        count += 1
-        at = skip_blanks(data, at, hi)
-        if not listed or at == hi or data[at] != COMMA:
-            break
-        at = skip_blanks(data, at + 1, hi)
-    if listed:
-        if at == hi or data[at] != RIGHT_BRACKET:
-            return False
-        at += 1
-    elif count == 0:
-        return False
-    if not rest_is_blank(data, at, hi):
-        return False
-    found.address = address_of(data) + lo
-    found.n_bytes = to - lo
-    return True

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from barelm.dialect.memory import bits_of_float
+from barelm.contract.settings import MOST_TEXT_BYTES, MOST_TEXTS, Text
+from barelm.dialect.memory import address_of, bits_of_float
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import U8, U16, f32
 from barelm.kernels.text.utf8 import encode_utf8
@@ -32,7 +33,9 @@ def rest_is_blank(data: U8, at: int, hi: int) -> bool:
 
 @metal
 def word_number(data: U8, lo: int, hi: int, words: U16) -> int:
-    """Which of the `words`, a text with one space between two, data[lo:hi] is, counted from 0; -1: none."""
+    """Which of the `words`, with one space between two and a zero behind the last, data[lo:hi] is, counted from 0; -1:
+    none.
+    """
     number = 0
     start = 0
     for i in range(len(words)):
@@ -44,6 +47,8 @@ def word_number(data: U8, lo: int, hi: int, words: U16) -> int:
                 k += 1
             if k == hi - lo:
                 return number
+        if words[i] == 0:
+            break
         number += 1
         start = i + 1
     return -1
@@ -155,3 +160,49 @@ def hexadecimal(data: U8, at: int, hi: int) -> int:
         digit = int(data[i]) | 32
         value = value << 4 | ((digit - 87) & 15 if digit >= 97 else (digit - ZERO) & 15)
     return value
+
+
+@metal
+def read_string(found: Text, data: U8, lo: int, hi: int) -> bool:
+    """A string, unescaped where it stands: its place into `found`."""
+    end, to = unescape(data, lo, hi, lo + 1)
+    if end < 0 or not rest_is_blank(data, end, hi):
+        return False
+    found.address = address_of(data) + lo + 1
+    found.n_bytes = to - (lo + 1)
+    return True
+
+
+@metal
+def read_strings(found: Text, data: U8, lo: int, hi: int) -> bool:
+    """A short string or an array of some, the same way, each with a zero behind it; empty ones are left out."""
+    at = lo
+    to = lo
+    count = 0
+    listed = lo < hi and data[lo] == LEFT_BRACKET
+    if listed:
+        at = skip_blanks(data, lo + 1, hi)
+    while at < hi and data[at] == QUOTE and count < MOST_TEXTS:
+        start = to
+        at, to = unescape(data, at, hi, start)
+        if at < 0 or to - start > MOST_TEXT_BYTES:
+            return False
+        if to > start:
+            data[to] = 0
+            to += 1
+        count += 1
+        at = skip_blanks(data, at, hi)
+        if not listed or at == hi or data[at] != COMMA:
+            break
+        at = skip_blanks(data, at + 1, hi)
+    if listed:
+        if at == hi or data[at] != RIGHT_BRACKET:
+            return False
+        at += 1
+    elif count == 0:
+        return False
+    if not rest_is_blank(data, at, hi):
+        return False
+    found.address = address_of(data) + lo
+    found.n_bytes = to - lo
+    return True
