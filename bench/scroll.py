@@ -15,7 +15,7 @@ from pathlib import Path
 
 from barelm.aot.link import link
 from barelm.aot.object import compile_story
-from barelm.dialect.memory import i64_array
+from barelm.dialect.memory import cells
 from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import metal
 from barelm.disk import write_image
@@ -54,7 +54,7 @@ def scroll(image: int, table: int) -> int:
     for row in range(n_filled):
         fill_row(d, row)
     refresh(d)
-    times = i64_array(workspace.bounce, 0, N_ROWS)
+    times = cells(N_ROWS)
     for i in range(N_ROWS):
         fill_row(d, n_filled + i)
         began = cycles()

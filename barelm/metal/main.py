@@ -15,7 +15,7 @@ from barelm.dialect.rooms import Failure, metal
 from barelm.dialect.sentences import sentence
 from barelm.metal import arena
 from barelm.metal.console.sinks import (
-    CONSOLE_BYTES,
+    CONSOLE_WORDS,
     Console,
     bind_console,
     close_line,
@@ -53,7 +53,6 @@ from barelm.metal.uefi.boot_services import (
 from barelm.metal.uefi.file_protocol import close_file, open_file, open_own_volume, read_file
 
 FAILURE_WAIT_S = 30
-CONSOLE_WORDS = CONSOLE_BYTES // 8
 
 
 @metal

@@ -26,7 +26,8 @@ SCREEN, LINE, PLAIN = 0, 1, 2
 """The sinks, by their places in `ConsoleState.sinks`."""
 
 NEVER_WRAPPED = 1 << 30
-CONSOLE_BYTES = ConsoleState.offset_of("display")
+CONSOLE_WORDS = ConsoleState.offset_of("display") // 8
+"""What the firmware's console alone takes of a ConsoleState."""
 
 TEXT, PERSON, DIM, ACCENT, ALARM = 0, 1, 2, 3, 4
 """Colours."""
@@ -55,7 +56,7 @@ def is_open(con: Console) -> bool:
 
 @metal
 def plain_console(fw: Firmware, state: ConsoleState) -> Console:
-    """The firmware's console alone, over a zeroed state, of which CONSOLE_BYTES are enough."""
+    """The firmware's console alone, over a zeroed state, of which CONSOLE_WORDS are enough."""
     state.sinks[PLAIN].on = 1
     state.plain.width = max(console_columns(fw) - 1, 8)
     return Console(fw, state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from barelm.contract.console_state import ConsoleState
 from barelm.dialect.memory import address_of, cells, float_of_bits, i64_array, memory, text, u16_array
 from barelm.dialect.rooms import metal
 from barelm.dialect.sentences import (
@@ -20,9 +21,9 @@ from barelm.dialect.sentences import (
 )
 from barelm.dialect.types import I64, U8, U16
 from barelm.kernels.text.utf8 import REPLACEMENT, lead
-from barelm.metal.console.sinks import TEXT, Console, flush
+from barelm.metal.console.sinks import CONSOLE_WORDS, TEXT, Console, flush, plain_console
 from barelm.metal.console.stream import put_code_point, set_colour
-from barelm.metal.uefi.boot_services import Firmware, output_string
+from barelm.metal.uefi.boot_services import Firmware
 
 
 @metal
@@ -240,17 +241,7 @@ def end_text(con: Console) -> int:
 @metal
 def write_number(fw: Firmware, number: int) -> None:
     """Show a whole number on the firmware's console at once."""
-    digits = cells(8)
-    units = u16_array(memory(address_of(digits), 64), 0, 32)
-    at = 31
-    rest = abs(number)
-    while True:
-        at -= 1
-        units[at] = 48 + rest % 10
-        rest //= 10
-        if rest == 0:
-            break
-    if number < 0:
-        at -= 1
-        units[at] = 45
-    output_string(fw, units, at)
+    words = cells(CONSOLE_WORDS)
+    con = plain_console(fw, ConsoleState(address_of(words)))
+    put_number(con, number)
+    flush(con)

@@ -8,7 +8,9 @@ import pytest
 from barelm.contract.console_state import SerialState
 from barelm.metal.console import serial_line
 from barelm.metal.console.serial_line import close_serial, flush_serial, open_serial, put_byte, read_byte
+from barelm.metal.console.terminal_sink import keep_row
 from tests.metal.fake import IMAGE_HANDLE, FakeFirmware, FakeSerial
+from tests.worlds import World, both_worlds
 
 OPENING = b"\x1b[?2004h\x1b7\x1b[999;999H\x1b[6n\x1b8"
 
@@ -126,6 +128,19 @@ def test_a_slow_timeout_that_cannot_be_changed_is_not_waited_for_often() -> None
     line.put(s, b"z")
     flush_serial(s)
     assert line.port.n_writes - before <= 2 and s.protocol == 0
+
+
+@both_worlds
+@pytest.mark.parametrize("rows", [8, 25, 100, 999])
+def test_numbers_in_what_a_terminal_is_told(world: World, rows: int) -> None:
+    line = Line()
+    s = line.open()
+    del line.port.written[:]
+    world(keep_row)(s, rows)
+    world(keep_row)(s, 0)
+    flush_serial(s)
+    kept = f"\n\x1b7\x1b[1;{rows - 1}r\x1b8\x1b[A"
+    assert line.port.written.decode() == kept + f"\x1b7\x1b[{rows}H\x1b[2K\x1b[r\x1b8"
 
 
 def test_a_device_that_fails() -> None:

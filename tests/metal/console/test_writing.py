@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from barelm.contract.console_state import ConsoleState
 from barelm.metal.console import writing
-from barelm.metal.console.sinks import CONSOLE_BYTES, Console, flush, plain_console
+from barelm.metal.console.sinks import CONSOLE_WORDS, Console, flush, plain_console
 from tests.metal.fake import FakeFirmware
 from tests.metal.talks import array
 from tests.worlds import World, both_worlds, interpreter
@@ -26,7 +26,7 @@ class Screen:
     def __init__(self, world: World = interpreter) -> None:
         self.firmware, self.world = FakeFirmware(), world
         self.firmware.columns = 1 << 20
-        self.block = np.zeros(CONSOLE_BYTES // 8 + 8, np.int64)
+        self.block = np.zeros(CONSOLE_WORDS + 8, np.int64)
         self.block[-8:] = 0x5A
         self.con: Console = plain_console(self.firmware.fw, ConsoleState(int(self.block.ctypes.data)))
 
