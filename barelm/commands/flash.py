@@ -11,7 +11,8 @@ from typing import Any
 
 from barelm.commands.progress import ProgressBar
 from barelm.disk import flashing
-from barelm.disk.devices import Device, device_at, human_bytes, printable, refuse, this_system
+from barelm.disk.attached_disks import device_at, this_system
+from barelm.disk.devices import Device, human_bytes, printable, refuse
 from barelm.errors import BarelmError
 from barelm.host_files import reading
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from barelm.commands.progress import ProgressBar
-from barelm.disk import Editor, open_editor
-from barelm.disk.directory import moment_of
-from barelm.disk.nodes import Folder, Node
+from barelm.disk import Volume, open_editor, open_volume
+from barelm.disk.directory import Folder, Node, moment_of
 from barelm.errors import BarelmError
 from barelm.host_files import written_beside
 
@@ -47,7 +46,7 @@ def parse_place(text: str) -> Place | None:
 def list_files(what: str, as_json: bool) -> int:
     """List a directory of an image, or one file: sizes, times, names, and what is free."""
     place = parse_place(what) or Place(Path(what), "")
-    with open_editor(place.image, writable=False) as volume:
+    with open_volume(place.image) as volume:
         found = _found(volume, place)
         nodes = found.listed() if isinstance(found, Folder) else [found]
         if as_json:
@@ -107,7 +106,7 @@ def _copy_out(sources: list[Place], target: Path, into: bool, bar: ProgressBar) 
     if not target.is_dir() and (into or len(sources) > 1):
         raise BarelmError(f"{target} is not a directory", "Create it first, or copy one file to a name.")
     for place in sources:
-        with open_editor(place.image, writable=False) as volume:
+        with open_volume(place.image) as volume:
             found = _found(volume, place)
             if isinstance(found, Folder):
                 raise _no_directories(str(place))
@@ -120,13 +119,13 @@ def _copy_out(sources: list[Place], target: Path, into: bool, bar: ProgressBar) 
                     file.write(piece)
 
 
-def _pieces(volume: Editor, node: Node, bar: ProgressBar) -> Iterator[bytes]:
+def _pieces(volume: Volume, node: Node, bar: ProgressBar) -> Iterator[bytes]:
     for at in range(0, node.size, _CHUNK):
         yield volume.read(node, at, _CHUNK)
         bar.progress(min(at + _CHUNK, node.size), node.size)
 
 
-def _found(volume: Editor, place: Place) -> Node:
+def _found(volume: Volume, place: Place) -> Node:
     node = volume.find(place.path)
     if node is None or place.path.endswith("/") and not isinstance(node, Folder):
         raise BarelmError(f"there is no {place.path} in {place.image}",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from barelm.disk import Entry, open_volume
-from barelm.disk.volume import Volume
+from barelm.disk import Volume, open_volume
+from barelm.disk.directory import Node
 from barelm.host_files import data_folder, replace_file
 
 FOLDER = "sessions"
@@ -23,20 +23,20 @@ def keep(image: Path) -> list[Path]:
     """Copy what was written on an image to the host; returns what is new or changed there."""
     written = []
     with open_volume(image) as volume:
-        for entry in volume.files():
-            if _is_ours(entry) and (path := _keep_one(volume, entry)) is not None:
+        for node in volume.files():
+            if _is_ours(node) and (path := _keep_one(volume, node)) is not None:
                 written.append(path)
     return written
 
 
-def _is_ours(entry: Entry) -> bool:
-    folder, _, name = entry.path.rpartition("/")
+def _is_ours(node: Node) -> bool:
+    folder, _, name = node.path.rpartition("/")
     return (folder == FOLDER and not name.endswith("~")) or (not folder and name.endswith(KEPT))
 
 
-def _keep_one(volume: Volume, entry: Entry) -> Path | None:
-    path = data_folder() / entry.path
-    content = volume.read(entry, 0, entry.size)
+def _keep_one(volume: Volume, node: Node) -> Path | None:
+    path = data_folder() / node.path
+    content = volume.read(node, 0, node.size)
     if path.is_file() and path.read_bytes() == content:
         return None
     path.parent.mkdir(parents=True, exist_ok=True)

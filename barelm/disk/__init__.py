@@ -1,8 +1,10 @@
 """Disk images without root: a GPT with an EFI system partition in FAT32, written, read back and changed in Python."""
 
-from barelm.disk.editor import Editor, open_editor
+from barelm.disk.editor import Editor
 from barelm.disk.image import ImageLayout, write_image
 from barelm.disk.table import VolumeFullError
-from barelm.disk.volume import Entry, Volume, open_volume
+from barelm.disk.volume import Volume
 
-__all__ = ["Editor", "Entry", "ImageLayout", "Volume", "VolumeFullError", "open_editor", "open_volume", "write_image"]
+open_volume, open_editor = Volume, Editor       # what a caller does, by its name: making one opens the image
+
+__all__ = ["Editor", "ImageLayout", "Volume", "VolumeFullError", "open_editor", "open_volume", "write_image"]

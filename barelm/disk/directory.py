@@ -1,11 +1,16 @@
-"""Directory entries to bytes and back ("FAT Directory Structure" of the FAT32 File System Specification)."""
+"""Directories of FAT: entries to bytes and back, and the files and folders they make, in memory.
+
+Source: "FAT Directory Structure" of the FAT32 File System Specification.
+"""
 
 from __future__ import annotations
 
 import struct
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from barelm.disk.names import (
     ATTR_LONG_NAME,
@@ -13,6 +18,8 @@ from barelm.disk.names import (
     SLOT_BYTES,
     decode_long,
     decode_short,
+    fold,
+    long_slots,
     name_fault,
 )
 
@@ -24,21 +31,9 @@ ATTR_ARCHIVE = 0x20
 _DATE, _TIME = 1 << 5 | 1, 0            # 1980-01-01 00:00:00, the epoch: images must not depend on the clock
 _ENTRY = struct.Struct("<11sBBBHHHHHHHI")
 _DOT, _DOT_DOT = b".".ljust(11), b"..".ljust(11)
-END, DELETED = 0x00, 0xE5               # first bytes of slots: the first that was never used, one that is no more
+_END, _DELETED = 0x00, 0xE5             # first bytes of slots: the first that was never used, one that is no more
 _LONG_MASK = 0x3F
 _LAST_YEAR = 2107
-
-
-def pack_entry(short: bytes, attributes: int, first_cluster: int, size: int) -> bytes:
-    """One short entry of 32 bytes; times are the epoch of FAT."""
-    return _ENTRY.pack(short, attributes, 0, 0, _TIME, _DATE, _DATE, first_cluster >> 16, _TIME, _DATE,
-                       first_cluster & 0xFFFF, size)
-
-
-def pack_dots(first_cluster: int, parent_cluster: int) -> bytes:
-    """The "." and ".." entries that open a subdirectory; a parent that is the root counts as cluster 0."""
-    return (pack_entry(_DOT, ATTR_DIRECTORY, first_cluster, 0)
-            + pack_entry(_DOT_DOT, ATTR_DIRECTORY, parent_cluster, 0))
 
 
 def stamp(moment: time.struct_time) -> tuple[int, int]:
@@ -64,7 +59,7 @@ def moment_of(date: int, clock: int = 0) -> tuple[int, int, int, int, int, int]:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a short entry says beside its name; times as (date, time) of FAT."""
+    """What a short entry says beside its name; times as (date, time) of FAT, its epoch where none are given."""
 
     attributes: int
     first_cluster: int = 0
@@ -80,48 +75,167 @@ class Facts:
                            self.first_cluster & 0xFFFF, self.size)
 
 
-@dataclass(frozen=True)
-class DirectoryEntry:
-    """A file or directory as its parent lists it: `name` is the long name where there is a sound one.
+@dataclass(eq=False)
+class Node:
+    """A file, or what all directories have in common.
 
-    Its slots, the long name's first and the short entry last, are `n_slots` from number `slot` on.
+    `name` is the long one where there is a sound one.  Its slots, the long name's first and the short entry last, are
+    `n_slots` from number `slot` of its directory on.  `parent` is None for the root and for what was deleted.
     """
 
     name: str
-    short_name: str
-    is_directory: bool
-    first_cluster: int
-    size: int
-    short: bytes
-    case_flags: int
+    parent: Folder | None
     facts: Facts
-    slot: int
-    n_slots: int
+    short: bytes = b""
+    case_flags: int = 0
+    slot: int = 0
+    n_slots: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of a file; 0 for a directory."""
+        return 0 if isinstance(self, Folder) else self.facts.size
+
+    @property
+    def path(self) -> str:
+        """The names from the root on, "/" between them."""
+        above = self.parent.path if self.parent is not None else ""
+        return f"{above}/{self.name}" if above else self.name
+
+    @property
+    def slots(self) -> range:
+        """The numbers of its slots."""
+        return range(self.slot, self.slot + self.n_slots)
+
+    def packed(self) -> bytes:
+        """Its slots as bytes: of the long name, where there has to be one, and the short entry."""
+        return long_slots(self.name, self.short) + self.facts.pack(self.short, self.case_flags)
+
+
+@dataclass(eq=False)
+class Folder(Node):
+    """A directory: `content` are its slots as on the disk, but zeros behind the first that was never used."""
+
+    children: dict[str, Node] = field(default_factory=dict, repr=False)
+    clusters: list[int] = field(default_factory=list, repr=False)
+    content: bytearray = field(default_factory=bytearray, repr=False)
+    end: int = 0                        # the first slot that was never used
+    has_garbage: bool = False           # whether the disk has anything but zeros behind it
+    _aliases: dict[str, Node] = field(default_factory=dict, repr=False)     # by 8.3 name
+    _taken: bytearray = field(default_factory=bytearray, repr=False)        # 1 for a slot in use
+
+    def load(self, content: bytes, clusters: list[int]) -> None:
+        """Take over what is on the disk, and make children of its entries; ValueError as parse_directory."""
+        slots = np.frombuffer(content, np.uint8).reshape(-1, SLOT_BYTES)
+        unused = np.flatnonzero(slots[:, 0] == _END)
+        self.end = int(unused[0]) if len(unused) else len(slots)
+        used = self.end * SLOT_BYTES
+        self.has_garbage = any(content[used:])
+        self.content, self.clusters = bytearray(content[:used].ljust(len(content), b"\0")), clusters
+        taken = (slots[:, 0] != _DELETED) & (slots[:, 11] & _LONG_MASK != ATTR_LONG_NAME)
+        taken[self.end:] = False
+        self._taken = bytearray(taken.tobytes())
+        for node in parse_directory(content, self):
+            self._taken[node.slot:node.slot + node.n_slots] = b"\1" * node.n_slots
+            if self.get(node.name) is None:                 # as for any driver, the first of a name hides the others
+                self.adopt(node)
+
+    def adopt(self, node: Node) -> None:
+        """List a child by its names."""
+        self.children[fold(node.name)] = node
+        self._aliases.setdefault(_short_key(node), node)
+
+    def disown(self, node: Node) -> None:
+        """Take a child off the list."""
+        del self.children[fold(node.name)]
+        if self._aliases.get(_short_key(node)) is node:
+            del self._aliases[_short_key(node)]
+
+    def get(self, name: str) -> Node | None:
+        """The child of a name, long or 8.3, in either case."""
+        return self.children.get(fold(name)) or self._aliases.get(fold(name))
+
+    def listed(self) -> list[Node]:
+        """The children in the order of the directory."""
+        return sorted(self.children.values(), key=lambda node: node.slot)
+
+    def walk(self) -> Iterator[Folder]:
+        """This directory and all below, parents first; one may be filled until the next is asked for."""
+        pending = [self]
+        for folder in pending:
+            yield folder
+            pending += [child for child in folder.children.values() if isinstance(child, Folder)]
+
+    def shorts(self) -> set[bytes]:
+        """The 8.3 names that are taken, also by what a name before it hides."""
+        return {bytes(self.content[i * SLOT_BYTES:i * SLOT_BYTES + 11]) for i in range(self.end)
+                if self._taken[i] and not self.content[i * SLOT_BYTES + 11] & ATTR_VOLUME_ID}
+
+    def grow(self, clusters: list[int], cluster_bytes: int) -> None:
+        """Have room in further clusters, which are zeros on the disk."""
+        self.clusters += clusters
+        self.content += bytes(len(clusters) * cluster_bytes)
+        self._taken += bytes(len(clusters) * cluster_bytes // SLOT_BYTES)
+
+    def place(self, k: int) -> int:
+        """Where k slots in a row are free; the last may lie behind the directory's end, which then must grow."""
+        start = self._taken.find(bytes(k))
+        return start if start >= 0 else len(self._taken.rstrip(b"\0"))
+
+    def place_beside(self, node: Node, k: int, per_sector: int) -> int | None:
+        """Where k slots end in the sector of a child's short entry and are free, or in that sector the child's own.
+
+        There one write of that sector takes the child from its old name to a new one.  None where nowhere.
+        """
+        low = node.slots[-1] // per_sector * per_sector
+        free = bytearray(self._taken)
+        own = range(max(node.slot, low), node.slots.stop)
+        free[own.start:own.stop] = bytes(len(own))
+        starts = range(max(low - k + 1, 0), min(low + per_sector, len(free)) - k + 1)
+        return next((start for start in starts if start <= self.end and not any(free[start:start + k])), None)
+
+    def put(self, start: int, content: bytes) -> None:
+        """Fill slots."""
+        self.content[start * SLOT_BYTES:start * SLOT_BYTES + len(content)] = content
+        n = len(content) // SLOT_BYTES
+        self._taken[start:start + n] = b"\1" * n
+        self.end = max(self.end, start + n)
+
+    def erase(self, slots: range) -> None:
+        """Mark slots as deleted."""
+        for i in slots:
+            self.content[i * SLOT_BYTES] = _DELETED
+            self._taken[i] = 0
+
+
+def _short_key(node: Node) -> str:
+    """The 8.3 name under which a child is found."""
+    return fold(decode_short(node.short, 0))
+
+
+def pack_dots(first_cluster: int, parent: Folder) -> bytes:
+    """The "." and ".." entries that open a subdirectory; a parent that is the root counts as cluster 0."""
+    above = parent.facts.first_cluster if parent.parent is not None else 0
+    return Facts(ATTR_DIRECTORY, first_cluster).pack(_DOT) + Facts(ATTR_DIRECTORY, above).pack(_DOT_DOT)
 
 
 def parse_label(content: bytes) -> str:
     """The volume label in the root directory; empty where there is none."""
-    for at in range(0, len(content) - SLOT_BYTES + 1, SLOT_BYTES):
-        slot = content[at:at + SLOT_BYTES]
-        if slot[0] == END:
-            break
-        if slot[0] != DELETED and slot[11] & (ATTR_VOLUME_ID | ATTR_DIRECTORY) == ATTR_VOLUME_ID \
+    for _, slot in _slots(content):
+        if slot[0] != _DELETED and slot[11] & (ATTR_VOLUME_ID | ATTR_DIRECTORY) == ATTR_VOLUME_ID \
                 and slot[11] & _LONG_MASK != ATTR_LONG_NAME:
             return slot[:11].decode("cp437").rstrip()
     return ""
 
 
-def parse_directory(content: bytes) -> Iterator[DirectoryEntry]:
+def parse_directory(content: bytes, parent: Folder) -> Iterator[Node]:
     """The entries of a directory, in order, without label, dots, deleted and orphaned slots.
 
     Raises ValueError, with the reason, for a name that no driver could have written.
     """
     long: list[bytes] = []
-    for at in range(0, len(content) - SLOT_BYTES + 1, SLOT_BYTES):
-        slot = content[at:at + SLOT_BYTES]
-        if slot[0] == END:
-            return
-        if slot[0] != DELETED and slot[11] & _LONG_MASK == ATTR_LONG_NAME:
+    for number, slot in _slots(content):
+        if slot[0] != _DELETED and slot[11] & _LONG_MASK == ATTR_LONG_NAME:
             # A set begins anew at its mark: what a power cut left before it belongs to nothing.
             if slot[0] & LAST_LONG_ENTRY:
                 long.clear()
@@ -130,14 +244,21 @@ def parse_directory(content: bytes) -> Iterator[DirectoryEntry]:
         before, long = long, []
         (short, attributes, case_flags, _, created, created_on, accessed, high, modified, modified_on, low,
          size) = _ENTRY.unpack(slot)
-        if slot[0] == DELETED or attributes & ATTR_VOLUME_ID or short in (_DOT, _DOT_DOT):
+        if slot[0] == _DELETED or attributes & ATTR_VOLUME_ID or short in (_DOT, _DOT_DOT):
             continue
         short_name, long_name = decode_short(short, case_flags), decode_long(before, short) if before else None
         name = long_name or short_name
         if fault := name_fault(name) or name_fault(short_name):
             raise ValueError(f"the file name {name!r} in it {fault}")
         n_slots = 1 + (len(before) if long_name else 0)
-        first = high << 16 | low
-        facts = Facts(attributes, first, size, (created_on, created), accessed, (modified_on, modified))
-        yield DirectoryEntry(name, short_name, bool(attributes & ATTR_DIRECTORY), first, size, short, case_flags, facts,
-                             at // SLOT_BYTES - n_slots + 1, n_slots)
+        facts = Facts(attributes, high << 16 | low, size, (created_on, created), accessed, (modified_on, modified))
+        yield (Folder if attributes & ATTR_DIRECTORY else Node)(name, parent, facts, short, case_flags,
+                                                                number - n_slots + 1, n_slots)
+
+
+def _slots(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """The slots of a directory with their numbers, up to the first that was never used."""
+    for at in range(0, len(content) - SLOT_BYTES + 1, SLOT_BYTES):
+        if content[at] == _END:
+            return
+        yield at // SLOT_BYTES, content[at:at + SLOT_BYTES]

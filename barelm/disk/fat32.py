@@ -6,25 +6,16 @@ Source: Microsoft, FAT32 File System Specification ("fatgen103"), cited below by
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from barelm.disk.directory import ATTR_ARCHIVE, ATTR_DIRECTORY, ATTR_VOLUME_ID, pack_dots, pack_entry
-from barelm.disk.names import (
-    PATH_LIMIT,
-    SLOT_BYTES,
-    encode_label,
-    fold,
-    long_slots,
-    name_fault,
-    short_names,
-)
+from barelm.disk.directory import ATTR_ARCHIVE, ATTR_DIRECTORY, ATTR_VOLUME_ID, Facts, Folder, Node, pack_dots
+from barelm.disk.gpt import SECTOR
+from barelm.disk.names import PATH_LIMIT, SLOT_BYTES, count_slots, encode_label, fold, name_fault, short_names
 from barelm.errors import BarelmError
 
-SECTOR = 512
-PAGE = 4096                             # file data starts on a multiple of this
 FILE_LIMIT = (4 << 30) - (32 << 10)     # fsck.fat overflows on a cluster chain of exactly 4 GiB
 MIN_CLUSTERS = 65525                    # "FAT Type Determination": fewer would make it FAT16
 MAX_CLUSTERS = 0x0FFFFFF5
@@ -32,12 +23,18 @@ DIRECTORY_SLOTS = 65536                 # "FAT Directory Structure": at most 2 M
 VOLUME_SLOTS = 1 << 18                  # ours, over all directories: bounds what a reader builds in memory
 END_OF_CHAIN = 0x0FFFFFFF
 FIRST_CLUSTER = 2
+INFO_COUNTS = 488                       # where the FSInfo sector has its two counts
 
-_MARGIN_CLUSTERS = 16                   # drivers disagree by a few on the limit: "keep away from" it
+_PAGE = 4096                            # file data starts on a multiple of this
+_FEWEST = MIN_CLUSTERS + 16             # drivers disagree by a few on the limit: "keep away from" it
 _RESERVED_SECTORS = 32
 _INFO_SECTOR, _BACKUP_SECTOR = 1, 6
 _BOOT = struct.Struct("<3s8sHBHBHHBHHHIIIHHIHH12sBBBI11s8s")
 _INFO = struct.Struct("<I480sIII12sI")
+_LEAD, _STRUCTURE, _TRAIL = 0x41615252, 0x61417272, 0xAA550000      # signatures of the FSInfo sector
+
+Run = tuple[int, int]
+"""The first of some consecutive clusters, and how many they are."""
 
 
 @dataclass(frozen=True)
@@ -86,19 +83,13 @@ def parse_boot_sector(sector: bytes, volume_bytes: int) -> Geometry:
                     info * unit if info < reserved else 0)
 
 
-@dataclass(eq=False)
-class _Node:
-    """A file, or a directory where `children` is not None."""
+def parse_info(sector: bytes | bytearray) -> tuple[int, int] | None:
+    """What an FSInfo sector tells ("FAT32 FSInfo Sector Structure"): free clusters, and where to look for one first.
 
-    path: str
-    size: int = 0
-    children: dict[str, _Node] | None = None
-    parent: _Node | None = field(default=None, repr=False)
-    short: bytes = b""
-    slots: int = 0
-    first: int = 0
-    clusters: int = 0
-    long: bytes = field(default=b"", repr=False)
+    None where its signatures are missing.
+    """
+    lead, _, structure, free, following, _, _ = _INFO.unpack_from(sector)
+    return (free, following) if (lead, structure) == (_LEAD, _STRUCTURE) else None
 
 
 @dataclass(frozen=True)
@@ -108,55 +99,12 @@ class VolumePlan:
     n_bytes: int
     cluster_bytes: int
     extents: dict[str, tuple[int, int]]
-    _geometry: Geometry
-    _fat_sectors: int
-    _hidden_sectors: int
-    _volume_id: int
-    _label: bytes
-    _directories: list[_Node]
-    _files: list[_Node]
-    _end: int
-
-    def metadata(self) -> Iterator[tuple[int, bytes]]:
-        """(offset, bytes) of everything but file data, in order of offset; all else is zeros."""
-        reserved = {0: self._boot_sector(), 1: self._info_sector(), 2: bytes(510) + b"\x55\xaa"}
-        for start in (0, _BACKUP_SECTOR):
-            for sector, content in reserved.items():
-                yield (start + sector) * SECTOR, content
-        table = self._allocation_table()
-        yield self._geometry.fat_offset, table
-        yield self._geometry.fat_offset + self._fat_sectors * SECTOR, table
-        for directory in self._directories:
-            yield self._geometry.cluster_offset(directory.first), _directory_bytes(directory, self._label)
-
-    def _boot_sector(self) -> bytes:
-        reserved = self._geometry.fat_offset // SECTOR
-        boot = _BOOT.pack(b"\xeb\x58\x90", b"MSWIN4.1", SECTOR, self.cluster_bytes // SECTOR, reserved, 2,
-                          0, 0, 0xF8, 0, 63, 255, self._hidden_sectors, self.n_bytes // SECTOR,
-                          self._fat_sectors, 0, 0, FIRST_CLUSTER, _INFO_SECTOR, _BACKUP_SECTOR, b"",
-                          0x80, 0, 0x29, self._volume_id, self._label, b"FAT32   ")
-        return boot.ljust(510, b"\0") + b"\x55\xaa"
-
-    def _info_sector(self) -> bytes:
-        """"FAT32 FSInfo Sector Structure": free clusters, and where to look for one first."""
-        used = sum(node.clusters for node in (*self._directories, *self._files))
-        return _INFO.pack(0x41615252, b"", 0x61417272, self._geometry.cluster_count - used,
-                          min(self._end, self._geometry.cluster_count + 1), b"", 0xAA550000)
-
-    def _allocation_table(self) -> bytes:
-        table = np.zeros(self._end, "<u4")
-        table[:FIRST_CLUSTER] = 0x0FFFFFF8, END_OF_CHAIN
-        for node in (*self._directories, *self._files):
-            if node.clusters:
-                last = node.first + node.clusters - 1
-                table[node.first:last] = np.arange(node.first + 1, last + 1)
-                table[last] = END_OF_CHAIN
-        return table.tobytes()
+    metadata: list[tuple[int, bytes]]
+    """(offset, bytes) of everything but file data, in order of offset; all else is zeros."""
 
 
-def plan_volume(
-    sizes: Mapping[str, int], *, label: str, volume_id: int, hidden_sectors: int = 0, free_bytes: int = 0
-) -> VolumePlan:
+def plan_volume(sizes: Mapping[str, int], *, label: str, volume_id: int, hidden_sectors: int = 0,
+                free_bytes: int = 0) -> VolumePlan:
     """Lay out a volume that holds files of the given sizes in bytes, keyed by path, "/" between the parts.
 
     Files are contiguous, in the order given, each starting on a 4 KiB boundary of the volume; at least
@@ -166,33 +114,35 @@ def plan_volume(
     """
     if free_bytes < 0:
         raise BarelmError(f"cannot leave {free_bytes} bytes free in an image", "Ask for 0 or more.")
-    root = _Node("", children={})
+    root = Folder("", None, Facts(ATTR_DIRECTORY))
     files = {path: _add_file(root, path, size) for path, size in sizes.items()}
-    directories = list(_walk_directories(root))
-    for directory in directories:
-        _name_children(directory)
-    if sum(directory.slots for directory in directories) > VOLUME_SLOTS:
+    folders = list(root.walk())
+    for folder in folders:
+        _name_children(folder)
+    if sum(folder.end for folder in folders) > VOLUME_SLOTS:
         raise BarelmError("the image has too many files", "Put fewer of them in, or give them shorter names.")
-    nodes = [*directories, *files.values()]
+    nodes = [*folders, *files.values()]
     for exponent in range(6, -1, -1):
         cluster_bytes = SECTOR << exponent
-        end = _place(nodes, cluster_bytes)
+        runs, end = _place(nodes, cluster_bytes)
         count = end - FIRST_CLUSTER + -(-free_bytes // cluster_bytes)
-        if count >= MIN_CLUSTERS + _MARGIN_CLUSTERS:
+        if count >= _FEWEST:
             break
-    count = max(count, MIN_CLUSTERS + _MARGIN_CLUSTERS)
-    geometry, fat_sectors = _geometry(cluster_bytes, count)
-    total = geometry.data_offset + count * cluster_bytes
-    if count >= MAX_CLUSTERS or total > 0xFFFFFFFF * SECTOR:
-        raise BarelmError(f"the image would need {total:,} bytes, more than the 2 TiB of a FAT32 volume",
+    geometry = _geometry(cluster_bytes, max(count, _FEWEST))
+    n_bytes = geometry.cluster_offset(FIRST_CLUSTER + geometry.cluster_count)
+    if count >= MAX_CLUSTERS or n_bytes > 0xFFFFFFFF * SECTOR:
+        raise BarelmError(f"the image would need {n_bytes:,} bytes, more than the 2 TiB of a FAT32 volume",
                           "Put fewer or smaller files in, or leave less room free.")
-    extents = {path: (geometry.cluster_offset(node.first) if node.clusters else 0, node.size)
+    for node, (first, _) in zip(nodes, runs):
+        node.facts = replace(node.facts, first_cluster=first)
+    extents = {path: (geometry.cluster_offset(node.facts.first_cluster) if node.size else 0, node.size)
                for path, node in files.items()}
-    return VolumePlan(total, cluster_bytes, extents, geometry, fat_sectors, hidden_sectors, volume_id,
-                      encode_label(label), directories, list(files.values()), end)
+    volume_label = encode_label(label)
+    boot = _boot_sector(geometry, n_bytes, hidden_sectors, volume_id, volume_label)
+    return VolumePlan(n_bytes, cluster_bytes, extents, _metadata(geometry, boot, runs, folders, volume_label))
 
 
-def _add_file(root: _Node, path: str, size: int) -> _Node:
+def _add_file(root: Folder, path: str, size: int) -> Node:
     """Put a file into the tree, and the directories on its path."""
     if size > FILE_LIMIT:
         raise BarelmError(f"{path} has {size:,} bytes, but a file on FAT32 can have {FILE_LIMIT:,} at most",
@@ -205,79 +155,102 @@ def _add_file(root: _Node, path: str, size: int) -> _Node:
     if len(path) > PATH_LIMIT:
         raise BarelmError(f"the image path {path[:40]!r}... is longer than {PATH_LIMIT} characters",
                           "Give the file a shorter path.")
-    node = root
+    node: Node = root
     for depth, part in enumerate(parts, 1):
-        if node.children is None:
+        if not isinstance(node, Folder):
             raise BarelmError(f"{node.path!r} is in the image both as a file and as a directory",
                               "Rename one of them.")
         is_file = depth == len(parts)
         child = node.children.get(fold(part))
-        where = "/".join(parts[:depth])
         if child is None:
-            child = _Node(where, size, None, node) if is_file else _Node(where, 0, {}, node)
+            child = (Node(part, node, Facts(ATTR_ARCHIVE, 0, size)) if is_file
+                     else Folder(part, node, Facts(ATTR_DIRECTORY)))
             node.children[fold(part)] = child
-        elif child.path != where:
-            raise BarelmError(f"{child.path!r} and {where!r} differ only by case, which FAT32 ignores",
-                              "Rename one of them.")
+        elif child.name != part:
+            raise BarelmError(f"{child.path!r} and {'/'.join(parts[:depth])!r} differ only by case, which FAT32 "
+                              "ignores", "Rename one of them.")
         elif is_file:
-            kind = "twice" if child.children is None else "both as a file and as a directory"
-            raise BarelmError(f"{where!r} is in the image {kind}", "Rename one of them.")
+            kind = "both as a file and as a directory" if isinstance(child, Folder) else "twice"
+            raise BarelmError(f"{child.path!r} is in the image {kind}", "Rename one of them.")
         node = child
     return node
 
 
-def _walk_directories(root: _Node) -> Iterator[_Node]:
-    """Every directory, parents first."""
-    pending = [root]
-    for directory in pending:
-        yield directory
-        pending += [child for child in (directory.children or {}).values() if child.children is not None]
-
-
-def _name_children(directory: _Node) -> None:
-    """Give the entries of a directory their short and long names, and count its slots and bytes."""
-    children = {child.path.rpartition("/")[2]: child for child in (directory.children or {}).values()}
-    shorts = short_names(list(children))
-    directory.slots = 1 if directory.parent is None else 2
-    for name, child in children.items():
-        child.short = shorts[name]
-        child.long = long_slots(name, child.short)
-        directory.slots += 1 + len(child.long) // SLOT_BYTES
-    if directory.slots > DIRECTORY_SLOTS:
-        raise BarelmError(f"the directory {directory.path or '/'!r} has too many files for FAT32",
+def _name_children(folder: Folder) -> None:
+    """Give the entries of a directory their short names, and count its slots: the label or the dots come first."""
+    folder.end = 1 if folder.parent is None else 2
+    shorts = short_names([child.name for child in folder.children.values()])
+    for child in folder.children.values():
+        child.short = shorts[child.name]
+        folder.end += count_slots(child.name, child.short)
+    if folder.end > DIRECTORY_SLOTS:
+        raise BarelmError(f"the directory {folder.path or '/'!r} has too many files for FAT32",
                           "Spread the files over several directories.")
 
 
-def _place(nodes: list[_Node], cluster_bytes: int) -> int:
-    """Give each node its clusters, in order; returns the first cluster behind them."""
-    step = max(PAGE // cluster_bytes, 1)
+def _place(nodes: list[Node], cluster_bytes: int) -> tuple[list[Run], int]:
+    """The clusters of each node, in order, (0, 0) where it needs none; the first cluster behind them."""
+    step = max(_PAGE // cluster_bytes, 1)
     cluster = FIRST_CLUSTER
+    runs = []
     for node in nodes:
-        n_bytes = node.size if node.children is None else node.slots * SLOT_BYTES
-        node.clusters = -(-n_bytes // cluster_bytes)
-        if node.children is None and node.clusters:
+        n_bytes = node.end * SLOT_BYTES if isinstance(node, Folder) else node.size
+        count = -(-n_bytes // cluster_bytes)
+        if count and not isinstance(node, Folder):
             cluster += -(cluster - FIRST_CLUSTER) % step
-        node.first = cluster if node.clusters else 0
-        cluster += node.clusters
-    return cluster
+        runs.append((cluster if count else 0, count))
+        cluster += count
+    return runs, cluster
 
 
-def _geometry(cluster_bytes: int, count: int) -> tuple[Geometry, int]:
-    """The geometry of `count` clusters and two FATs, data aligned to page and cluster; sectors per FAT."""
+def _geometry(cluster_bytes: int, count: int) -> Geometry:
+    """The geometry of `count` clusters and two FATs, data aligned to page and cluster."""
     fat_sectors = -(-(count + FIRST_CLUSTER) * 4 // SECTOR)
     reserved = _RESERVED_SECTORS
-    reserved += -(reserved + 2 * fat_sectors) % (max(cluster_bytes, PAGE) // SECTOR)
+    reserved += -(reserved + 2 * fat_sectors) % (max(cluster_bytes, _PAGE) // SECTOR)
     data = (reserved + 2 * fat_sectors) * SECTOR
-    return Geometry(cluster_bytes, reserved * SECTOR, data, count, FIRST_CLUSTER), fat_sectors
+    return Geometry(cluster_bytes, reserved * SECTOR, data, count, FIRST_CLUSTER,
+                    mirrors=((reserved + fat_sectors) * SECTOR,))
 
 
-def _directory_bytes(directory: _Node, label: bytes) -> bytes:
+def _metadata(geometry: Geometry, boot: bytes, runs: list[Run], folders: list[Folder],
+              label: bytes) -> list[tuple[int, bytes]]:
+    """(offset, bytes) of the reserved sectors and their backup, both allocation tables, and the directories."""
+    reserved = boot, _info_sector(geometry, runs), bytes(510) + b"\x55\xaa"
+    table = _allocation_table(runs)
+    return [*(((start + i) * SECTOR, sector) for start in (0, _BACKUP_SECTOR) for i, sector in enumerate(reserved)),
+            *((offset, table) for offset in (geometry.fat_offset, *geometry.mirrors)),
+            *((geometry.cluster_offset(folder.facts.first_cluster), _directory_bytes(folder, label))
+              for folder in folders)]
+
+
+def _boot_sector(geometry: Geometry, n_bytes: int, hidden_sectors: int, volume_id: int, label: bytes) -> bytes:
+    fat_sectors = (geometry.mirrors[0] - geometry.fat_offset) // SECTOR
+    boot = _BOOT.pack(b"\xeb\x58\x90", b"MSWIN4.1", SECTOR, geometry.cluster_bytes // SECTOR,
+                      geometry.fat_offset // SECTOR, 2, 0, 0, 0xF8, 0, 63, 255, hidden_sectors, n_bytes // SECTOR,
+                      fat_sectors, 0, 0, FIRST_CLUSTER, _INFO_SECTOR, _BACKUP_SECTOR, b"", 0x80, 0, 0x29, volume_id,
+                      label, b"FAT32   ")
+    return boot.ljust(510, b"\0") + b"\x55\xaa"
+
+
+def _info_sector(geometry: Geometry, runs: list[Run]) -> bytes:
+    free = geometry.cluster_count - sum(count for _, count in runs)
+    following = min(max(map(sum, runs)), geometry.cluster_count + 1)
+    return _INFO.pack(_LEAD, b"", _STRUCTURE, free, following, b"", _TRAIL)
+
+
+def _allocation_table(runs: list[Run]) -> bytes:
+    """The table up to the last cluster in use; the root directory has one at least."""
+    table = np.zeros(max(map(sum, runs)), "<u4")
+    table[:FIRST_CLUSTER] = 0x0FFFFFF8, END_OF_CHAIN
+    for first, count in runs:
+        if count:
+            table[first:first + count] = np.r_[first + 1:first + count, END_OF_CHAIN]
+    return table.tobytes()
+
+
+def _directory_bytes(folder: Folder, label: bytes) -> bytes:
     """The entries of one directory: the root's start with the volume label, the others' with dots."""
-    if directory.parent is None:
-        head = pack_entry(label, ATTR_VOLUME_ID, 0, 0)
-    else:
-        head = pack_dots(directory.first, 0 if directory.parent.parent is None else directory.parent.first)
-    return head + b"".join(
-        child.long + pack_entry(child.short, ATTR_ARCHIVE if child.children is None else ATTR_DIRECTORY,
-                                child.first, child.size)
-        for child in (directory.children or {}).values())
+    head = (Facts(ATTR_VOLUME_ID).pack(label) if folder.parent is None
+            else pack_dots(folder.facts.first_cluster, folder.parent))
+    return head + b"".join(child.packed() for child in folder.children.values())

@@ -10,15 +10,14 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from io import FileIO
 from pathlib import Path
 
 from barelm.disk import gpt
 from barelm.disk.devices import Device
-from barelm.disk.volume import open_volume
+from barelm.disk.medium import DamagedError, Progress, changed
+from barelm.disk.volume import Volume
 from barelm.errors import BarelmError
 
 CHUNK = 4 << 20
@@ -27,13 +26,8 @@ _BLKRRPART, _BLKFLSBUF = 0x125F, 0x1261     # linux/fs.h
 _F_NOCACHE = 48                 # macOS, sys/fcntl.h
 _NOT_FOR_DEVICES = (errno.EINVAL, errno.ENOTTY, errno.ENOTSUP)
 
-Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class _Span:
-    offset: int
-    size: int
+Span = tuple[int, int]
+"""Where a part of a device begins, and how many bytes it has."""
 
 
 class Content:
@@ -43,18 +37,15 @@ class Content:
     """
 
     def __init__(self, image: Path, device_bytes: int) -> None:
-        open_volume(image).close()
-        self._path = image
-        with self._reading():
-            self._file = FileIO(str(image))
-            status = os.fstat(self._file.fileno())
-        self.bytes, self._mtime = status.st_size, status.st_mtime_ns
+        self._volume = Volume(image)
+        self._medium = self._volume.medium
+        self._was, self.bytes = self._medium.status(), self._medium.n_bytes
         try:
-            if not stat.S_ISREG(status.st_mode):
+            if not stat.S_ISREG(self._was.st_mode):
                 raise ValueError("it is no plain file")
             self._changes = self._find_changes(device_bytes)
         except BaseException as error:
-            self._file.close()
+            self._volume.close()
             if isinstance(error, ValueError):
                 raise BarelmError(f"{image} is not a sound disk image: {error}", "Write the image again.") from error
             raise
@@ -63,59 +54,45 @@ class Content:
         return self
 
     def __exit__(self, *how: object) -> None:
-        self._file.close()
+        self._volume.close()
 
-    def spans(self) -> list[_Span]:
+    def spans(self) -> list[Span]:
         """The parts of the device that are written, in order: the image in chunks, what lies behind it."""
         end = -(-self.bytes // gpt.SECTOR) * gpt.SECTOR
-        spans = [_Span(at, min(CHUNK, end - at)) for at in range(0, end, CHUNK)]
         behind = [(max(at, end), at + len(piece)) for at, piece in self._changes if at + len(piece) > end]
-        return spans + [_Span(start, stop - start) for start, stop in behind]
+        return [(at, min(CHUNK, end - at)) for at in range(0, end, CHUNK)] + [
+            (start, stop - start) for start, stop in behind]
 
-    def read(self, span: _Span) -> bytes:
+    def read(self, span: Span) -> bytes:
         """The bytes of one span."""
-        content = bytearray(self._image_bytes(span.offset, min(span.size, max(self.bytes - span.offset, 0))))
-        content.extend(bytes(span.size - len(content)))
+        start, size = span
+        held = max(min(size, self.bytes - start), 0)
+        content = bytearray((self._image_bytes(start, held) if held else b"").ljust(size, b"\0"))
         for at, piece in self._changes:
-            start, stop = max(at, span.offset), min(at + len(piece), span.offset + span.size)
-            if start < stop:
-                content[start - span.offset:stop - span.offset] = piece[start - at:stop - at]
+            low, high = max(at, start), min(at + len(piece), start + size)
+            if low < high:
+                content[low - start:high - start] = piece[low - at:high - at]
         return bytes(content)
 
     def check_unchanged(self) -> None:
         """Raise BarelmError where the image is no longer what it was."""
-        with self._reading():
-            status = os.fstat(self._file.fileno())
-        if (status.st_size, status.st_mtime_ns) != (self.bytes, self._mtime):
-            raise BarelmError(f"{self._path} changed while it was being copied",
-                              "Let whatever writes it end, then try again.")
+        now = self._medium.status()
+        if (now.st_size, now.st_mtime_ns) != (self._was.st_size, self._was.st_mtime_ns):
+            raise changed(self._medium.path)
 
     def _find_changes(self, device_bytes: int) -> list[tuple[int, bytes]]:
-        if gpt.find_esp(self._image_bytes, self.bytes) is not None:
+        if self._volume.offset:
             return gpt.stretched(self._image_bytes, self.bytes, device_bytes)
         # A bare volume: the backup table of whatever was there before must not be found again.
         last = device_bytes // gpt.SECTOR * gpt.SECTOR - gpt.SECTOR
         return [(last, bytes(gpt.SECTOR))] if last >= self.bytes else []
 
     def _image_bytes(self, offset: int, size: int) -> bytes:
-        content = bytearray()
-        while len(content) < size:
-            with self._reading():
-                self._file.seek(offset + len(content))
-                got = self._file.read(size - len(content))
-            if not got:
-                self.check_unchanged()
-                raise ValueError("it is shorter than it says")
-            content += got
-        return bytes(content)
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
         try:
-            yield
-        except OSError as error:
-            raise BarelmError(f"cannot read {self._path}: {error.strerror}",
-                              "Check the path and its permissions.") from error
+            return self._medium.read(offset, size)
+        except DamagedError:
+            self.check_unchanged()
+            raise
 
 
 @contextmanager
@@ -143,13 +120,13 @@ def write(content: Content, fd: int, device: Device, progress: Progress) -> None
     Raises BarelmError where the device or the image fails.
     """
     first, *others = content.spans()
-    total, done = sum(span.size for span in (first, *others)), 0
-    _write_at(fd, first.offset, bytes(first.size), device)
+    total, done = sum(size for _, size in (first, *others)), 0
+    _write_at(fd, first[0], bytes(first[1]), device)
     for number, span in enumerate((*others, first)):
-        _write_at(fd, span.offset, content.read(span), device)
+        _write_at(fd, span[0], content.read(span), device)
         if number % _SYNC_EVERY == 0:
             _sync(fd, device)
-        done += span.size
+        done += span[1]
         progress(done, total)
     _sync(fd, device)
     content.check_unchanged()
@@ -162,15 +139,15 @@ def verify(content: Content, fd: int, device: Device, progress: Progress) -> Non
     """
     _forget(fd)
     spans = content.spans()
-    total, done = sum(span.size for span in spans), 0
-    for span in spans:
-        wanted, found = content.read(span), _read_at(fd, span, device)
+    total, done = sum(size for _, size in spans), 0
+    for start, size in spans:
+        wanted, found = content.read((start, size)), _read_at(fd, start, size, device)
         if found != wanted:
             content.check_unchanged()
             at = next((i for i, (a, b) in enumerate(zip(wanted, found)) if a != b), len(found))
-            raise BarelmError(f"{device.path} does not hold what was written to it, from byte {span.offset + at:,} on",
+            raise BarelmError(f"{device.path} does not hold what was written to it, from byte {start + at:,} on",
                               "It is broken or smaller than it pretends to be: take another.")
-        done += span.size
+        done += size
         progress(done, total)
     content.check_unchanged()
 
@@ -207,18 +184,18 @@ def _write_at(fd: int, offset: int, content: bytes, device: Device) -> None:
             raise _failed("write to", device, offset + at, error) from error
 
 
-def _read_at(fd: int, span: _Span, device: Device) -> bytes:
-    """The bytes of a span; fewer where the device ends before."""
-    content = bytearray()
-    while len(content) < span.size:
+def _read_at(fd: int, offset: int, size: int, device: Device) -> bytes:
+    """Bytes of a device; fewer where it ends before."""
+    content = b""
+    while len(content) < size:
         try:
-            got = os.pread(fd, span.size - len(content), span.offset + len(content))
+            got = os.pread(fd, size - len(content), offset + len(content))
         except OSError as error:
-            raise _failed("read back", device, span.offset + len(content), error) from error
+            raise _failed("read back", device, offset + len(content), error) from error
         if not got:
             break
         content += got
-    return bytes(content)
+    return content
 
 
 def _sync(fd: int, device: Device) -> None:

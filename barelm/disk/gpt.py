@@ -34,9 +34,8 @@ def disk_sectors(partition_end: int) -> int:
     return align_up((partition_end + _TABLE_SECTORS + 1) * SECTOR) // SECTOR
 
 
-def partition_table(
-    sectors: int, first: int, last: int, disk_id: uuid.UUID, partition_id: uuid.UUID
-) -> Iterator[tuple[int, bytes]]:
+def partition_table(sectors: int, first: int, last: int, disk_id: uuid.UUID,
+                    partition_id: uuid.UUID) -> Iterator[tuple[int, bytes]]:
     """(byte offset, bytes) of the protective MBR and both GPT copies, in order of offset.
 
     The disk has `sectors` sectors and one EFI system partition from sector `first` to `last`, inclusive.
@@ -47,17 +46,22 @@ def partition_table(
     end = sectors - 1
 
     def header(own: int, other: int, table_lba: int) -> bytes:
-        def pack(crc: int) -> bytes:
-            return _HEADER.pack(_SIGNATURE, _REVISION, _HEADER.size, crc, 0, own, other, 2 + _TABLE_SECTORS,
-                                end - _TABLE_SECTORS - 1, disk_id.bytes_le, table_lba, _ENTRIES, _ENTRY.size,
-                                zlib.crc32(table))
-        return pack(zlib.crc32(pack(0))).ljust(SECTOR, b"\0")
+        return _sealed(bytes(SECTOR), _HEADER.size, own, other, 2 + _TABLE_SECTORS, end - _TABLE_SECTORS - 1,
+                       disk_id.bytes_le, table_lba, _ENTRIES, _ENTRY.size, zlib.crc32(table))
 
     yield 0, _protective_mbr(end)
     yield SECTOR, header(1, end, 2)
     yield 2 * SECTOR, table
     yield (end - _TABLE_SECTORS) * SECTOR, table
     yield end * SECTOR, header(end, 1, end - _TABLE_SECTORS)
+
+
+def _sealed(sector: bytes, size: int, *fields: int | bytes) -> bytes:
+    """A header of `size` bytes in a sector: its fields behind the checksum are filled, then it is summed."""
+    header = bytearray(sector)
+    _HEADER.pack_into(header, 0, _SIGNATURE, _REVISION, size, 0, 0, *fields)
+    struct.pack_into("<I", header, 16, zlib.crc32(header[:size]))
+    return bytes(header)
 
 
 def _protective_mbr(end: int) -> bytes:
@@ -80,16 +84,13 @@ def stretched(read: Callable[[int, int], bytes], image_bytes: int, disk_bytes: i
         if end == sectors - 1:
             return []
         raise ValueError("the disk is smaller than the image")
-    header = bytearray(read(SECTOR, SECTOR))
+    header = read(SECTOR, SECTOR)
     _, _, size, _, _, _, _, first_usable, _, disk_id, primary, count, _, table_crc = _HEADER.unpack_from(header)
     table_sectors = -(-len(table) // SECTOR)
 
     def moved(own: int, other: int, table_lba: int) -> bytes:
-        def pack(crc: int) -> bytes:
-            _HEADER.pack_into(header, 0, _SIGNATURE, _REVISION, size, crc, 0, own, other, first_usable,
-                              end - table_sectors - 1, disk_id, table_lba, count, entry_bytes, table_crc)
-            return bytes(header)
-        return pack(zlib.crc32(pack(0)[:size]))
+        return _sealed(header, size, own, other, first_usable, end - table_sectors - 1, disk_id, table_lba, count,
+                       entry_bytes, table_crc)
 
     mbr = read(0, SECTOR)
     stale = (sectors - 1) * SECTOR

@@ -15,7 +15,9 @@ from io import FileIO
 from pathlib import Path
 
 from barelm.disk import gpt
-from barelm.disk.fat32 import SECTOR, VolumePlan, plan_volume
+from barelm.disk.fat32 import plan_volume
+from barelm.disk.gpt import SECTOR
+from barelm.disk.medium import Progress, changed, no_progress, reading
 from barelm.errors import BarelmError
 
 _CHUNK = 8 << 20
@@ -38,18 +40,11 @@ class ImageLayout:
     extents: dict[str, tuple[int, int]]
 
 
-def write_image(
-    out: Path,
-    files: Mapping[str, Path | bytes],
-    *,
-    plain: bool = False,
-    label: str = "BARELM",
-    free_bytes: int = 0,
-    progress: Callable[[int, int], None] | None = None,
-) -> ImageLayout:
-    """Write a disk image that holds `host_files`: a GPT with one EFI system partition, or a bare FAT32 if `plain`.
+def write_image(out: Path, files: Mapping[str, Path | bytes], *, plain: bool = False, label: str = "BARELM",
+                free_bytes: int = 0, progress: Progress | None = None) -> ImageLayout:
+    """Write a disk image that holds `files`: a GPT with one EFI system partition, or a bare FAT32 if `plain`.
 
-    The keys of `host_files` are paths in the image, "/" between their parts ("EFI/BOOT/BOOTX64.EFI"); the values
+    The keys of `files` are paths in the image, "/" between their parts ("EFI/BOOT/BOOTX64.EFI"); the values
     are files to copy or their bytes.  Each file is contiguous, in the order given, on a 4 KiB boundary of the
     image; at least `free_bytes` are left free.  The same names, content, label and room give the same bytes.
     `progress(done, total)` is called with bytes of file data.  `out` appears only when it is complete.
@@ -64,59 +59,49 @@ def write_image(
     start = 0 if plain else gpt.ALIGNMENT
     volume = plan_volume(sizes, label=label, volume_id=int.from_bytes(seed[:4], "little"),
                          hidden_sectors=start // SECTOR, free_bytes=free_bytes)
-    end = gpt.align_up(start + volume.n_bytes) // SECTOR
-    n_bytes = volume.n_bytes if plain else gpt.disk_sectors(end) * SECTOR
+    n_bytes, metadata = volume.n_bytes, [(start + offset, content) for offset, content in volume.metadata]
+    if not plain:
+        end = gpt.align_up(start + volume.n_bytes) // SECTOR
+        n_bytes = gpt.disk_sectors(end) * SECTOR
+        metadata += gpt.partition_table(n_bytes // SECTOR, start // SECTOR, end - 1, _uuid(seed, b"disk"),
+                                        _uuid(seed, b"partition"))
     extents = {path: (start + offset if size else 0, size) for path, (offset, size) in volume.extents.items()}
     try:
         with _written_beside(target) as image:
             image.truncate(n_bytes)
-            if not plain:
-                ids = _uuid(seed, b"disk"), _uuid(seed, b"partition")
-                _write_pieces(image, 0, gpt.partition_table(n_bytes // SECTOR, start // SECTOR, end - 1, *ids))
-            _write_volume(image, start, volume, files, progress or _quiet)
+            for offset, content in metadata:
+                _write_at(image, offset, memoryview(content))
+            _write_files(image, files, extents, progress or no_progress)
     except OSError as error:
         raise _target_error(target, n_bytes, error) from error
     return ImageLayout(n_bytes, start, volume.cluster_bytes, extents)
 
 
-def _quiet(done: int, total: int) -> None:
-    """Report nothing."""
-
-
-def _write_volume(
-    image: FileIO, start: int, volume: VolumePlan, files: Mapping[str, Path | bytes],
-    progress: Callable[[int, int], None],
-) -> None:
-    """The metadata, then the data of each file."""
-    _write_pieces(image, start, volume.metadata())
-    total = sum(size for _, size in volume.extents.values())
+def _write_files(image: FileIO, files: Mapping[str, Path | bytes], extents: dict[str, tuple[int, int]],
+                 progress: Progress) -> None:
+    """The data of each file."""
+    total = sum(size for _, size in extents.values())
     done = 0
     progress(done, total)
-    for path, (offset, size) in volume.extents.items():
+    for path, (offset, size) in extents.items():
         source = files[path]
 
         def report(copied: int, before: int = done) -> None:
             progress(before + copied, total)
 
         if isinstance(source, bytes):
-            _write_at(image, start + offset, memoryview(source), report)
+            _write_at(image, offset, memoryview(source))
+            report(size)
         else:
-            _copy_file(source, size, image, start + offset, report)
+            _copy_file(source, size, image, offset, report)
         done += size
 
 
-def _write_pieces(image: FileIO, start: int, pieces: Iterator[tuple[int, bytes]]) -> None:
-    for offset, content in pieces:
-        _write_at(image, start + offset, memoryview(content), lambda copied: None)
-
-
-def _write_at(image: FileIO, offset: int, content: memoryview, report: Report) -> None:
+def _write_at(image: FileIO, offset: int, content: memoryview) -> None:
     """Write all of `content`; the system may take less at a time than it is offered."""
     image.seek(offset)
-    at = 0
-    while at < len(content):
-        at += image.write(content[at:at + _CHUNK])
-        report(at)
+    while content:
+        content = content[image.write(content[:_CHUNK]):]
 
 
 def _copy_file(path: Path, size: int, image: FileIO, offset: int, report: Report) -> None:
@@ -124,17 +109,16 @@ def _copy_file(path: Path, size: int, image: FileIO, offset: int, report: Report
 
     Raises BarelmError where the file cannot be read or is no longer what it was, OSError for the image.
     """
-    with _reading(path):
+    with reading(path):
         source = open(path, "rb", buffering=0)
     with source:
         before = os.fstat(source.fileno())
         for lo, hi in _data_spans(source, size):
-            lo = _copy_in_kernel(source, lo, hi, image, offset, report)
-            _copy_through_memory(path, source, lo, hi, image, offset, report)
+            _copy_span(path, source, lo, hi, image, offset, report)
         report(size)
         after = os.fstat(source.fileno())
         if (after.st_size, after.st_mtime_ns) != (size, before.st_mtime_ns):
-            raise _changed(path)
+            raise changed(path)
 
 
 def _data_spans(source: FileIO, size: int) -> Iterator[tuple[int, int]]:
@@ -143,78 +127,51 @@ def _data_spans(source: FileIO, size: int) -> Iterator[tuple[int, int]]:
         yield 0, size
         return
     end = 0
-    while end < size:
-        try:
+    try:
+        while end < size:
             start = os.lseek(source.fileno(), end, os.SEEK_DATA)
             stop = os.lseek(source.fileno(), start, os.SEEK_HOLE)
-        except OSError as error:
-            if error.errno != errno.ENXIO:          # ENXIO: only a hole is left
-                yield end, size
-            return
-        if start < size:
-            yield start, min(stop, size)
-        end = stop
-
-
-def _copy_in_kernel(source: FileIO, lo: int, hi: int, image: FileIO, offset: int, report: Report) -> int:
-    """Copy from `lo` towards `hi` without passing through memory, sharing blocks where the file system can.
-
-    Returns how far it came: the rest is for the ordinary way, which also finds out whose fault it was.
-    """
-    if not hasattr(os, "copy_file_range"):
-        return lo
-    while lo < hi:
-        try:
-            n = os.copy_file_range(source.fileno(), image.fileno(), min(hi - lo, _CHUNK), lo, offset + lo)
-        except OSError as error:
-            if error.errno in _NO_ROOM:
-                raise
-            return lo
-        if not n:
-            return lo
-        lo += n
-        report(lo)
-    return lo
-
-
-def _copy_through_memory(
-    path: Path, source: FileIO, lo: int, hi: int, image: FileIO, offset: int, report: Report
-) -> None:
-    """Copy bytes `lo` to `hi` of the source, a chunk at a time."""
-    if lo >= hi:
-        return
-    buffer = memoryview(bytearray(min(_CHUNK, hi - lo)))
-    source.seek(lo)
-    while lo < hi:
-        with _reading(path):
-            n = source.readinto(buffer[:hi - lo])
-        if not n:
-            raise _changed(path)
-        _write_at(image, offset + lo, buffer[:n], lambda copied: None)
-        lo += n
-        report(lo)
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turn a failure to read `path` into a BarelmError, so that it is not taken for one of the image."""
-    try:
-        yield
+            if start < size:
+                yield start, min(stop, size)
+            end = stop
     except OSError as error:
-        raise BarelmError(f"cannot read {path}: {error.strerror}",
-                          "Check the path and its permissions.") from error
+        if error.errno != errno.ENXIO:              # ENXIO: only a hole is left
+            yield end, size
 
 
-def _changed(path: Path) -> BarelmError:
-    return BarelmError(f"{path} changed while it was being copied",
-                       "Let whatever writes it end, then try again.")
+def _copy_span(path: Path, source: FileIO, lo: int, hi: int, image: FileIO, offset: int, report: Report) -> None:
+    """Copy bytes `lo` to `hi` of the source, a chunk at a time.
+
+    It is done in the kernel, which shares blocks where the file system can, until that refuses: then the ordinary way,
+    through memory, goes on, and finds out whose fault it was.
+    """
+    in_kernel = hasattr(os, "copy_file_range")
+    while lo < hi:
+        n = 0
+        if in_kernel:
+            try:
+                n = os.copy_file_range(source.fileno(), image.fileno(), min(hi - lo, _CHUNK), lo, offset + lo)
+            except OSError as error:
+                if error.errno in _NO_ROOM:
+                    raise
+            in_kernel = n > 0
+        if not n:
+            with reading(path):
+                source.seek(lo)
+                content = source.read(min(hi - lo, _CHUNK))
+            if not content:
+                raise changed(path)
+            _write_at(image, offset + lo, memoryview(content))
+            n = len(content)
+        lo += n
+        report(lo)
 
 
 def _source_size(path: str, source: Path | bytes) -> int:
     """Bytes of one source; BarelmError where it is not a readable regular file."""
     if isinstance(source, bytes):
         return len(source)
-    with _reading(source):
+    with reading(source):
         status = os.stat(source)
     if not stat.S_ISREG(status.st_mode):
         raise BarelmError(f"{source}, meant for {path!r} in the image, is not a regular file", "Give a file.")

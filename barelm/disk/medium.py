@@ -1,15 +1,22 @@
-"""The bytes of an image or of a device: read anywhere, written anywhere, each write through one place."""
+"""The bytes of an image or of a device: read anywhere, written anywhere, each write through one place.
+
+And what is said of a plain file that is copied into an image or onto a device.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from barelm.errors import BarelmError
+
+Progress = Callable[[int, int], None]
+"""Told how many bytes are done, of how many in all."""
 
 _HINT = "Write the image again, or check that it was copied whole."
 
@@ -57,6 +64,10 @@ class Medium:
         finally:
             self._file.close()
 
+    def status(self) -> os.stat_result:
+        """What the system says of the open file: its kind, size, time of the last change."""
+        return os.fstat(self._file.fileno())
+
     def flush(self) -> None:
         """Have the system bring what was written to the device."""
         try:
@@ -72,29 +83,11 @@ class Medium:
 
     def fill(self, offset: int, buffer: memoryview) -> None:
         """Fill the whole buffer from `offset` on; BarelmError where there is less, or the system refuses."""
-        if offset + len(buffer) > self.n_bytes:
-            raise self.damaged("something in it lies past its end")
-        done = 0
-        while done < len(buffer):
-            try:
-                n = self._read_some(offset + done, buffer[done:])
-            except OSError as error:
-                raise self._refused("read", error) from error
-            if not n:
-                raise self.damaged("it was cut short while it was being read")
-            done += n
+        self._transfer("read", offset, buffer)
 
     def write(self, offset: int, content: bytes | memoryview) -> None:
         """Write at `offset`, in one go as far as the system takes it; counts as one write."""
-        view = memoryview(content)
-        if offset + len(view) > self.n_bytes:
-            raise self.damaged("something in it lies past its end")
-        done = 0
-        while done < len(view):
-            try:
-                done += self._write_some(offset + done, view[done:])
-            except OSError as error:
-                raise self._refused("write", error) from error
+        self._transfer("write", offset, memoryview(content))
         self.writes += 1
         self.after_write(self.writes)
 
@@ -105,28 +98,35 @@ class Medium:
     def _refused(self, verb: str, error: OSError) -> BarelmError:
         return BarelmError(f"cannot {verb} {self.path}: {error.strerror}", "Check the path and its permissions.")
 
-    def _read_some(self, offset: int, buffer: memoryview) -> int:
-        if hasattr(os, "preadv"):
-            return os.preadv(self._file.fileno(), [buffer], offset)
-        with self._lock:
-            self._file.seek(offset)
-            return self._file.readinto(buffer) or 0  # type: ignore[attr-defined]
+    def _transfer(self, verb: str, offset: int, view: memoryview) -> None:
+        """Read or write all of a view."""
+        if offset + len(view) > self.n_bytes:
+            raise self.damaged("something in it lies past its end")
+        done = 0
+        while done < len(view):
+            try:
+                n = self._some(verb == "read", offset + done, view[done:])
+            except OSError as error:
+                raise self._refused(verb, error) from error
+            if not n:
+                raise self.damaged("it was cut short while it was being read")
+            done += n
 
-    def _write_some(self, offset: int, content: memoryview) -> int:
-        if hasattr(os, "pwrite"):
-            return os.pwrite(self._file.fileno(), content, offset)
+    def _some(self, read: bool, offset: int, view: memoryview) -> int:
+        """Read or write as many bytes as the system takes at a time."""
+        if hasattr(os, "preadv"):
+            file = self._file.fileno()
+            return os.preadv(file, [view], offset) if read else os.pwrite(file, view, offset)
         with self._lock:
             self._file.seek(offset)
-            return self._file.write(content)
+            return (self._file.readinto(view) if read else self._file.write(view)) or 0  # type: ignore[attr-defined]
 
 
 def _exclusive(path: str, flags: int) -> int:
     """Open a file; a block device that is to be written only where nothing on it is mounted (open(2), O_EXCL)."""
-    try:
+    with suppress(OSError):                         # opening it says what is wrong
         if flags & os.O_RDWR and stat.S_ISBLK(os.stat(path).st_mode):
             flags |= os.O_EXCL
-    except OSError:
-        pass                                        # opening it says what is wrong
     return os.open(path, flags)
 
 
@@ -137,3 +137,21 @@ def _keep_others_out(file: BinaryIO) -> None:
     except ImportError:
         return
     fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn a failure to read a file into a BarelmError, so that it is not taken for one of what is written."""
+    try:
+        yield
+    except OSError as error:
+        raise BarelmError(f"cannot read {path}: {error.strerror}", "Check the path and its permissions.") from error
+
+
+def changed(what: Path | str) -> BarelmError:
+    """The error of a file that is no longer what it was when copying it began."""
+    return BarelmError(f"{what} changed while it was being copied", "Let whatever writes it end, then try again.")
+
+
+def no_progress(done: int, total: int) -> None:
+    """Report nothing."""

@@ -65,14 +65,14 @@ def encode_label(label: str) -> bytes:
     return upper.ljust(11).encode("ascii")
 
 
-def short_names(names: Sequence[str]) -> dict[str, bytes]:
+def short_names(names: Sequence[str], taken: Collection[bytes] = ()) -> dict[str, bytes]:
     """An 8.3 name of 11 bytes for each long name of one directory ("The Basis-Name Generation Algorithm").
 
-    A name that fits 8.3 but for its case keeps it; the others get a numeric tail that clashes with nothing
-    else there.  The names must be valid and differ by more than case.
+    A name that fits 8.3 but for its case keeps it, where it is not `taken`; the others get a numeric tail that clashes
+    with nothing else there.  The names must be valid and differ by more than case.
     """
-    shorts = {name: exact for name in names if (exact := _exact_short(name)) is not None}
-    taken = set(shorts.values())
+    shorts = {name: exact for name in names if (exact := _exact_short(name)) is not None and exact not in taken}
+    used = {*taken, *shorts.values()}
     tails: dict[tuple[str, str], int] = {}
     for name in names:
         if name in shorts:
@@ -81,29 +81,15 @@ def short_names(names: Sequence[str]) -> dict[str, bytes]:
         key = base[:6], extension
         for tail in range(tails.get(key, 0) + 1, _MAX_TAIL + 1):
             short = _pack_short(f"{base[:7 - len(str(tail))]}~{tail}", extension)
-            if short not in taken:
+            if short not in used:
                 break
         else:
             raise BarelmError(f"too many names in one directory resemble {name!r}",
                               "Spread the files over several directories.")
         tails[key] = tail
-        taken.add(short)
+        used.add(short)
         shorts[name] = short
     return shorts
-
-
-def short_name(name: str, taken: Collection[bytes]) -> bytes:
-    """The 8.3 name for one more name in a directory whose 8.3 names are `taken`, as `short_names` would give it."""
-    exact = _exact_short(name)
-    if exact is not None and exact not in taken:
-        return exact
-    base, extension = _basis(name)
-    for tail in range(1, _MAX_TAIL + 1):
-        short = _pack_short(f"{base[:7 - len(str(tail))]}~{tail}", extension)
-        if short not in taken:
-            return short
-    raise BarelmError(f"too many names in one directory resemble {name!r}",
-                      "Spread the files over several directories.")
 
 
 def _exact_short(name: str) -> bytes | None:
@@ -142,12 +128,16 @@ def checksum(short: bytes) -> int:
     return total
 
 
+def count_slots(name: str, short: bytes) -> int:
+    """How many slots the entry of `name` takes, those of its long name, where `short` does not say it all, included."""
+    n_units = 0 if decode_short(short, 0) == name else len(name.encode("utf-16-le")) // 2
+    return -(-n_units // UNITS_PER_SLOT) + 1
+
+
 def long_slots(name: str, short: bytes) -> bytes:
     """The long-name slots that go before the short entry of `name`; empty where `short` says it all."""
-    if decode_short(short, 0) == name:
-        return b""
+    count = count_slots(name, short) - 1
     units = name.encode("utf-16-le")
-    count = -(-len(units) // (2 * UNITS_PER_SLOT))
     if len(units) % (2 * UNITS_PER_SLOT):
         units = (units + b"\0\0").ljust(count * 2 * UNITS_PER_SLOT, b"\xff")
     slots = []

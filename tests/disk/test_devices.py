@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from barelm.disk.devices import Device, LinuxDisks, device_at, human_bytes, printable, refuse, this_system
-from barelm.disk.diskutil import MacDisks
+from barelm.disk.attached_disks import LinuxDisks, MacDisks, device_at, this_system
+from barelm.disk.devices import Device, human_bytes, printable, refuse
 from barelm.errors import BarelmError
 
 GB = 1_000_000_000

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from barelm.disk import Editor, VolumeFullError, open_editor, open_volume, write_image
-from barelm.disk.nodes import Folder, Node
+from barelm.disk.directory import Folder, Node
 from barelm.errors import BarelmError
 from tests.disk.oracles import check_volume, extract
 

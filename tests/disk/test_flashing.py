@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from barelm.disk import flashing, gpt, open_volume, write_image
-from barelm.disk.devices import Device, LinuxDisks, device_at
+from barelm.disk.attached_disks import LinuxDisks, device_at
+from barelm.disk.devices import Device
 from barelm.errors import BarelmError
 from tests.disk.oracles import run
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from barelm.disk import open_editor
-from barelm.disk.nodes import Folder
+from barelm.disk.directory import Folder
 from barelm.errors import BarelmError
 from barelm.machine.firmware import tables
 from barelm.machine.firmware.devices.graphics import Graphics

@@ -6,8 +6,7 @@ import struct
 from dataclasses import dataclass, replace
 
 from barelm.disk import Editor
-from barelm.disk.directory import ATTR_DIRECTORY, Facts, moment_of, stamp_of
-from barelm.disk.nodes import Folder, Node
+from barelm.disk.directory import ATTR_DIRECTORY, Facts, Folder, Node, moment_of, stamp_of
 
 ATTRIBUTE_READ_ONLY, ATTRIBUTE_DIRECTORY = 0x01, 0x10
 VALID_ATTRIBUTES = 0x37

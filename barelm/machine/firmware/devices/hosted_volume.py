@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from barelm.disk import Editor, VolumeFullError
+from barelm.disk.directory import Folder, Node
 from barelm.disk.medium import DamagedError
 from barelm.disk.names import name_fault
-from barelm.disk.nodes import Folder, Node
 from barelm.errors import BarelmError
 from barelm.machine.firmware.devices.file_info import (
     ATTRIBUTE_DIRECTORY,
