@@ -30,7 +30,7 @@ STILL_LONG = (
     "barelm/metal/keys/line_editor.py:destination", "barelm/metal/measuring/measured_report.py:make_report",
     "barelm/metal/storage/model_menu.py:put_menu", "tests/metal/fake.py:_make_tables")
 STILL_FULL = ("barelm/disk",)
-STILL_NAMESAKES = ("Editor", "Firmware")
+STILL_NAMESAKES = ("Editor",)
 
 
 def name_of(path: Path) -> str:

@@ -85,7 +85,8 @@ class HostedSession:
             *(f"--screen-fd={fd}" for fd in shared), *([f"--screen={screen}"] if screen else []),
             *(["--writable"] if spec.writable else []), f"--power-cut={power_cut}")
         try:
-            self._process = subprocess.Popen(command, env=child_environment(), stdin=subprocess.PIPE,
+            environment = child_environment(OPENBLAS_NUM_THREADS="1")  # NumPy comes along: no threads for it
+            self._process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE,
                                              stdout=subprocess.PIPE, stderr=self._errors, bufsize=0,
                                              pass_fds=[report_out, *shared], start_new_session=True)
         finally:

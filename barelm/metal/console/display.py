@@ -44,7 +44,7 @@ from barelm.metal.console.screen_mode import (
     measure_screen,
 )
 from barelm.metal.uefi.boot_services import Firmware, free_pages
-from barelm.metal.uefi.device_protocols import blt, find_graphics, set_graphics_mode
+from barelm.metal.uefi.graphics_output import blt, find_graphics, set_graphics_mode
 
 FOLLOWS = 2  # words of Display.state beside those of metal.screen; 1: the view is at the bottom
 TOP = 24  # the row at the top of the view

@@ -13,13 +13,8 @@ from barelm.dialect.rooms import metal
 from barelm.dialect.types import I64, U8, U16
 from barelm.metal import arena
 from barelm.metal.uefi.boot_services import Firmware
-from barelm.metal.uefi.device_protocols import (
-    close_exclusive,
-    move_serial,
-    open_exclusively,
-    serial_waits,
-    set_serial_timeout,
-)
+from barelm.metal.uefi.handles import close_exclusive, open_exclusively
+from barelm.metal.uefi.serial_io import read_serial, serial_waits, set_serial_timeout, write_serial
 
 PROTOCOL = 0  # words of Serial.state: address of EFI_SERIAL_IO_PROTOCOL; 0: there is no line, or it was given up
 HANDLE = 1  # the handle to give back
@@ -108,7 +103,7 @@ def flush_serial(fw: Firmware, s: Serial) -> None:
     at = 0
     while at < s.state[FILLED] and s.state[PROTOCOL] != 0:
         n = s.state[FILLED] - at
-        moved = move_serial(s.state[PROTOCOL], uefi.SERIAL_WRITE, address_of(s.out) + at, n)
+        moved = write_serial(s.state[PROTOCOL], address_of(s.out) + at, n)
         at += moved
         if moved == n:
             s.state[STALLS] = 0
@@ -125,6 +120,6 @@ def read_byte(fw: Firmware, s: Serial) -> int:
     if s.state[PROTOCOL] == 0 or not serial_waits(s.state[PROTOCOL]):
         return -1
     byte = cells(1)
-    if move_serial(s.state[PROTOCOL], uefi.SERIAL_READ, address_of(byte), 1) != 1:
+    if read_serial(s.state[PROTOCOL], address_of(byte), 1) != 1:
         return -1
     return byte[0] & 0xFF

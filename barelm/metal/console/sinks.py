@@ -41,14 +41,8 @@ from barelm.metal.console.serial_line import (
     put_byte,
     put_escapes,
 )
-from barelm.metal.uefi.boot_services import (
-    Firmware,
-    clear_screen,
-    console_columns,
-    console_row,
-    output_string,
-    set_cursor_position,
-)
+from barelm.metal.uefi.boot_services import Firmware
+from barelm.metal.uefi.text_output import clear_screen, console_columns, console_row, output_string, set_cursor_position
 
 UNITS = 512
 """UTF-16 units gathered before the firmware's console is called."""

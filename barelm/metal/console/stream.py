@@ -51,7 +51,7 @@ from barelm.metal.console.sinks import (
     width_on,
     word_of,
 )
-from barelm.metal.uefi.boot_services import set_attribute
+from barelm.metal.uefi.text_output import set_attribute
 
 TAB_CELLS = 4
 LEAST_ROWS = 8

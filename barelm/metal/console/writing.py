@@ -22,7 +22,8 @@ from barelm.dialect.types import I64, U8, U16
 from barelm.kernels.text.utf8 import REPLACEMENT, lead
 from barelm.metal.console.sinks import CODE_POINT, HELD, INTO, INTO_BYTES, INTO_FILLED, PENDING, TEXT, Console, flush
 from barelm.metal.console.stream import put_code_point, set_colour
-from barelm.metal.uefi.boot_services import Firmware, output_string
+from barelm.metal.uefi.boot_services import Firmware
+from barelm.metal.uefi.text_output import output_string
 
 
 @metal

@@ -23,7 +23,8 @@ from barelm.metal.conversation.prompt import append_prompt
 from barelm.metal.conversation.reply import end_line, reply, show_token
 from barelm.metal.conversation.talk import Talk, transcript_of, vocabulary_of
 from barelm.metal.measuring.clock import microseconds
-from barelm.metal.uefi.boot_services import Firmware, new_line, say
+from barelm.metal.uefi.boot_services import Firmware
+from barelm.metal.uefi.text_output import new_line, say
 
 DEFAULT_TOKENS = 256
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from barelm.contract import uefi
-from barelm.dialect.memory import load_i64, load_u16, memory, text, u16_array
+from barelm.contract.uefi_protocols import FileInfo
+from barelm.dialect.memory import load_u16, memory, text, u16_array
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import U8
 from barelm.kernels.text.tokenizer import piece
@@ -198,7 +199,7 @@ def list_sessions(t: Talk) -> None:
                     put_code_point(con, load_u16(t.workspace.address + arena.SCRATCH + uefi.INFO_NAME + 2 * i))
                 set_colour(con, DIM)
                 put_text(con, text("   "))
-                put_megabytes(con, load_i64(t.workspace.address + arena.SCRATCH + uefi.INFO_FILE_SIZE))
+                put_megabytes(con, FileInfo(t.workspace.address + arena.SCRATCH).file_size)
                 put_file_date(t)
                 end_row(con)
                 set_colour(con, TEXT)
@@ -211,12 +212,11 @@ def list_sessions(t: Talk) -> None:
 @metal
 def put_file_date(t: Talk) -> None:
     """When the file whose information is in the scratch was changed."""
-    changed = memory(t.workspace.address + arena.SCRATCH + uefi.INFO_MODIFIED, 16)
-    year = int(changed[0]) | int(changed[1]) << 8
-    if year > 1980:
+    changed = FileInfo(t.workspace.address + arena.SCRATCH).modification_time
+    if changed.year > 1980:
         put_text(t.con, text("   "))
-        put_number(t.con, year)
-        put_date_and_time(t.con, load_i64(t.workspace.address + arena.SCRATCH + uefi.INFO_MODIFIED), 32)
+        put_number(t.con, changed.year)
+        put_date_and_time(t.con, changed, 32)
 
 
 @metal

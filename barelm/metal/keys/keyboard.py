@@ -13,15 +13,18 @@ import numpy as np
 
 from barelm.contract import board, uefi
 from barelm.contract.board import Board
-from barelm.dialect.memory import i64_array, load_i64, memory, u8_array
+from barelm.contract.uefi_protocols import SystemTable
+from barelm.dialect.memory import i64_array, memory, u8_array
 from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import I64, U8
 from barelm.kernels.text.utf8 import decode_character, lead
 from barelm.metal.console.serial_line import PROTOCOL, SERIAL_COLUMNS, SERIAL_ROWS, SIZED, Serial, read_byte
 from barelm.metal.keys.layouts import ACCENT, character_at, combined, dead_number
-from barelm.metal.uefi.boot_services import Firmware, protocol_of
-from barelm.metal.uefi.device_protocols import close_event, create_timer, read_stroke, sleep
+from barelm.metal.uefi.boot_services import Firmware
+from barelm.metal.uefi.handles import protocol_of
+from barelm.metal.uefi.text_input import read_stroke
+from barelm.metal.uefi.timers import close_event, create_timer, sleep
 
 CONTROL_C, BACKSPACE, TAB, LINE_FEED, RETURN, CONTROL_W, ESCAPE, DELETE_BYTE = 3, 8, 9, 10, 13, 23, 27, 127
 
@@ -80,7 +83,7 @@ def open_keyboard(fw: Firmware, b: Board, serial: Serial, address: int) -> Keybo
     """The keyboard over KEYBOARD_BYTES of zeroed memory; it may be opened again over the same."""
     block = memory(address, KEYBOARD_BYTES)
     k = Keyboard(fw, b, serial, i64_array(block, 0, STATE_WORDS), u8_array(block, 8 * STATE_WORDS, 8))
-    k.state[EXTENDED] = protocol_of(fw, load_i64(fw.table + uefi.CONSOLE_IN_HANDLE),
+    k.state[EXTENDED] = protocol_of(fw, SystemTable(fw.table).console_in_handle,
                                     uefi.SIMPLE_TEXT_INPUT_EX_PROTOCOL)
     if k.state[TIMER] == 0:
         k.state[TIMER] = create_timer(fw)

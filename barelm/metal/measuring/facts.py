@@ -6,14 +6,16 @@ from typing import NamedTuple
 
 from barelm.contract import uefi
 from barelm.contract.regions import Workspace
-from barelm.dialect.memory import address_of, cells, load_i64, load_u8, load_u16, memory
+from barelm.contract.uefi_protocols import MemoryDescriptor, SystemTable, Time
+from barelm.dialect.memory import address_of, cells, load_u8, load_u16, memory
 from barelm.dialect.processor import cpuid
 from barelm.dialect.rooms import metal
 from barelm.metal import arena
 from barelm.metal.console.sinks import Console
 from barelm.metal.console.stream import put_code_point
 from barelm.metal.console.writing import put_padded
-from barelm.metal.uefi.boot_services import Firmware, get_time, memory_map
+from barelm.metal.uefi.boot_services import Firmware, memory_map
+from barelm.metal.uefi.runtime_services import get_time
 
 MAP_BYTES = 1 << 16
 BRAND = 0x80000002  # CPUID: three leaves of 16 characters
@@ -45,8 +47,9 @@ def memory_facts(fw: Firmware, workspace: Workspace) -> MemoryFacts:
     reserved = 0
     acpi = 0
     for at in range(0, n_bytes, step):
-        kind = load_i64(address_of(target) + at) & 0xFFFFFFFF
-        size = load_i64(address_of(target) + at + 24) * 4096
+        descriptor = MemoryDescriptor(address_of(target) + at)
+        kind = descriptor.type
+        size = descriptor.number_of_pages * 4096
         if kind == uefi.CONVENTIONAL_MEMORY:
             free += size
             largest = max(largest, size)
@@ -110,7 +113,7 @@ def put_plain(con: Console, character: int) -> None:
 @metal
 def put_firmware_name(con: Console) -> None:
     """The firmware's vendor, as the system table has it (4.3); what would break a text in quotes left out."""
-    at = load_i64(con.fw.table + uefi.FIRMWARE_VENDOR)
+    at = SystemTable(con.fw.table).firmware_vendor
     if at == 0:
         return
     for i in range(64):
@@ -127,21 +130,21 @@ def put_time(con: Console, between: int) -> bool:
     now = cells(2)
     if get_time(con.fw, now) != 0:
         return False
-    put_padded(con, now[0] & 0xFFFF, 4)
-    put_date_and_time(con, now[0], between)
+    time = Time(address_of(now))
+    put_padded(con, time.year, 4)
+    put_date_and_time(con, time, between)
     return True
 
 
 @metal
-def put_date_and_time(con: Console, now: int, between: int) -> None:
-    """Month, day, hour, minute and second of an EFI_TIME, whose first word is `now`."""
+def put_date_and_time(con: Console, time: Time, between: int) -> None:
+    """Month, day, hour, minute and second, bytes in a row, each after what separates it."""
+    colon = 46 if between == 45 else 58  # in a file name there is no colon
     for place in range(2, 7):
         separator = 45
         if place == 4:
             separator = between
         elif place > 4:
-            separator = 58
-        if separator == 58 and between == 45:
-            separator = 46  # in a file name there is no colon
+            separator = colon
         put_code_point(con, separator)
-        put_padded(con, now >> (8 * place) & 0xFF, 2)
+        put_padded(con, load_u8(time.address + place), 2)

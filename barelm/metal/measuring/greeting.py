@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from barelm.contract import uefi
 from barelm.contract.board import Board
 from barelm.contract.layout import Header
 from barelm.contract.regions import Workspace
+from barelm.contract.uefi_protocols import SystemTable
 from barelm.dialect.memory import load_i64, load_u16, text
 from barelm.dialect.rooms import metal
 from barelm.metal.console.sinks import ACCENT, ALARM, DIM, TEXT, Console, flush
@@ -34,7 +34,7 @@ def greet(con: Console, b: Board, workspace: Workspace) -> None:
     put_megabytes(con, memory_facts(con.fw, workspace).total)
     put_text(con, text(" of memory\n"))
     put_firmware_name(con)
-    revision = load_i64(con.fw.table + uefi.REVISION) & 0xFFFFFFFF
+    revision = SystemTable(con.fw.table).revision
     put_text(con, text(", UEFI "))
     put_number(con, revision >> 16)
     put_text(con, text("."))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from barelm.contract import layout, uefi
-from barelm.dialect.memory import address_of, load_i64, memory, text
+from barelm.contract import layout
+from barelm.contract.uefi_protocols import SystemTable
+from barelm.dialect.memory import address_of, memory, text
 from barelm.dialect.processor import cpuid
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import U16
@@ -52,9 +53,9 @@ def make_report(t: Talk, start: int) -> int:
     put_text(con, text('",\n "firmware": {"vendor": "'))
     put_firmware_name(con)
     put_text(con, text('", "revision": "0x'))
-    put_hex(con, load_i64(con.fw.table + uefi.FIRMWARE_REVISION) & 0xFFFFFFFF, 8)
+    put_hex(con, SystemTable(con.fw.table).firmware_revision, 8)
     put_text(con, text('", "uefi": "'))
-    revision = load_i64(con.fw.table + uefi.REVISION) & 0xFFFFFFFF
+    revision = SystemTable(con.fw.table).revision
     put_number(con, revision >> 16)
     put_text(con, text("."))
     put_number(con, (revision & 0xFFFF) // 10)

@@ -29,7 +29,8 @@ from barelm.metal.storage.toml_values import (
     unescape,
     word_number,
 )
-from barelm.metal.uefi.boot_services import Firmware, new_line, say
+from barelm.metal.uefi.boot_services import Firmware
+from barelm.metal.uefi.text_output import new_line, say
 
 DEFAULT_TEMPERATURE = f32(1.0)
 DEFAULT_TOP_P = f32(0.9)
