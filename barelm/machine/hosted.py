@@ -15,13 +15,16 @@ import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from barelm.child_python import child_command, child_environment
 from barelm.errors import BarelmError
-from barelm.machine.firmware.faults import Fault
 from barelm.machine.machine import Spec
 from barelm.machine.screen import BGR, Screen, save_picture
 from barelm.machine.terminal import PlainText
+
+if TYPE_CHECKING:
+    from barelm.machine.firmware.faults import Fault  # not at run time: it takes NumPy, which the child needs alone
 
 CHILD = "barelm.machine.firmware.process.child"
 _CHUNK = 1 << 16

@@ -89,11 +89,15 @@ class Switch(Protocol):
 class HostedFirmware:
     """A machine with a program in its memory.  `services.install` replaces handlers before `run`."""
 
-    def __init__(self, setup: Setup, switch: Switch, report: Report) -> None:
-        """Power on; raises BarelmError where the image holds no program for this machine, or memory is short."""
+    def __init__(self, setup: Setup, switch: Switch, report: Report,
+                 bridge: type[native.Bridge] = native.Bridge) -> None:
+        """Power on; raises BarelmError where the image holds no program for this machine, or memory is short.
+
+        The `bridge` is how a program calls the services: one in Python, in this process, needs no machine code.
+        """
         self._switch, self._report, self._power_cut = switch, report, setup.power_cut
         self.memory = _memory(setup.memory_mb)
-        self.services = Services(switch.broken, setup.faults)
+        self.services = Services(switch.broken, setup.faults, bridge)
         self.services.note = report.serving
         self.events = Events(self.services.call_program)
         self.volume = open_editor(setup.image, writable=setup.writable, clock=time.gmtime)

@@ -47,6 +47,11 @@ class Memory:
                 self._starts.append(base)
                 self._regions.append((base + size, uefi.CONVENTIONAL_MEMORY))
 
+    def release(self) -> None:
+        """Give the RAM back to the process: nothing of the machine may be touched any more."""
+        for start, (end, _) in zip(self._starts, self._regions):
+            native.release(start, end - start)
+
     def allocate(self, n_pages: int, kind: int, highest: int = guest.MASK) -> int:
         """The address of n pages that end at `highest` or below; the topmost there are.  Raises EfiError."""
         size = n_pages * PAGE

@@ -54,7 +54,8 @@ class Services:
     which service is at work, its number from 1 and 0 at the end.
     """
 
-    def __init__(self, on_error: Callable[[str, BaseException], None], faults: Iterable[Fault] = ()) -> None:
+    def __init__(self, on_error: Callable[[str, BaseException], None], faults: Iterable[Fault] = (),
+                 bridge: type[Bridge] = Bridge) -> None:
         self.handlers: dict[str, Handler] = {}
         self.calls: Counter[str] = Counter()
         self.admit: Callable[[str], None] = lambda name: None
@@ -64,7 +65,7 @@ class Services:
         self._faults = {(qualified(fault.service), fault.call): fault.status for fault in faults}
         self._services = [(name, [_MASKS[kind] for kind in kinds]) for name, kinds in SERVICES.items()]
         self._numbers = {name: number for number, name in enumerate(SERVICES)}
-        self._bridge = Bridge(len(self._services), self._dispatch)
+        self._bridge = bridge(len(self._services), self._dispatch)
         self.enter = self._bridge.enter
 
     def install(self, handlers: Mapping[str, Handler]) -> None:

@@ -42,13 +42,17 @@ class Wire:
         """Begin to read, in a thread."""
         threading.Thread(target=self._listen, daemon=True).start()
 
+    def arrive(self, content: bytes) -> None:
+        """Bytes have come."""
+        with self._changed:
+            self._coming += content
+            self._changed.notify_all()
+        self._on_arrival()
+
     def _listen(self) -> None:
         try:
             while content := os.read(_STDIN, 4096):
-                with self._changed:
-                    self._coming += content
-                    self._changed.notify_all()
-                self._on_arrival()
+                self.arrive(content)
             closed = not stat.S_ISREG(os.fstat(_STDIN).st_mode) and not stat.S_ISCHR(os.fstat(_STDIN).st_mode)
         except OSError:
             return  # started with its standard input closed: a machine without a keyboard
