@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from barelm.contract.uefi_protocols import SerialIoMode
 from barelm.metal import arena
 from barelm.metal.console import serial_line
 from barelm.metal.console.serial_line import (
@@ -63,7 +64,7 @@ def test_taken_and_given_back() -> None:
     line = Line()
     s = line.open()
     assert line.port.owner == IMAGE_HANDLE and line.port.written == OPENING
-    assert line.port.mode.fields.timeout == serial_line.TIMEOUT_US
+    assert SerialIoMode(line.port.mode.address).timeout == serial_line.TIMEOUT_US
     line.put(s, "é\r\n".encode())
     assert line.port.written == OPENING
     flush_serial(line.firmware.fw, s)
