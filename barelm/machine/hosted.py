@@ -15,13 +15,16 @@ import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from barelm.child_python import child_command, child_environment
 from barelm.errors import BarelmError
-from barelm.machine.firmware.faults import Fault
 from barelm.machine.machine import Spec
 from barelm.machine.screen import BGR, Screen, save_picture
 from barelm.machine.terminal import PlainText
+
+if TYPE_CHECKING:
+    from barelm.machine.firmware.faults import Fault  # not at run time: it takes NumPy, which the child needs alone
 
 CHILD = "barelm.machine.firmware.process.child"
 _CHUNK = 1 << 16
@@ -85,7 +88,8 @@ class HostedSession:
             *(f"--screen-fd={fd}" for fd in shared), *([f"--screen={screen}"] if screen else []),
             *(["--writable"] if spec.writable else []), f"--power-cut={power_cut}")
         try:
-            self._process = subprocess.Popen(command, env=child_environment(), stdin=subprocess.PIPE,
+            environment = child_environment(OPENBLAS_NUM_THREADS="1")  # NumPy comes along: no threads for it
+            self._process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE,
                                              stdout=subprocess.PIPE, stderr=self._errors, bufsize=0,
                                              pass_fds=[report_out, *shared], start_new_session=True)
         finally:

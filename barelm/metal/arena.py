@@ -9,14 +9,8 @@ from barelm.contract.regions import Workspace
 from barelm.dialect.memory import fill_bytes
 from barelm.dialect.rooms import Failure, metal
 from barelm.dialect.types import padded
-from barelm.metal.uefi.boot_services import (
-    Firmware,
-    allocate_low_pages,
-    allocate_pages,
-    free_pages,
-    publish_interface,
-    withdraw_interface,
-)
+from barelm.metal.uefi.boot_services import Firmware, allocate_low_pages, allocate_pages, free_pages
+from barelm.metal.uefi.handles import publish_interface, withdraw_interface
 
 
 @metal

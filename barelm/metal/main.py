@@ -43,14 +43,10 @@ from barelm.metal.processors.cores import gather_team, rest_team, wake_team
 from barelm.metal.storage.configuration import read_settings
 from barelm.metal.storage.model_loader import load_model, read_model_header
 from barelm.metal.storage.model_menu import judge_models, list_models, open_chosen_model
-from barelm.metal.uefi.boot_services import (
-    Firmware,
-    disable_watchdog,
-    open_firmware,
-    protocol_of,
-    reset_system,
-)
+from barelm.metal.uefi.boot_services import Firmware, disable_watchdog, open_firmware
 from barelm.metal.uefi.file_protocol import close_file, open_file, open_own_volume, read_file
+from barelm.metal.uefi.handles import protocol_of
+from barelm.metal.uefi.runtime_services import reset_system
 
 FAILURE_WAIT_S = 30
 

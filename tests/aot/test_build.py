@@ -23,7 +23,8 @@ REPOSITORY = Path(__file__).parents[2]
 SMALL = """
 from barelm.dialect.processor import cpu_level
 from barelm.dialect.rooms import metal
-from barelm.metal.uefi.boot_services import new_line, open_firmware
+from barelm.metal.uefi.boot_services import open_firmware
+from barelm.metal.uefi.text_output import new_line
 from tests.aot.small import build
 import hashlib
 

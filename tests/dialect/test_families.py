@@ -43,7 +43,8 @@ from barelm.metal.console.writing import write_number
 from barelm.metal.main import find_level, report_failure
 from barelm.metal.processors.cores import worker
 from barelm.metal.processors.engine import engine
-from barelm.metal.uefi.boot_services import open_firmware, say
+from barelm.metal.uefi.boot_services import open_firmware
+from barelm.metal.uefi.text_output import say
 
 @metal
 def main(image: int, table: int) -> int:

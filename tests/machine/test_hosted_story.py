@@ -10,12 +10,11 @@ from barelm.aot.build import build_program
 from barelm.disk import write_image
 from barelm.machine.firmware.faults import Fault
 from barelm.machine.firmware.firmware import PROGRAM
-from barelm.machine.firmware.tables import EFI_DEVICE_ERROR, EFI_OUT_OF_RESOURCES
 from barelm.machine.hosted import Hosted
 from barelm.machine.machine import Spec
 from barelm.pack.writer import write_packed
 from barelm.settings import Settings
-from tests.machine.firmware.program import PATIENCE_S
+from tests.machine.firmware.program import EFI, PATIENCE_S
 from tests.models import tiny_checkpoint
 
 SETTINGS = Settings(prompt="the sun", tokens=24, seed=7, at_end="shutdown", report=True)
@@ -57,10 +56,10 @@ def test_story_is_told_on_any_number_of_cores(story: Path) -> None:
 def test_machine_without_memory_for_the_model_says_so(story: Path) -> None:
     shown, status = told(Spec(story, memory_mb=2))
     assert "barelm stopped:" in shown
-    assert status == EFI_OUT_OF_RESOURCES
+    assert status == EFI.OUT_OF_RESOURCES
 
 
 def test_disk_that_fails_is_reported(story: Path) -> None:
-    shown, status = told(Spec(story), Fault("EFI_FILE_PROTOCOL.Read", EFI_DEVICE_ERROR))
+    shown, status = told(Spec(story), Fault("EFI_FILE_PROTOCOL.Read", EFI.DEVICE_ERROR))
     assert "barelm stopped:" in shown
     assert status not in (0, None)

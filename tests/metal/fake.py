@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import ctypes
-import struct
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from barelm.contract import uefi
+from barelm.contract.uefi_protocols import (
+    BootServices,
+    KeyData,
+    LoadedImage,
+    MemoryDescriptor,
+    RuntimeServices,
+    SerialIo,
+    SerialIoMode,
+    SimpleFileSystem,
+    SimpleTextInput,
+    SimpleTextInputEx,
+    SimpleTextOutput,
+    SimpleTextOutputMode,
+    SystemTable,
+    Time,
+)
+from barelm.machine.firmware.devices.file_info import put_time
+from barelm.machine.firmware.pages import DESCRIPTOR_BYTES
 from barelm.metal.uefi.boot_services import Firmware, open_firmware
 from tests.metal.volumes import ERROR as ERROR
 from tests.metal.volumes import Changes, FakeFile, text_at
@@ -21,30 +38,27 @@ PAGE = 4096
 VENDOR = "Fake \"firm\\ware"
 NOW: tuple[int, ...] = (2026, 11, 24, 19, 31, 2)
 IMAGE_HANDLE, VOLUME_HANDLE, CONSOLE_HANDLE, SERIAL_HANDLE, TIMER, KEY_EVENT = range(0x1111, 0x7777, 0x1111)
-SHIFT_STATE_VALID = 1 << 31
 SWITCHED_OFF = "the machine is off"
 
 
 class FakeSerial:
     """A serial port; what is to come from it, what was written, and how much it takes before it stalls."""
 
-    MODE = (0, 1000000, 115200, 0, 16, 8, 1, 1)  # eight UINT32: SERIAL_IO_MODE
-
     def __init__(self) -> None:
         self.coming, self.written, self.room = bytearray(), bytearray(), 1 << 40
         self.n_writes, self.owner = 0, 0
         self.reconnected = False
-        self.mode = np.array(self.MODE, np.uint32)
-        self.table = Table()
-        self.table.put(uefi.SERIAL_MODE, int(self.mode.ctypes.data))
-        self.table.serve(uefi.SERIAL_SET_ATTRIBUTES, 7, self.set_attributes)
-        self.table.serve(uefi.SERIAL_GET_CONTROL, 2, self.get_control)
-        self.table.serve(uefi.SERIAL_WRITE, 3, self.write)
-        self.table.serve(uefi.SERIAL_READ, 3, self.read)
+        self.mode, self.table = Table(SerialIoMode), Table(SerialIo)
+        self.mode.put(timeout=1000000, baud_rate=115200, receive_fifo_depth=16, data_bits=8, parity=1, stop_bits=1)
+        self.table.put(mode=self.mode.address)
+        self.table.serve("set_attributes", self.set_attributes)
+        self.table.serve("get_control", self.get_control)
+        self.table.serve("write", self.write)
+        self.table.serve("read", self.read)
 
     def set_attributes(self, this: int, baud: int, depth: int, timeout: int, parity: int, bits: int, stop: int) -> int:
         assert (baud, depth, bits, parity, stop) == (115200, 16, 8, 1, 1), "all but the timeout stays as it is"
-        self.mode[1] = timeout
+        self.mode.put(timeout=timeout)
         return 0
 
     def get_control(self, this: int, control: int) -> int:
@@ -107,49 +121,45 @@ class FakeFirmware:
         self._make_tables()
 
     def _make_tables(self) -> None:
-        self.table, self.boot, self.runtime = Table(), Table(), Table()
-        self.con_in, self.con_out, self.loaded, self.volume = Table(), Table(), Table(), Table()
-        self.con_mode = Table()
+        self.table, self.boot, self.runtime = Table(SystemTable), Table(BootServices), Table(RuntimeServices)
+        self.con_in, self.con_in_ex = Table(SimpleTextInput), Table(SimpleTextInputEx)
+        self.con_out, self.con_mode = Table(SimpleTextOutput), Table(SimpleTextOutputMode)
+        self.loaded, self.volume = Table(LoadedImage), Table(SimpleFileSystem)
         self.vendor = np.frombuffer((VENDOR + "\0").encode("utf-16-le"), np.uint16).copy()
-        self.table.put(uefi.FIRMWARE_VENDOR, int(self.vendor.ctypes.data))
-        self.table.put(uefi.REVISION, 2 << 16 | 100)
-        self.table.put(uefi.FIRMWARE_REVISION, 0x10203)
-        for offset, table in ((uefi.CON_IN, self.con_in), (uefi.CON_OUT, self.con_out),
-                              (uefi.BOOT_SERVICES, self.boot), (uefi.RUNTIME_SERVICES, self.runtime)):
-            self.table.put(offset, table.address)
-        self.boot.serve(uefi.ALLOCATE_PAGES, 4, self.allocate)
-        self.boot.serve(uefi.FREE_PAGES, 2, self.free)
-        self.boot.serve(uefi.HANDLE_PROTOCOL, 3, self.handle_protocol)
-        self.boot.serve(uefi.LOCATE_PROTOCOL, 3, lambda *_: ERROR | uefi.EFI_NOT_FOUND)
-        self.boot.serve(uefi.STALL, 1, self.stall)
-        self.boot.serve(uefi.SET_WATCHDOG_TIMER, 4, lambda seconds, *_: self.watchdog.append(seconds) or 0)
-        self.runtime.serve(uefi.RESET_SYSTEM, 4, lambda kind, *_: self.resets.append(kind) or 0)
-        self.runtime.serve(uefi.GET_TIME, 2, self.get_time)
-        self.boot.serve(uefi.GET_MEMORY_MAP, 5, self.get_memory_map)
-        self.boot.serve(uefi.INSTALL_PROTOCOL_INTERFACE, 4, self.install)
-        self.boot.serve(uefi.UNINSTALL_PROTOCOL_INTERFACE, 3, self.uninstall)
-        self.con_out.put(uefi.MODE, self.con_mode.address)
-        self.con_out.serve(uefi.OUTPUT_STRING, 2, self.output)
-        self.con_out.serve(uefi.QUERY_MODE, 4, self.query_console)
-        self.con_out.serve(uefi.SET_CURSOR_POSITION, 3, self.set_cursor)
-        self.con_out.serve(uefi.SET_ATTRIBUTE, 2, lambda this, colour: self.attributes.append(colour) or 0)
-        self.con_out.serve(uefi.CLEAR_SCREEN, 1, self.clear)
-        self.con_in.serve(uefi.READ_KEY_STROKE, 2, self.read_key)
-        self.con_in_ex = Table()
-        self.con_in_ex.serve(uefi.READ_KEY_STROKE_EX, 2, self.read_key)
-        self.con_in.put(uefi.WAIT_FOR_KEY, KEY_EVENT)
-        self.table.put(uefi.CONSOLE_IN_HANDLE, CONSOLE_HANDLE)
-        self.boot.serve(uefi.CREATE_EVENT, 5, self.create_event)
-        self.boot.serve(uefi.SET_TIMER, 3, self.set_timer)
-        self.boot.serve(uefi.WAIT_FOR_EVENT, 3, self.wait_for_event)
-        self.boot.serve(uefi.CLOSE_EVENT, 1, self.close_event)
-        self.boot.serve(uefi.LOCATE_HANDLE_BUFFER, 5, self.locate_handle_buffer)
-        self.boot.serve(uefi.FREE_POOL, 1, lambda address: 0)
-        self.boot.serve(uefi.OPEN_PROTOCOL, 6, self.open_protocol)
-        self.boot.serve(uefi.CLOSE_PROTOCOL, 4, self.close_protocol)
-        self.boot.serve(uefi.CONNECT_CONTROLLER, 4, self.connect_controller)
-        self.loaded.put(uefi.DEVICE_HANDLE, VOLUME_HANDLE)
-        self.volume.serve(uefi.OPEN_VOLUME, 2, self.open_volume)
+        self.table.put(revision=2 << 16 | 100, firmware_vendor=int(self.vendor.ctypes.data), firmware_revision=0x10203,
+                       console_in_handle=CONSOLE_HANDLE, con_in=self.con_in.address, con_out=self.con_out.address,
+                       boot_services=self.boot.address, runtime_services=self.runtime.address)
+        self.boot.serve("allocate_pages", self.allocate)
+        self.boot.serve("free_pages", self.free)
+        self.boot.serve("handle_protocol", self.handle_protocol)
+        self.boot.serve("locate_protocol", lambda *_: ERROR | uefi.EFI_NOT_FOUND)
+        self.boot.serve("stall", self.stall)
+        self.boot.serve("set_watchdog_timer", lambda seconds, *_: self.watchdog.append(seconds) or 0)
+        self.runtime.serve("reset_system", lambda kind, *_: self.resets.append(kind) or 0)
+        self.runtime.serve("get_time", self.get_time)
+        self.boot.serve("get_memory_map", self.get_memory_map)
+        self.boot.serve("install_protocol_interface", self.install)
+        self.boot.serve("uninstall_protocol_interface", self.uninstall)
+        self.con_out.put(mode=self.con_mode.address)
+        self.con_out.serve("output_string", self.output)
+        self.con_out.serve("query_mode", self.query_console)
+        self.con_out.serve("set_cursor_position", self.set_cursor)
+        self.con_out.serve("set_attribute", lambda this, colour: self.attributes.append(colour) or 0)
+        self.con_out.serve("clear_screen", self.clear)
+        self.con_in.serve("read_key_stroke", self.read_key)
+        self.con_in_ex.serve("read_key_stroke_ex", self.read_key)
+        self.con_in.put(wait_for_key=KEY_EVENT)
+        self.boot.serve("create_event", self.create_event)
+        self.boot.serve("set_timer", self.set_timer)
+        self.boot.serve("wait_for_event", self.wait_for_event)
+        self.boot.serve("close_event", self.close_event)
+        self.boot.serve("locate_handle_buffer", self.locate_handle_buffer)
+        self.boot.serve("free_pool", lambda address: 0)
+        self.boot.serve("open_protocol", self.open_protocol)
+        self.boot.serve("close_protocol", self.close_protocol)
+        self.boot.serve("connect_controller", self.connect_controller)
+        self.loaded.put(device_handle=VOLUME_HANDLE)
+        self.volume.serve("open_volume", self.open_volume)
 
     @property
     def fw(self) -> Firmware:
@@ -221,17 +231,18 @@ class FakeFirmware:
     def get_time(self, now: int, capabilities: int) -> int:
         if self.now is None:
             return ERROR | uefi.EFI_UNSUPPORTED
-        ctypes.memmove(now, struct.pack("<H5B9x", *self.now), 16)
+        put_time(Time(now), self.now)
         return 0
 
     def get_memory_map(self, size: int, target: int, key: int, step: int, version: int) -> int:
         if self.memory_map is None:
             return ERROR | uefi.EFI_UNSUPPORTED
-        raw = b"".join(struct.pack("<I4x2QQ16x", kind, 0, 0, n_pages) for kind, n_pages in self.memory_map)
-        assert len(raw) <= load(size)
-        ctypes.memmove(target, raw, len(raw))
-        store(size, len(raw))
-        store(step, 48)
+        assert len(self.memory_map) * DESCRIPTOR_BYTES <= load(size)
+        for i, (kind, n_pages) in enumerate(self.memory_map):
+            descriptor = MemoryDescriptor(target + i * DESCRIPTOR_BYTES)
+            descriptor.type, descriptor.physical_start, descriptor.number_of_pages = kind, 0, n_pages
+        store(size, len(self.memory_map) * DESCRIPTOR_BYTES)
+        store(step, DESCRIPTOR_BYTES)
         return 0
 
     def install(self, handle: int, guid: int, kind: int, interface: int) -> int:
@@ -321,9 +332,9 @@ class FakeFirmware:
     def read_key(self, this: int, key: int) -> int:
         typed = self.keys.pop(0) if self.keys else None
         if typed is None:
-            return ERROR | 6
+            return ERROR | uefi.EFI_NOT_READY
         shift, scan, unit = typed >> 32, typed >> 16 & 0xFFFF, typed & 0xFFFF
         if self.is_extended:
-            ctypes.memmove(key + 4, (shift | SHIFT_STATE_VALID).to_bytes(4, "little"), 4)
-        ctypes.memmove(key, scan.to_bytes(2, "little") + unit.to_bytes(2, "little"), 4)
+            KeyData(key).shift_state = shift | uefi.SHIFT_STATE_VALID
+        KeyData(key).scan_code, KeyData(key).unicode_char = scan, unit
         return 0

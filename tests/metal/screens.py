@@ -10,6 +10,7 @@ import numpy as np
 from barelm.contract import uefi
 from barelm.contract.board import Figures
 from barelm.contract.console_state import DisplayState
+from barelm.contract.uefi_protocols import GraphicsOutput, GraphicsOutputMode, GraphicsOutputModeInformation
 from barelm.metal.console import display
 from barelm.metal.console.display import Display
 from barelm.metal.console.glyphs import LARGE, SMALL, glyph_of
@@ -28,17 +29,17 @@ class FakeScreen(FakeFirmware):
     def __init__(self, modes: list[tuple[int, int]], form: int = BGRX, padding: int = 0) -> None:
         super().__init__()
         self.modes, self.form, self.padding = modes, form, padding
-        self.graphics, self.mode = Table(), Table()
-        self.info = np.zeros(9, np.uint32)
+        self.graphics, self.mode = Table(GraphicsOutput), Table(GraphicsOutputMode)
+        self.info, self.queried = Table(GraphicsOutputModeInformation), Table(GraphicsOutputModeInformation)
         self.transfers: list[tuple[int, ...]] = []
         self.modes_set: list[int] = []
         self.n_pools = 0
-        self.graphics.put(uefi.GRAPHICS_MODE, self.mode.address)
-        self.graphics.serve(uefi.GRAPHICS_QUERY_MODE, 4, self.query_mode)
-        self.graphics.serve(uefi.GRAPHICS_SET_MODE, 2, self.set_mode)
-        self.graphics.serve(uefi.GRAPHICS_BLT, 10, self.blt)
-        self.boot.serve(uefi.LOCATE_PROTOCOL, 3, self.locate)
-        self.boot.serve(uefi.FREE_POOL, 1, self.free_pool)
+        self.graphics.put(mode=self.mode.address)
+        self.graphics.serve("query_mode", self.query_mode)
+        self.graphics.serve("set_mode", self.set_mode)
+        self.graphics.serve("blt", self.blt)
+        self.boot.serve("locate_protocol", self.locate)
+        self.boot.serve("free_pool", self.free_pool)
         self.state = DisplayState.over(np.zeros(DisplayState.BYTES, np.uint8))
         self.figures = Figures.over(np.zeros(Figures.BYTES, np.uint8))
         self.switch(0)
@@ -50,11 +51,16 @@ class FakeScreen(FakeFirmware):
     def switch(self, number: int) -> None:
         width, height = self.modes[number]
         self.frame = np.full((height, width + self.padding), UNTOUCHED, np.uint32)
-        self.info[:] = [0, width, height, self.form, 0, 0, 0, 0, width + self.padding]
-        self.mode.put(0, number << 32 | len(self.modes))
-        self.mode.put(uefi.GRAPHICS_INFO, int(self.info.ctypes.data))
-        self.mode.put(uefi.FRAME_BUFFER_BASE, 0 if self.form == BLT_ONLY else int(self.frame.ctypes.data))
-        self.mode.put(uefi.FRAME_BUFFER_SIZE, self.frame.nbytes)
+        self.describe(self.info, number, width + self.padding)
+        self.mode.put(max_mode=len(self.modes), mode=number, info=self.info.address,
+                      frame_buffer_base=0 if self.form == BLT_ONLY else int(self.frame.ctypes.data),
+                      frame_buffer_size=self.frame.nbytes)
+
+    def describe(self, info: Table, number: int, pitch: int) -> None:
+        """EFI_GRAPHICS_OUTPUT_MODE_INFORMATION of a mode."""
+        width, height = self.modes[number]
+        info.put(horizontal_resolution=width, vertical_resolution=height, pixel_format=self.form,
+                 pixels_per_scan_line=pitch)
 
     def locate(self, guid: int, registration: int, interface: int) -> int:
         if ctypes.string_at(guid, 16) != uefi.GRAPHICS_OUTPUT_PROTOCOL.tobytes():
@@ -63,13 +69,13 @@ class FakeScreen(FakeFirmware):
         return 0
 
     def query_mode(self, this: int, number: int, size: int, info: int) -> int:
-        self._info = np.array([0, *self.modes[number], self.form, 0, 0, 0, 0, self.modes[number][0]], np.uint32)
+        self.describe(self.queried, number, self.modes[number][0])
         self.n_pools += 1
-        store(info, int(self._info.ctypes.data))
+        store(info, self.queried.address)
         return 0
 
     def free_pool(self, address: int) -> int:
-        if address == int(self._info.ctypes.data):
+        if address == self.queried.address:
             self.n_pools -= 1
         else:
             assert self.serial is not None, "only handles of serial lines are given back beside"

@@ -164,5 +164,4 @@ class UefiConsole(Grid):
 
     def say_cursor(self) -> None:
         """Where it is, in SIMPLE_TEXT_OUTPUT_MODE."""
-        self.firmware.con_mode.put(8, self.column << 32)
-        self.firmware.con_mode.put(16, self.row)
+        self.firmware.con_mode.put(cursor_column=self.column, cursor_row=self.row)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import struct
 import sys
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -12,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from barelm.contract import uefi
+from barelm.contract.uefi_protocols import FileInfo, FileProtocol
+from barelm.dialect.structs import Struct
+from barelm.machine.firmware.devices.file_info import put_time
 
 if TYPE_CHECKING:
     from tests.metal.fake import FakeFirmware
 
 ERROR = -1 << 63
-EFI_BUFFER_TOO_SMALL, EFI_ACCESS_DENIED, EFI_WARN_DELETE_FAILURE = 5, 15, 2
-INFO = struct.Struct("<3Q48xQ")
 MODIFIED = (2026, 11, 24, 19, 31, 2)  # of every file
 
 Handler = Callable[..., int]
@@ -27,27 +27,28 @@ Fault = Callable[[int, str], int]
 
 
 class Table:
-    """Memory for a table of services and data, by byte offset."""
+    """Memory for a table of the firmware, written by the names of its fields."""
 
-    def __init__(self, n_bytes: int = 512) -> None:
-        self.words = np.zeros(n_bytes // 8, np.int64)
+    def __init__(self, kind: type[Struct]) -> None:
+        self.kind, self.fields = kind, kind.over(np.zeros(kind.BYTES, np.uint8))
         self._kept: list[Any] = []
 
     @property
     def address(self) -> int:
         """Where it lies."""
-        return int(self.words.ctypes.data)
+        return self.fields.address
 
-    def put(self, offset: int, value: int) -> None:
-        """One word."""
-        self.words[offset // 8] = value
+    def put(self, **values: int) -> None:
+        """Data."""
+        for field, value in values.items():
+            setattr(self.fields, field, value)
 
-    def serve(self, offset: int, n_arguments: int, handler: Handler) -> None:
-        """One service."""
-        prototype = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * n_arguments)
+    def serve(self, service: str, handler: Handler) -> None:
+        """A service; it takes what its table says."""
+        prototype = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * len(self.kind.FIELDS[service].note))
         callback = prototype(failing(handler))
         self._kept.append(callback)
-        self.put(offset, ctypes.cast(callback, ctypes.c_void_p).value or 0)
+        self.put(**{service: ctypes.cast(callback, ctypes.c_void_p).value or 0})
 
 
 def failing(handler: Handler) -> Handler:
@@ -83,18 +84,18 @@ class FakeFile:
     """An open file; or a folder, where `content` is None.  `path` is "" for the root and for a file of no volume."""
 
     def __init__(self, firmware: FakeFirmware, content: bytes | None, path: str = "") -> None:
-        self.firmware, self.path, self.at, self.table = firmware, path, 0, Table()
+        self.firmware, self.path, self.at, self.table = firmware, path, 0, Table(FileProtocol)
         self._content = content
-        self.table.serve(uefi.OPEN, 5, self.open)
-        self.table.serve(uefi.CLOSE, 1, self.close)
-        self.table.serve(uefi.DELETE, 1, self.delete)
-        self.table.serve(uefi.READ, 3, self.read)
-        self.table.serve(uefi.WRITE, 3, self.write)
-        self.table.serve(uefi.GET_POSITION, 2, self.get_position)
-        self.table.serve(uefi.SET_POSITION, 2, self.set_position)
-        self.table.serve(uefi.GET_INFO, 4, self.get_info)
-        self.table.serve(uefi.SET_INFO, 4, self.set_info)
-        self.table.serve(uefi.FLUSH, 1, self.flush)
+        self.table.serve("open", self.open)
+        self.table.serve("close", self.close)
+        self.table.serve("delete", self.delete)
+        self.table.serve("read", self.read)
+        self.table.serve("write", self.write)
+        self.table.serve("get_position", self.get_position)
+        self.table.serve("set_position", self.set_position)
+        self.table.serve("get_info", self.get_info)
+        self.table.serve("set_info", self.set_info)
+        self.table.serve("flush", self.flush)
 
     @property
     def content(self) -> bytes:
@@ -140,7 +141,7 @@ class FakeFile:
     def delete(self, this: int) -> int:
         self.firmware.n_open -= 1
         if self.firmware.changes.make("delete") or self.firmware.files is None:
-            return EFI_WARN_DELETE_FAILURE
+            return uefi.EFI_WARN_DELETE_FAILURE
         del self.firmware.files[self.path]
         self.firmware.changes.flushed.pop(self.path, None)
         return 0
@@ -174,7 +175,7 @@ class FakeFile:
             info = file_info(inside[self.at], len(content or b""), content is None)
         if len(info) > load(size):
             store(size, len(info))
-            return ERROR | EFI_BUFFER_TOO_SMALL
+            return ERROR | uefi.EFI_BUFFER_TOO_SMALL
         ctypes.memmove(target, info, len(info))
         store(size, len(info))
         self.at += 1
@@ -225,7 +226,7 @@ class FakeFile:
         if status := self.firmware.changes.make("rename"):
             return status
         if path.lower() in [known.lower() for known in self.firmware.files]:
-            return ERROR | EFI_ACCESS_DENIED
+            return ERROR | uefi.EFI_ACCESS_DENIED
         content = self.firmware.files.pop(self.path)
         if self.path in self.firmware.changes.flushed:
             self.firmware.changes.flushed[path] = self.firmware.changes.flushed.pop(self.path)
@@ -237,9 +238,14 @@ class FakeFile:
 def file_info(name: str, n_bytes: int, is_folder: bool) -> bytes:
     """EFI_FILE_INFO (13.5.16)."""
     raw = (name + "\0").encode("utf-16-le")
-    head = bytearray(INFO.pack(uefi.INFO_NAME + len(raw), n_bytes, n_bytes, 0x10 if is_folder else 0x20))
-    struct.pack_into("<H5B", head, uefi.INFO_MODIFIED, *MODIFIED)
-    return bytes(head) + raw
+    content = np.zeros(FileInfo.BYTES, np.uint8)
+    info = FileInfo.over(content)
+    info.size = uefi.INFO_NAME + len(raw)
+    info.file_size = info.physical_size = n_bytes
+    put_time(info.modification_time, MODIFIED)
+    info.attribute = uefi.DIRECTORY if is_folder else 0x20
+    content[uefi.INFO_NAME:info.size] = np.frombuffer(raw, np.uint8)
+    return content[:info.size].tobytes()
 
 
 def load(address: int) -> int:

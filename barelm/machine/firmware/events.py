@@ -11,23 +11,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from barelm.contract import uefi
+from barelm.contract.uefi_protocols import BootServices
 from barelm.machine.firmware.process import guest
 from barelm.machine.firmware.process.guest import EfiError, require
 from barelm.machine.firmware.services import service
-from barelm.machine.firmware.tables import (
-    EFI_INVALID_PARAMETER,
-    EFI_NOT_READY,
-    EFI_UNSUPPORTED,
-    TPL_APPLICATION,
-    TPL_CALLBACK,
-    TPL_HIGH_LEVEL,
-)
 
-EVT_TIMER, EVT_RUNTIME, EVT_NOTIFY_WAIT, EVT_NOTIFY_SIGNAL = 0x80000000, 0x40000000, 0x100, 0x200
-_KINDS = (0, EVT_TIMER, EVT_NOTIFY_WAIT, EVT_NOTIFY_SIGNAL, EVT_TIMER | EVT_NOTIFY_WAIT, EVT_TIMER | EVT_NOTIFY_SIGNAL,
-          EVT_RUNTIME, EVT_RUNTIME | EVT_NOTIFY_WAIT, EVT_RUNTIME | EVT_NOTIFY_SIGNAL, 0x201, 0x60000202)
-_NOTIFIES = EVT_NOTIFY_WAIT | EVT_NOTIFY_SIGNAL
-TIMER_CANCEL, TIMER_PERIODIC, TIMER_RELATIVE = 0, 1, 2
+TPL_APPLICATION, TPL_CALLBACK, TPL_NOTIFY, TPL_HIGH_LEVEL = 4, 8, 16, 31  # EFI_TPL (7.1)
+_NOTIFIES = uefi.EVT_NOTIFY_WAIT | uefi.EVT_NOTIFY_SIGNAL
+_KINDS = (*(kind | notifies for kind in (0, uefi.EVT_TIMER, uefi.EVT_RUNTIME)
+            for notifies in (0, uefi.EVT_NOTIFY_WAIT, uefi.EVT_NOTIFY_SIGNAL)), 0x201, 0x60000202)
 
 _FIRST_HANDLE, _HANDLE_STEP = 0x1000, 0x10  # handles lie where no memory is: to look into one is a fault
 _TICK_NS = 100
@@ -94,7 +87,7 @@ class Events:
             self._events[handle].signaled = False
             self._notify(handle, self._events[handle])
 
-    @service("EFI_BOOT_SERVICES.CreateEvent")
+    @service(BootServices)
     def create_event(self, kind: int, notify_tpl: int, function: int, context: int, event: int) -> None:
         """7.1.1"""
         require(event and kind in _KINDS)
@@ -102,12 +95,12 @@ class Events:
             require(function and TPL_APPLICATION < notify_tpl <= TPL_HIGH_LEVEL)
         guest.put_word(event, self.add(Event(kind, notify_tpl, function, context)))
 
-    @service("EFI_BOOT_SERVICES.CreateEventEx")
+    @service(BootServices)
     def create_event_ex(self, kind: int, notify_tpl: int, function: int, context: int, group: int, event: int) -> None:
         """7.1.2; a group is accepted, but nothing ever signals one."""
         self.create_event(kind, notify_tpl, function, context, event)
 
-    @service("EFI_BOOT_SERVICES.CloseEvent")
+    @service(BootServices)
     def close_event(self, handle: int) -> None:
         """7.1.3"""
         with self._changed:
@@ -116,50 +109,51 @@ class Events:
             if handle in self._queue:
                 self._queue.remove(handle)
 
-    @service("EFI_BOOT_SERVICES.SignalEvent")
+    @service(BootServices)
     def signal_event(self, handle: int) -> None:
         """7.1.4"""
         with self._changed:
             self._signal(handle, self._known(handle))
         self.deliver()
 
-    @service("EFI_BOOT_SERVICES.WaitForEvent")
+    @service(BootServices)
     def wait_for_event(self, n: int, handles: int, index: int) -> None:
         """7.1.5"""
         require(n and index)
-        require(self.tpl == TPL_APPLICATION, EFI_UNSUPPORTED)
+        require(self.tpl == TPL_APPLICATION, uefi.EFI_UNSUPPORTED)
         waited = guest.words(handles, n)
         while True:
             for i, handle in enumerate(waited):
                 status = self._check(handle)
-                if status != EFI_NOT_READY:
+                if status != uefi.EFI_NOT_READY:
                     guest.put_word(index, i)
                     require(status == 0, status)
                     return
             self._sleep(waited)
 
-    @service("EFI_BOOT_SERVICES.CheckEvent")
-    def check_event(self, handle: int) -> int:
+    @service(BootServices)
+    def check_event(self, handle: int) -> None:
         """7.1.6"""
-        return self._check(handle)
+        status = self._check(handle)
+        require(status == 0, status)
 
-    @service("EFI_BOOT_SERVICES.SetTimer")
+    @service(BootServices)
     def set_timer(self, handle: int, how: int, ticks: int) -> None:
         """7.1.7; ticks are 100 ns."""
         with self._changed:
             event = self._known(handle)
-            require(event.kind & EVT_TIMER and how <= TIMER_RELATIVE)
+            require(event.kind & uefi.EVT_TIMER and how <= uefi.TIMER_RELATIVE)
             wait_ns = ticks * _TICK_NS
-            event.due_ns = None if how == TIMER_CANCEL else time.monotonic_ns() + wait_ns
-            event.period_ns = max(wait_ns, _SHORTEST_PERIOD_NS) if how == TIMER_PERIODIC else 0
+            event.due_ns = None if how == uefi.TIMER_CANCEL else time.monotonic_ns() + wait_ns
+            event.period_ns = max(wait_ns, _SHORTEST_PERIOD_NS) if how == uefi.TIMER_PERIODIC else 0
 
-    @service("EFI_BOOT_SERVICES.RaiseTPL")
+    @service(BootServices)
     def raise_tpl(self, tpl: int) -> int:
         """7.1.8; returns the task priority there was."""
         before, self.tpl = self.tpl, tpl
         return before
 
-    @service("EFI_BOOT_SERVICES.RestoreTPL")
+    @service(BootServices)
     def restore_tpl(self, tpl: int) -> None:
         """7.1.9"""
         self.tpl = tpl
@@ -167,12 +161,12 @@ class Events:
 
     def _known(self, handle: int) -> Event:
         if handle not in self._events:
-            raise EfiError(EFI_INVALID_PARAMETER)
+            raise EfiError(uefi.EFI_INVALID_PARAMETER)
         return self._events[handle]
 
     def _signal(self, handle: int, event: Event) -> None:
         """Signal an event, the condition held."""
-        if event.kind & EVT_NOTIFY_SIGNAL and not event.signaled:
+        if event.kind & uefi.EVT_NOTIFY_SIGNAL and not event.signaled:
             self._queue.append(handle)
         event.signaled = True
         self._changed.notify_all()
@@ -187,15 +181,15 @@ class Events:
         """Whether an event is signaled, which ends with that: 0, EFI_NOT_READY or what is wrong with it."""
         self.deliver()
         event = self._events.get(handle)
-        if event is None or event.kind & EVT_NOTIFY_SIGNAL:
-            return EFI_INVALID_PARAMETER
+        if event is None or event.kind & uefi.EVT_NOTIFY_SIGNAL:
+            return uefi.EFI_INVALID_PARAMETER
         if event.ready is not None:
-            return 0 if event.ready() else EFI_NOT_READY
-        if not event.signaled and event.kind & EVT_NOTIFY_WAIT and event.notify_tpl > self.tpl:
+            return 0 if event.ready() else uefi.EFI_NOT_READY
+        if not event.signaled and event.kind & uefi.EVT_NOTIFY_WAIT and event.notify_tpl > self.tpl:
             self._notify(handle, event)
         with self._changed:
             found, event.signaled = event.signaled, False
-        return 0 if found else EFI_NOT_READY
+        return 0 if found else uefi.EFI_NOT_READY
 
     def _expire_timers(self) -> None:
         """Signal what is due, the condition held."""
@@ -214,6 +208,6 @@ class Events:
                 return
             due = [event.due_ns for event in self._events.values() if event.due_ns is not None]
             timeout_s = max(min(due) - time.monotonic_ns(), 0) / 1e9 if due else None
-            if any(event.kind & EVT_NOTIFY_WAIT for event in waited):
+            if any(event.kind & uefi.EVT_NOTIFY_WAIT for event in waited):
                 timeout_s = min(timeout_s, 0.02) if timeout_s is not None else 0.02
             self._changed.wait(timeout_s)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from barelm.contract import uefi
 from barelm.errors import BarelmError
-from barelm.machine.firmware import tables
+from barelm.machine.firmware.tables import ERROR, SERVICES
 
 _HINT = 'Write it as "Service=EFI_STATUS" or "Service=EFI_STATUS@call": "AllocatePages=EFI_OUT_OF_RESOURCES@2".'
 
-STATUS_NAMES = {name: value for name, value in vars(tables).items()
-                if name.startswith("EFI_") and isinstance(value, int)}
-"""Status codes by name."""
+STATUSES: dict[str, int] = {name: value if name == "EFI_SUCCESS" or name.startswith("EFI_WARN_") else ERROR | value
+                            for name, value in vars(uefi).items() if name.startswith("EFI_")}
+"""Status codes by name, as a program is given them."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def parse_fault(text: str) -> Fault:
     try:
         if not equals:
             raise ValueError("it names no status")
-        value = STATUS_NAMES[status] if status in STATUS_NAMES else int(status, 0)
+        value = STATUSES[status] if status in STATUSES else int(status, 0)
         return Fault(qualified(service), value, int(call) if at else 0)
     except ValueError as error:
         raise BarelmError(f"{text!r} is no fault: {error}", _HINT) from error
@@ -41,9 +42,9 @@ def parse_fault(text: str) -> Fault:
 
 def qualified(name: str) -> str:
     """The full name of a service; a bare "AllocatePages" will do where one table has it.  Raises ValueError."""
-    if name in tables.SERVICES:
+    if name in SERVICES:
         return name
-    found = [full for full in tables.SERVICES if full.endswith("." + name)]
+    found = [full for full in SERVICES if full.endswith("." + name)]
     if len(found) != 1:
         raise ValueError(f"{name} is {'ambiguous' if found else 'not a service of this firmware'}")
     return found[0]
@@ -51,4 +52,4 @@ def qualified(name: str) -> str:
 
 def status_name(status: int) -> str:
     """A status code as the specification writes it, or its number."""
-    return next((name for name, value in STATUS_NAMES.items() if value == status), f"status {status:#x}")
+    return next((name for name, value in STATUSES.items() if value == status), f"status {status:#x}")

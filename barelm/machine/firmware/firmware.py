@@ -8,10 +8,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from barelm.contract import uefi
+from barelm.contract.uefi_protocols import (
+    BootServices,
+    GraphicsOutput,
+    LoadedImage,
+    MpServices,
+    RuntimeServices,
+    SerialIo,
+    SimpleFileSystem,
+    SimpleTextInput,
+    SimpleTextInputEx,
+    SimpleTextOutput,
+    SystemTable,
+    TableHeader,
+)
+from barelm.dialect.structs import Struct
 from barelm.disk import open_editor
 from barelm.disk.directory import Folder
 from barelm.errors import BarelmError
-from barelm.machine.firmware import tables
 from barelm.machine.firmware.devices.graphics import Graphics
 from barelm.machine.firmware.devices.hosted_volume import Files
 from barelm.machine.firmware.devices.processors import Processors
@@ -27,12 +42,13 @@ from barelm.machine.firmware.process.pe_loader import Image, load_image
 from barelm.machine.firmware.protocols import Protocols
 from barelm.machine.firmware.services import Services, handlers_of
 from barelm.machine.firmware.system import System
-from barelm.machine.firmware.tables import Layout
+from barelm.machine.firmware.tables import guid_of
 from barelm.machine.screen import Screen
 
 PROGRAM = "EFI/BOOT/BOOTX64.EFI"
 WATCHDOG_S = 300  # armed before a boot option is started (UEFI 3.1.2)
 
+_REVISION_2_10 = 2 << 16 | 100
 _VENDOR = "barelm hosted firmware"
 _DEVICE_PATH_END = bytes.fromhex("7fff0400")
 
@@ -70,14 +86,18 @@ class Switch(Protocol):
         """A service could not go on."""
 
 
-class Firmware:
+class HostedFirmware:
     """A machine with a program in its memory.  `services.install` replaces handlers before `run`."""
 
-    def __init__(self, setup: Setup, switch: Switch, report: Report) -> None:
-        """Power on; raises BarelmError where the image holds no program for this machine, or memory is short."""
+    def __init__(self, setup: Setup, switch: Switch, report: Report,
+                 bridge: type[native.Bridge] = native.Bridge) -> None:
+        """Power on; raises BarelmError where the image holds no program for this machine, or memory is short.
+
+        The `bridge` is how a program calls the services: one in Python, in this process, needs no machine code.
+        """
         self._switch, self._report, self._power_cut = switch, report, setup.power_cut
         self.memory = _memory(setup.memory_mb)
-        self.services = Services(switch.broken, setup.faults)
+        self.services = Services(switch.broken, setup.faults, bridge)
         self.services.note = report.serving
         self.events = Events(self.services.call_program)
         self.volume = open_editor(setup.image, writable=setup.writable, clock=time.gmtime)
@@ -88,8 +108,8 @@ class Firmware:
         self.files = Files(self.volume, self.memory, self.services)
         self.wire = Wire(self.events.wake, switch.unplugged)
         self.text_input = TextInput(self.wire, self.events)
-        self.text_output = TextOutput(self.wire, self.memory.pool(TextOutput.MODE_BYTES))
-        self.serial_port = SerialPort(self.wire, self.memory.pool(SerialPort.MODE_BYTES))
+        self.text_output = TextOutput(self.wire, self.memory)
+        self.serial_port = SerialPort(self.wire, self.memory)
         self.system = System(self.events, switch.off, switch.watchdog)
         self.processors = Processors(setup.cores, self.memory, self.events, self.services.enter)
         self.graphics = Graphics(setup.screen, self.memory, setup.screen_fd) if setup.screen else None
@@ -119,43 +139,43 @@ class Firmware:
         if number == self._power_cut:
             self._switch.power_cut()
 
-    def _table(self, layout: Layout, **data: int) -> int:
-        address = self.memory.pool(8 * len(layout.words), tables.RUNTIME_SERVICES_DATA)
-        return self.services.table(layout, address, **data)
+    def _table(self, kind: type[Struct], **data: int) -> int:
+        address = self.memory.pool(kind.BYTES, uefi.RUNTIME_SERVICES_DATA)
+        return self.services.table(kind, address, **data)
 
-    def _headed_table(self, layout: Layout, signature: bytes, **data: int) -> int:
+    def _headed_table(self, kind: type[TableHeader], signature: bytes, **data: int) -> int:
         """A table that begins with EFI_TABLE_HEADER (4.2)."""
-        size = 8 * len(layout.words)
-        address = self._table(layout, Signature=int.from_bytes(signature, "little"),
-                              RevisionAndSize=tables.REVISION_2_10 | size << 32, **data)
-        guest.put_word(address + 16, zlib.crc32(guest.read_bytes(address, size)))
+        address = self._table(kind, signature=int.from_bytes(signature, "little"), revision=_REVISION_2_10,
+                              header_size=kind.BYTES, **data)
+        TableHeader(address).crc32 = zlib.crc32(guest.read_bytes(address, kind.BYTES))
         return address
+
+    def _protocol(self, handle: int, kind: type[Struct], **data: int) -> int:
+        """Put a protocol on a handle (0: a new one); returns the handle."""
+        return self.protocols.add(handle, guid_of(kind), self._table(kind, **data))
 
     def _write_tables(self) -> int:
         """The system table and all it leads to (4.3); returns its address."""
         key = self.text_input.wait_for_key
-        con_in = self._table(tables.SIMPLE_TEXT_INPUT, WaitForKey=key)
-        con_in_ex = self._table(tables.SIMPLE_TEXT_INPUT_EX, WaitForKeyEx=key)
-        con_out = self._table(tables.SIMPLE_TEXT_OUTPUT, Mode=self.text_output.mode)
-        console = self.protocols.add(0, tables.GUIDS[tables.SIMPLE_TEXT_INPUT.name], con_in)
-        self.protocols.add(console, tables.GUIDS[tables.SIMPLE_TEXT_INPUT_EX.name], con_in_ex)
-        self.protocols.add(console, tables.GUIDS[tables.SIMPLE_TEXT_OUTPUT.name], con_out)
+        con_in = self._table(SimpleTextInput, wait_for_key=key)
+        con_out = self._table(SimpleTextOutput, mode=self.text_output.mode.address)
+        console = self.protocols.add(0, guid_of(SimpleTextInput), con_in)
+        self.protocols.add(console, guid_of(SimpleTextOutput), con_out)
+        self._protocol(console, SimpleTextInputEx, wait_for_key_ex=key)
         if self.graphics is not None:
-            self.protocols.add(console, tables.GUIDS[tables.GRAPHICS_OUTPUT.name],
-                               self._table(tables.GRAPHICS_OUTPUT, Mode=self.graphics.mode))
-        serial = self.protocols.add(0, tables.GUIDS[tables.SERIAL_IO.name],
-                                    self._table(tables.SERIAL_IO, Revision=0x10000, Mode=self.serial_port.mode))
-        self.protocols.drive(serial, tables.GUIDS[tables.SERIAL_IO.name], self.serial_port)
-        self.protocols.add(0, tables.GUIDS[tables.MP_SERVICES.name], self._table(tables.MP_SERVICES))
+            self._protocol(console, GraphicsOutput, mode=self.graphics.mode.address)
+        serial = self._protocol(0, SerialIo, revision=0x10000, mode=self.serial_port.mode.address)
+        self.protocols.drive(serial, guid_of(SerialIo), self.serial_port)
+        self._protocol(0, MpServices)
         vendor = _VENDOR.encode("utf-16-le") + bytes(2)
-        vendor_address = self.memory.pool(len(vendor), tables.RUNTIME_SERVICES_DATA)
+        vendor_address = self.memory.pool(len(vendor), uefi.RUNTIME_SERVICES_DATA)
         guest.put_bytes(vendor_address, vendor)
         return self._headed_table(
-            tables.SYSTEM_TABLE, b"IBI SYST", FirmwareVendor=vendor_address, FirmwareRevision=1,
-            ConsoleInHandle=console, ConIn=con_in, ConsoleOutHandle=console, ConOut=con_out,
-            StandardErrorHandle=console, StdErr=con_out,
-            RuntimeServices=self._headed_table(tables.RUNTIME_SERVICES, b"RUNTSERV"),
-            BootServices=self._headed_table(tables.BOOT_SERVICES, b"BOOTSERV"))
+            SystemTable, b"IBI SYST", firmware_vendor=vendor_address, firmware_revision=1,
+            console_in_handle=console, con_in=con_in, console_out_handle=console, con_out=con_out,
+            standard_error_handle=console, std_err=con_out,
+            runtime_services=self._headed_table(RuntimeServices, b"RUNTSERV"),
+            boot_services=self._headed_table(BootServices, b"BOOTSERV"))
 
     def _write_image_handle(self) -> int:
         """The handle of the program with EFI_LOADED_IMAGE_PROTOCOL (9.1), and that of its volume."""
@@ -164,14 +184,12 @@ class Firmware:
         file_path = b"\x04\x04" + (4 + len(path)).to_bytes(2, "little") + path + _DEVICE_PATH_END
         paths = self.memory.pool(len(file_path))
         guest.put_bytes(paths, file_path)
-        device = self.protocols.add(0, tables.GUIDS[tables.SIMPLE_FILE_SYSTEM.name],
-                                    self._table(tables.SIMPLE_FILE_SYSTEM, Revision=0x10000))
-        self.protocols.add(device, tables.DEVICE_PATH_PROTOCOL, paths + len(file_path) - len(_DEVICE_PATH_END))
-        loaded = self._table(
-            tables.LOADED_IMAGE, Revision=0x1000, SystemTable=self.table, DeviceHandle=device, FilePath=paths,
-            ImageBase=self.program.base, ImageSize=self.program.size,
-            ImageCodeAndDataType=tables.LOADER_CODE | tables.LOADER_DATA << 32)
-        return self.protocols.add(0, tables.GUIDS[tables.LOADED_IMAGE.name], loaded)
+        device = self._protocol(0, SimpleFileSystem, revision=0x10000)
+        self.protocols.add(device, bytes(uefi.DEVICE_PATH_PROTOCOL), paths + len(file_path) - len(_DEVICE_PATH_END))
+        return self._protocol(
+            0, LoadedImage, revision=0x1000, system_table=self.table, device_handle=device, file_path=paths,
+            image_base=self.program.base, image_size=self.program.size, image_code_type=uefi.LOADER_CODE,
+            image_data_type=uefi.LOADER_DATA)
 
 
 def _memory(memory_mb: int) -> Memory:

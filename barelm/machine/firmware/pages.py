@@ -5,21 +5,14 @@ from __future__ import annotations
 import bisect
 import ctypes
 
+from barelm.contract import uefi
+from barelm.contract.uefi_protocols import BootServices, MemoryDescriptor
 from barelm.machine.firmware.process import guest, native
 from barelm.machine.firmware.process.guest import require
 from barelm.machine.firmware.process.native import PAGE
 from barelm.machine.firmware.services import service
-from barelm.machine.firmware.tables import (
-    BOOT_SERVICES_DATA,
-    CONVENTIONAL,
-    EFI_BUFFER_TOO_SMALL,
-    EFI_NOT_FOUND,
-    EFI_OUT_OF_RESOURCES,
-    MAX_MEMORY_TYPE,
-)
-from barelm.machine.firmware.tables import EFI_INVALID_PARAMETER as INVALID
 
-ANY_PAGES, MAX_ADDRESS, ADDRESS = 0, 1, 2
+MAX_MEMORY_TYPE = 16
 
 # As a PC has it: some RAM below the devices under 4 GiB, the rest above.  The first 256 MiB stay the process's own.
 LOW_BASE, LOW_END, HIGH_BASE = 0x10000000, 0xC0000000, 0x100000000
@@ -52,19 +45,24 @@ class Memory:
                     raise MemoryError(f"no room for {size >> 20} MiB at {base:#x}")
                 native.prefer_huge_pages(base, size)
                 self._starts.append(base)
-                self._regions.append((base + size, CONVENTIONAL))
+                self._regions.append((base + size, uefi.CONVENTIONAL_MEMORY))
+
+    def release(self) -> None:
+        """Give the RAM back to the process: nothing of the machine may be touched any more."""
+        for start, (end, _) in zip(self._starts, self._regions):
+            native.release(start, end - start)
 
     def allocate(self, n_pages: int, kind: int, highest: int = guest.MASK) -> int:
         """The address of n pages that end at `highest` or below; the topmost there are.  Raises EfiError."""
         size = n_pages * PAGE
         for start, (end, found) in zip(reversed(self._starts), reversed(self._regions)):
             at = min(end, (highest + 1) // PAGE * PAGE) - size
-            if found == CONVENTIONAL and at >= start:
+            if found == uefi.CONVENTIONAL_MEMORY and at >= start:
                 self._claim(at, at + size, kind)
                 return at
-        raise guest.EfiError(EFI_OUT_OF_RESOURCES)
+        raise guest.EfiError(uefi.EFI_OUT_OF_RESOURCES)
 
-    def pool(self, n_bytes: int, kind: int = BOOT_SERVICES_DATA) -> int:
+    def pool(self, n_bytes: int, kind: int = uefi.BOOT_SERVICES_DATA) -> int:
         """The address of n bytes, a multiple of 16 or, from 2 KiB on, of a page.  Raises EfiError."""
         if n_bytes > _LARGEST_SLOT:
             size = -(-n_bytes // PAGE) * PAGE
@@ -80,29 +78,29 @@ class Memory:
         self._pools[address] = kind << 56 | size
         return address
 
-    @service("EFI_BOOT_SERVICES.AllocatePages")
+    @service(BootServices)
     def allocate_pages(self, how: int, kind: int, n_pages: int, memory: int) -> None:
         """7.2.1"""
-        require(how <= ADDRESS and memory and n_pages and _allocatable(kind))
-        if how == ADDRESS:
+        require(how <= uefi.ALLOCATE_ADDRESS and memory and n_pages and _allocatable(kind))
+        if how == uefi.ALLOCATE_ADDRESS:
             at = guest.word(memory)
             require(at % PAGE == 0)
-            require(self._all_of(at, at + n_pages * PAGE, free=True), EFI_NOT_FOUND)
+            require(self._all_of(at, at + n_pages * PAGE, free=True), uefi.EFI_NOT_FOUND)
             self._claim(at, at + n_pages * PAGE, kind)
         else:
-            highest = guest.word(memory) if how == MAX_ADDRESS else guest.MASK
+            highest = guest.word(memory) if how == uefi.ALLOCATE_MAX_ADDRESS else guest.MASK
             guest.put_word(memory, self.allocate(n_pages, kind, highest))
 
-    @service("EFI_BOOT_SERVICES.FreePages")
+    @service(BootServices)
     def free_pages(self, memory: int, n_pages: int) -> None:
         """7.2.2"""
         require(memory % PAGE == 0 and n_pages)
-        require(self._all_of(memory, memory + n_pages * PAGE, free=False), EFI_NOT_FOUND)
+        require(self._all_of(memory, memory + n_pages * PAGE, free=False), uefi.EFI_NOT_FOUND)
         native.discard(memory, n_pages * PAGE)
         native.protect(memory, n_pages * PAGE, native.NO_ACCESS)
-        self._mark(memory, memory + n_pages * PAGE, CONVENTIONAL)
+        self._mark(memory, memory + n_pages * PAGE, uefi.CONVENTIONAL_MEMORY)
 
-    @service("EFI_BOOT_SERVICES.GetMemoryMap")
+    @service(BootServices)
     def get_memory_map(self, size: int, descriptors: int, key: int, descriptor_size: int, version: int) -> None:
         """7.2.3; descriptors are longer than their fields, as they may be, so that nobody counts on the length."""
         needed = DESCRIPTOR_BYTES * len(self._starts)
@@ -110,28 +108,30 @@ class Memory:
         guest.put_word(size, needed)
         if descriptor_size:
             guest.put_word(descriptor_size, DESCRIPTOR_BYTES)
-        require(room >= needed, EFI_BUFFER_TOO_SMALL)
+        require(room >= needed, uefi.EFI_BUFFER_TOO_SMALL)
         require(descriptors)
         for i, (start, (end, kind)) in enumerate(zip(self._starts, self._regions)):
-            guest.put_words(descriptors + i * DESCRIPTOR_BYTES, kind, start, 0, (end - start) // PAGE, _WRITE_BACK)
+            at = MemoryDescriptor(descriptors + i * DESCRIPTOR_BYTES)
+            at.type, at.physical_start, at.virtual_start = kind, start, 0
+            at.number_of_pages, at.attribute = (end - start) // PAGE, _WRITE_BACK
         if key:
             guest.put_word(key, self.key)
         if version:
             ctypes.c_uint32.from_address(version).value = 1
 
-    @service("EFI_BOOT_SERVICES.AllocatePool")
+    @service(BootServices)
     def allocate_pool(self, kind: int, n_bytes: int, result: int) -> None:
         """7.2.4"""
         require(result and _allocatable(kind))
-        require(n_bytes < 1 << 48, EFI_OUT_OF_RESOURCES)
+        require(n_bytes < 1 << 48, uefi.EFI_OUT_OF_RESOURCES)
         guest.put_word(result, self.pool(n_bytes, kind))
 
-    @service("EFI_BOOT_SERVICES.FreePool")
+    @service(BootServices)
     def free_pool(self, address: int) -> None:
         """7.2.5"""
         entry = self._pools.pop(address, None)
         if entry is None:
-            raise guest.EfiError(INVALID)
+            raise guest.EfiError(uefi.EFI_INVALID_PARAMETER)
         kind, size = entry >> 56, entry & (1 << 56) - 1
         if size > _LARGEST_SLOT:
             self.free_pages(address, size // PAGE)
@@ -144,7 +144,7 @@ class Memory:
         index = bisect.bisect_right(self._starts, start) - 1
         while 0 <= index < len(self._starts) and self._starts[index] <= at < self._regions[index][0]:
             last, kind = self._regions[index]
-            if (kind == CONVENTIONAL) != free:
+            if (kind == uefi.CONVENTIONAL_MEMORY) != free:
                 return False
             at, index = last, index + 1
             if at >= end:
@@ -153,7 +153,7 @@ class Memory:
 
     def _claim(self, start: int, end: int, kind: int) -> None:
         """Hand out free pages."""
-        require(native.protect(start, end - start, native.READ_WRITE), EFI_OUT_OF_RESOURCES)
+        require(native.protect(start, end - start, native.READ_WRITE), uefi.EFI_OUT_OF_RESOURCES)
         self._mark(start, end, kind)
         if end - start <= _GARBAGE_LIMIT:
             ctypes.memset(start, _GARBAGE, end - start)
@@ -177,4 +177,4 @@ class Memory:
 
 def _allocatable(kind: int) -> bool:
     """Whether an EFI_MEMORY_TYPE may be asked for: not free memory, not persistent, not undefined."""
-    return kind < MAX_MEMORY_TYPE and kind not in (CONVENTIONAL, 14, 15) or kind >= 0x70000000
+    return kind < MAX_MEMORY_TYPE and kind not in (uefi.CONVENTIONAL_MEMORY, 14, 15) or kind >= 0x70000000

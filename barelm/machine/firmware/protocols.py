@@ -5,24 +5,15 @@ Of what is opened only what is opened exclusively is remembered: it keeps the fi
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from typing import Protocol
 
+from barelm.contract import uefi
+from barelm.contract.uefi_protocols import BootServices
 from barelm.machine.firmware.pages import Memory
 from barelm.machine.firmware.process import guest
 from barelm.machine.firmware.process.guest import EfiError, require
 from barelm.machine.firmware.services import Services, service
-from barelm.machine.firmware.tables import (
-    EFI_ACCESS_DENIED,
-    EFI_BUFFER_TOO_SMALL,
-    EFI_INVALID_PARAMETER,
-    EFI_NOT_FOUND,
-    EFI_UNSUPPORTED,
-)
-
-ALL_HANDLES, BY_REGISTER_NOTIFY, BY_PROTOCOL = 0, 1, 2
-TEST_PROTOCOL, EXCLUSIVE = 0x4, 0x20
 
 _FIRST_HANDLE, _HANDLE_STEP = 0x800, 0x8  # below the events: no two things share a handle
 _MOST_PROTOCOLS = 64
@@ -44,12 +35,12 @@ class Protocols:
     def __init__(self, memory: Memory, services: Services) -> None:
         self._memory = memory
         self._services = services
-        self._handles: dict[int, dict[uuid.UUID, int]] = {}
+        self._handles: dict[int, dict[bytes, int]] = {}
         self._next = _FIRST_HANDLE
-        self._drivers: dict[tuple[int, uuid.UUID], Driver] = {}
-        self._owners: dict[tuple[int, uuid.UUID], int] = {}
+        self._drivers: dict[tuple[int, bytes], Driver] = {}
+        self._owners: dict[tuple[int, bytes], int] = {}
 
-    def add(self, handle: int, protocol: uuid.UUID, interface: int) -> int:
+    def add(self, handle: int, protocol: bytes, interface: int) -> int:
         """Put a protocol on a handle (0: a new one); returns the handle."""
         if handle == 0:
             self._next += _HANDLE_STEP
@@ -60,34 +51,34 @@ class Protocols:
         interfaces[protocol] = interface
         return handle
 
-    def drive(self, handle: int, protocol: uuid.UUID, driver: Driver) -> None:
+    def drive(self, handle: int, protocol: bytes, driver: Driver) -> None:
         """Have a driver on a protocol; it is connected already."""
         self._drivers[handle, protocol] = driver
 
-    @service("EFI_BOOT_SERVICES.InstallProtocolInterface")
-    def install(self, handle: int, protocol: int, interface_type: int, interface: int) -> None:
+    @service(BootServices)
+    def install_protocol_interface(self, handle: int, protocol: int, interface_type: int, interface: int) -> None:
         """7.3.2"""
         require(handle and protocol and interface_type == 0)
         guest.put_word(handle, self.add(guest.word(handle), guest.guid(protocol), interface))
 
-    @service("EFI_BOOT_SERVICES.UninstallProtocolInterface")
-    def uninstall(self, handle: int, protocol: int, interface: int) -> None:
+    @service(BootServices)
+    def uninstall_protocol_interface(self, handle: int, protocol: int, interface: int) -> None:
         """7.3.3"""
         interfaces = self._interfaces(handle)
-        require(interfaces.get(guest.guid(protocol)) == interface, EFI_NOT_FOUND)
+        require(interfaces.get(guest.guid(protocol)) == interface, uefi.EFI_NOT_FOUND)
         del interfaces[guest.guid(protocol)]
         if not interfaces:
             del self._handles[handle]
 
-    @service("EFI_BOOT_SERVICES.ReinstallProtocolInterface")
-    def reinstall(self, handle: int, protocol: int, old: int, new: int) -> None:
+    @service(BootServices)
+    def reinstall_protocol_interface(self, handle: int, protocol: int, old: int, new: int) -> None:
         """7.3.4"""
         interfaces = self._interfaces(handle)
-        require(interfaces.get(guest.guid(protocol)) == old, EFI_NOT_FOUND)
+        require(interfaces.get(guest.guid(protocol)) == old, uefi.EFI_NOT_FOUND)
         interfaces[guest.guid(protocol)] = new
 
-    @service("EFI_BOOT_SERVICES.InstallMultipleProtocolInterfaces")
-    def install_multiple(self, handle: int) -> None:
+    @service(BootServices)
+    def install_multiple_protocol_interfaces(self, handle: int) -> None:
         """7.3.18; all of them or none."""
         require(handle)
         pairs = list(self._pairs())
@@ -98,8 +89,8 @@ class Protocols:
             found = self.add(found, protocol, interface)
         guest.put_word(handle, found)
 
-    @service("EFI_BOOT_SERVICES.UninstallMultipleProtocolInterfaces")
-    def uninstall_multiple(self, handle: int) -> None:
+    @service(BootServices)
+    def uninstall_multiple_protocol_interfaces(self, handle: int) -> None:
         """7.3.19; all of them or none."""
         interfaces = self._interfaces(handle)
         pairs = list(self._pairs())
@@ -109,49 +100,49 @@ class Protocols:
         if not interfaces:
             del self._handles[handle]
 
-    @service("EFI_BOOT_SERVICES.HandleProtocol")
+    @service(BootServices)
     def handle_protocol(self, handle: int, protocol: int, interface: int) -> None:
         """7.3.7"""
         require(interface and protocol)
         interfaces = self._interfaces(handle)
         guest.put_word(interface, 0)
-        require(guest.guid(protocol) in interfaces, EFI_UNSUPPORTED)
+        require(guest.guid(protocol) in interfaces, uefi.EFI_UNSUPPORTED)
         guest.put_word(interface, interfaces[guest.guid(protocol)])
 
-    @service("EFI_BOOT_SERVICES.OpenProtocol")
+    @service(BootServices)
     def open_protocol(self, handle: int, protocol: int, interface: int, agent: int, controller: int,
                       attributes: int) -> None:
         """7.3.9"""
         require(protocol and attributes)
         interfaces = self._interfaces(handle)
         opened = handle, guest.guid(protocol)
-        require(opened[1] in interfaces, EFI_UNSUPPORTED)
-        if attributes & EXCLUSIVE:
+        require(opened[1] in interfaces, uefi.EFI_UNSUPPORTED)
+        if attributes & uefi.OPEN_EXCLUSIVE:
             require(agent)
-            require(opened not in self._owners, EFI_ACCESS_DENIED)
+            require(opened not in self._owners, uefi.EFI_ACCESS_DENIED)
             self._owners[opened] = agent
             if opened in self._drivers:
                 self._drivers[opened].disconnect()
-        if attributes != TEST_PROTOCOL:
+        if attributes != uefi.OPEN_TEST_PROTOCOL:
             guest.put_word(interface, interfaces[opened[1]])
 
-    @service("EFI_BOOT_SERVICES.CloseProtocol")
+    @service(BootServices)
     def close_protocol(self, handle: int, protocol: int, agent: int, controller: int) -> None:
         """7.3.10; a driver that had to let go stays away until it is connected."""
-        require(guest.guid(protocol) in self._interfaces(handle), EFI_NOT_FOUND)
+        require(guest.guid(protocol) in self._interfaces(handle), uefi.EFI_NOT_FOUND)
         if self._owners.get((handle, guest.guid(protocol))) == agent:
             del self._owners[handle, guest.guid(protocol)]
 
-    @service("EFI_BOOT_SERVICES.ConnectController")
+    @service(BootServices)
     def connect_controller(self, handle: int, drivers: int, path: int, recursive: int) -> None:
         """7.3.12; with the firmware's own drivers only."""
         self._interfaces(handle)
         found = [driver for on, driver in self._drivers.items() if on[0] == handle and on not in self._owners]
-        require(found, EFI_NOT_FOUND)
+        require(found, uefi.EFI_NOT_FOUND)
         for driver in found:
             driver.connect()
 
-    @service("EFI_BOOT_SERVICES.DisconnectController")
+    @service(BootServices)
     def disconnect_controller(self, handle: int, driver: int, child: int) -> None:
         """7.3.13"""
         self._interfaces(handle)
@@ -159,7 +150,7 @@ class Protocols:
             if on[0] == handle:
                 connected.disconnect()
 
-    @service("EFI_BOOT_SERVICES.ProtocolsPerHandle")
+    @service(BootServices)
     def protocols_per_handle(self, handle: int, buffer: int, count: int) -> None:
         """7.3.14; the GUIDs are behind the pointers to them, in the same pool."""
         require(buffer and count)
@@ -167,20 +158,20 @@ class Protocols:
         address = self._memory.pool(24 * len(protocols))
         first = address + 8 * len(protocols)
         guest.put_words(address, *(first + 16 * i for i in range(len(protocols))))
-        guest.put_bytes(first, b"".join(protocol.bytes_le for protocol in protocols))
+        guest.put_bytes(first, b"".join(protocols))
         guest.put_word(buffer, address)
         guest.put_word(count, len(protocols))
 
-    @service("EFI_BOOT_SERVICES.LocateHandle")
+    @service(BootServices)
     def locate_handle(self, search: int, protocol: int, key: int, size: int, buffer: int) -> None:
         """7.3.6"""
         found = self._search(search, protocol)
         room = guest.word(size)
         guest.put_word(size, 8 * len(found))
-        require(room >= 8 * len(found), EFI_BUFFER_TOO_SMALL)
+        require(room >= 8 * len(found), uefi.EFI_BUFFER_TOO_SMALL)
         guest.put_words(buffer, *found)
 
-    @service("EFI_BOOT_SERVICES.LocateHandleBuffer")
+    @service(BootServices)
     def locate_handle_buffer(self, search: int, protocol: int, key: int, count: int, buffer: int) -> None:
         """7.3.15"""
         require(count and buffer)
@@ -190,7 +181,7 @@ class Protocols:
         guest.put_word(count, len(found))
         guest.put_word(buffer, address)
 
-    @service("EFI_BOOT_SERVICES.LocateProtocol")
+    @service(BootServices)
     def locate_protocol(self, protocol: int, registration: int, interface: int) -> None:
         """7.3.16"""
         require(protocol and interface)
@@ -200,28 +191,28 @@ class Protocols:
             if wanted in interfaces:
                 guest.put_word(interface, interfaces[wanted])
                 return
-        raise EfiError(EFI_NOT_FOUND)
+        raise EfiError(uefi.EFI_NOT_FOUND)
 
-    @service("EFI_BOOT_SERVICES.LocateDevicePath")
+    @service(BootServices)
     def locate_device_path(self, protocol: int, path: int, device: int) -> None:
         """7.3.8; no device path leads anywhere."""
-        raise EfiError(EFI_NOT_FOUND)
+        raise EfiError(uefi.EFI_NOT_FOUND)
 
-    def _interfaces(self, handle: int) -> dict[uuid.UUID, int]:
+    def _interfaces(self, handle: int) -> dict[bytes, int]:
         if handle not in self._handles:
-            raise EfiError(EFI_INVALID_PARAMETER)
+            raise EfiError(uefi.EFI_INVALID_PARAMETER)
         return self._handles[handle]
 
     def _search(self, search: int, protocol: int) -> list[int]:
         """The handles of a search, at least one; registrations are never new."""
-        require(search <= BY_PROTOCOL)
-        require(search != BY_REGISTER_NOTIFY, EFI_NOT_FOUND)
-        wanted = guest.guid(protocol) if search == BY_PROTOCOL else None
+        require(search <= uefi.BY_PROTOCOL)
+        require(search != uefi.BY_REGISTER_NOTIFY, uefi.EFI_NOT_FOUND)
+        wanted = guest.guid(protocol) if search == uefi.BY_PROTOCOL else None
         found = [handle for handle, interfaces in self._handles.items() if wanted is None or wanted in interfaces]
-        require(found, EFI_NOT_FOUND)
+        require(found, uefi.EFI_NOT_FOUND)
         return found
 
-    def _pairs(self) -> Iterator[tuple[uuid.UUID, int]]:
+    def _pairs(self) -> Iterator[tuple[bytes, int]]:
         """The protocols and interfaces after a call's first argument, up to the null pointer that ends them."""
         at = self._services.frame + 8
         for _ in range(_MOST_PROTOCOLS):
@@ -230,4 +221,4 @@ class Protocols:
                 return
             yield guest.guid(protocol), guest.word(at + 8)
             at += 16
-        raise EfiError(EFI_INVALID_PARAMETER)
+        raise EfiError(uefi.EFI_INVALID_PARAMETER)

@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
+from barelm.contract import uefi
+from barelm.dialect.structs import Struct
 from barelm.machine.firmware.faults import Fault, qualified
 from barelm.machine.firmware.process import guest
 from barelm.machine.firmware.process.guest import EfiError
 from barelm.machine.firmware.process.native import Bridge
-from barelm.machine.firmware.tables import EFI_SUCCESS, EFI_UNSUPPORTED, SERVICES, Layout
+from barelm.machine.firmware.tables import ERROR, SERVICES, service_name
 
 Handler = Callable[..., int | None]
 """Takes the arguments of the service as unsigned integers; returns a status (None: EFI_SUCCESS) or raises EfiError."""
@@ -20,10 +22,10 @@ _H = TypeVar("_H", bound=Handler)
 _MASKS = {"n": (1 << 64) - 1, "u": (1 << 32) - 1, "b": (1 << 8) - 1}
 
 
-def service(name: str) -> Callable[[_H], _H]:
-    """Mark a method as the handler of a service, named "EFI_BOOT_SERVICES.AllocatePages"."""
+def service(table: type[Struct], field: str = "") -> Callable[[_H], _H]:
+    """Mark a method as the handler of a table's service: the one it is called like, or another `field`."""
     def mark(method: _H) -> _H:
-        method.__dict__["service"] = name
+        method.__dict__["service"] = service_name(table, field or method.__name__)
         return method
     return mark
 
@@ -41,7 +43,7 @@ def handlers_of(*components: object) -> dict[str, Handler]:
 
 def unsupported(*arguments: int) -> int:
     """The handler of everything that has none."""
-    return EFI_UNSUPPORTED
+    raise EfiError(uefi.EFI_UNSUPPORTED)
 
 
 class Services:
@@ -52,7 +54,8 @@ class Services:
     which service is at work, its number from 1 and 0 at the end.
     """
 
-    def __init__(self, on_error: Callable[[str, BaseException], None], faults: Iterable[Fault] = ()) -> None:
+    def __init__(self, on_error: Callable[[str, BaseException], None], faults: Iterable[Fault] = (),
+                 bridge: type[Bridge] = Bridge) -> None:
         self.handlers: dict[str, Handler] = {}
         self.calls: Counter[str] = Counter()
         self.admit: Callable[[str], None] = lambda name: None
@@ -62,18 +65,19 @@ class Services:
         self._faults = {(qualified(fault.service), fault.call): fault.status for fault in faults}
         self._services = [(name, [_MASKS[kind] for kind in kinds]) for name, kinds in SERVICES.items()]
         self._numbers = {name: number for number, name in enumerate(SERVICES)}
-        self._bridge = Bridge(len(self._services), self._dispatch)
+        self._bridge = bridge(len(self._services), self._dispatch)
         self.enter = self._bridge.enter
 
     def install(self, handlers: Mapping[str, Handler]) -> None:
         """Put handlers in place of those there are; names as in `qualified`."""
         self.handlers.update({qualified(name): handler for name, handler in handlers.items()})
 
-    def table(self, layout: Layout, address: int, **data: int) -> int:
+    def table(self, kind: type[Struct], address: int, **data: int) -> int:
         """Write a table at an address: thunks for its services, `data` for the other fields by name (else 0)."""
-        values = [data.get(field, 0) if kinds is None else self._bridge.thunk(self._numbers[f"{layout.name}.{field}"])
-                  for field, kinds in layout.words]
-        guest.put_words(address, *values)
+        guest.put_bytes(address, bytes(kind.BYTES))
+        for name, field in kind.FIELDS.items():
+            value = self._bridge.thunk(self._numbers[service_name(kind, name)]) if field.note else data.get(name, 0)
+            setattr(kind(address), name, value)
         return address
 
     @property
@@ -99,7 +103,7 @@ class Services:
             return refusal.status
         except BaseException as error:
             self._on_error(name, error)
-            return EFI_UNSUPPORTED
+            return ERROR | uefi.EFI_UNSUPPORTED
         finally:
             self._thread.frame = outer
             self.note(0)
@@ -110,4 +114,4 @@ class Services:
             if (name, call) in self._faults:
                 return self._faults[name, call]
         status = self.handlers.get(name, unsupported)(*arguments)
-        return EFI_SUCCESS if status is None else status
+        return uefi.EFI_SUCCESS if status is None else status

@@ -21,7 +21,7 @@ from barelm.metal.arena import take
 from barelm.metal.console.glyphs import BLANK, LARGE, SMALL, glyph_of
 from barelm.metal.console.screen_mode import enlarge_screen, measure_screen
 from barelm.metal.uefi.boot_services import Firmware, free_pages
-from barelm.metal.uefi.device_protocols import blt, find_graphics, set_graphics_mode
+from barelm.metal.uefi.graphics_output import blt, find_graphics, set_graphics_mode
 
 HISTORY_ROWS = 2000
 """Rows kept, where there is memory for them."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from barelm.contract import uefi
 from barelm.contract.console_state import DisplayState
-from barelm.dialect.memory import load_i64, load_u32
+from barelm.contract.uefi_protocols import GraphicsOutput, GraphicsOutputMode, GraphicsOutputModeInformation
 from barelm.dialect.rooms import metal
 from barelm.metal.uefi.boot_services import Firmware
-from barelm.metal.uefi.device_protocols import graphics_mode_size, set_graphics_mode
+from barelm.metal.uefi.graphics_output import graphics_mode_size, set_graphics_mode
 
 FEWEST_COLUMNS, FEWEST_ROWS = 80, 36
 """A font as large as leaves these."""
@@ -25,16 +25,16 @@ LARGEST_CELL = 48
 def enlarge_screen(fw: Firmware, state: DisplayState) -> None:
     """Where the screen is small and the firmware offers a larger one, take that."""
     graphics = state.graphics
-    mode = load_i64(graphics + uefi.GRAPHICS_MODE)
-    if mode == 0:
+    mode = GraphicsOutputMode(GraphicsOutput(graphics).mode)
+    if mode.address == 0:
         return
-    current = load_u32(mode + uefi.GRAPHICS_MODE_NUMBER)
+    current = mode.mode
     width, height = graphics_mode_size(fw, graphics, current)
     if width >= LEAST_WIDTH and height >= LEAST_HEIGHT:
         return
     best = current
     most = 0
-    for number in range(min(load_u32(mode + uefi.GRAPHICS_MAX_MODE), MOST_MODES)):
+    for number in range(min(mode.max_mode, MOST_MODES)):
         width, height = graphics_mode_size(fw, graphics, number)
         if LEAST_WIDTH <= width <= MOST_WIDTH and LEAST_HEIGHT <= height <= MOST_HEIGHT and width * height > most:
             most = width * height
@@ -46,19 +46,19 @@ def enlarge_screen(fw: Firmware, state: DisplayState) -> None:
 @metal
 def measure_screen(state: DisplayState) -> None:
     """Size, pixels and frame buffer of the mode that is set, and the cells that go on it."""
-    mode = load_i64(state.graphics + uefi.GRAPHICS_MODE)
-    info = load_i64(mode + uefi.GRAPHICS_INFO) if mode != 0 else 0
-    if info == 0:
+    mode = GraphicsOutputMode(GraphicsOutput(state.graphics).mode)
+    info = GraphicsOutputModeInformation(mode.info if mode.address != 0 else 0)
+    if info.address == 0:
         return
-    width = load_u32(info + uefi.HORIZONTAL_RESOLUTION)
-    height = load_u32(info + uefi.VERTICAL_RESOLUTION)
-    form = load_u32(info + uefi.PIXEL_FORMAT)
+    width = info.horizontal_resolution
+    height = info.vertical_resolution
+    form = info.pixel_format
     state.width = width
     state.height = height
-    state.pitch = 4 * load_u32(info + uefi.PIXELS_PER_SCAN_LINE)
-    frame = load_i64(mode + uefi.FRAME_BUFFER_BASE)
+    state.pitch = 4 * info.pixels_per_scan_line
+    frame = mode.frame_buffer_base
     if ((form == uefi.PIXEL_RGBX or form == uefi.PIXEL_BGRX) and frame != 0 and state.pitch >= 4 * width
-            and load_i64(mode + uefi.FRAME_BUFFER_SIZE) >= (height - 1) * state.pitch + 4 * width):
+            and mode.frame_buffer_size >= (height - 1) * state.pitch + 4 * width):
         state.frame = frame
         state.red_first = int(form == uefi.PIXEL_RGBX)
     cell = 0

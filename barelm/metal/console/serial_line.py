@@ -11,13 +11,8 @@ from barelm.dialect.memory import address_of, cells
 from barelm.dialect.rooms import metal
 from barelm.dialect.sentences import MARK, Sentence, sentence
 from barelm.metal.uefi.boot_services import Firmware
-from barelm.metal.uefi.device_protocols import (
-    close_exclusive,
-    move_serial,
-    open_exclusively,
-    serial_waits,
-    set_serial_timeout,
-)
+from barelm.metal.uefi.handles import close_exclusive, open_exclusively
+from barelm.metal.uefi.serial_io import read_serial, serial_waits, set_serial_timeout, write_serial
 
 TIMEOUT_US = 20000
 """How long the firmware waits for one byte to go or come."""
@@ -87,7 +82,7 @@ def flush_serial(s: SerialState) -> None:
     at = 0
     while at < s.filled and s.protocol != 0:
         n = s.filled - at
-        moved = move_serial(s.protocol, uefi.SERIAL_WRITE, address_of(s.out) + at, n)
+        moved = write_serial(s.protocol, address_of(s.out) + at, n)
         at += moved
         if moved == n:
             s.stalls = 0
@@ -104,6 +99,6 @@ def read_byte(s: SerialState) -> int:
     if s.protocol == 0 or not serial_waits(s.protocol):
         return -1
     byte = cells(1)
-    if move_serial(s.protocol, uefi.SERIAL_READ, address_of(byte), 1) != 1:
+    if read_serial(s.protocol, address_of(byte), 1) != 1:
         return -1
     return byte[0] & 0xFF

@@ -20,7 +20,8 @@ from barelm.metal.console import plain_sink, screen_sink, terminal_sink
 from barelm.metal.console.display import Display, bind_display, close_display, open_display, refresh
 from barelm.metal.console.glyphs import cell_width, terminal_width
 from barelm.metal.console.serial_line import flush_serial, open_serial
-from barelm.metal.uefi.boot_services import Firmware, clear_screen, console_columns
+from barelm.metal.uefi.boot_services import Firmware
+from barelm.metal.uefi.text_output import clear_screen, console_columns
 
 SCREEN, LINE, PLAIN = 0, 1, 2
 """The sinks, by their places in `ConsoleState.sinks`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from barelm.contract import uefi
 from barelm.contract.storage_state import Names
-from barelm.contract.uefi import FileInfo, Time
+from barelm.contract.uefi_protocols import FileInfo, Time
 from barelm.dialect.memory import address_of, text
 from barelm.dialect.rooms import metal
 from barelm.dialect.sentences import sentence

@@ -16,7 +16,7 @@ from barelm.contract.board import Figures
 from barelm.contract.console_state import N_KEYS, KeyboardState, SerialState
 from barelm.contract.regions import Workspace
 from barelm.contract.settings import SettingsView
-from barelm.dialect.memory import load_i64
+from barelm.contract.uefi_protocols import SystemTable
 from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import I64
@@ -24,8 +24,10 @@ from barelm.kernels.text.utf8 import decode_character, lead
 from barelm.metal.console.serial_line import read_byte
 from barelm.metal.console.sinks import Console
 from barelm.metal.keys.layouts import ACCENT, character_at, combined, dead_number
-from barelm.metal.uefi.boot_services import Firmware, protocol_of
-from barelm.metal.uefi.device_protocols import close_event, create_timer, read_stroke, sleep
+from barelm.metal.uefi.boot_services import Firmware
+from barelm.metal.uefi.handles import protocol_of
+from barelm.metal.uefi.text_input import read_stroke
+from barelm.metal.uefi.timers import close_event, create_timer, sleep
 
 ALT_PRESSED = uefi.LEFT_ALT_PRESSED | uefi.RIGHT_ALT_PRESSED
 CONTROL_C, BACKSPACE, TAB, LINE_FEED, RETURN, CONTROL_W, ESCAPE, DELETE_BYTE = 3, 8, 9, 10, 13, 23, 27, 127
@@ -69,7 +71,7 @@ class Keyboard(NamedTuple):
 def open_keyboard(con: Console, settings: SettingsView, figures: Figures, workspace: Workspace) -> Keyboard:
     """The keyboard of a workspace, zeroed at first, and the terminal of its console; it may be opened again."""
     state = workspace.keyboard
-    state.extended = protocol_of(con.fw, load_i64(con.fw.table + uefi.CONSOLE_IN_HANDLE),
+    state.extended = protocol_of(con.fw, SystemTable(con.fw.table).console_in_handle,
                                  uefi.SIMPLE_TEXT_INPUT_EX_PROTOCOL)
     if state.timer == 0:
         state.timer = create_timer(con.fw)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from barelm.contract import uefi
 from barelm.contract.regions import Workspace
-from barelm.contract.uefi import MemoryDescriptor, SystemTable, Time
+from barelm.contract.uefi_protocols import MemoryDescriptor, SystemTable, Time
 from barelm.dialect.memory import address_of, cells, load_u8, load_u16
 from barelm.dialect.processor import cpu_name
 from barelm.dialect.rooms import metal
@@ -14,7 +14,8 @@ from barelm.dialect.sentences import sentence
 from barelm.metal.console.sinks import Console
 from barelm.metal.console.stream import put_code_point
 from barelm.metal.console.writing import put
-from barelm.metal.uefi.boot_services import Firmware, get_time, memory_map
+from barelm.metal.uefi.boot_services import Firmware, memory_map
+from barelm.metal.uefi.runtime_services import get_time
 
 
 class MemoryFacts(NamedTuple):

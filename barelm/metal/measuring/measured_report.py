@@ -6,7 +6,7 @@ from barelm.contract import layout
 from barelm.contract.board import Figures
 from barelm.contract.layout import Header
 from barelm.contract.regions import Workspace
-from barelm.contract.uefi import SystemTable
+from barelm.contract.uefi_protocols import SystemTable
 from barelm.dialect.memory import address_of, cells, load_u8, memory, text
 from barelm.dialect.processor import cpu_signature, cpu_vendor, level_name
 from barelm.dialect.rooms import metal

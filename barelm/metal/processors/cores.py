@@ -12,8 +12,10 @@ from barelm.dialect.memory import atomic_add, atomic_load, atomic_store
 from barelm.dialect.processor import call_engine, cycles, enable_vectors, pause
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import I64
-from barelm.metal.uefi.boot_services import Firmware, count_processors, locate_protocol, stall, start_workers
-from barelm.metal.uefi.device_protocols import close_event
+from barelm.metal.uefi.boot_services import Firmware, stall
+from barelm.metal.uefi.handles import locate_protocol
+from barelm.metal.uefi.mp_services import count_processors, start_workers
+from barelm.metal.uefi.timers import close_event
 
 WAIT_MS = 500
 RETRY_US = 10000

@@ -26,7 +26,8 @@ from barelm.metal.storage.toml_values import (
     skip_blanks,
     word_number,
 )
-from barelm.metal.uefi.boot_services import Firmware, new_line, say
+from barelm.metal.uefi.boot_services import Firmware
+from barelm.metal.uefi.text_output import new_line, say
 
 KEY_NAMES = " ".join(ROWS)
 KEY_KINDS = tuple(row.kind for row in ROWS.values())

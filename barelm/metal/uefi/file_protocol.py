@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from barelm.contract import uefi
-from barelm.dialect.memory import address_of, cells, load_i64
+from barelm.contract.uefi_protocols import FileProtocol, LoadedImage, SimpleFileSystem
+from barelm.dialect.memory import address_of, cells
 from barelm.dialect.processor import call_efi
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import U8, U16
-from barelm.metal.uefi.boot_services import Firmware, protocol_of
+from barelm.metal.uefi.boot_services import Firmware
+from barelm.metal.uefi.handles import protocol_of
 
 
 @metal
@@ -16,11 +18,11 @@ def open_own_volume(fw: Firmware) -> int:
     loaded = protocol_of(fw, fw.image, uefi.LOADED_IMAGE_PROTOCOL)
     if loaded == 0:
         return 0
-    file_system = protocol_of(fw, load_i64(loaded + uefi.DEVICE_HANDLE), uefi.SIMPLE_FILE_SYSTEM_PROTOCOL)
+    file_system = protocol_of(fw, LoadedImage(loaded).device_handle, uefi.SIMPLE_FILE_SYSTEM_PROTOCOL)
     if file_system == 0:
         return 0
     root = cells(1)
-    if call_efi(load_i64(file_system + uefi.OPEN_VOLUME), (file_system, address_of(root))) != 0:
+    if call_efi(SimpleFileSystem(file_system).open_volume, (file_system, address_of(root))) != 0:
         return 0
     return root[0]
 
@@ -28,19 +30,14 @@ def open_own_volume(fw: Firmware) -> int:
 @metal
 def open_file(root: int, name: U16) -> int:
     """A file of a volume, for reading, or 0."""
-    file = cells(1)
-    status = call_efi(load_i64(root + uefi.OPEN),
-                      (root, address_of(file), address_of(name), uefi.FILE_MODE_READ, 0))
-    if status != 0:
-        return 0
-    return file[0]
+    return max(open_for_writing(root, name, uefi.FILE_MODE_READ, 0), 0)
 
 
 @metal
 def open_for_writing(root: int, name: U16, mode: int, kind: int) -> int:
     """A file or directory of a volume; `mode` may create it, with the attributes `kind`.  Not positive: the status."""
     file = cells(1)
-    status = call_efi(load_i64(root + uefi.OPEN), (root, address_of(file), address_of(name), mode, kind))
+    status = call_efi(FileProtocol(root).open, (root, address_of(file), address_of(name), mode, kind))
     if status != 0:
         return status
     return file[0]
@@ -51,7 +48,7 @@ def write_file(file: int, source: int, n_bytes: int) -> int:
     """Write n bytes from an address; returns the status."""
     n = cells(1)
     n[0] = n_bytes
-    status = call_efi(load_i64(file + uefi.WRITE), (file, address_of(n), source))
+    status = call_efi(FileProtocol(file).write, (file, address_of(n), source))
     if status == 0 and n[0] != n_bytes:
         return uefi.EFI_VOLUME_FULL
     return status
@@ -60,13 +57,13 @@ def write_file(file: int, source: int, n_bytes: int) -> int:
 @metal
 def flush_file(file: int) -> int:
     """Have everything written reach the medium; returns the status."""
-    return call_efi(load_i64(file + uefi.FLUSH), (file,))
+    return call_efi(FileProtocol(file).flush, (file,))
 
 
 @metal
 def delete_file(file: int) -> int:
     """Delete an open file and close it."""
-    return call_efi(load_i64(file + uefi.DELETE), (file,))
+    return call_efi(FileProtocol(file).delete, (file,))
 
 
 @metal
@@ -74,27 +71,27 @@ def file_info(file: int, info: U8) -> int:
     """EFI_FILE_INFO (13.5.16) of an open file; returns the status."""
     n = cells(1)
     n[0] = len(info)
-    return call_efi(load_i64(file + uefi.GET_INFO),
+    return call_efi(FileProtocol(file).get_info,
                     (file, address_of(uefi.FILE_INFO), address_of(n), address_of(info)))
 
 
 @metal
 def set_file_info(file: int, info: U8, n_bytes: int) -> int:
     """Change a file to be as n bytes of EFI_FILE_INFO say: another name renames it; returns the status."""
-    return call_efi(load_i64(file + uefi.SET_INFO),
+    return call_efi(FileProtocol(file).set_info,
                     (file, address_of(uefi.FILE_INFO), n_bytes, address_of(info)))
 
 
 @metal
 def close_file(file: int) -> int:
     """Close a file or a directory."""
-    return call_efi(load_i64(file + uefi.CLOSE), (file,))
+    return call_efi(FileProtocol(file).close, (file,))
 
 
 @metal
 def seek(file: int, position: int) -> int:
     """Set where the next read begins."""
-    return call_efi(load_i64(file + uefi.SET_POSITION), (file, position))
+    return call_efi(FileProtocol(file).set_position, (file, position))
 
 
 @metal
@@ -103,7 +100,7 @@ def file_size(file: int) -> int:
     position = cells(1)
     if seek(file, uefi.END_OF_FILE) != 0:
         return -1
-    if call_efi(load_i64(file + uefi.GET_POSITION), (file, address_of(position))) != 0:
+    if call_efi(FileProtocol(file).get_position, (file, address_of(position))) != 0:
         return -1
     if seek(file, 0) != 0:
         return -1
@@ -115,6 +112,6 @@ def read_file(file: int, target: int, n_bytes: int) -> int:
     """Read up to n bytes to an address; returns how many came, or -1 where the firmware reports an error."""
     n = cells(1)
     n[0] = n_bytes
-    if call_efi(load_i64(file + uefi.READ), (file, address_of(n), target)) != 0:
+    if call_efi(FileProtocol(file).read, (file, address_of(n), target)) != 0:
         return -1
     return n[0]

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import llvmlite.binding as llvm
 
 from barelm.aot.link import link
+from barelm.contract.uefi_protocols import (
+    BootServices,
+    RuntimeServices,
+    SimpleFileSystem,
+    SimpleTextOutput,
+    SystemTable,
+)
+from barelm.dialect.structs import Struct
 from barelm.disk import write_image
-from barelm.machine.firmware import tables
+from barelm.machine.firmware.faults import STATUSES
 from barelm.machine.firmware.firmware import PROGRAM
-from barelm.machine.firmware.tables import Layout
+from barelm.machine.firmware.tables import guid_of, service_name
 from barelm.machine.hosted import Hosted
 from barelm.machine.machine import Spec
 
 TRIPLE = "x86_64-unknown-uefi"
 PATIENCE_S = 60
+EFI = SimpleNamespace(**{name.removeprefix("EFI_"): value for name, value in STATUSES.items()})
+"""The status codes: EFI.NOT_FOUND."""
 FIRST_MISMATCH = 1000
 """A program returns this plus the number of the expectation, from 0, that was not met."""
 
@@ -33,6 +44,11 @@ define void @store(i64 %a, i64 %v) { %p = inttoptr i64 %a to ptr
 
 Value = int | str
 """A number, or the name of an IR value."""
+
+
+def offset_of(kind: type[Struct], service: str) -> int:
+    """Where a service is in its table, in bytes."""
+    return next(field.offset for name, field in kind.FIELDS.items() if service_name(kind, name).endswith("." + service))
 
 
 class Program:
@@ -68,9 +84,9 @@ class Program:
         """The address of a CHAR16 string."""
         return self.data(text.encode("utf-16-le", "surrogatepass") + bytes(2))
 
-    def guid(self, layout: Layout) -> str:
+    def guid(self, kind: type[Struct]) -> str:
         """The address of a protocol's GUID."""
-        return self.data(tables.GUIDS[layout.name].bytes_le)
+        return self.data(guid_of(kind))
 
     def address(self, symbol: str) -> str:
         """The address of a global."""
@@ -92,49 +108,49 @@ class Program:
         """The low bits of a word."""
         return self.raw(f"and i64 {value}, {(1 << bits) - 1}")
 
-    def call(self, layout: Layout, service: str, interface: Value, *arguments: Value) -> str:
+    def call(self, kind: type[Struct], service: str, interface: Value, *arguments: Value) -> str:
         """Call a service of the table at `interface` with arguments as they are; returns the status."""
-        function = self.load(interface, 8 * layout.index(service))
+        function = self.load(interface, offset_of(kind, service))
         pointer = self.raw(f"inttoptr i64 {function} to ptr")
         return self.raw(f"call i64 {pointer}({', '.join(f'i64 {argument}' for argument in arguments)})")
 
-    def method(self, layout: Layout, service: str, this: Value, *arguments: Value) -> str:
+    def method(self, kind: type[Struct], service: str, this: Value, *arguments: Value) -> str:
         """Call a service of a protocol, whose first argument is the protocol."""
-        return self.call(layout, service, this, this, *arguments)
+        return self.call(kind, service, this, this, *arguments)
 
     def boot(self, service: str, *arguments: Value) -> str:
         """Call a boot service."""
-        at = self.load(self.table, 8 * tables.SYSTEM_TABLE.index("BootServices"))
-        return self.call(tables.BOOT_SERVICES, service, at, *arguments)
+        at = self.load(self.table, SystemTable.offset_of("boot_services"))
+        return self.call(BootServices, service, at, *arguments)
 
     def runtime(self, service: str, *arguments: Value) -> str:
         """Call a runtime service."""
-        at = self.load(self.table, 8 * tables.SYSTEM_TABLE.index("RuntimeServices"))
-        return self.call(tables.RUNTIME_SERVICES, service, at, *arguments)
+        at = self.load(self.table, SystemTable.offset_of("runtime_services"))
+        return self.call(RuntimeServices, service, at, *arguments)
 
     def con_out(self) -> str:
         """The address of ConOut."""
-        return self.load(self.table, 8 * tables.SYSTEM_TABLE.index("ConOut"))
+        return self.load(self.table, SystemTable.offset_of("con_out"))
 
     def con_in(self) -> str:
         """The address of ConIn."""
-        return self.load(self.table, 8 * tables.SYSTEM_TABLE.index("ConIn"))
+        return self.load(self.table, SystemTable.offset_of("con_in"))
 
     def say(self, text: str) -> None:
         """Show a text."""
-        self.expect(self.method(tables.SIMPLE_TEXT_OUTPUT, "OutputString", self.con_out(), self.text(text)), 0)
+        self.expect(self.method(SimpleTextOutput, "OutputString", self.con_out(), self.text(text)), 0)
 
-    def protocol(self, layout: Layout) -> str:
+    def protocol(self, kind: type[Struct]) -> str:
         """The first interface of a protocol, found by LocateProtocol."""
         found = self.cells()
-        self.expect(self.boot("LocateProtocol", self.guid(layout), 0, found), 0)
+        self.expect(self.boot("LocateProtocol", self.guid(kind), 0, found), 0)
         return self.load(found)
 
     def root(self) -> str:
         """The root directory of the volume."""
         found = self.cells()
-        volume = self.protocol(tables.SIMPLE_FILE_SYSTEM)
-        self.expect(self.method(tables.SIMPLE_FILE_SYSTEM, "OpenVolume", volume, found), 0)
+        volume = self.protocol(SimpleFileSystem)
+        self.expect(self.method(SimpleFileSystem, "OpenVolume", volume, found), 0)
         return self.load(found)
 
     def expect(self, value: Value, wanted: Value) -> None:

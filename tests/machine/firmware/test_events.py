@@ -6,23 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from barelm.machine.firmware.events import (
-    EVT_NOTIFY_SIGNAL,
-    EVT_NOTIFY_WAIT,
-    EVT_TIMER,
-    TIMER_CANCEL,
-    TIMER_PERIODIC,
-    TIMER_RELATIVE,
-)
-from barelm.machine.firmware.tables import (
-    EFI_INVALID_PARAMETER,
-    EFI_NOT_READY,
-    EFI_UNSUPPORTED,
-    TPL_APPLICATION,
-    TPL_CALLBACK,
-    TPL_NOTIFY,
-)
-from tests.machine.firmware.program import Program, run
+from barelm.contract import uefi
+from barelm.machine.firmware.events import TPL_APPLICATION, TPL_CALLBACK, TPL_NOTIFY
+from tests.machine.firmware.program import EFI, Program, run
 
 # Adds 1 to the word it is given.
 COUNT = """
@@ -56,12 +42,12 @@ def waited(program: Program, *events: str) -> str:
 def test_signal_lasts_until_it_is_checked(tmp_path: Path) -> None:
     program = Program()
     event = created(program, 0)
-    program.expect(program.boot("CheckEvent", event), EFI_NOT_READY)
+    program.expect(program.boot("CheckEvent", event), EFI.NOT_READY)
     program.expect(program.boot("SignalEvent", event), 0)
     program.expect(program.boot("CheckEvent", event), 0)
-    program.expect(program.boot("CheckEvent", event), EFI_NOT_READY)
+    program.expect(program.boot("CheckEvent", event), EFI.NOT_READY)
     program.expect(program.boot("CloseEvent", event), 0)
-    program.expect(program.boot("CheckEvent", event), EFI_INVALID_PARAMETER)
+    program.expect(program.boot("CheckEvent", event), EFI.INVALID_PARAMETER)
     assert run(tmp_path, program.build())[1] == 0
 
 
@@ -73,24 +59,24 @@ def test_first_signaled_event_ends_the_wait(tmp_path: Path) -> None:
     assert run(tmp_path, program.build())[1] == 0
 
 
-@pytest.mark.parametrize("how", [TIMER_RELATIVE, TIMER_PERIODIC])
+@pytest.mark.parametrize("how", [uefi.TIMER_RELATIVE, uefi.TIMER_PERIODIC])
 def test_timer_signals_its_event(tmp_path: Path, how: int) -> None:
     program = Program()
-    never, timer = created(program, EVT_TIMER), created(program, EVT_TIMER)
-    program.expect(program.boot("SetTimer", never, TIMER_RELATIVE, 3_600_000 * MS), 0)
+    never, timer = created(program, uefi.EVT_TIMER), created(program, uefi.EVT_TIMER)
+    program.expect(program.boot("SetTimer", never, uefi.TIMER_RELATIVE, 3_600_000 * MS), 0)
     program.expect(program.boot("SetTimer", timer, how, 2 * MS), 0)
     program.expect(waited(program, never, timer), 1)
-    if how == TIMER_PERIODIC:
+    if how == uefi.TIMER_PERIODIC:
         program.expect(waited(program, never, timer), 1)
-        program.expect(program.boot("SetTimer", timer, TIMER_CANCEL, 0), 0)
-    program.expect(program.boot("SetTimer", created(program, 0), how, MS), EFI_INVALID_PARAMETER)
+        program.expect(program.boot("SetTimer", timer, uefi.TIMER_CANCEL, 0), 0)
+    program.expect(program.boot("SetTimer", created(program, 0), how, MS), EFI.INVALID_PARAMETER)
     assert run(tmp_path, program.build())[1] == 0
 
 
 def test_signal_calls_the_program_unless_its_priority_is_raised(tmp_path: Path) -> None:
     program = Program(COUNT)
     counter = program.cells()
-    event = created(program, EVT_NOTIFY_SIGNAL, "@count", counter)
+    event = created(program, uefi.EVT_NOTIFY_SIGNAL, "@count", counter)
     program.expect(program.boot("SignalEvent", event), 0)
     program.expect(program.load(counter), 1)
     program.expect(program.boot("RaiseTPL", TPL_NOTIFY), TPL_APPLICATION)
@@ -99,15 +85,15 @@ def test_signal_calls_the_program_unless_its_priority_is_raised(tmp_path: Path) 
     program.expect(program.load(counter), 1)
     program.boot("RestoreTPL", TPL_APPLICATION)
     program.expect(program.load(counter), 2)
-    program.expect(program.boot("CheckEvent", event), EFI_INVALID_PARAMETER)
+    program.expect(program.boot("CheckEvent", event), EFI.INVALID_PARAMETER)
     assert run(tmp_path, program.build())[1] == 0
 
 
 def test_periodic_timer_calls_the_program_while_it_waits(tmp_path: Path) -> None:
     program = Program(COUNT)
     counter = program.cells()
-    ticking = created(program, EVT_TIMER | EVT_NOTIFY_SIGNAL, "@count", counter)
-    program.expect(program.boot("SetTimer", ticking, TIMER_PERIODIC, MS), 0)
+    ticking = created(program, uefi.EVT_TIMER | uefi.EVT_NOTIFY_SIGNAL, "@count", counter)
+    program.expect(program.boot("SetTimer", ticking, uefi.TIMER_PERIODIC, MS), 0)
     program.expect(program.boot("Stall", 5000), 0)
     program.expect(program.raw(f"zext i1 {program.raw(f'icmp sgt i64 {program.load(counter)}, 0')} to i64"), 1)
     assert run(tmp_path, program.build())[1] == 0
@@ -116,8 +102,8 @@ def test_periodic_timer_calls_the_program_while_it_waits(tmp_path: Path) -> None
 def test_unsignaled_event_asks_its_function(tmp_path: Path) -> None:
     program = Program(COUNT)
     counter = program.cells()
-    event = created(program, EVT_NOTIFY_WAIT, "@count", counter)
-    program.expect(program.boot("CheckEvent", event), EFI_NOT_READY)
+    event = created(program, uefi.EVT_NOTIFY_WAIT, "@count", counter)
+    program.expect(program.boot("CheckEvent", event), EFI.NOT_READY)
     program.expect(program.load(counter), 1)
     assert run(tmp_path, program.build())[1] == 0
 
@@ -125,10 +111,10 @@ def test_unsignaled_event_asks_its_function(tmp_path: Path) -> None:
 def test_impossible_events_are_refused(tmp_path: Path) -> None:
     program = Program()
     event = program.cells()
-    create = ("CreateEvent", EVT_NOTIFY_SIGNAL)
-    program.expect(program.boot(*create, TPL_CALLBACK, 0, 0, event), EFI_INVALID_PARAMETER)
-    program.expect(program.boot(*create, TPL_APPLICATION, event, 0, event), EFI_INVALID_PARAMETER)
-    program.expect(program.boot("CreateEvent", 0x300, TPL_CALLBACK, event, 0, event), EFI_INVALID_PARAMETER)
+    create = ("CreateEvent", uefi.EVT_NOTIFY_SIGNAL)
+    program.expect(program.boot(*create, TPL_CALLBACK, 0, 0, event), EFI.INVALID_PARAMETER)
+    program.expect(program.boot(*create, TPL_APPLICATION, event, 0, event), EFI.INVALID_PARAMETER)
+    program.expect(program.boot("CreateEvent", 0x300, TPL_CALLBACK, event, 0, event), EFI.INVALID_PARAMETER)
     program.boot("RaiseTPL", TPL_CALLBACK)
-    program.expect(program.boot("WaitForEvent", 1, event, event), EFI_UNSUPPORTED)
+    program.expect(program.boot("WaitForEvent", 1, event, event), EFI.UNSUPPORTED)
     assert run(tmp_path, program.build())[1] == 0

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from barelm.contract import uefi
 from barelm.errors import BarelmError
 from barelm.machine.firmware.faults import Fault, parse_fault, qualified, status_name
-from barelm.machine.firmware.tables import EFI_OUT_OF_RESOURCES, LOADER_DATA
-from tests.machine.firmware.program import Program, run
+from tests.machine.firmware.program import EFI, Program, run
 
 ALLOCATE = "EFI_BOOT_SERVICES.AllocatePages"
 
 
 @pytest.mark.parametrize(("text", "fault"), [
-    ("AllocatePages=EFI_OUT_OF_RESOURCES@2", Fault(ALLOCATE, EFI_OUT_OF_RESOURCES, 2)),
+    ("AllocatePages=EFI_OUT_OF_RESOURCES@2", Fault(ALLOCATE, EFI.OUT_OF_RESOURCES, 2)),
     ("EFI_BOOT_SERVICES.AllocatePages=9", Fault(ALLOCATE, 9)),
     ("Open=0x800000000000000e", Fault("EFI_FILE_PROTOCOL.Open", 1 << 63 | 14)),
 ])
@@ -32,16 +32,16 @@ def test_what_is_no_fault_is_refused(text: str) -> None:
 
 def test_names_are_completed() -> None:
     assert qualified("Stall") == "EFI_BOOT_SERVICES.Stall"
-    assert status_name(EFI_OUT_OF_RESOURCES) == "EFI_OUT_OF_RESOURCES"
+    assert status_name(EFI.OUT_OF_RESOURCES) == "EFI_OUT_OF_RESOURCES"
     assert status_name(1234) == "status 0x4d2"
 
 
 def test_only_the_call_asked_for_fails(tmp_path: Path) -> None:
     program = Program()
     place = program.cells()
-    for status in (0, EFI_OUT_OF_RESOURCES, 0):
-        program.expect(program.boot("AllocatePages", 0, LOADER_DATA, 1, place), status)
+    for status in (0, EFI.OUT_OF_RESOURCES, 0):
+        program.expect(program.boot("AllocatePages", 0, uefi.LOADER_DATA, 1, place), status)
     for _ in range(2):
-        program.expect(program.boot("Stall", 1), EFI_OUT_OF_RESOURCES)
-    faults = (Fault(ALLOCATE, EFI_OUT_OF_RESOURCES, 2), Fault("EFI_BOOT_SERVICES.Stall", EFI_OUT_OF_RESOURCES))
+        program.expect(program.boot("Stall", 1), EFI.OUT_OF_RESOURCES)
+    faults = (Fault(ALLOCATE, EFI.OUT_OF_RESOURCES, 2), Fault("EFI_BOOT_SERVICES.Stall", EFI.OUT_OF_RESOURCES))
     assert run(tmp_path, program.build(), faults=faults)[1] == 0

@@ -6,33 +6,26 @@ from pathlib import Path
 
 import pytest
 
+from barelm.contract import uefi
 from barelm.errors import BarelmError
-from barelm.machine.firmware.pages import ADDRESS, ANY_PAGES, MAX_ADDRESS
 from barelm.machine.firmware.process.native import PAGE
-from barelm.machine.firmware.tables import (
-    CONVENTIONAL,
-    EFI_BUFFER_TOO_SMALL,
-    EFI_INVALID_PARAMETER,
-    EFI_NOT_FOUND,
-    EFI_OUT_OF_RESOURCES,
-    LOADER_DATA,
-)
-from tests.machine.firmware.program import Program, run
+from tests.machine.firmware.program import EFI, Program, run
 
 MIB_PAGES = (1 << 20) // PAGE
+ANY_PAGES, MAX_ADDRESS, ADDRESS = uefi.ALLOCATE_ANY_PAGES, uefi.ALLOCATE_MAX_ADDRESS, uefi.ALLOCATE_ADDRESS
 
 
 def test_there_is_no_more_than_the_machine_has(tmp_path: Path) -> None:
     program = Program()
     place = program.cells()
-    allocate = ("AllocatePages", ANY_PAGES, LOADER_DATA)
-    program.expect(program.boot(*allocate, 64 * MIB_PAGES, place), EFI_OUT_OF_RESOURCES)
+    allocate = ("AllocatePages", ANY_PAGES, uefi.LOADER_DATA)
+    program.expect(program.boot(*allocate, 64 * MIB_PAGES, place), EFI.OUT_OF_RESOURCES)
     program.expect(program.boot(*allocate, 60 * MIB_PAGES, place), 0)
     first = program.load(place)
     program.store(first, 1)
-    program.expect(program.boot(*allocate, 60 * MIB_PAGES, place), EFI_OUT_OF_RESOURCES)
+    program.expect(program.boot(*allocate, 60 * MIB_PAGES, place), EFI.OUT_OF_RESOURCES)
     program.expect(program.boot("FreePages", first, 60 * MIB_PAGES), 0)
-    program.expect(program.boot("FreePages", first, 60 * MIB_PAGES), EFI_NOT_FOUND)
+    program.expect(program.boot("FreePages", first, 60 * MIB_PAGES), EFI.NOT_FOUND)
     program.expect(program.boot(*allocate, 60 * MIB_PAGES, place), 0)
     assert run(tmp_path, program.build())[1] == 0
 
@@ -41,24 +34,24 @@ def test_pages_can_be_asked_for_by_address(tmp_path: Path) -> None:
     program = Program()
     place = program.cells()
     program.store(place, 0x10100FFF)
-    program.expect(program.boot("AllocatePages", MAX_ADDRESS, LOADER_DATA, 1, place), 0)
+    program.expect(program.boot("AllocatePages", MAX_ADDRESS, uefi.LOADER_DATA, 1, place), 0)
     program.expect(program.load(place), 0x10100000)
-    program.expect(program.boot("AllocatePages", ADDRESS, LOADER_DATA, 1, place), EFI_NOT_FOUND)
+    program.expect(program.boot("AllocatePages", ADDRESS, uefi.LOADER_DATA, 1, place), EFI.NOT_FOUND)
     program.store(place, 0x10000000)
-    program.expect(program.boot("AllocatePages", ADDRESS, LOADER_DATA, 1, place), 0)
+    program.expect(program.boot("AllocatePages", ADDRESS, uefi.LOADER_DATA, 1, place), 0)
     program.store(place, 0x10000001)
-    program.expect(program.boot("AllocatePages", ADDRESS, LOADER_DATA, 1, place), EFI_INVALID_PARAMETER)
-    program.expect(program.boot("AllocatePages", ANY_PAGES, CONVENTIONAL, 1, place), EFI_INVALID_PARAMETER)
-    program.expect(program.boot("AllocatePages", ANY_PAGES, LOADER_DATA, 1, 0), EFI_INVALID_PARAMETER)
+    program.expect(program.boot("AllocatePages", ADDRESS, uefi.LOADER_DATA, 1, place), EFI.INVALID_PARAMETER)
+    program.expect(program.boot("AllocatePages", ANY_PAGES, uefi.CONVENTIONAL_MEMORY, 1, place), EFI.INVALID_PARAMETER)
+    program.expect(program.boot("AllocatePages", ANY_PAGES, uefi.LOADER_DATA, 1, 0), EFI.INVALID_PARAMETER)
     assert run(tmp_path, program.build())[1] == 0
 
 
 def test_memory_lies_below_and_above_4_gib(tmp_path: Path) -> None:
     program = Program()
     place = program.cells()
-    program.expect(program.boot("AllocatePages", ANY_PAGES, LOADER_DATA, 1024 * MIB_PAGES, place), 0)
+    program.expect(program.boot("AllocatePages", ANY_PAGES, uefi.LOADER_DATA, 1024 * MIB_PAGES, place), 0)
     program.expect(program.raw(f"lshr i64 {program.load(place)}, 32"), 1)
-    program.expect(program.boot("AllocatePages", ANY_PAGES, LOADER_DATA, 2500 * MIB_PAGES, place), 0)
+    program.expect(program.boot("AllocatePages", ANY_PAGES, uefi.LOADER_DATA, 2500 * MIB_PAGES, place), 0)
     program.expect(program.raw(f"lshr i64 {program.load(place)}, 32"), 0)
     assert run(tmp_path, program.build(), memory_mb=6000)[1] == 0
 
@@ -67,13 +60,13 @@ def test_memory_lies_below_and_above_4_gib(tmp_path: Path) -> None:
 def test_pool_is_aligned_and_comes_back(tmp_path: Path, n: int) -> None:
     program = Program()
     place = program.cells()
-    program.expect(program.boot("AllocatePool", LOADER_DATA, n, place), 0)
+    program.expect(program.boot("AllocatePool", uefi.LOADER_DATA, n, place), 0)
     first = program.load(place)
     program.expect(program.low(first, 4), 0)
     program.store(first, 7)
     program.expect(program.boot("FreePool", first), 0)
-    program.expect(program.boot("FreePool", first), EFI_INVALID_PARAMETER)
-    program.expect(program.boot("AllocatePool", LOADER_DATA, n, place), 0)
+    program.expect(program.boot("FreePool", first), EFI.INVALID_PARAMETER)
+    program.expect(program.boot("AllocatePool", uefi.LOADER_DATA, n, place), 0)
     program.expect(program.load(place), first)
     assert run(tmp_path, program.build())[1] == 0
 
@@ -82,9 +75,9 @@ def test_map_shows_what_is_free(tmp_path: Path) -> None:
     program = Program()
     size, content, key, each, version = (program.cells(n) for n in (1, 256, 1, 1, 1))
     arguments = (size, content, key, each, version)
-    program.expect(program.boot("GetMemoryMap", *arguments), EFI_BUFFER_TOO_SMALL)
+    program.expect(program.boot("GetMemoryMap", *arguments), EFI.BUFFER_TOO_SMALL)
     program.expect(program.boot("GetMemoryMap", *arguments), 0)
-    program.expect(program.load(content), CONVENTIONAL)
+    program.expect(program.load(content), uefi.CONVENTIONAL_MEMORY)
     program.expect(program.load(content, 8), 0x10000000)
     program.expect(program.low(program.load(version), 32), 1)
     assert run(tmp_path, program.build())[1] == 0
@@ -93,7 +86,7 @@ def test_map_shows_what_is_free(tmp_path: Path) -> None:
 def test_freed_memory_cannot_be_touched(tmp_path: Path) -> None:
     program = Program()
     place = program.cells()
-    program.expect(program.boot("AllocatePages", ANY_PAGES, LOADER_DATA, 1, place), 0)
+    program.expect(program.boot("AllocatePages", ANY_PAGES, uefi.LOADER_DATA, 1, place), 0)
     program.expect(program.boot("FreePages", program.load(place), 1), 0)
     program.store(program.load(place), 1)
     with pytest.raises(BarelmError, match="touched memory that is not its own"):

@@ -7,30 +7,24 @@ from pathlib import Path
 
 import pytest
 
+from barelm.contract import uefi
+from barelm.contract.uefi_protocols import BootServices, SystemTable
 from barelm.errors import BarelmError
-from barelm.machine.firmware.system import RESET_COLD, RESET_SHUTDOWN, RESET_WARM
-from barelm.machine.firmware.tables import (
-    BOOT_SERVICES,
-    EFI_ABORTED,
-    EFI_NOT_FOUND,
-    EFI_UNSUPPORTED,
-    SYSTEM_TABLE,
-)
-from tests.machine.firmware.program import Program, run
+from tests.machine.firmware.program import EFI, Program, run
 
 
 def test_status_is_what_the_program_returns(tmp_path: Path) -> None:
     assert run(tmp_path, Program().build())[1] == 0
-    assert run(tmp_path, Program().build(EFI_ABORTED - (1 << 64)))[1] == EFI_ABORTED
+    assert run(tmp_path, Program().build(EFI.ABORTED - (1 << 64)))[1] == EFI.ABORTED
 
 
 def test_exit_ends_the_program(tmp_path: Path) -> None:
     program = Program()
-    program.boot("Exit", program.image, EFI_ABORTED - (1 << 64), 0, 0)
-    assert run(tmp_path, program.build())[1] == EFI_ABORTED
+    program.boot("Exit", program.image, EFI.ABORTED - (1 << 64), 0, 0)
+    assert run(tmp_path, program.build())[1] == EFI.ABORTED
 
 
-@pytest.mark.parametrize("kind", [RESET_COLD, RESET_WARM, RESET_SHUTDOWN])
+@pytest.mark.parametrize("kind", [uefi.RESET_COLD, uefi.RESET_WARM, uefi.RESET_SHUTDOWN])
 def test_reset_switches_the_machine_off(tmp_path: Path, kind: int) -> None:
     program = Program()
     program.say("bye")
@@ -74,24 +68,24 @@ def test_time_is_this_century_and_variables_are_none(tmp_path: Path) -> None:
     program.expect(program.runtime("GetTime", now, 0), 0)
     century = program.raw(f"udiv i64 {program.low(program.load(now), 16)}, 100")
     program.expect(century, 20)
-    program.expect(program.runtime("GetVariable", program.text("Boot0000"), now, 0, size, 0), EFI_NOT_FOUND)
+    program.expect(program.runtime("GetVariable", program.text("Boot0000"), now, 0, size, 0), EFI.NOT_FOUND)
     assert run(tmp_path, program.build())[1] == 0
 
 
 def test_tables_have_their_signatures(tmp_path: Path) -> None:
     program = Program()
     program.expect(program.load(program.table), int.from_bytes(b"IBI SYST", "little"))
-    boot = program.load(program.table, 8 * SYSTEM_TABLE.index("BootServices"))
+    boot = program.load(program.table, SystemTable.offset_of("boot_services"))
     program.expect(program.load(boot), int.from_bytes(b"BOOTSERV", "little"))
-    copy, crc = program.cells(len(BOOT_SERVICES.words)), program.cells()
-    program.boot("CopyMem", copy, boot, 8 * len(BOOT_SERVICES.words))
+    copy, crc = program.cells(BootServices.BYTES // 8), program.cells()
+    program.boot("CopyMem", copy, boot, BootServices.BYTES)
     program.store(program.add(copy, 16), 0)
-    program.expect(program.boot("CalculateCrc32", copy, 8 * len(BOOT_SERVICES.words), crc), 0)
+    program.expect(program.boot("CalculateCrc32", copy, BootServices.BYTES, crc), 0)
     program.expect(program.load(crc), program.load(boot, 16))
     assert run(tmp_path, program.build())[1] == 0
 
 
 def test_unknown_services_say_so(tmp_path: Path) -> None:
     program = Program()
-    program.expect(program.boot("ExitBootServices", program.image, 0), EFI_UNSUPPORTED)
+    program.expect(program.boot("ExitBootServices", program.image, 0), EFI.UNSUPPORTED)
     assert run(tmp_path, program.build())[1] == 0

@@ -263,16 +263,16 @@ def test_a_small_screen_is_exchanged_and_put_back() -> None:
 def test_what_is_missing_leaves_no_screen_or_the_slow_one(lack: str) -> None:
     machine = FakeScreen([SIZE])
     if lack == "graphics":
-        machine.boot.serve(320, 3, lambda *_: ERROR | 14)
+        machine.boot.serve("locate_protocol", lambda *_: ERROR | 14)
     elif lack == "memory":
         machine.largest_pages = 1
     elif lack == "mode":
-        machine.graphics.put(24, 0)
+        machine.graphics.put(mode=0)
     elif lack == "info":
-        machine.mode.put(8, 0)
+        machine.mode.put(info=0)
         machine.query_mode = lambda *_: ERROR | 7  # type: ignore[method-assign]
     else:
-        machine.mode.put(32, 100)  # a frame buffer too small to be one
+        machine.mode.put(frame_buffer_size=100)  # a frame buffer too small to be one
     d = machine.open()
     if lack == "frame":
         assert d.state.frame == 0 and d.state.columns == 21

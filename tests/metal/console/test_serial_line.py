@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from barelm.contract.console_state import SerialState
+from barelm.contract.uefi_protocols import SerialIoMode
 from barelm.metal.console import serial_line
 from barelm.metal.console.serial_line import close_serial, flush_serial, open_serial, put_byte, read_byte
 from barelm.metal.console.terminal_sink import keep_row
@@ -55,7 +56,7 @@ def test_taken_and_given_back() -> None:
     line = Line()
     s = line.open()
     assert line.port.owner == IMAGE_HANDLE and line.port.written == OPENING
-    assert line.port.mode[1] == serial_line.TIMEOUT_US
+    assert SerialIoMode(line.port.mode.address).timeout == serial_line.TIMEOUT_US
     line.put(s, "é\r\n".encode())
     assert line.port.written == OPENING
     flush_serial(s)
@@ -95,7 +96,7 @@ def test_a_line_that_takes_little_at_a_time_is_waited_for() -> None:
         line.port.room = 300
         return take(this, size, source)
 
-    line.port.table.serve(40, 3, write)
+    line.port.table.serve("write", write)
     line.put(s, b"x" * 2000)
     flush_serial(s)
     assert line.port.written == OPENING + b"x" * 2000 and s.protocol != 0
@@ -106,7 +107,7 @@ def test_a_line_that_takes_little_at_a_time_is_waited_for() -> None:
 def test_a_line_that_takes_nothing_is_given_up_soon(room: int, mode: bool) -> None:
     line = Line()
     if not mode:
-        line.port.table.put(56, 0)
+        line.port.table.put(mode=0)
     s = line.open()
     line.port.room = room
     before = line.port.n_writes
@@ -121,7 +122,7 @@ def test_a_line_that_takes_nothing_is_given_up_soon(room: int, mode: bool) -> No
 
 def test_a_slow_timeout_that_cannot_be_changed_is_not_waited_for_often() -> None:
     line = Line()
-    line.port.table.serve(16, 7, lambda *_: -(1 << 63) | 3)
+    line.port.table.serve("set_attributes", lambda *_: -(1 << 63) | 3)
     s = line.open()
     line.port.room = 0
     before = line.port.n_writes
@@ -147,8 +148,8 @@ def test_a_device_that_fails() -> None:
     line = Line()
     s = line.open()
     line.port.coming += b"a"
-    line.port.table.serve(48, 3, lambda *_: -(1 << 63) | 7)
-    line.port.table.serve(40, 3, lambda *_: -(1 << 63) | 7)
+    line.port.table.serve("read", lambda *_: -(1 << 63) | 7)
+    line.port.table.serve("write", lambda *_: -(1 << 63) | 7)
     assert read_byte(s) == -1
     line.put(s, b"a")
     flush_serial(s)

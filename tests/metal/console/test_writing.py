@@ -144,7 +144,7 @@ def test_words_stop_at_the_first_zero() -> None:
 
 def test_a_machine_without_a_screen_is_fine() -> None:
     firmware = FakeFirmware()
-    firmware.table.put(64, 0)
+    firmware.table.put(con_out=0)
     writing.write_number(firmware.fw, 5)
     con = plain_console(firmware.fw, ConsoleState.over(np.zeros(ConsoleState.BYTES, np.uint8)))
     writing.put_number(con, 5)

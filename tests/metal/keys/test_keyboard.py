@@ -114,7 +114,7 @@ def test_shift_keys_where_the_firmware_tells() -> None:
 
 def test_a_broken_extended_protocol_is_not_missed() -> None:
     desk = Desk()
-    desk.firmware.con_in_ex.serve(8, 2, lambda this, data: -(1 << 63) | 3)
+    desk.firmware.con_in_ex.serve("read_key_stroke_ex", lambda this, data: -(1 << 63) | 3)
     desk.firmware.is_extended = False  # what the other one answers
     assert desk.typed("ab") == "ab"
 

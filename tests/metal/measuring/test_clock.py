@@ -20,7 +20,7 @@ def test_clock_trusts_the_shortest_of_three_waits(waits_us: tuple[int, ...], exp
         now[0] += waits.pop(0) * 3
         return 0
 
-    firmware.boot.serve(248, 1, stall)
+    firmware.boot.serve("stall", stall)
     assert clock.cycles_per_ms(firmware.fw) == expected
     assert clock.microseconds(expected * 5, expected) == 5000
 

@@ -11,6 +11,7 @@ import pytest
 
 from barelm.contract import board, uefi
 from barelm.contract.board import Board
+from barelm.contract.uefi_protocols import MpServices
 from barelm.metal.processors import cores
 from barelm.metal.processors.cores import (
     command,
@@ -35,15 +36,15 @@ class Crowd:
         self.threads: list[threading.Thread] = []
         self.ran: list[tuple[int, int]] = []  # core, command
         self.firmware = FakeFirmware()
-        services = Table()
-        services.serve(uefi.GET_NUMBER_OF_PROCESSORS, 3, self.count)
-        services.serve(uefi.STARTUP_ALL_APS, 7, self.start)
+        services = Table(MpServices)
+        services.serve("get_number_of_processors", self.count)
+        services.serve("startup_all_aps", self.start)
         self._services = services
-        self.firmware.boot.serve(uefi.LOCATE_PROTOCOL, 3, self.locate)
+        self.firmware.boot.serve("locate_protocol", self.locate)
         self.events: list[int] = []
-        self.firmware.boot.serve(uefi.CREATE_EVENT, 5, self.create_event)
-        self.firmware.boot.serve(uefi.CLOSE_EVENT, 1, self.close_event)
-        patch.setattr("barelm.metal.uefi.boot_services.worker_entry", lambda: 1)
+        self.firmware.boot.serve("create_event", self.create_event)
+        self.firmware.boot.serve("close_event", self.close_event)
+        patch.setattr("barelm.metal.uefi.mp_services.worker_entry", lambda: 1)
         patch.setattr(cores, "call_engine", self.engine)
         patch.setattr(cores, "enable_vectors", lambda level: None)
         patch.setattr(cores, "pause", lambda: time.sleep(0.0005))

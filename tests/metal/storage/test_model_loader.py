@@ -187,7 +187,7 @@ def large_model() -> bytes:
 def test_a_file_that_shrinks_while_it_is_read() -> None:
     loading = Loading(model())
     file = loading.firmware.last_file
-    file.table.serve(uefi.GET_POSITION, 2, lambda this, position: store(position, len(model())) or 0)
+    file.table.serve("get_position", lambda this, position: store(position, len(model())) or 0)
     file.content = model()[:-3 * PAGE]
     failure = refused(loading)
     assert (failure.status, failure.message) == (uefi.EFI_VOLUME_CORRUPTED,

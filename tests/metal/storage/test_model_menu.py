@@ -167,5 +167,5 @@ def test_a_name_longer_than_the_list_takes(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_without_anything_to_type_on_the_default_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     firmware = FakeFirmware()
-    firmware.table.put(uefi.CON_IN, 0)
+    firmware.table.put(con_in=0)
     assert chosen(monkeypatch, FILES, again=True, firmware=firmware)[0] == "b.blm"

@@ -7,17 +7,16 @@ import mmap
 import os
 import struct
 
+from barelm.contract import uefi
+from barelm.contract.uefi_protocols import GraphicsOutput, GraphicsOutputMode, GraphicsOutputModeInformation
 from barelm.machine.firmware.pages import Memory
 from barelm.machine.firmware.process import guest
 from barelm.machine.firmware.process.guest import require
 from barelm.machine.firmware.services import service
-from barelm.machine.firmware.tables import EFI_UNSUPPORTED
 from barelm.machine.screen import BLT, KINDS, MASK, PIXELS_AT, RGB, Screen
 
-VIDEO_FILL, VIDEO_TO_BUFFER, BUFFER_TO_VIDEO, VIDEO_TO_VIDEO = range(4)
 _SMALLER = ((640, 480), (800, 600), (1024, 768), (1280, 1024))
 _MASKS = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
-_INFO_BYTES = 36
 
 
 class Graphics:
@@ -35,62 +34,67 @@ class Graphics:
         self._base = ctypes.addressof(ctypes.c_char.from_buffer(self._shared)) + PIXELS_AT
         has_frame = screen.pixels != BLT
         self._frame = (self._base, n_bytes) if has_frame else (0, 0)
-        self._info = memory.pool(_INFO_BYTES)
-        self.mode = memory.pool(40)
+        self._info = memory.pool(GraphicsOutputModeInformation.BYTES)
+        self.mode = GraphicsOutputMode(memory.pool(GraphicsOutputMode.BYTES))
         self._switch(0)
 
-    def _describe(self, number: int) -> bytes:
-        """EFI_GRAPHICS_OUTPUT_MODE_INFORMATION of a mode."""
-        width, height = self._sizes[number]
-        masks = _MASKS if self._screen.pixels == MASK else (0, 0, 0, 0)
-        return struct.pack("<9I", 0, width, height, KINDS.index(self._screen.pixels), *masks, width)
+    def _describe(self, number: int, address: int) -> None:
+        """Write EFI_GRAPHICS_OUTPUT_MODE_INFORMATION of a mode."""
+        info = GraphicsOutputModeInformation(address)
+        info.version, info.pixel_format = 0, KINDS.index(self._screen.pixels)
+        info.horizontal_resolution, info.vertical_resolution = self._sizes[number]
+        info.red_mask, info.green_mask, info.blue_mask, info.reserved_mask = (
+            _MASKS if self._screen.pixels == MASK else (0, 0, 0, 0))
+        info.pixels_per_scan_line = self._sizes[number][0]
 
     def _switch(self, number: int) -> None:
         self._width, self._height = self._sizes[number]
         ctypes.memset(self._base, 0, 4 * self._screen.width * self._screen.height)
         self._shared[:12] = struct.pack("<3I", self._width, self._height, self._screen.pixels == RGB)
-        guest.put_bytes(self._info, self._describe(number))
-        guest.put_words(self.mode, number << 32 | len(self._sizes), self._info, _INFO_BYTES, *self._frame)
+        self._describe(number, self._info)
+        self.mode.max_mode, self.mode.mode = len(self._sizes), number
+        self.mode.info, self.mode.size_of_info = self._info, GraphicsOutputModeInformation.BYTES
+        self.mode.frame_buffer_base, self.mode.frame_buffer_size = self._frame
 
-    @service("EFI_GRAPHICS_OUTPUT_PROTOCOL.QueryMode")
+    @service(GraphicsOutput)
     def query_mode(self, this: int, number: int, size: int, info: int) -> None:
         """12.9.2.1"""
         require(number < len(self._sizes) and size and info)
-        address = self._memory.pool(_INFO_BYTES)
-        guest.put_bytes(address, self._describe(number))
-        guest.put_word(size, _INFO_BYTES)
+        address = self._memory.pool(GraphicsOutputModeInformation.BYTES)
+        self._describe(number, address)
+        guest.put_word(size, GraphicsOutputModeInformation.BYTES)
         guest.put_word(info, address)
 
-    @service("EFI_GRAPHICS_OUTPUT_PROTOCOL.SetMode")
+    @service(GraphicsOutput)
     def set_mode(self, this: int, number: int) -> None:
         """12.9.2.2"""
-        require(number < len(self._sizes), EFI_UNSUPPORTED)
+        require(number < len(self._sizes), uefi.EFI_UNSUPPORTED)
         self._switch(number)
 
-    @service("EFI_GRAPHICS_OUTPUT_PROTOCOL.Blt")
+    @service(GraphicsOutput)
     def blt(self, this: int, buffer: int, operation: int, source_x: int, source_y: int, x: int, y: int, width: int,
             height: int, delta: int) -> None:
         """12.9.2.3"""
-        require(operation <= VIDEO_TO_VIDEO and width and height)
-        require(buffer or operation == VIDEO_TO_VIDEO)
-        if operation in (VIDEO_TO_BUFFER, VIDEO_TO_VIDEO):
+        require(operation <= uefi.BLT_VIDEO_TO_VIDEO and width and height)
+        require(buffer or operation == uefi.BLT_VIDEO_TO_VIDEO)
+        if operation in (uefi.BLT_VIDEO_TO_BUFFER, uefi.BLT_VIDEO_TO_VIDEO):
             require(source_x + width <= self._width and source_y + height <= self._height)
-        if operation != VIDEO_TO_BUFFER:
+        if operation != uefi.BLT_VIDEO_TO_BUFFER:
             require(x + width <= self._width and y + height <= self._height)
         row, delta, n = 4 * self._width, delta or 4 * width, 4 * width
         on_screen = self._base + y * row + 4 * x
-        if operation == VIDEO_FILL:
+        if operation == uefi.BLT_VIDEO_FILL:
             line = self._ordered(guest.read_bytes(buffer, 4) * width)
             for i in range(height):
                 guest.put_bytes(on_screen + i * row, line)
-        elif operation == BUFFER_TO_VIDEO:
+        elif operation == uefi.BLT_BUFFER_TO_VIDEO:
             source = buffer + source_y * delta + 4 * source_x
             for i in range(height):
                 guest.put_bytes(on_screen + i * row, self._ordered(guest.read_bytes(source + i * delta, n)))
         else:
             source = self._base + source_y * row + 4 * source_x
             lines = [guest.read_bytes(source + i * row, n) for i in range(height)]
-            if operation == VIDEO_TO_BUFFER:
+            if operation == uefi.BLT_VIDEO_TO_BUFFER:
                 lines = [self._ordered(line) for line in lines]
                 on_screen, row = buffer + y * delta + 4 * x, delta
             for i, line in enumerate(lines):

@@ -11,16 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from barelm.contract import uefi
+from barelm.contract.uefi_protocols import FileProtocol, SimpleFileSystem
 from barelm.disk import Editor, VolumeFullError
 from barelm.disk.directory import Folder, Node
 from barelm.disk.medium import DamagedError
 from barelm.disk.names import name_fault
 from barelm.errors import BarelmError
 from barelm.machine.firmware.devices.file_info import (
-    ATTRIBUTE_DIRECTORY,
-    ATTRIBUTE_READ_ONLY,
-    FILE_INFO_BYTES,
-    VALID_ATTRIBUTES,
     file_size,
     pack_file_info,
     pack_file_system_info,
@@ -30,27 +28,10 @@ from barelm.machine.firmware.pages import Memory
 from barelm.machine.firmware.process import guest
 from barelm.machine.firmware.process.guest import EfiError, require
 from barelm.machine.firmware.services import Services, service
-from barelm.machine.firmware.tables import (
-    EFI_ACCESS_DENIED,
-    EFI_BAD_BUFFER_SIZE,
-    EFI_BUFFER_TOO_SMALL,
-    EFI_DEVICE_ERROR,
-    EFI_INVALID_PARAMETER,
-    EFI_NOT_FOUND,
-    EFI_UNSUPPORTED,
-    EFI_VOLUME_CORRUPTED,
-    EFI_VOLUME_FULL,
-    EFI_WARN_DELETE_FAILURE,
-    EFI_WRITE_PROTECTED,
-    FILE,
-    FILE_INFO_ID,
-    FILE_SYSTEM_INFO_ID,
-)
-
-MODE_READ, MODE_WRITE, MODE_CREATE = 1, 2, 1 << 63
 
 _REVISION_2 = 0x00020000
-_END = guest.MASK
+_END = uefi.END_OF_FILE & guest.MASK
+_CREATE = uefi.FILE_MODE_CREATE & guest.MASK
 _LARGEST_INFO = 1 << 16
 
 
@@ -72,57 +53,57 @@ class Files:
         self._services = services
         self._open: dict[int, OpenFile] = {}
 
-    @service("EFI_SIMPLE_FILE_SYSTEM_PROTOCOL.OpenVolume")
+    @service(SimpleFileSystem)
     def open_volume(self, this: int, root: int) -> None:
         """13.4.2"""
         require(root)
         guest.put_word(root, self._handle(self._volume.root, self._volume.writable))
 
-    @service("EFI_FILE_PROTOCOL.Open")
+    @service(FileProtocol)
     def open(self, this: int, handle: int, name: int, mode: int, attributes: int) -> None:
         """13.5.2"""
         require(handle and name)
-        require(mode in (MODE_READ, MODE_READ | MODE_WRITE, MODE_READ | MODE_WRITE | MODE_CREATE))
-        creates = bool(mode & MODE_CREATE)
-        require(not creates or not attributes & ~(VALID_ATTRIBUTES & ~ATTRIBUTE_READ_ONLY))
+        require(mode in (uefi.FILE_MODE_READ, uefi.FILE_MODE_CHANGE, _CREATE))
+        creates, changes = mode == _CREATE, mode != uefi.FILE_MODE_READ
+        require(not creates or not attributes & ~(uefi.VALID_ATTRIBUTES & ~uefi.READ_ONLY))
         start, path = self._file(this).node, guest.string(name)
         node = self._find(start, path)
         if node is None:
-            require(creates, EFI_NOT_FOUND)
+            require(creates, uefi.EFI_NOT_FOUND)
             node = self._create(start, path, attributes)
-        elif mode & MODE_WRITE:
-            require(self._volume.writable, EFI_WRITE_PROTECTED)
-            require(isinstance(node, Folder) or not node.facts.attributes & ATTRIBUTE_READ_ONLY, EFI_ACCESS_DENIED)
-        guest.put_word(handle, self._handle(node, bool(mode & MODE_WRITE)))
+        elif changes:
+            require(self._volume.writable, uefi.EFI_WRITE_PROTECTED)
+            require(isinstance(node, Folder) or not node.facts.attributes & uefi.READ_ONLY, uefi.EFI_ACCESS_DENIED)
+        guest.put_word(handle, self._handle(node, changes))
 
-    @service("EFI_FILE_PROTOCOL.Close")
+    @service(FileProtocol)
     def close(self, this: int) -> None:
         """13.5.3"""
         self._file(this)
         del self._open[this]
         self._memory.free_pool(this)
 
-    @service("EFI_FILE_PROTOCOL.Delete")
+    @service(FileProtocol)
     def delete(self, this: int) -> int | None:
         """13.5.4; closes the handle whether it deletes the file or not."""
         file = self._file(this)
         self.close(this)
-        if not file.writable or not self._volume.writable or file.node.facts.attributes & ATTRIBUTE_READ_ONLY:
-            return EFI_WARN_DELETE_FAILURE
+        if not file.writable or not self._volume.writable or file.node.facts.attributes & uefi.READ_ONLY:
+            return uefi.EFI_WARN_DELETE_FAILURE
         try:
             self._volume.delete(file.node)
         except BarelmError:
-            return EFI_WARN_DELETE_FAILURE
+            return uefi.EFI_WARN_DELETE_FAILURE
         return None
 
-    @service("EFI_FILE_PROTOCOL.Read")
+    @service(FileProtocol)
     def read(self, this: int, size: int, buffer: int) -> None:
         """13.5.5"""
         file = self._file(this)
         if isinstance(file.node, Folder):
             self._read_directory(file, file.node, size, buffer)
             return
-        require(self._is_there(file.node) and file.position <= file.node.size, EFI_DEVICE_ERROR)
+        require(self._is_there(file.node) and file.position <= file.node.size, uefi.EFI_DEVICE_ERROR)
         wanted = min(guest.word(size), file.node.size - file.position)
         if wanted:
             with self._on_disk(wanted, buffer, "read"):
@@ -130,70 +111,70 @@ class Files:
         file.position += wanted
         guest.put_word(size, wanted)
 
-    @service("EFI_FILE_PROTOCOL.Write")
+    @service(FileProtocol)
     def write(self, this: int, size: int, buffer: int) -> None:
         """13.5.6; a file is written as a whole buffer or not at all."""
         file = self._file(this)
-        require(not isinstance(file.node, Folder), EFI_UNSUPPORTED)
-        require(self._volume.writable, EFI_WRITE_PROTECTED)
-        require(file.writable, EFI_ACCESS_DENIED)
-        require(self._is_there(file.node), EFI_DEVICE_ERROR)
+        require(not isinstance(file.node, Folder), uefi.EFI_UNSUPPORTED)
+        require(self._volume.writable, uefi.EFI_WRITE_PROTECTED)
+        require(file.writable, uefi.EFI_ACCESS_DENIED)
+        require(self._is_there(file.node), uefi.EFI_DEVICE_ERROR)
         n = guest.word(size)
-        require(file.position + n < 1 << 32, EFI_UNSUPPORTED)  # FAT has no such files
+        require(file.position + n < 1 << 32, uefi.EFI_UNSUPPORTED)  # FAT has no such files
         if n:
             with self._on_disk(n, buffer, "written"):
                 self._volume.write(file.node, file.position, guest.buffer(buffer, n))
         file.position += n
 
-    @service("EFI_FILE_PROTOCOL.SetPosition")
+    @service(FileProtocol)
     def set_position(self, this: int, position: int) -> None:
         """13.5.11"""
         file = self._file(this)
         if isinstance(file.node, Folder):
-            require(position == 0, EFI_UNSUPPORTED)
+            require(position == 0, uefi.EFI_UNSUPPORTED)
             file.position = 0
         else:
             file.position = file.node.size if position == _END else position
 
-    @service("EFI_FILE_PROTOCOL.GetPosition")
+    @service(FileProtocol)
     def get_position(self, this: int, position: int) -> None:
         """13.5.12"""
         file = self._file(this)
-        require(not isinstance(file.node, Folder), EFI_UNSUPPORTED)
+        require(not isinstance(file.node, Folder), uefi.EFI_UNSUPPORTED)
         guest.put_word(position, file.position)
 
-    @service("EFI_FILE_PROTOCOL.GetInfo")
+    @service(FileProtocol)
     def get_info(self, this: int, kind: int, size: int, buffer: int) -> None:
         """13.5.13"""
         file = self._file(this)
         wanted = guest.guid(kind)
-        if wanted == FILE_INFO_ID:
-            require(self._is_there(file.node), EFI_DEVICE_ERROR)
+        if wanted == bytes(uefi.FILE_INFO):
+            require(self._is_there(file.node), uefi.EFI_DEVICE_ERROR)
             _give(pack_file_info(self._volume, file.node), size, buffer)
-        elif wanted == FILE_SYSTEM_INFO_ID:
+        elif wanted == bytes(uefi.FILE_SYSTEM_INFO):
             _give(pack_file_system_info(self._volume), size, buffer)
         else:
-            raise EfiError(EFI_UNSUPPORTED)
+            raise EfiError(uefi.EFI_UNSUPPORTED)
 
-    @service("EFI_FILE_PROTOCOL.SetInfo")
+    @service(FileProtocol)
     def set_info(self, this: int, kind: int, size: int, buffer: int) -> None:
         """13.5.14; the name, the size, the attributes and the times of a file."""
         file = self._file(this)
-        require(self._volume.writable, EFI_WRITE_PROTECTED)
-        require(guest.guid(kind) == FILE_INFO_ID, EFI_UNSUPPORTED)
-        require(FILE_INFO_BYTES + 2 <= size <= _LARGEST_INFO, EFI_BAD_BUFFER_SIZE)
-        require(self._is_there(file.node), EFI_DEVICE_ERROR)
+        require(self._volume.writable, uefi.EFI_WRITE_PROTECTED)
+        require(guest.guid(kind) == bytes(uefi.FILE_INFO), uefi.EFI_UNSUPPORTED)
+        require(uefi.INFO_NAME + 2 <= size <= _LARGEST_INFO, uefi.EFI_BAD_BUFFER_SIZE)
+        require(self._is_there(file.node), uefi.EFI_DEVICE_ERROR)
         node = file.node
         try:
             info = parse_file_info(guest.read_bytes(buffer, size))
         except ValueError as error:
-            raise EfiError(EFI_INVALID_PARAMETER) from error
-        require(not info.attributes & ~VALID_ATTRIBUTES)
+            raise EfiError(uefi.EFI_INVALID_PARAMETER) from error
+        require(not info.attributes & ~uefi.VALID_ATTRIBUTES)
         is_folder = isinstance(node, Folder)
-        require(is_folder == bool(info.attributes & ATTRIBUTE_DIRECTORY), EFI_ACCESS_DENIED)
+        require(is_folder == bool(info.attributes & uefi.DIRECTORY), uefi.EFI_ACCESS_DENIED)
         resized = info.size != file_size(node)
-        require(not is_folder or not resized, EFI_ACCESS_DENIED)
-        require(file.writable or not resized and self._names(node, info.name), EFI_ACCESS_DENIED)
+        require(not is_folder or not resized, uefi.EFI_ACCESS_DENIED)
+        require(file.writable or not resized and self._names(node, info.name), uefi.EFI_ACCESS_DENIED)
         with self._on_disk(0, 0, "changed"):
             if not self._names(node, info.name):
                 self._rename(node, info.name)
@@ -202,19 +183,19 @@ class Files:
             if node.parent is not None and info.facts(node.facts) != node.facts:
                 self._volume.describe(node, info.facts(node.facts))
 
-    @service("EFI_FILE_PROTOCOL.Flush")
+    @service(FileProtocol)
     def flush(self, this: int) -> None:
         """13.5.15; nothing is ever pending."""
-        require(self._file(this).writable or not self._volume.writable, EFI_ACCESS_DENIED)
+        require(self._file(this).writable or not self._volume.writable, uefi.EFI_ACCESS_DENIED)
 
     def _handle(self, node: Node, writable: bool) -> int:
-        address = self._memory.pool(8 * len(FILE.words))
+        address = self._memory.pool(FileProtocol.BYTES)
         self._open[address] = OpenFile(node, writable)
-        return self._services.table(FILE, address, Revision=_REVISION_2)
+        return self._services.table(FileProtocol, address, revision=_REVISION_2)
 
     def _file(self, this: int) -> OpenFile:
         if this not in self._open:
-            raise EfiError(EFI_INVALID_PARAMETER)
+            raise EfiError(uefi.EFI_INVALID_PARAMETER)
         return self._open[this]
 
     def _is_there(self, node: Node) -> bool:
@@ -230,10 +211,10 @@ class Files:
     def _create(self, start: Node, path: str, attributes: int) -> Node:
         """Make what a path names, in a directory that is there."""
         parent, name = self._place(start, path)
-        require(self._volume.writable, EFI_WRITE_PROTECTED)
+        require(self._volume.writable, uefi.EFI_WRITE_PROTECTED)
         with self._on_disk(0, 0, "made"):
-            node = self._volume.create(parent, name, directory=bool(attributes & ATTRIBUTE_DIRECTORY))
-            wanted = node.facts.attributes | attributes & VALID_ATTRIBUTES
+            node = self._volume.create(parent, name, directory=bool(attributes & uefi.DIRECTORY))
+            wanted = node.facts.attributes | attributes & uefi.VALID_ATTRIBUTES
             if wanted != node.facts.attributes:
                 self._volume.describe(node, replace(node.facts, attributes=wanted))
         return node
@@ -243,7 +224,7 @@ class Files:
         above, separator, name = path.replace("/", "\\").rstrip("\\").rpartition("\\")
         parent = self._find(start, above + separator) if separator else start
         if not isinstance(parent, Folder):
-            raise EfiError(EFI_NOT_FOUND)
+            raise EfiError(uefi.EFI_NOT_FOUND)
         require(name_fault(name) is None)
         return parent, name
 
@@ -254,11 +235,11 @@ class Files:
     def _rename(self, node: Node, path: str) -> None:
         """Rename, relative to the directory a file is in; no other file is ever replaced."""
         require(node.parent is not None and not any(_is_below(file.node, node) for file in self._open.values()),
-                EFI_ACCESS_DENIED)
+                uefi.EFI_ACCESS_DENIED)
         assert node.parent is not None
         parent, name = self._place(node.parent, path)
         there = parent.get(name)
-        require(there is None or there is node, EFI_ACCESS_DENIED)
+        require(there is None or there is node, uefi.EFI_ACCESS_DENIED)
         self._volume.rename(node, parent, name)
 
     @contextmanager
@@ -267,7 +248,7 @@ class Files:
         try:
             yield
         except VolumeFullError as error:
-            raise EfiError(EFI_VOLUME_FULL) from error
+            raise EfiError(uefi.EFI_VOLUME_FULL) from error
         except BarelmError as error:
             cause = error.__cause__
             if isinstance(cause, OSError) and cause.errno == errno.EFAULT:
@@ -275,15 +256,16 @@ class Files:
                 raise BarelmError(f"the program had {n} bytes {done} {where} {buffer:#x}, where it has no such room",
                                   "This is a bug in the program; please report it.") from error
             if isinstance(cause, OSError):
-                raise EfiError(EFI_DEVICE_ERROR) from error
-            raise EfiError(EFI_VOLUME_CORRUPTED if isinstance(error, DamagedError) else EFI_ACCESS_DENIED) from error
+                raise EfiError(uefi.EFI_DEVICE_ERROR) from error
+            damaged = isinstance(error, DamagedError)
+            raise EfiError(uefi.EFI_VOLUME_CORRUPTED if damaged else uefi.EFI_ACCESS_DENIED) from error
 
     def _read_directory(self, file: OpenFile, folder: Folder, size: int, buffer: int) -> None:
         """One EFI_FILE_INFO at a time, of what is there now, and at the end nothing.
 
         As on the disk, and so in every firmware, a directory but the root begins with itself and the one above.
         """
-        require(self._is_there(folder), EFI_DEVICE_ERROR)
+        require(self._is_there(folder), uefi.EFI_DEVICE_ERROR)
         if folder.parent is not None and file.position < 2:
             _give(pack_file_info(self._volume, (folder, folder.parent)[file.position], "." * (file.position + 1)), size,
                   buffer)
@@ -309,5 +291,5 @@ def _give(content: bytes, size: int, buffer: int) -> None:
     """Fill a buffer of the program, or say how large it has to be."""
     room = guest.word(size)
     guest.put_word(size, len(content))
-    require(room >= len(content), EFI_BUFFER_TOO_SMALL)
+    require(room >= len(content), uefi.EFI_BUFFER_TOO_SMALL)
     guest.put_bytes(buffer, content)

@@ -11,21 +11,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from barelm.contract import uefi
+from barelm.contract.uefi_protocols import MpServices
 from barelm.errors import BarelmError
 from barelm.machine.firmware.events import Events
 from barelm.machine.firmware.pages import Memory
 from barelm.machine.firmware.process import guest, native
 from barelm.machine.firmware.process.guest import EfiError, require
 from barelm.machine.firmware.services import service
-from barelm.machine.firmware.tables import (
-    EFI_DEVICE_ERROR,
-    EFI_INVALID_PARAMETER,
-    EFI_NOT_FOUND,
-    EFI_NOT_READY,
-    EFI_NOT_STARTED,
-    EFI_TIMEOUT,
-    EFI_UNSUPPORTED,
-)
 
 AP_STACK = 0x8000  # as OVMF has it
 _IS_BSP, _IS_ENABLED, _IS_HEALTHY = 1, 2, 4
@@ -69,16 +62,16 @@ class Processors:
         if not name.startswith(_SERVICES_FOR_ALL):
             raise BarelmError(f"processor {self._number} called {name}, but services are the boot processor's alone",
                               "This is a bug in the program; please report it.")
-        require(name == _SERVICES_FOR_ALL + "WhoAmI", EFI_DEVICE_ERROR)
+        require(name == _SERVICES_FOR_ALL + "WhoAmI", uefi.EFI_DEVICE_ERROR)
 
-    @service("EFI_MP_SERVICES_PROTOCOL.GetNumberOfProcessors")
+    @service(MpServices)
     def get_number_of_processors(self, this: int, total: int, enabled: int) -> None:
         """13.4.2"""
         require(total and enabled)
         guest.put_word(total, len(self._all))
         guest.put_word(enabled, sum(processor.enabled for processor in self._all))
 
-    @service("EFI_MP_SERVICES_PROTOCOL.GetProcessorInfo")
+    @service(MpServices)
     def get_processor_info(self, this: int, number: int, info: int) -> None:
         """13.4.3; every processor is a core of one package, with one thread."""
         require(info)
@@ -86,16 +79,16 @@ class Processors:
         status = _IS_HEALTHY | _IS_ENABLED * processor.enabled | _IS_BSP * (number == 0)
         guest.put_words(info, number, status | 0 << 32, number)  # APIC id, StatusFlag and Package, Core and Thread
 
-    @service("EFI_MP_SERVICES_PROTOCOL.StartupAllAPs")
+    @service(MpServices)
     def startup_all_aps(self, this: int, procedure: int, one_by_one: int, event: int, timeout_us: int, argument: int,
                         failed: int) -> None:
         """13.4.4"""
         require(procedure)
         chosen = [processor for processor in self._all[1:] if processor.enabled]
-        require(chosen, EFI_NOT_STARTED)
+        require(chosen, uefi.EFI_NOT_STARTED)
         self._start(chosen, procedure, argument, bool(one_by_one), event, timeout_us, failed)
 
-    @service("EFI_MP_SERVICES_PROTOCOL.StartupThisAP")
+    @service(MpServices)
     def startup_this_ap(self, this: int, procedure: int, number: int, event: int, timeout_us: int, argument: int,
                         finished: int) -> None:
         """13.4.5"""
@@ -106,15 +99,15 @@ class Processors:
             guest.put_bytes(finished, b"\0")
         self._start([processor], procedure, argument, False, event, timeout_us, 0, finished)
 
-    @service("EFI_MP_SERVICES_PROTOCOL.EnableDisableAP")
+    @service(MpServices)
     def enable_disable_ap(self, this: int, number: int, enable: int, health: int) -> None:
         """13.4.7"""
         processor = self._processor(number)
         require(number != 0)
-        require(not processor.busy, EFI_UNSUPPORTED)
+        require(not processor.busy, uefi.EFI_UNSUPPORTED)
         processor.enabled = enable != 0
 
-    @service("EFI_MP_SERVICES_PROTOCOL.WhoAmI")
+    @service(MpServices)
     def who_am_i(self, this: int, number: int) -> None:
         """13.4.8"""
         guest.put_word(number, self._number)
@@ -126,14 +119,14 @@ class Processors:
 
     def _processor(self, number: int) -> Processor:
         if number >= len(self._all):
-            raise EfiError(EFI_NOT_FOUND)
+            raise EfiError(uefi.EFI_NOT_FOUND)
         return self._all[number]
 
     def _start(self, chosen: list[Processor], procedure: int, argument: int, one_by_one: bool, event: int,
                timeout_us: int, failed: int, finished: int = 0) -> None:
         """Run a procedure on processors: until all are done, or in the background where there is an event."""
-        require(not any(processor.busy for processor in chosen), EFI_NOT_READY)
-        require(event == 0 or self._events.knows(event), EFI_INVALID_PARAMETER)
+        require(not any(processor.busy for processor in chosen), uefi.EFI_NOT_READY)
+        require(event == 0 or self._events.knows(event), uefi.EFI_INVALID_PARAMETER)
         for processor in chosen:
             processor.thread = threading.Thread(target=self._run, args=(processor, procedure, argument), daemon=True)
         if not one_by_one:
@@ -153,7 +146,7 @@ class Processors:
         if event:
             threading.Thread(target=see_through, daemon=True).start()
         else:
-            require(not see_through(), EFI_TIMEOUT)
+            require(not see_through(), uefi.EFI_TIMEOUT)
 
     def _run(self, processor: Processor, procedure: int, argument: int) -> None:
         self._here.number = processor.number

@@ -10,13 +10,15 @@ import stat
 import threading
 from collections.abc import Callable
 
+from barelm.contract import uefi
+from barelm.contract.uefi_protocols import SerialIo, SerialIoMode
+from barelm.machine.firmware.pages import Memory
 from barelm.machine.firmware.process import guest
 from barelm.machine.firmware.process.guest import require
 from barelm.machine.firmware.services import service
-from barelm.machine.firmware.tables import EFI_DEVICE_ERROR, EFI_TIMEOUT, EFI_UNSUPPORTED
 
 DATA_TERMINAL_READY, REQUEST_TO_SEND, CLEAR_TO_SEND, DATA_SET_READY, CARRIER_DETECT = 0x1, 0x2, 0x10, 0x20, 0x80
-INPUT_BUFFER_EMPTY, OUTPUT_BUFFER_EMPTY = 0x100, 0x200
+OUTPUT_BUFFER_EMPTY = 0x200
 _CAN_BE_SET = DATA_TERMINAL_READY | REQUEST_TO_SEND | 0x7000  # loopbacks and flow control, without effect
 _BAUD_RATE, _FIFO_DEPTH, _TIMEOUT_US, _NO_PARITY, _DATA_BITS, _ONE_STOP_BIT = 115200, 16, 1_000_000, 1, 8, 1
 _LONGEST_TIMEOUT_US = 100_000_000
@@ -40,13 +42,17 @@ class Wire:
         """Begin to read, in a thread."""
         threading.Thread(target=self._listen, daemon=True).start()
 
+    def arrive(self, content: bytes) -> None:
+        """Bytes have come."""
+        with self._changed:
+            self._coming += content
+            self._changed.notify_all()
+        self._on_arrival()
+
     def _listen(self) -> None:
         try:
             while content := os.read(_STDIN, 4096):
-                with self._changed:
-                    self._coming += content
-                    self._changed.notify_all()
-                self._on_arrival()
+                self.arrive(content)
             closed = not stat.S_ISREG(os.fstat(_STDIN).st_mode) and not stat.S_ISCHR(os.fstat(_STDIN).st_mode)
         except OSError:
             return  # started with its standard input closed: a machine without a keyboard
@@ -84,21 +90,12 @@ class Wire:
 class SerialPort:
     """EFI_SERIAL_IO_PROTOCOL over a wire; to the handle database, also the driver that puts the console on it."""
 
-    MODE_BYTES = 32
-
-    def __init__(self, wire: Wire, mode: int) -> None:
-        """`mode` is the address of MODE_BYTES for SERIAL_IO_MODE."""
-        self.mode = mode
+    def __init__(self, wire: Wire, memory: Memory) -> None:
+        self.mode = SerialIoMode(memory.pool(SerialIoMode.BYTES))
+        self.mode.control_mask = _CAN_BE_SET
         self._wire = wire
         self._control = DATA_TERMINAL_READY | REQUEST_TO_SEND
-        self._timeout_us = _TIMEOUT_US
-        self._show(_TIMEOUT_US, _BAUD_RATE, _FIFO_DEPTH, _DATA_BITS, _NO_PARITY, _ONE_STOP_BIT)
-
-    def _show(self, timeout_us: int, baud_rate: int, depth: int, data_bits: int, parity: int, stop_bits: int) -> None:
-        """Keep SERIAL_IO_MODE as the program may read it."""
-        self._timeout_us = timeout_us
-        fields = (_CAN_BE_SET, timeout_us, baud_rate, baud_rate >> 32, depth, data_bits, parity, stop_bits)
-        guest.put_bytes(self.mode, b"".join((field & 0xFFFFFFFF).to_bytes(4, "little") for field in fields))
+        self.set_attributes(0, 0, 0, 0, 0, 0, 0)
 
     def connect(self) -> None:
         """The firmware's console is on the line."""
@@ -108,47 +105,48 @@ class SerialPort:
         """It is not."""
         self._wire.has_console = False
 
-    @service("EFI_SERIAL_IO_PROTOCOL.Reset")
+    @service(SerialIo)
     def reset(self, this: int) -> None:
         """12.8.3.1"""
         self._wire.clear()
 
-    @service("EFI_SERIAL_IO_PROTOCOL.SetAttributes")
+    @service(SerialIo)
     def set_attributes(self, this: int, baud_rate: int, depth: int, timeout_us: int, parity: int, data_bits: int,
                        stop_bits: int) -> None:
         """12.8.3.2; only the timeout has an effect.  0 is the default of each."""
         require(depth <= _FIFO_DEPTH and timeout_us <= _LONGEST_TIMEOUT_US and parity <= 5 and stop_bits <= 3)
         require(data_bits == 0 or 5 <= data_bits <= 8)
-        self._show(timeout_us or _TIMEOUT_US, baud_rate or _BAUD_RATE, depth or _FIFO_DEPTH, data_bits or _DATA_BITS,
-                   parity or _NO_PARITY, stop_bits or _ONE_STOP_BIT)
+        self.mode.timeout, self.mode.baud_rate = timeout_us or _TIMEOUT_US, baud_rate or _BAUD_RATE
+        self.mode.receive_fifo_depth, self.mode.data_bits = depth or _FIFO_DEPTH, data_bits or _DATA_BITS
+        self.mode.parity, self.mode.stop_bits = parity or _NO_PARITY, stop_bits or _ONE_STOP_BIT
 
-    @service("EFI_SERIAL_IO_PROTOCOL.SetControl")
+    @service(SerialIo)
     def set_control(self, this: int, control: int) -> None:
         """12.8.3.3; remembered."""
-        require(not control & ~_CAN_BE_SET, EFI_UNSUPPORTED)
+        require(not control & ~_CAN_BE_SET, uefi.EFI_UNSUPPORTED)
         self._control = control
 
-    @service("EFI_SERIAL_IO_PROTOCOL.GetControl")
+    @service(SerialIo)
     def get_control(self, this: int, control: int) -> None:
         """12.8.3.4"""
         state = self._control | CLEAR_TO_SEND | DATA_SET_READY | CARRIER_DETECT | OUTPUT_BUFFER_EMPTY
-        state |= 0 if self._wire.waits else INPUT_BUFFER_EMPTY
+        state |= 0 if self._wire.waits else uefi.SERIAL_INPUT_BUFFER_EMPTY
         guest.put_bytes(control, state.to_bytes(4, "little"))
 
-    @service("EFI_SERIAL_IO_PROTOCOL.Write")
+    @service(SerialIo)
     def write(self, this: int, size: int, buffer: int) -> None:
         """12.8.3.5"""
         n = guest.word(size)
         if n:
-            require(buffer, EFI_DEVICE_ERROR)
+            require(buffer, uefi.EFI_DEVICE_ERROR)
             self._wire.write(guest.read_bytes(buffer, n))
 
-    @service("EFI_SERIAL_IO_PROTOCOL.Read")
+    @service(SerialIo)
     def read(self, this: int, size: int, buffer: int) -> None:
         """12.8.3.6; waits for each byte as long as the timeout says."""
         n = guest.word(size)
-        taken = self._wire.take(n, self._timeout_us / 1e6)
+        taken = self._wire.take(n, self.mode.timeout / 1e6)
         guest.put_word(size, len(taken))
         if taken:
             guest.put_bytes(buffer, taken)
-        require(len(taken) == n, EFI_TIMEOUT)
+        require(len(taken) == n, uefi.EFI_TIMEOUT)

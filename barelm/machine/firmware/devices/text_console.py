@@ -8,46 +8,47 @@ from __future__ import annotations
 import codecs
 from collections import deque
 
+from barelm.contract import uefi
+from barelm.contract.uefi_protocols import (
+    InputKey,
+    KeyData,
+    SimpleTextInput,
+    SimpleTextInputEx,
+    SimpleTextOutput,
+    SimpleTextOutputMode,
+)
 from barelm.machine.firmware.devices.serial_device import Wire
 from barelm.machine.firmware.events import Event, Events
+from barelm.machine.firmware.pages import Memory
 from barelm.machine.firmware.process import guest
 from barelm.machine.firmware.process.guest import require
 from barelm.machine.firmware.services import service
-from barelm.machine.firmware.tables import EFI_NOT_READY, EFI_UNSUPPORTED
 
 COLUMNS, ROWS = 80, 25
 _LIGHT_GRAY = 7
 _NOT_SHOWN = str.maketrans("", "", "\r\0\x1b")
 
 # Characters that are other keys: Enter, backspace; and the scan code of Escape (appendix B).
-_KEYS = {"\n": (0, "\r"), "\x7f": (0, "\b"), "\x1b": (0x17, "\0")}
+_KEYS = {"\n": (0, "\r"), "\x7f": (0, "\b"), "\x1b": (uefi.SCAN_ESC, "\0")}
 
 
 class TextOutput:
     """EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL with one mode of 80 columns and 25 rows; what it writes is a plain stream."""
 
-    MODE_BYTES = 24
-
-    def __init__(self, wire: Wire, mode: int) -> None:
-        """`mode` is the address of MODE_BYTES for SIMPLE_TEXT_OUTPUT_MODE."""
-        self.mode = mode
+    def __init__(self, wire: Wire, memory: Memory) -> None:
+        self.mode = SimpleTextOutputMode(memory.pool(SimpleTextOutputMode.BYTES))
         self._wire = wire
         self._pending = ""
-        self._attribute, self._column, self._row, self._cursor_visible = _LIGHT_GRAY, 0, 0, True
-        self._show()
+        self.mode.max_mode, self.mode.mode = 1, 0
+        self.reset(0, 0)
 
-    def _show(self) -> None:
-        """Keep SIMPLE_TEXT_OUTPUT_MODE as the program may read it: six INT32, the last a BOOLEAN."""
-        fields = (1, 0, self._attribute, self._column, self._row, self._cursor_visible)
-        guest.put_bytes(self.mode, b"".join(int(field).to_bytes(4, "little") for field in fields))
-
-    @service("EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL.Reset")
+    @service(SimpleTextOutput)
     def reset(self, this: int, extended: int) -> None:
         """12.4.2"""
-        self._attribute, self._column, self._row, self._cursor_visible = _LIGHT_GRAY, 0, 0, True
-        self._show()
+        self.mode.attribute, self.mode.cursor_visible = _LIGHT_GRAY, 1
+        self._move(0, 0)
 
-    @service("EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL.OutputString")
+    @service(SimpleTextOutput)
     def output_string(self, this: int, string: int) -> None:
         """12.4.3"""
         text = self._pending + guest.string(string)
@@ -58,55 +59,52 @@ class TextOutput:
         if self._wire.has_console:
             self._wire.write(content.translate(_NOT_SHOWN).encode())
 
-    @service("EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL.TestString")
+    @service(SimpleTextOutput)
     def test_string(self, this: int, string: int) -> None:
         """12.4.4; everything can be shown."""
         guest.string(string)
 
-    @service("EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL.QueryMode")
+    @service(SimpleTextOutput)
     def query_mode(self, this: int, number: int, columns: int, rows: int) -> None:
         """12.4.5"""
-        require(number == 0, EFI_UNSUPPORTED)
+        require(number == 0, uefi.EFI_UNSUPPORTED)
         guest.put_word(columns, COLUMNS)
         guest.put_word(rows, ROWS)
 
-    @service("EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL.SetMode")
+    @service(SimpleTextOutput)
     def set_mode(self, this: int, number: int) -> None:
         """12.4.6"""
-        require(number == 0, EFI_UNSUPPORTED)
+        require(number == 0, uefi.EFI_UNSUPPORTED)
         self._move(0, 0)
 
-    @service("EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL.SetAttribute")
+    @service(SimpleTextOutput)
     def set_attribute(self, this: int, attribute: int) -> None:
         """12.4.7; remembered, not shown."""
-        require(attribute < 0x80, EFI_UNSUPPORTED)
-        self._attribute = attribute
-        self._show()
+        require(attribute < 0x80, uefi.EFI_UNSUPPORTED)
+        self.mode.attribute = attribute
 
-    @service("EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL.ClearScreen")
+    @service(SimpleTextOutput)
     def clear_screen(self, this: int) -> None:
         """12.4.8; a stream cannot be cleared."""
         self._move(0, 0)
 
-    @service("EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL.SetCursorPosition")
+    @service(SimpleTextOutput)
     def set_cursor_position(self, this: int, column: int, row: int) -> None:
         """12.4.9; remembered, not shown."""
-        require(column < COLUMNS and row < ROWS, EFI_UNSUPPORTED)
+        require(column < COLUMNS and row < ROWS, uefi.EFI_UNSUPPORTED)
         self._move(column, row)
 
-    @service("EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL.EnableCursor")
+    @service(SimpleTextOutput)
     def enable_cursor(self, this: int, visible: int) -> None:
         """12.4.10"""
-        self._cursor_visible = visible != 0
-        self._show()
+        self.mode.cursor_visible = visible != 0
 
     def _move(self, column: int, row: int) -> None:
-        self._column, self._row = column, row
-        self._show()
+        self.mode.cursor_column, self.mode.cursor_row = column, row
 
     def _advance(self, text: str) -> None:
         """Move the cursor as a terminal would: wrapped at the last column, scrolled at the last row."""
-        column, row = self._column, self._row
+        column, row = self.mode.cursor_column, self.mode.cursor_row
         for character in text:
             if character == "\r":
                 column = 0
@@ -142,28 +140,28 @@ class TextInput:
                 self._keys.append(_KEYS.get(unit, (0, unit)))
         return bool(self._keys)
 
-    @service("EFI_SIMPLE_TEXT_INPUT_PROTOCOL.Reset")
+    @service(SimpleTextInput)
     def reset(self, this: int, extended: int) -> None:
         """12.3.2"""
         self._keys.clear()
         if self._wire.has_console:
             self._wire.clear()
 
-    @service("EFI_SIMPLE_TEXT_INPUT_PROTOCOL.ReadKeyStroke")
+    @service(SimpleTextInput)
     def read_key_stroke(self, this: int, key: int) -> None:
         """12.3.3"""
         require(key)
-        require(self._has_key(), EFI_NOT_READY)
+        require(self._has_key(), uefi.EFI_NOT_READY)
         scan, character = self._keys.popleft()
-        guest.put_bytes(key, scan.to_bytes(2, "little") + character.encode("utf-16-le", "surrogatepass"))
+        InputKey(key).scan_code, InputKey(key).unicode_char = scan, ord(character)
 
-    @service("EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL.Reset")
+    @service(SimpleTextInputEx, "reset")
     def reset_ex(self, this: int, extended: int) -> None:
         """12.2.2"""
         self.reset(this, extended)
 
-    @service("EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL.ReadKeyStrokeEx")
+    @service(SimpleTextInputEx)
     def read_key_stroke_ex(self, this: int, data: int) -> None:
         """12.2.3; nothing is known of shift keys, so the state says that it is not valid."""
         self.read_key_stroke(this, data)
-        guest.put_bytes(data + 4, bytes(8))
+        KeyData(data).shift_state, KeyData(data).toggle_state = 0, 0

@@ -89,14 +89,13 @@ def stop(message: str, hint: str, code: int = 3) -> None:
 def _run(options: argparse.Namespace, report: Report) -> None:
     """The process that runs the program; ends with it."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy comes along with barelm.disk: no threads for what is not used
     try:
-        from barelm.machine.firmware.firmware import Firmware, Setup
+        from barelm.machine.firmware.firmware import HostedFirmware, Setup
         setup = Setup(options.image, options.memory_mb, options.cores, tuple(map(parse_fault, options.fault)),
                       screen=options.screen, screen_fd=options.screen_fd,
                       writable=options.writable, power_cut=options.power_cut)
         switch = Process(report)
-        firmware = Firmware(setup, switch, report)
+        firmware = HostedFirmware(setup, switch, report)
         kept = native.prepare_thread()
         native.note_faults(report.address)
         switch.off(firmware.run())

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import ctypes
-import uuid
 
+from barelm.contract import uefi
 from barelm.machine.firmware.process.native import PAGE
-from barelm.machine.firmware.tables import EFI_INVALID_PARAMETER
+from barelm.machine.firmware.tables import ERROR
 
 MASK = (1 << 64) - 1
 _LONGEST_STRING = 1 << 20
 
 
 class EfiError(Exception):
-    """What a service raises to return a status other than EFI_SUCCESS."""
+    """What a service raises to return a status that is an error; `status` has the bit that says so."""
 
     def __init__(self, status: int) -> None:
         super().__init__(hex(status))
-        self.status = status
+        self.status = ERROR | status
 
 
-def require(condition: object, status: int = EFI_INVALID_PARAMETER) -> None:
+def require(condition: object, status: int = uefi.EFI_INVALID_PARAMETER) -> None:
     """Refuse a call unless the condition holds."""
     if not condition:
         raise EfiError(status)
@@ -68,9 +68,9 @@ def buffer(address: int, n: int) -> memoryview:
     return memoryview((ctypes.c_char * n).from_address(address)).cast("B")
 
 
-def guid(address: int) -> uuid.UUID:
+def guid(address: int) -> bytes:
     """The EFI_GUID at an address."""
-    return uuid.UUID(bytes_le=read_bytes(address, 16))
+    return read_bytes(address, 16)
 
 
 def string(address: int) -> str:
@@ -86,4 +86,4 @@ def string(address: int) -> str:
         end = next((i for i in range(start, len(units), 2) if not units[i] | units[i + 1]), -1)
         if end >= 0:
             return units[:end].decode("utf-16-le", "surrogatepass")
-    raise EfiError(EFI_INVALID_PARAMETER)
+    raise EfiError(uefi.EFI_INVALID_PARAMETER)

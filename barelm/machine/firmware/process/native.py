@@ -55,6 +55,11 @@ def reserve(n_bytes: int, at: int = 0) -> int:
     return address
 
 
+def release(address: int, n_bytes: int) -> None:
+    """Give address space back."""
+    _libc.munmap(address, n_bytes)
+
+
 def protect(address: int, n_bytes: int, access: int) -> bool:
     """Set what may be done with pages; False where the system has no memory for them."""
     return int(_libc.mprotect(address, n_bytes, access)) == 0

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import pefile
 
+from barelm.contract import uefi
 from barelm.errors import BarelmError
 from barelm.machine.firmware.pages import Memory
 from barelm.machine.firmware.process import guest, native
 from barelm.machine.firmware.process.native import PAGE
-from barelm.machine.firmware.tables import LOADER_CODE
 
 _HINT = "Build the image again; the program in it has to be a UEFI application for x86-64."
 _EXECUTE, _READ, _WRITE = 0x20000000, 0x40000000, 0x80000000
@@ -70,7 +70,7 @@ def _parse(content: bytes) -> pefile.PE:
 
 def _place(size: int, memory: Memory) -> int:
     try:
-        return memory.allocate(size // PAGE, LOADER_CODE)
+        return memory.allocate(size // PAGE, uefi.LOADER_CODE)
     except guest.EfiError as error:
         raise BarelmError("the program does not fit into the machine's memory", "Give the machine more.") from error
 

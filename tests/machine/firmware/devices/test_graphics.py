@@ -9,20 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from barelm.contract.uefi_protocols import GraphicsOutput, SystemTable
 from barelm.disk import write_image
 from barelm.errors import BarelmError
 from barelm.machine.firmware.firmware import PROGRAM
-from barelm.machine.firmware.tables import (
-    EFI_INVALID_PARAMETER,
-    EFI_NOT_FOUND,
-    EFI_UNSUPPORTED,
-    GRAPHICS_OUTPUT,
-    SYSTEM_TABLE,
-)
 from barelm.machine.hosted import Hosted
 from barelm.machine.machine import Spec
 from barelm.machine.screen import KINDS, Screen, parse_screen
-from tests.machine.firmware.program import PATIENCE_S, Program, run
+from tests.machine.firmware.program import EFI, PATIENCE_S, Program, run
 
 FILL, TO_BUFFER, TO_VIDEO, VIDEO = range(4)
 RED, GREEN, BLUE = 0xFF0000, 0x00FF00, 0x0000FF
@@ -31,7 +25,7 @@ WIDTH, HEIGHT = 64, 48
 
 def blt(program: Program, graphics: str, wanted: int, buffer: str | int, operation: int, *numbers: int) -> None:
     """Expect a status of a transfer; `numbers` are source, target, size, and bytes of a row of the buffer."""
-    program.expect(program.method(GRAPHICS_OUTPUT, "Blt", graphics, buffer, operation, *numbers), wanted)
+    program.expect(program.method(GraphicsOutput, "Blt", graphics, buffer, operation, *numbers), wanted)
 
 
 def photographed(folder: Path, program: Program, pixels: str, name: str = "screen.png") -> Path:
@@ -66,7 +60,7 @@ def read_png(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
 @pytest.mark.parametrize("pixels", KINDS)
 def test_transfers_in_all_directions(tmp_path: Path, pixels: str) -> None:
     program = Program()
-    graphics = program.protocol(GRAPHICS_OUTPUT)
+    graphics = program.protocol(GraphicsOutput)
     colour, buffer = program.data(struct.pack("<I", RED)), program.cells(8)
     blt(program, graphics, 0, colour, FILL, 0, 0, 4, 2, 10, 3, 0)
     for i, value in enumerate((RED | GREEN << 32, BLUE | RED << 32)):  # two rows of two pixels
@@ -85,37 +79,37 @@ def test_transfers_in_all_directions(tmp_path: Path, pixels: str) -> None:
 
 def test_transfers_that_cannot_be_are_refused(tmp_path: Path) -> None:
     program = Program()
-    graphics, buffer = program.protocol(GRAPHICS_OUTPUT), program.cells(8)
+    graphics, buffer = program.protocol(GraphicsOutput), program.cells(8)
     for operation, numbers in (
             (FILL, (0, 0, 0, 0, 0, 1, 0)), (FILL, (0, 0, 0, 0, 1, 0, 0)), (FILL, (0, 0, 60, 0, 5, 1, 0)),
             (TO_VIDEO, (0, 0, 0, 48, 1, 1, 0)), (TO_BUFFER, (64, 0, 0, 0, 1, 1, 0)), (4, (0, 0, 0, 0, 1, 1, 0)),
             (VIDEO, (0, 47, 0, 0, 1, 2, 0)), (FILL, (0, 0, 1 << 40, 0, 1, 1, 0))):
-        blt(program, graphics, EFI_INVALID_PARAMETER, buffer, operation, *numbers)
-    blt(program, graphics, EFI_INVALID_PARAMETER, 0, TO_VIDEO, 0, 0, 0, 0, 1, 1, 0)
+        blt(program, graphics, EFI.INVALID_PARAMETER, buffer, operation, *numbers)
+    blt(program, graphics, EFI.INVALID_PARAMETER, 0, TO_VIDEO, 0, 0, 0, 0, 1, 1, 0)
     assert not read_png(photographed(tmp_path, program, "bgr")).any()
 
 
 @pytest.mark.parametrize("pixels", KINDS)
 def test_modes_and_the_frame_buffer(tmp_path: Path, pixels: str) -> None:
     program = Program()
-    graphics = program.protocol(GRAPHICS_OUTPUT)
-    console, found = program.load(program.table, 8 * SYSTEM_TABLE.index("ConsoleOutHandle")), program.cells()
-    program.expect(program.boot("HandleProtocol", console, program.guid(GRAPHICS_OUTPUT), found), 0)
+    graphics = program.protocol(GraphicsOutput)
+    console, found = program.load(program.table, SystemTable.offset_of("console_out_handle")), program.cells()
+    program.expect(program.boot("HandleProtocol", console, program.guid(GraphicsOutput), found), 0)
     program.expect(program.load(found), graphics)
-    mode = program.load(graphics, 8 * GRAPHICS_OUTPUT.index("Mode"))
+    mode = program.load(graphics, GraphicsOutput.offset_of("mode"))
     program.expect(program.load(mode), 2)  # two modes, the first is set
     size, info = program.cells(), program.cells()
     for number, width, height in ((0, 700, 500), (1, 640, 480)):
-        program.expect(program.method(GRAPHICS_OUTPUT, "QueryMode", graphics, number, size, info), 0)
+        program.expect(program.method(GraphicsOutput, "QueryMode", graphics, number, size, info), 0)
         program.expect(program.load(size), 36)
         about = program.load(info)
         program.expect(program.load(about), width << 32)
         program.expect(program.load(about, 8), height | KINDS.index(pixels) << 32)
         program.expect(program.low(program.load(about, 32), 32), width)
         program.expect(program.boot("FreePool", about), 0)
-    program.expect(program.method(GRAPHICS_OUTPUT, "QueryMode", graphics, 2, size, info), EFI_INVALID_PARAMETER)
-    program.expect(program.method(GRAPHICS_OUTPUT, "SetMode", graphics, 2), EFI_UNSUPPORTED)
-    program.expect(program.method(GRAPHICS_OUTPUT, "SetMode", graphics, 1), 0)
+    program.expect(program.method(GraphicsOutput, "QueryMode", graphics, 2, size, info), EFI.INVALID_PARAMETER)
+    program.expect(program.method(GraphicsOutput, "SetMode", graphics, 2), EFI.UNSUPPORTED)
+    program.expect(program.method(GraphicsOutput, "SetMode", graphics, 1), 0)
     program.expect(program.load(mode), 2 | 1 << 32)
     program.expect(program.load(program.load(mode, 8)), 640 << 32)
     program.expect(program.load(mode, 32), 0 if pixels == "blt" else 4 * 700 * 500)
@@ -139,7 +133,7 @@ def test_modes_and_the_frame_buffer(tmp_path: Path, pixels: str) -> None:
 
 def test_without_a_screen_there_is_none(tmp_path: Path) -> None:
     program = Program()
-    program.expect(program.boot("LocateProtocol", program.guid(GRAPHICS_OUTPUT), 0, program.cells()), EFI_NOT_FOUND)
+    program.expect(program.boot("LocateProtocol", program.guid(GraphicsOutput), 0, program.cells()), EFI.NOT_FOUND)
     assert run(tmp_path, program.build())[1] == 0
     with Hosted().start(Spec(tmp_path / "machine.img", 64)) as session:
         with pytest.raises(BarelmError, match="no screen"):
@@ -148,7 +142,7 @@ def test_without_a_screen_there_is_none(tmp_path: Path) -> None:
 
 def test_a_screen_is_on_while_its_machine_runs(tmp_path: Path) -> None:
     program = Program("define internal i64 @hang() {\n br label %on\non:\n br label %on\n}\n")
-    graphics = program.protocol(GRAPHICS_OUTPUT)
+    graphics = program.protocol(GraphicsOutput)
     blt(program, graphics, 0, program.data(struct.pack("<I", GREEN)), FILL, 0, 0, 0, 0, WIDTH, HEIGHT, 0)
     program.say("green\n")
     program.raw("call i64 @hang()")

@@ -6,20 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from barelm.contract import uefi
+from barelm.contract.uefi_protocols import FileProtocol
 from barelm.errors import BarelmError
-from barelm.machine.firmware.devices.hosted_volume import MODE_CREATE, MODE_READ, MODE_WRITE
-from barelm.machine.firmware.tables import (
-    EFI_BUFFER_TOO_SMALL,
-    EFI_DEVICE_ERROR,
-    EFI_INVALID_PARAMETER,
-    EFI_NOT_FOUND,
-    EFI_UNSUPPORTED,
-    EFI_WRITE_PROTECTED,
-    FILE,
-    FILE_INFO_ID,
-    FILE_SYSTEM_INFO_ID,
-)
-from tests.machine.firmware.program import Program, run
+from tests.machine.firmware.program import EFI, Program, run
 
 CONTENT = bytes(range(256)) * 100
 FILES = {"dir/Long name of a file.bin": CONTENT, "small.txt": b"12345678"}
@@ -28,7 +18,8 @@ FILES = {"dir/Long name of a file.bin": CONTENT, "small.txt": b"12345678"}
 def opened(program: Program, directory: str, name: str) -> str:
     """A file, open for reading."""
     handle = program.cells()
-    program.expect(program.method(FILE, "Open", directory, handle, program.text(name), MODE_READ, 0), 0)
+    arguments = handle, program.text(name), uefi.FILE_MODE_READ, 0
+    program.expect(program.method(FileProtocol, "Open", directory, *arguments), 0)
     return program.load(handle)
 
 
@@ -37,11 +28,11 @@ def test_file_is_read_from_where_it_stands(tmp_path: Path) -> None:
     file = opened(program, program.root(), "DIR\\long NAME of a file.bin")
     size, position, buffer = program.cells(), program.cells(), program.cells(2)
     program.store(size, 16)
-    program.expect(program.method(FILE, "SetPosition", file, 8), 0)
-    program.expect(program.method(FILE, "Read", file, size, buffer), 0)
+    program.expect(program.method(FileProtocol, "SetPosition", file, 8), 0)
+    program.expect(program.method(FileProtocol, "Read", file, size, buffer), 0)
     program.expect(program.load(size), 16)
     program.expect(program.load(buffer, 8), int.from_bytes(CONTENT[16:24], "little"))
-    program.expect(program.method(FILE, "GetPosition", file, position), 0)
+    program.expect(program.method(FileProtocol, "GetPosition", file, position), 0)
     program.expect(program.load(position), 24)
     assert run(tmp_path, program.build(), FILES)[1] == 0
 
@@ -52,14 +43,14 @@ def test_read_ends_with_the_file(tmp_path: Path) -> None:
     size, position, buffer = program.cells(), program.cells(), program.cells(4)
     for start, n in ((3, 5), (8, 0)):
         program.store(size, 32)
-        program.expect(program.method(FILE, "SetPosition", file, start), 0)
-        program.expect(program.method(FILE, "Read", file, size, buffer), 0)
+        program.expect(program.method(FileProtocol, "SetPosition", file, start), 0)
+        program.expect(program.method(FileProtocol, "Read", file, size, buffer), 0)
         program.expect(program.load(size), n)
-    program.expect(program.method(FILE, "SetPosition", file, -1), 0)
-    program.expect(program.method(FILE, "GetPosition", file, position), 0)
+    program.expect(program.method(FileProtocol, "SetPosition", file, -1), 0)
+    program.expect(program.method(FileProtocol, "GetPosition", file, position), 0)
     program.expect(program.load(position), 8)
-    program.expect(program.method(FILE, "SetPosition", file, 9), 0)
-    program.expect(program.method(FILE, "Read", file, size, buffer), EFI_DEVICE_ERROR)
+    program.expect(program.method(FileProtocol, "SetPosition", file, 9), 0)
+    program.expect(program.method(FileProtocol, "Read", file, size, buffer), EFI.DEVICE_ERROR)
     assert run(tmp_path, program.build(), FILES)[1] == 0
 
 
@@ -70,7 +61,8 @@ def test_paths_are_relative_to_the_directory(tmp_path: Path) -> None:
     for name in ("Long name of a file.bin", ".\\..\\small.txt", "..\\dir\\..\\.\\small.txt", "\\small.txt", "..", "\\"):
         opened(program, directory, name)
     for name in ("small.txt", "..\\..", "nothing", "\\small.txt\\x"):
-        program.expect(program.method(FILE, "Open", directory, handle, program.text(name), MODE_READ, 0), EFI_NOT_FOUND)
+        arguments = handle, program.text(name), uefi.FILE_MODE_READ, 0
+        program.expect(program.method(FileProtocol, "Open", directory, *arguments), EFI.NOT_FOUND)
     assert run(tmp_path, program.build(), FILES)[1] == 0
 
 
@@ -78,13 +70,13 @@ def test_nothing_can_be_written(tmp_path: Path) -> None:
     program = Program()
     root, handle, size = program.root(), program.cells(), program.cells()
     name = program.text("small.txt")
-    writable, mad = MODE_READ | MODE_WRITE, MODE_READ | MODE_CREATE - (1 << 64)
-    program.expect(program.method(FILE, "Open", root, handle, name, writable, 0), EFI_WRITE_PROTECTED)
-    program.expect(program.method(FILE, "Open", root, handle, name, mad, 0), EFI_INVALID_PARAMETER)
+    writable, mad = uefi.FILE_MODE_CHANGE, uefi.FILE_MODE_CREATE & ~2
+    program.expect(program.method(FileProtocol, "Open", root, handle, name, writable, 0), EFI.WRITE_PROTECTED)
+    program.expect(program.method(FileProtocol, "Open", root, handle, name, mad, 0), EFI.INVALID_PARAMETER)
     file = opened(program, root, "small.txt")
-    program.expect(program.method(FILE, "Write", file, size, size), EFI_WRITE_PROTECTED)
-    program.expect(program.method(FILE, "Write", root, size, size), EFI_UNSUPPORTED)
-    program.expect(program.method(FILE, "Flush", file), 0)
+    program.expect(program.method(FileProtocol, "Write", file, size, size), EFI.WRITE_PROTECTED)
+    program.expect(program.method(FileProtocol, "Write", root, size, size), EFI.UNSUPPORTED)
+    program.expect(program.method(FileProtocol, "Flush", file), 0)
     assert run(tmp_path, program.build(), FILES)[1] == 0
 
 
@@ -92,10 +84,10 @@ def test_closed_file_is_gone(tmp_path: Path) -> None:
     program = Program()
     size = program.cells()
     closed = opened(program, program.root(), "small.txt")
-    read = program.load(closed, 8 * FILE.index("Read"))
-    program.expect(program.method(FILE, "Close", closed), 0)
+    read = program.load(closed, FileProtocol.offset_of("read"))
+    program.expect(program.method(FileProtocol, "Close", closed), 0)
     pointer = program.raw(f"inttoptr i64 {read} to ptr")
-    program.expect(program.raw(f"call i64 {pointer}(i64 {closed}, i64 {size}, i64 {size})"), EFI_INVALID_PARAMETER)
+    program.expect(program.raw(f"call i64 {pointer}(i64 {closed}, i64 {size}, i64 {size})"), EFI.INVALID_PARAMETER)
     assert run(tmp_path, program.build(), FILES)[1] == 0
 
 
@@ -103,18 +95,18 @@ def test_info_names_and_sizes_a_file(tmp_path: Path) -> None:
     program = Program()
     file = opened(program, program.root(), "SMALL.TXT")
     size, buffer = program.cells(), program.cells(32)
-    kind = program.data(FILE_INFO_ID.bytes_le)
+    kind = program.data(bytes(uefi.FILE_INFO))
     needed = 80 + 2 * len("small.txt") + 2
-    program.expect(program.method(FILE, "GetInfo", file, kind, size, buffer), EFI_BUFFER_TOO_SMALL)
+    program.expect(program.method(FileProtocol, "GetInfo", file, kind, size, buffer), EFI.BUFFER_TOO_SMALL)
     program.expect(program.load(size), needed)
-    program.expect(program.method(FILE, "GetInfo", file, kind, size, buffer), 0)
+    program.expect(program.method(FileProtocol, "GetInfo", file, kind, size, buffer), 0)
     program.expect(program.load(buffer), needed)
     program.expect(program.load(buffer, 8), 8)
     program.expect(program.load(buffer, 72), 0x20)
     program.expect(program.load(buffer, 80), int.from_bytes("smal".encode("utf-16-le"), "little"))
     program.store(size, 256)
-    kind = program.data(FILE_SYSTEM_INFO_ID.bytes_le)
-    program.expect(program.method(FILE, "GetInfo", file, kind, size, buffer), 0)
+    kind = program.data(bytes(uefi.FILE_SYSTEM_INFO))
+    program.expect(program.method(FileProtocol, "GetInfo", file, kind, size, buffer), 0)
     assert run(tmp_path, program.build(), FILES)[1] == 0
 
 
@@ -124,14 +116,14 @@ def test_directory_is_listed_entry_by_entry(tmp_path: Path) -> None:
     size, buffer = program.cells(), program.cells(32)
     for name in (".\0", "..\0"):
         program.store(size, 256)
-        program.expect(program.method(FILE, "Read", directory, size, buffer), 0)
+        program.expect(program.method(FileProtocol, "Read", directory, size, buffer), 0)
         program.expect(program.low(program.load(buffer, 80), 16 * len(name)),
                        int.from_bytes(name.encode("utf-16-le"), "little"))
     program.store(size, 256)
-    program.expect(program.method(FILE, "Read", directory, size, buffer), 0)
+    program.expect(program.method(FileProtocol, "Read", directory, size, buffer), 0)
     program.expect(program.load(buffer, 8), len(CONTENT))
     program.store(size, 256)
-    program.expect(program.method(FILE, "Read", directory, size, buffer), 0)
+    program.expect(program.method(FileProtocol, "Read", directory, size, buffer), 0)
     program.expect(program.load(size), 0)
     assert run(tmp_path, program.build(), FILES)[1] == 0
 
@@ -141,6 +133,6 @@ def test_read_to_where_no_memory_is_stops_the_machine(tmp_path: Path) -> None:
     file = opened(program, program.root(), "small.txt")
     size = program.cells()
     program.store(size, 8)
-    program.method(FILE, "Read", file, size, 0x5000)
+    program.method(FileProtocol, "Read", file, size, 0x5000)
     with pytest.raises(BarelmError, match="had 8 bytes read to 0x5000"):
         run(tmp_path, program.build(), FILES)

@@ -6,25 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from barelm.contract import uefi
+from barelm.contract.uefi_protocols import SerialIo, SimpleTextInput
 from barelm.disk import write_image
 from barelm.machine.firmware.faults import parse_fault
 from barelm.machine.firmware.firmware import PROGRAM
-from barelm.machine.firmware.tables import (
-    EFI_ACCESS_DENIED,
-    EFI_DEVICE_ERROR,
-    EFI_INVALID_PARAMETER,
-    EFI_NOT_FOUND,
-    EFI_NOT_READY,
-    EFI_TIMEOUT,
-    EFI_UNSUPPORTED,
-    SERIAL_IO,
-    SIMPLE_TEXT_INPUT,
-)
 from barelm.machine.hosted import Hosted
 from barelm.machine.machine import Spec
-from tests.machine.firmware.program import Program, run
+from tests.machine.firmware.program import EFI, Program, run
 
-BY_PROTOCOL, EXCLUSIVE = 2, 0x20
 EMPTY = 0x100
 
 
@@ -33,17 +23,18 @@ class Port:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.guid = program.guid(SERIAL_IO)
+        self.guid = program.guid(SerialIo)
         count, buffer = program.cells(), program.cells()
-        program.expect(program.boot("LocateHandleBuffer", BY_PROTOCOL, self.guid, 0, count, buffer), 0)
+        program.expect(program.boot("LocateHandleBuffer", uefi.BY_PROTOCOL, self.guid, 0, count, buffer), 0)
         program.expect(program.load(count), 1)
         self.handle = program.load(program.load(buffer))
-        self.interface = program.protocol(SERIAL_IO)
+        self.interface = program.protocol(SerialIo)
 
     def take(self, wanted: int = 0) -> None:
         """Open it exclusively."""
         found = self.program.cells()
-        opened = self.program.boot("OpenProtocol", self.handle, self.guid, found, self.program.image, 0, EXCLUSIVE)
+        arguments = self.handle, self.guid, found, self.program.image, 0, uefi.OPEN_EXCLUSIVE
+        opened = self.program.boot("OpenProtocol", *arguments)
         self.program.expect(opened, wanted)
         if wanted == 0:
             self.program.expect(self.program.load(found), self.interface)
@@ -56,7 +47,7 @@ class Port:
 
     def call(self, service: str, *arguments: int | str, wanted: int = 0) -> None:
         """Call a service of it."""
-        self.program.expect(self.program.method(SERIAL_IO, service, self.interface, *arguments), wanted)
+        self.program.expect(self.program.method(SerialIo, service, self.interface, *arguments), wanted)
 
     def write(self, content: bytes) -> None:
         """Write bytes."""
@@ -79,13 +70,13 @@ class Port:
 
 def read_key(program: Program, wanted: int) -> None:
     """Look for a key."""
-    program.expect(program.method(SIMPLE_TEXT_INPUT, "ReadKeyStroke", program.con_in(), program.cells()), wanted)
+    program.expect(program.method(SimpleTextInput, "ReadKeyStroke", program.con_in(), program.cells()), wanted)
 
 
 def test_mode_and_control(tmp_path: Path) -> None:
     program = Program()
     port = Port(program)
-    mode = program.load(port.interface, 8 * SERIAL_IO.index("Mode"))
+    mode = program.load(port.interface, SerialIo.offset_of("mode"))
     program.expect(program.load(mode), 1_000_000 << 32 | 0x7003)
     port.call("SetAttributes", 9600, 1, 2000, 2, 7, 3)
     program.expect(program.load(mode), 2000 << 32 | 0x7003)
@@ -94,12 +85,12 @@ def test_mode_and_control(tmp_path: Path) -> None:
     program.expect(program.load(mode, 24), 3 << 32 | 2)
     for wrong in ((0, 17, 0, 0, 0, 0), (0, 0, 1 << 31, 0, 0, 0), (0, 0, 0, 6, 0, 0), (0, 0, 0, 0, 4, 0),
                   (0, 0, 0, 0, 0, 4)):
-        port.call("SetAttributes", *wrong, wanted=EFI_INVALID_PARAMETER)
+        port.call("SetAttributes", *wrong, wanted=EFI.INVALID_PARAMETER)
     control = program.cells()
     port.call("GetControl", control)
     program.expect(program.load(control), 0x3B3)
     port.call("SetControl", 1)
-    port.call("SetControl", 0x100, wanted=EFI_UNSUPPORTED)
+    port.call("SetControl", 0x100, wanted=EFI.UNSUPPORTED)
     port.call("GetControl", control)
     program.expect(program.load(control), 0x3B1)
     port.call("Reset")
@@ -126,7 +117,7 @@ def test_bytes_come_as_they_are(tmp_path: Path) -> None:
     port.read(1, b"\x1b")
     port.read(5, "[A\né".encode())
     port.call("SetAttributes", 0, 0, 1000, 0, 0, 0)
-    port.read(4, b"", EFI_TIMEOUT)
+    port.read(4, b"", EFI.TIMEOUT)
     port.read(0, b"")
     assert run(tmp_path, program.build(), typed="\x1b[A\né")[1] == 0
 
@@ -135,17 +126,17 @@ def test_taken_it_is_no_longer_the_consoles(tmp_path: Path) -> None:
     program = Program()
     port = Port(program)
     port.take()
-    port.take(EFI_ACCESS_DENIED)
-    program.expect(program.boot("ConnectController", port.handle, 0, 0, 1), EFI_NOT_FOUND)
+    port.take(EFI.ACCESS_DENIED)
+    program.expect(program.boot("ConnectController", port.handle, 0, 0, 1), EFI.NOT_FOUND)
     program.say("unheard")
     port.wait_for_input()
     port.read(1, b"x")
-    read_key(program, EFI_NOT_READY)
+    read_key(program, EFI.NOT_READY)
     port.write(b"raw ")
     port.give_back()
     program.say("heard")
     read_key(program, 0)
-    read_key(program, EFI_NOT_READY)
+    read_key(program, EFI.NOT_READY)
     port.take()
     assert run(tmp_path, program.build(), typed="xy") == ("raw heard", 0)
 
@@ -154,7 +145,7 @@ def test_what_was_typed_before_is_there(tmp_path: Path) -> None:
     program = Program()
     port = Port(program)
     event, index = program.cells(), program.cells()
-    program.store(event, program.load(program.con_in(), 8 * SIMPLE_TEXT_INPUT.index("WaitForKey")))
+    program.store(event, program.load(program.con_in(), SimpleTextInput.offset_of("wait_for_key")))
     program.expect(program.boot("WaitForEvent", 1, event, index), 0)  # the console takes one character, no more
     port.take()
     port.wait_for_input()
@@ -169,7 +160,7 @@ def test_a_driver_that_is_disconnected(tmp_path: Path) -> None:
     program.expect(program.boot("DisconnectController", port.handle, 0, 0), 0)
     program.say("unheard")
     program.expect(program.boot("ConnectController", port.handle, 0, 0, 1), 0)
-    program.expect(program.boot("ConnectController", program.image, 0, 0, 1), EFI_NOT_FOUND)
+    program.expect(program.boot("ConnectController", program.image, 0, 0, 1), EFI.NOT_FOUND)
     program.say("heard")
     assert run(tmp_path, program.build()) == ("heard", 0)
 
@@ -179,5 +170,5 @@ def test_faults(tmp_path: Path, service: str) -> None:
     program = Program()
     port = Port(program)
     size = program.cells()
-    port.call(service.rpartition(".")[2], size, size, wanted=EFI_DEVICE_ERROR)
+    port.call(service.rpartition(".")[2], size, size, wanted=EFI.DEVICE_ERROR)
     assert run(tmp_path, program.build(), faults=(parse_fault(f"{service}=EFI_DEVICE_ERROR@1"),))[1] == 0

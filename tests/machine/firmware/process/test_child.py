@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from barelm.contract.uefi_protocols import MpServices
 from barelm.errors import BarelmError
 from barelm.machine.firmware.process.native import FAULTS
-from barelm.machine.firmware.tables import MP_SERVICES
 from tests.machine.firmware.program import Program, run
 
 # What a program may do wrong, by the IR of a function that does it.
@@ -41,8 +41,8 @@ def test_fault_is_explained(tmp_path: Path, message: str) -> None:
 
 def test_fault_on_another_processor_is_explained(tmp_path: Path) -> None:
     program = Program('define internal void @wrong() {\n call void asm sideeffect "ud2", ""()\n ret void\n}\n')
-    mp = program.protocol(MP_SERVICES)
-    program.method(MP_SERVICES, "StartupAllAPs", mp, program.address("@wrong"), 0, 0, 0, 0, 0)
+    mp = program.protocol(MpServices)
+    program.method(MpServices, "StartupAllAPs", mp, program.address("@wrong"), 0, 0, 0, 0, 0)
     with pytest.raises(BarelmError, match="at its byte .* does not have"):
         run(tmp_path, program.build(), cores=2)
 

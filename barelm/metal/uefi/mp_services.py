@@ -1,0 +1,30 @@
+"""Calls into the firmware: the other processors (PI 1.8, volume 2, 13.4)."""
+
+from __future__ import annotations
+
+from barelm.contract.uefi_protocols import BootServices, MpServices
+from barelm.dialect.memory import address_of, cells
+from barelm.dialect.processor import call_efi, worker_entry
+from barelm.dialect.rooms import metal
+from barelm.metal.uefi.boot_services import Firmware
+
+
+@metal
+def count_processors(mp: int) -> tuple[int, int]:
+    """Processors, and those that are enabled; 1 where the service fails."""
+    counts = cells(2)
+    if call_efi(MpServices(mp).get_number_of_processors, (mp, address_of(counts), address_of(counts) + 8)) != 0:
+        return 1, 1
+    return counts[0], counts[1]
+
+
+@metal
+def start_workers(fw: Firmware, mp: int, board: int) -> tuple[int, int]:
+    """Start every other processor in `worker_entry`, without waiting for them; returns the status, and the event that
+    is signalled when all are done.
+    """
+    event = cells(1)
+    status = call_efi(BootServices(fw.boot).create_event, (0, 0, 0, 0, address_of(event)))
+    if status != 0:
+        return status, 0
+    return call_efi(MpServices(mp).startup_all_aps, (mp, worker_entry(), 0, event[0], 0, board, 0)), event[0]

@@ -1,0 +1,43 @@
+"""Calls into the firmware: events, and the wait for a key or a time (UEFI 7.1)."""
+
+from __future__ import annotations
+
+from barelm.contract import uefi
+from barelm.contract.uefi_protocols import BootServices, SimpleTextInput
+from barelm.dialect.memory import address_of, cells
+from barelm.dialect.processor import call_efi
+from barelm.dialect.rooms import metal
+from barelm.metal.uefi.boot_services import Firmware, stall
+
+
+@metal
+def create_timer(fw: Firmware) -> int:
+    """A timer event, or 0 where the firmware refuses."""
+    event = cells(1)
+    if call_efi(BootServices(fw.boot).create_event, (uefi.EVT_TIMER, 0, 0, 0, address_of(event))) != 0:
+        return 0
+    return event[0]
+
+
+@metal
+def close_event(fw: Firmware, event: int) -> int:
+    """Give an event back, if it is one."""
+    if event == 0:
+        return uefi.EFI_SUCCESS
+    return call_efi(BootServices(fw.boot).close_event, (event,))
+
+
+@metal
+def sleep(fw: Firmware, timer: int, microseconds: int) -> None:
+    """Until a key waits at the firmware's keyboard, or so long; the processor is busy only where events fail."""
+    boot = BootServices(fw.boot)
+    events = cells(3)
+    events[0] = timer
+    n = 1
+    if fw.con_in != 0:
+        events[1] = SimpleTextInput(fw.con_in).wait_for_key
+        n = 2
+    if timer == 0 or call_efi(boot.set_timer, (timer, uefi.TIMER_RELATIVE, 10 * microseconds)) != 0:
+        stall(fw, microseconds)
+    elif call_efi(boot.wait_for_event, (n, address_of(events), address_of(events) + 16)) != 0:
+        stall(fw, microseconds)
