@@ -5,10 +5,9 @@ The story writes it before a command; workers and engine only read it, but for t
 
 from __future__ import annotations
 
+from barelm.contract.layout import MOST_SECTIONS
 from barelm.dialect.structs import Struct, room
 from barelm.dialect.types import I64, Real
-
-MOST_SECTIONS = 32
 
 PREFILL = 1
 DECODE = 2

@@ -55,7 +55,7 @@ def open_workspace(fw: Firmware) -> Workspace:
     if address == 0:
         address = allocate_pages(fw, n_pages)
     if address == 0:
-        raise Failure(uefi.EFI_OUT_OF_RESOURCES, "the firmware has not even two MiB of memory to give",
+        raise Failure(uefi.EFI_OUT_OF_RESOURCES, "the firmware has not even four MiB of memory to give",
                       "Start on a machine with more memory.")
     fill_bytes(address, 0, layout.WORKSPACE)
     workspace = Workspace(address)
@@ -77,7 +77,7 @@ def take(fw: Firmware, b: Board, n_bytes: int) -> int:
 def take_weights(fw: Firmware, b: Board, header: Header) -> bool:
     """Room for the sections: one block for the whole file, or a block each where the firmware refuses one so large."""
     whole = take(fw, b, header.file_bytes)
-    for section in range(layout.SECTIONS):
+    for section in range(header.n_sections):
         entry = header.sections[section]
         if whole != 0:
             b.model.sections[section] = whole + entry.offset
@@ -105,7 +105,7 @@ def give_back_model(fw: Firmware, b: Board, header: Header) -> None:
     if b.model.whole != 0:
         give(fw, b, b.model.whole, header.file_bytes)
     else:
-        for section in range(layout.SECTIONS):
+        for section in range(header.n_sections):
             entry = header.sections[section]
             if b.model.sections[section] != 0:
                 give(fw, b, b.model.sections[section], entry.n_bytes)

@@ -70,7 +70,7 @@ def load_model(con: Console, workspace: Workspace, b: Board, header: Header, fil
     words = cells(2)
     sums = u64_array(memory(address_of(words), 16), 0, 2)
     begin_input(con)
-    for section in range(layout.SECTIONS):
+    for section in range(header.n_sections):
         load_section(con, workspace, b, header, file, section, sums, progress)
     b.figures.load_cycles = cycles() - began
     if progress[1] != 0:

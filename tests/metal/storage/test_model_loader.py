@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from barelm.contract import board, layout, uefi
+from barelm.contract import board, layout, sections, uefi
 from barelm.contract.board import Board
 from barelm.dialect.memory import memory
 from barelm.dialect.rooms import Failure
@@ -66,10 +66,10 @@ class Loading:
     def check(self, content: bytes) -> None:
         """Every section is where the board says, and all memory was counted and goes back."""
         header = self.load()
-        for number in range(layout.SECTIONS):
+        for number in range(sections.N_SECTIONS):
             entry = header.sections[number]
             offset, n = int(entry.offset), int(entry.n_bytes)
-            assert self.section(header, number) == content[offset:offset + n], layout.SECTION_NAMES[number]
+            assert self.section(header, number) == content[offset:offset + n], sections.SECTIONS[number].name
         taken = sum(self.firmware.pages.values()) * PAGE
         assert self.b.figures.memory == taken <= header.memory_bytes
         self.in_one_block = bool(self.b.model.whole != 0)
@@ -127,7 +127,7 @@ def test_too_little_memory_says_how_much_it_takes(n_left: int) -> None:
 def test_no_memory_at_all() -> None:
     firmware = FakeFirmware()
     firmware.n_pages_left = 0
-    with pytest.raises(Failure, match="not even two MiB") as failure:
+    with pytest.raises(Failure, match="not even four MiB") as failure:
         arena.open_workspace(firmware.fw)
     assert failure.value.status == uefi.EFI_OUT_OF_RESOURCES
 
@@ -215,7 +215,7 @@ def changed(offset: int, bits: int) -> bytes:
     return bytes(content)
 
 
-@pytest.mark.parametrize("number", [n for n in range(layout.SECTIONS) if n != layout.CLASSIFIER],
+@pytest.mark.parametrize("number", [n for n in range(sections.N_SECTIONS) if n != sections.CLASSIFIER],
                          ids=lambda n: layout.SECTION_NAMES[n])
 @pytest.mark.parametrize("place", ["first", "last"])
 def test_one_flipped_bit_in_a_section(number: int, place: str) -> None:
