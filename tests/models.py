@@ -45,11 +45,12 @@ def synthetic_vocab(seed: int = 1, size: int = 320) -> Vocab:
 
 def tiny_checkpoint(seed: int = 1, *, dim: int = 32, hidden_dim: int = 48, n_layers: int = 2, n_heads: int = 4,
                     n_kv_heads: int = 2, vocab_size: int = 320, seq_len: int = 64, tied: bool = True,
-                    name: str = "tiny", vocab: Vocab | None = None) -> Checkpoint:
-    """A Llama of random weights; the same seed and sizes give the same bits.  `vocab` comes before `vocab_size`."""
+                    rotary: str = "pairs", name: str = "tiny", vocab: Vocab | None = None) -> Checkpoint:
+    """A model of random weights; the same seed and sizes give the same bits.  `vocab` comes before `vocab_size`."""
     vocab = vocab or synthetic_vocab(seed, vocab_size)
     rng = np.random.default_rng(seed)
-    shape = Shape(dim, hidden_dim, n_layers, n_heads, n_kv_heads, len(vocab), seq_len, dim // n_heads)
+    shape = Shape(dim, hidden_dim, n_layers, n_heads, n_kv_heads, len(vocab), seq_len, dim // n_heads,
+                  rotary=rotary)
     tensors: dict[str, Tensor] = {}
     for key, (rows, cols) in tensor_sizes(shape, tied).items():
         if key.endswith("norm"):

@@ -17,10 +17,11 @@ EOS_ID = 2
 
 @dataclass(frozen=True)
 class Shape:
-    """The sizes of a Llama, under their usual names.
+    """The sizes of a model, under their usual names, and its traits.
 
     Positions are divided by `rope_scale`, the frequency of each rotary pair by its own of `rope_factors` (one per
-    pair, or none at all).
+    pair, or none at all).  `rotary` says which components of a head make a pair: neighbours, or with "halves" those
+    half a head apart.
     """
 
     dim: int
@@ -35,6 +36,7 @@ class Shape:
     norm_eps: float = 1e-5
     rope_scale: float = 1.0
     rope_factors: tuple[float, ...] = ()
+    rotary: str = "pairs"  # or one of the other layout.ROTARY_NAMES
 
     @property
     def q_dim(self) -> int:
@@ -124,7 +126,7 @@ class Vocab:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A Llama as read from disk.
+    """A model as read from disk.
 
     `tensors` is keyed by the names of `contract.sections`, those of layer l with "layers.{l}." in front; `classifier`
     is absent when the embedding serves as it.

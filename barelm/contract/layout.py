@@ -64,6 +64,7 @@ class Header(Struct):
     max_cores: int  # processors the state has room for
     kv_kind: int  # how keys and values are kept (see `kernels.cache`)
     n_sections: int  # in the table below
+    rotary: int  # which components of a head turn together
 
     # The tokenizer.
     tokenizer_kind: int = room(at=8 * 24)
@@ -116,6 +117,11 @@ KV_F32 = 0
 KV_F16 = 1
 KV_Q8 = 2
 KV_NAMES = ("f32", "f16", "q8")
+
+# Rotary pairs of a head of d components: (0, 1), (2, 3), ...; or (0, d / 2), (1, d / 2 + 1), ...
+PAIRS = 0
+HALVES = 1
+ROTARY_NAMES = ("pairs", "halves")
 
 # Tokenizers.
 SENTENCEPIECE = 0

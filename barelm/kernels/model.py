@@ -16,7 +16,7 @@ from barelm.kernels.team import GATE_WORDS
 
 
 class Config(NamedTuple):
-    """The sizes of a Llama."""
+    """The sizes of a model, and its traits."""
 
     dim: int
     hidden_dim: int
@@ -31,6 +31,7 @@ class Config(NamedTuple):
     batch: int  # tokens one pass may take
     norm_eps: Real
     kv_kind: int  # the form of the key-value cache
+    rotary: int  # which components of a head turn together
 
 
 class Weights(NamedTuple):
@@ -116,7 +117,8 @@ def read_config(header: Header) -> Config:
     """The sizes a header holds."""
     return Config(
         header.dim, header.hidden_dim, header.n_layers, header.n_heads, header.n_kv_heads, header.head_dim,
-        header.q_dim, header.kv_dim, header.vocab_size, header.seq_len, header.batch, header.norm_eps, header.kv_kind)
+        header.q_dim, header.kv_dim, header.vocab_size, header.seq_len, header.batch, header.norm_eps, header.kv_kind,
+        header.rotary)
 
 
 @kernel

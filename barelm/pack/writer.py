@@ -121,6 +121,7 @@ def _describe_shape(header: Header, shape: Shape) -> None:
     for name in ("dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "head_dim", "q_dim", "kv_dim",
                  "vocab_size", "seq_len", "norm_eps"):
         setattr(header, name, getattr(shape, name))
+    header.rotary = layout.ROTARY_NAMES.index(shape.rotary)
     header.batch = min(layout.DEFAULT_BATCH, shape.seq_len)
     header.max_cores = layout.DEFAULT_MAX_CORES
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from barelm.checkpoint.gguf_llama import read_gguf
+from barelm.checkpoint.gguf_model import read_gguf
 from barelm.contract import layout
 from barelm.kernels import session
 from barelm.kernels.model import bind_state, cache_part, state_plan

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from tests.pack.test_damage import with_header
 from tests.worlds import World, both_worlds
 
 DOCS = Path(__file__).parents[2] / "docs" / "MODEL.md"
-ODD = {"dim": 36, "n_heads": 6, "n_kv_heads": 3, "hidden_dim": 21, "vocab_size": 303, "seq_len": 37}
+ODD: dict[str, Any] = {"dim": 36, "n_heads": 6, "n_kv_heads": 3, "hidden_dim": 21, "vocab_size": 303, "seq_len": 37}
 
 
 @pytest.fixture

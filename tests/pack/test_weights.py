@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from barelm.checkpoint.checkpoint import Checkpoint, Tensor
 from barelm.checkpoint.ggml_blocks import BY_NAME
-from barelm.checkpoint.gguf_llama import read_gguf
+from barelm.checkpoint.gguf_model import read_gguf
 from barelm.contract import layout, sections
 from barelm.dialect.types import BLOCK
 from barelm.errors import BarelmError

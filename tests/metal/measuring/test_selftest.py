@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from barelm import pipeline
-from barelm.checkpoint.gguf_llama import read_gguf
+from barelm.checkpoint.gguf_model import read_gguf
 from barelm.contract import board, layout, sections
 from barelm.dialect.memory import memory
 from barelm.dialect.types import f32
