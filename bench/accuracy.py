@@ -30,7 +30,7 @@ from requantize import ORIGINAL, model_as
 
 from barelm.checkpoint.checkpoint import Checkpoint
 from barelm.checkpoint.default_model import find_default_model
-from barelm.checkpoint.gguf_llama import read_gguf
+from barelm.checkpoint.gguf_model import read_gguf
 from barelm.dialect.lowering.install import jit
 from barelm.host_files import working_folder
 from barelm.kernels import session

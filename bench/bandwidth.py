@@ -15,7 +15,7 @@ import time
 from shapes import random_checkpoint
 from speed import Ours
 
-from barelm.contract import layout
+from barelm.contract import sections
 from barelm.dialect.lowering.install import jit
 from barelm.dialect.memory import f32_array
 from barelm.dialect.rooms import kernel
@@ -47,7 +47,7 @@ def main() -> None:
     """Measure both and print the share."""
     with working_folder() as folder:
         ours = Ours(folder, *random_checkpoint("110M"), "", N_TOKENS)
-        matrices = (layout.WQKV, layout.WO, layout.W13, layout.W2, layout.EMBEDDING)
+        matrices = (sections.WQKV, sections.WO, sections.W13, sections.W2, sections.EMBEDDING)
         weights = [ours.model.sections[section].copy() for section in matrices]
         n_bytes = sum(len(part) for part in weights)
         read = jit(add_up)

@@ -1,4 +1,4 @@
-"""A Llama in float64, from the weights as the file's own formulas give them: what `accuracy.py` compares with."""
+"""A model in float64, from the weights as the file's own formulas give them: what `accuracy.py` compares with."""
 
 from __future__ import annotations
 
@@ -61,8 +61,12 @@ class Reference:
         return added
 
     def _rotated(self, x: F64, positions: NDArray[np.int64]) -> F64:
-        pairs = np.ascontiguousarray(x).view(np.complex128) * self._turns[positions]
-        floats: F64 = pairs.view(np.float64)
+        # Pairs are neighbours, or a component of the first half of a head and its like in the second.
+        together = (*x.shape[:2], -1, 2) if self._shape.rotary == "pairs" else (*x.shape[:2], 2, -1)
+        last = -1 if self._shape.rotary == "pairs" else -2
+        a, b = np.moveaxis(x.reshape(together), last, 0)
+        turned = (a + 1j * b) * self._turns[positions]
+        floats: F64 = np.stack([turned.real, turned.imag], last).reshape(x.shape)
         return floats
 
     def _feed_forward(self, l: int, x: F64) -> F64:

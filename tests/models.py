@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from barelm.checkpoint.checkpoint import Checkpoint, Shape, Tensor, Vocab, float32_tensor
+from barelm.checkpoint.checkpoint import PER_LAYER, Checkpoint, Shape, Tensor, Vocab, float32_tensor
 
 MAGIC = 0x616B3432  # "ak42": llama2.c's export.py, versions 1 and 2
 CONTROL = (b"<unk>", b"\n<s>\n", b"\n</s>\n")
@@ -45,11 +45,12 @@ def synthetic_vocab(seed: int = 1, size: int = 320) -> Vocab:
 
 def tiny_checkpoint(seed: int = 1, *, dim: int = 32, hidden_dim: int = 48, n_layers: int = 2, n_heads: int = 4,
                     n_kv_heads: int = 2, vocab_size: int = 320, seq_len: int = 64, tied: bool = True,
-                    name: str = "tiny", vocab: Vocab | None = None) -> Checkpoint:
-    """A Llama of random weights; the same seed and sizes give the same bits.  `vocab` comes before `vocab_size`."""
+                    rotary: str = "pairs", name: str = "tiny", vocab: Vocab | None = None) -> Checkpoint:
+    """A model of random weights; the same seed and sizes give the same bits.  `vocab` comes before `vocab_size`."""
     vocab = vocab or synthetic_vocab(seed, vocab_size)
     rng = np.random.default_rng(seed)
-    shape = Shape(dim, hidden_dim, n_layers, n_heads, n_kv_heads, len(vocab), seq_len, dim // n_heads)
+    shape = Shape(dim, hidden_dim, n_layers, n_heads, n_kv_heads, len(vocab), seq_len, dim // n_heads,
+                  rotary=rotary)
     tensors: dict[str, Tensor] = {}
     for key, (rows, cols) in tensor_sizes(shape, tied).items():
         if key.endswith("norm"):
@@ -62,14 +63,9 @@ def tiny_checkpoint(seed: int = 1, *, dim: int = 32, hidden_dim: int = 48, n_lay
 
 def tensor_sizes(shape: Shape, tied: bool) -> dict[str, tuple[int, int]]:
     """Rows and columns of every tensor, by the keys of `Checkpoint.tensors`."""
-    s = shape
-    sizes = {"token_embedding": (s.vocab_size, s.dim), "final_norm": (1, s.dim)}
-    if not tied:
-        sizes["classifier"] = (s.vocab_size, s.dim)
-    layer = {"attention_norm": (1, s.dim), "wq": (s.q_dim, s.dim), "wk": (s.kv_dim, s.dim), "wv": (s.kv_dim, s.dim),
-             "wo": (s.dim, s.q_dim), "ffn_norm": (1, s.dim), "w1": (s.hidden_dim, s.dim),
-             "w2": (s.dim, s.hidden_dim), "w3": (s.hidden_dim, s.dim)}
-    return sizes | {f"layers.{l}.{key}": size for l in range(s.n_layers) for key, size in layer.items()}
+    names = [name for name in shape.tensors() if name != "classifier" or not tied]
+    return {key: shape.tensors()[name] for name in names
+            for key in (_of_layers(shape, name) if name in PER_LAYER else [name])}
 
 
 def same_weights(a: Checkpoint, b: Checkpoint) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from barelm import pipeline
-from barelm.checkpoint.gguf_llama import read_gguf
+from barelm.checkpoint.gguf_model import read_gguf
 from barelm.dialect.types import f32
 from barelm.kernels import session
 from barelm.kernels.text import tokenizer

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from barelm.errors import BarelmError
 from barelm.kernels.text.tokenizer import Vocabulary
 from barelm.outcome import outcome_of
-from barelm.pack.reader import read_packed
+from barelm.pack.reader import Packed, read_packed
 from barelm.pack.writer import write_packed
 from barelm.transcript import Transcript
 from tests.models import tiny_checkpoint
@@ -23,13 +23,18 @@ FIGURES = {"n_prompt": 2, "n_generated": 3, "prefill_us": 500, "decode_us": 1000
            "load_bytes": 4_000_000, "memory_bytes": 123, "cores": 2, "cpu_level": 1, "seed": 9}
 
 
-@functools.cache
 def vocabulary() -> Vocabulary:
     """A vocabulary with byte tokens, so that characters come in parts."""
+    return model().vocabulary()
+
+
+@functools.cache
+def model() -> Packed:
+    """The model it is of, kept for as long as the vocabulary is looked at."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tiny.blm"
         write_packed(tiny_checkpoint(1, vocab_size=VOCAB_SIZE), path)
-        return read_packed(path).vocabulary()
+        return read_packed(path)
 
 
 def bytes_as_tokens(text: str) -> list[int]:

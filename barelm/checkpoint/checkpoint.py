@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from barelm.contract.sections import MATRIX, SECTIONS, Size
+
 # Ids with a meaning, where the format does not name its own (SentencePiece, Llama 2).
 BOS_ID = 1
 EOS_ID = 2
@@ -15,10 +17,11 @@ EOS_ID = 2
 
 @dataclass(frozen=True)
 class Shape:
-    """The sizes of a Llama, under their usual names.
+    """The sizes of a model, under their usual names, and its traits.
 
     Positions are divided by `rope_scale`, the frequency of each rotary pair by its own of `rope_factors` (one per
-    pair, or none at all).
+    pair, or none at all).  `rotary` says which components of a head make a pair: neighbours, or with "halves" those
+    half a head apart.
     """
 
     dim: int
@@ -33,6 +36,7 @@ class Shape:
     norm_eps: float = 1e-5
     rope_scale: float = 1.0
     rope_factors: tuple[float, ...] = ()
+    rotary: str = "pairs"  # or one of the other layout.ROTARY_NAMES
 
     @property
     def q_dim(self) -> int:
@@ -43,6 +47,22 @@ class Shape:
     def kv_dim(self) -> int:
         """Width of all key (or value) heads together."""
         return self.n_kv_heads * self.head_dim
+
+    def tensors(self) -> dict[str, tuple[int, int]]:
+        """Rows and columns of every tensor there may be, by its name within a layer; a vector is one row."""
+        sizes = {}
+        for row in SECTIONS:
+            for name, rows in row.tensors.items():
+                cols = row.cols if row.form is MATRIX else rows
+                sizes[name] = (self._size(rows) if row.form is MATRIX else 1, self._size(cols))
+        return sizes
+
+    def _size(self, size: Size) -> int:
+        return size if isinstance(size, int) else int(getattr(self, size))
+
+
+PER_LAYER = frozenset(name for row in SECTIONS if row.per_layer for name in row.tensors)
+"""The tensors every layer has one of."""
 
 
 @dataclass(frozen=True)
@@ -106,12 +126,10 @@ class Vocab:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A Llama as read from disk.
+    """A model as read from disk.
 
-    `tensors` is keyed by `token_embedding` (vocab_size, dim), `final_norm` (dim), `classifier` (vocab_size, dim;
-    absent when the embedding serves as classifier too) and per layer l, as "layers.{l}.": `attention_norm` (dim),
-    `wq` (q_dim, dim), `wk` and `wv` (kv_dim, dim), `wo` (dim, q_dim), `ffn_norm` (dim), `w1` and `w3`
-    (hidden_dim, dim), `w2` (dim, hidden_dim).  Rotary pairs are neighbours: (0, 1), (2, 3), ...
+    `tensors` is keyed by the names of `contract.sections`, those of layer l with "layers.{l}." in front; `classifier`
+    is absent when the embedding serves as it.
     """
 
     name: str
@@ -124,3 +142,10 @@ class Checkpoint:
     def tied(self) -> bool:
         """True where the embedding is the classifier too."""
         return "classifier" not in self.tensors
+
+    def sources(self, number: int) -> list[list[str]]:
+        """The tensors of a section: a list for each layer, in the order their rows follow one another; [] for none."""
+        row = SECTIONS[number]
+        layers = [f"layers.{l}." for l in range(self.shape.n_layers)] if row.per_layer else [""]
+        names = [[layer + name for name in row.tensors] for layer in layers]
+        return names if any(name in self.tensors for name in names[0]) else []

@@ -22,7 +22,7 @@ from barelm.errors import BarelmError
 
 MAGIC = b"GGUF"
 HEADER_BYTES = 24
-WHAT_TO_GIVE = "Give a GGUF model of the llama architecture (.gguf)."
+WHAT_TO_GIVE = "Give a GGUF model (.gguf)."
 FETCH_AGAIN = "Was its download interrupted, or its conversion? Fetch or convert it again."
 
 # More than any model has; they bound what a hostile file can make of the bytes it does have.

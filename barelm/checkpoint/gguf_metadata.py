@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,15 @@ class Metadata:
 
     def __contains__(self, key: str) -> bool:
         return key in self.container.metadata
+
+    @cached_property
+    def architecture(self) -> str:
+        """What kind of model it is."""
+        return self.text("general.architecture")
+
+    def own(self, key: str) -> str:
+        """The name of a key of its kind of model."""
+        return f"{self.architecture}.{key}"
 
     def whole(self, key: str, default: int | None = None) -> int:
         """A whole number."""

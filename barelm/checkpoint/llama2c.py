@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from barelm.checkpoint.binary import map_bytes, read_start
-from barelm.checkpoint.checkpoint import Checkpoint, Shape, Tensor, float32_tensor
+from barelm.checkpoint.checkpoint import PER_LAYER, Checkpoint, Shape, Tensor, float32_tensor
 from barelm.checkpoint.tokenizer_bin import find_tokenizer, read_tokenizer
 from barelm.errors import BarelmError
 from barelm.kernels.header import LARGEST
@@ -28,7 +28,6 @@ ORDER_V0 = ("token_embedding", "attention_norm", "wq", "wk", "wv", "wo", "ffn_no
             "rotary", "classifier")
 ORDER = ("attention_norm", "ffn_norm", "final_norm", "token_embedding", "wq", "wk", "wv", "wo", "w1", "w2", "w3",
          "classifier")
-PER_LAYER = ("attention_norm", "ffn_norm", "wq", "wk", "wv", "wo", "w1", "w2", "w3")
 NEVER_QUANTIZED = ("attention_norm", "ffn_norm", "final_norm")
 
 WHAT_TO_GIVE = "Give a checkpoint that llama2.c's export.py wrote (.bin), a GGUF model, or the name of a model."
@@ -121,11 +120,7 @@ def read_llama2c_header(path: Path) -> Header:
 def blocks(header: Header) -> list[Block]:
     """The weights in the order of the file."""
     s = header.shape
-    sizes = {"token_embedding": (s.vocab_size, s.dim), "classifier": (s.vocab_size, s.dim),
-             "final_norm": (1, s.dim), "attention_norm": (1, s.dim), "ffn_norm": (1, s.dim),
-             "wq": (s.q_dim, s.dim), "wk": (s.kv_dim, s.dim), "wv": (s.kv_dim, s.dim), "wo": (s.dim, s.q_dim),
-             "w1": (s.hidden_dim, s.dim), "w2": (s.dim, s.hidden_dim), "w3": (s.hidden_dim, s.dim),
-             "rotary": (s.seq_len, s.head_dim)}  # tables nobody reads any more, but their place is kept
+    sizes = s.tensors() | {"rotary": (s.seq_len, s.head_dim)}  # tables nobody reads any more, but their place is kept
     return [Block(name, s.n_layers if name in PER_LAYER else 1, *sizes[name],
                   0 if name in NEVER_QUANTIZED else header.group)
             for name in (ORDER if header.version else ORDER_V0) if name != "classifier" or not header.tied]

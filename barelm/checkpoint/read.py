@@ -7,7 +7,7 @@ from pathlib import Path
 from barelm.checkpoint.binary import read_start
 from barelm.checkpoint.checkpoint import Checkpoint
 from barelm.checkpoint.gguf import MAGIC as GGUF
-from barelm.checkpoint.gguf_llama import GgufHeader, read_gguf, read_gguf_header
+from barelm.checkpoint.gguf_model import GgufHeader, read_gguf, read_gguf_header
 from barelm.checkpoint.llama2c import WHAT_TO_GIVE, Header, read_llama2c, read_llama2c_header
 from barelm.checkpoint.tokenizer_bin import find_tokenizer
 from barelm.contract import layout

@@ -9,10 +9,11 @@ from typing import Any
 
 from barelm.contract import layout
 from barelm.contract.layout import Header
+from barelm.contract.sections import BYTES, MATRIX, SECTIONS
 from barelm.disk import open_volume
 from barelm.errors import BarelmError
 from barelm.host_files import reading
-from barelm.pack.reader import model_name, parse_header, read_header, read_packed
+from barelm.pack.reader import model_name, parse_header, read_header, read_packed, text_of
 
 Facts = dict[str, Any]
 
@@ -74,11 +75,13 @@ def header_facts(header: Header) -> Facts:
 def sections_of(header: Header) -> list[Facts]:
     """The section table; absent sections are left out."""
     found = []
-    for number, name in enumerate(layout.SECTION_NAMES):
+    for number in range(header.n_sections):
         entry = header.sections[number]
         if entry.n_bytes:
-            found.append({"section": name, "offset": int(entry.offset), "bytes": int(entry.n_bytes),
-                          "rows": int(entry.rows), "cols": int(entry.cols), "kind": layout.KIND_NAMES[entry.kind]})
+            form = SECTIONS[number].form if number < len(SECTIONS) else BYTES
+            kind = layout.KIND_NAMES[entry.kind] if form is MATRIX else form.name
+            found.append({"section": text_of(entry.name), "offset": int(entry.offset), "bytes": int(entry.n_bytes),
+                          "rows": int(entry.rows), "cols": int(entry.cols), "kind": kind})
     return found
 
 

@@ -5,11 +5,10 @@ The story writes it before a command; workers and engine only read it, but for t
 
 from __future__ import annotations
 
+from barelm.contract.layout import MOST_SECTIONS
 from barelm.contract.settings import SettingsView
 from barelm.dialect.structs import Struct, room
 from barelm.dialect.types import I64
-
-MOST_SECTIONS = 32
 
 PREFILL = 1
 DECODE = 2

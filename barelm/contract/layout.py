@@ -1,25 +1,18 @@
-"""THE contract between host and metal: the layout of a `.blm` file.  Constants only; both sides import it.
+"""THE contract between host and metal: the header of a `.blm` file, and what its numbers mean.
 
-A file is a header of HEADER_BYTES and then SECTIONS sections.  All is little-endian.  The header is an array of
-int64 words: the first ones are named below, the section table starts at word SECTION_TABLE with SECTION_WORDS
-words per section.  Sections start on multiples of PAGE, so that a read into page-aligned memory keeps file offset
-and address congruent; the gaps are zeros.
-
-A weight matrix of `rows x cols` is stored in panels of 16 rows.  In float32, value (row r, column j) is element
-[r // 16][j][r % 16], so that one vector load gives column j of sixteen rows and every output is a plain sum in the
-order of j; `kernels.encodings.quantized` describes the panels of the other encodings.  Rows are padded with zeros
-to a multiple of 16.  All layers of a matrix follow one another.
+A file is a header of HEADER_BYTES and then the sections of `contract.sections`.  All is little-endian.  Sections start
+on multiples of PAGE, so that a read into page-aligned memory keeps file offset and address congruent; the gaps are
+zeros.
 """
 
 from __future__ import annotations
 
-from barelm.dialect.structs import Array, Struct, room
-from barelm.dialect.types import I64
+from barelm.dialect.structs import Array, Struct, UInt32, room
+from barelm.dialect.types import I64, Real
 
 MAGIC = int.from_bytes(b"barelm\x1a\x0a", "little")
 VERSION = 5
 HEADER_BYTES = 4096
-HEADER_WORDS = HEADER_BYTES // 8
 PAGE = 4096
 
 N_EOS = 4
@@ -27,6 +20,7 @@ NAME_WORDS = 8
 GOLDEN_PROMPT = 8
 GOLDEN_MOST = 24
 MOST_SECTIONS = 32
+SECTION_NAME_WORDS = 2
 
 
 class SectionEntry(Struct):
@@ -40,6 +34,8 @@ class SectionEntry(Struct):
     rows: int  # of one layer, padded
     cols: int
     layer_bytes: int
+    name: I64 = room(SECTION_NAME_WORDS)  # UTF-8, zero padded
+    optional: int  # 1: a reader that does not know this section may pass over it
 
 
 class Header(Struct):
@@ -59,12 +55,16 @@ class Header(Struct):
     n_heads: int
     n_kv_heads: int
     head_dim: int
+    q_dim: int  # n_heads * head_dim
+    kv_dim: int  # n_kv_heads * head_dim
     vocab_size: int
     seq_len: int
-    norm_eps_bits: int  # of a float32
-    batch: int  # tokens a forward pass takes at once while reading the prompt
+    norm_eps: Real
+    batch: int = room(align=8)  # tokens a forward pass takes at once while reading the prompt
     max_cores: int  # processors the state has room for
     kv_kind: int  # how keys and values are kept (see `kernels.cache`)
+    n_sections: int  # in the table below
+    rotary: int  # which components of a head turn together
 
     # The tokenizer.
     tokenizer_kind: int = room(at=8 * 24)
@@ -73,13 +73,14 @@ class Header(Struct):
     add_bos: int
     add_space: int
     max_piece_bytes: int
-    n_chars: int  # from here to n_chat_pieces: counts, none negative
+    n_chars: int
     n_merges: int
     pretokenizer: int  # one of PRETOKENIZERS
     n_categories: int
     n_words: int
     n_specials: int
-    n_chat_pieces: int  # 0: no chat
+    n_chat_pieces: int  # CHAT_PIECES, or 0: no chat
+    chat_flags: int  # which of its texts are stripped, and whether it takes a system text
 
     # Memory the metal will allocate, in bytes, each a multiple of PAGE.
     weights_bytes: int  # the header and all sections
@@ -95,40 +96,13 @@ class Header(Struct):
     name: I64 = room(NAME_WORDS, at=8 * 48)  # UTF-8, zero padded: what the model is called
     sections: Array[SectionEntry] = room(MOST_SECTIONS, at=8 * 64)
     golden_ids: I64 = room(GOLDEN_MOST)  # golden_n of them, the first GOLDEN_PROMPT given
-    unused: I64 = room(168)
+    unused: I64 = room(72)
 
 
-FIRST_SIZE, LAST_SIZE = (Header.offset_of(name) // 8 for name in ("dim", "seq_len"))
-"""Words of the header that hold sizes, none below 1."""
-FIRST_COUNT, LAST_COUNT = (Header.offset_of(name) // 8 for name in ("n_chars", "n_chat_pieces"))
-
-# Sections, in file order.
-PIECES = 0  # the bytes every token prints, one after another
-PIECE_ENDS = 1  # int32 per token: where its piece ends in PIECES
-CHARS = 2  # int64 pairs, sorted: a character's UTF-8 bytes as a big-endian number, the token that stands for it
-BYTE_TOKENS = 3  # int32 [256]: the token of each single byte, or -1
-MERGES = 4  # int64 pairs, sorted: left << 32 | right, rank << 32 | merged
-ROPE = 5  # float32 [seq_len][head_dim / 2][2]: cosine and sine
-ATTENTION_NORM = 6  # float32 [n_layers][dim padded to 32]
-FFN_NORM = 7
-FINAL_NORM = 8  # float32 [dim padded to 32]
-EMBEDDING = 9  # vocab_size x dim, panels
-WQKV = 10  # (q_dim + 2 kv_dim) x dim: the rows of wq, wk and wv, one after another
-WO = 11  # dim x q_dim
-W13 = 12  # 2 x hidden_dim x dim: panels of w1 and w3 in turn, so that a core gates what it has computed
-W2 = 13  # dim x hidden_dim
-CLASSIFIER = 14  # vocab_size x dim, absent where the embedding serves
-CATEGORIES = 15  # int32, sorted: first code point << 2 | category, up to where the next begins (kernels.pretokenizer)
-WORDS = 16  # int32: ids in the order of their pieces' bytes, where a word that is a token is not cut; else absent
-SPECIALS = 17  # int32 [N_SPECIALS][3]: text begin, text end (bytes of this section), id; then the texts
-CHAT = 18  # int32 [CHAT_WORDS], then texts; with N_CHAT_PIECES 0 the reason alone, as text
-SECTIONS = 19
-
-SECTION_NAMES = (
-    "pieces", "piece ends", "characters", "byte tokens", "merges", "rope", "attention norm", "ffn norm", "final norm",
-    "embedding", "wqkv", "wo", "w13", "w2", "classifier",
-    "categories", "words", "special tokens", "chat",
-)
+FIRST_SIZE, LAST_SIZE = Header.offset_of("dim"), Header.offset_of("seq_len")
+"""Where in the header the sizes lie, none below 1."""
+FIRST_COUNT, LAST_COUNT = Header.offset_of("n_chars"), Header.offset_of("n_chat_pieces")
+"""Where the counts lie, none below 0."""
 
 # Encodings of a weight matrix (see `kernels.encodings`); quantized columns are padded with zeros to blocks of 32.
 F32 = 0
@@ -144,6 +118,11 @@ KV_F16 = 1
 KV_Q8 = 2
 KV_NAMES = ("f32", "f16", "q8")
 
+# Rotary pairs of a head of d components: (0, 1), (2, 3), ...; or (0, d / 2), (1, d / 2 + 1), ...
+PAIRS = 0
+HALVES = 1
+ROTARY_NAMES = ("pairs", "halves")
+
 # Tokenizers.
 SENTENCEPIECE = 0
 BYTELEVEL = 1
@@ -154,12 +133,6 @@ GPT2 = 1
 SMOLLM = 2
 LLAMA_BPE = 3
 QWEN2 = 4
-
-# Chat: the words of its section.
-CHAT_FLAGS = 0
-CHAT_ENDS = 1  # where each piece ends, in bytes of the section; the first begins at CHAT_TEXT
-CHAT_WORDS = 8
-CHAT_TEXT = 4 * CHAT_WORDS
 
 # Chat: its pieces, what stands around the texts of a conversation.
 BEFORE_SYSTEM = 0
@@ -178,6 +151,15 @@ FIRST_USER = 2
 NEXT_USER = 3
 CHAT_SLOTS = 4
 TAKES_SYSTEM = 1 << 8
+
+
+class SpecialToken(Struct):
+    """A row of the directory in front of the special tokens' texts."""
+
+    begin: UInt32  # of its text, in bytes of the section
+    end: UInt32
+    id: UInt32
+
 
 # The state's fixed parts.
 DEFAULT_BATCH = 32

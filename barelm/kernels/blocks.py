@@ -1,4 +1,4 @@
-"""The blocks of a Llama, one formula each.  Buffers are padded with zeros to whole vectors."""
+"""The blocks of the decoder, one formula each.  Buffers are padded with zeros to whole vectors."""
 
 from __future__ import annotations
 
@@ -42,19 +42,26 @@ def softmax(x: F32, n: int) -> None:
 
 
 @kernel
-def rope(x: F32, at: int, table: F32, pos: int, head_dim: int) -> None:
-    """Rotate the neighbours (x₂ᵢ, x₂ᵢ₊₁) of one head by the angle pos · θ^(-2i/head_dim) (Su et al. 2021).
+def rope(x: F32, at: int, table: F32, pos: int, head_dim: int, rotary: int) -> None:
+    """Rotate the pairs of one head by the angles pos · θ^(-2i/head_dim) (Su et al. 2021).
 
-    `table` holds the cosine and the sine of every angle, pair after pair, position after position.
+    Pair i is (x₂ᵢ, x₂ᵢ₊₁), or in halves xᵢ and the component head_dim / 2 behind it.  `table` holds the cosine and the
+    sine of every angle, pair after pair, position after position.
     """
     row = pos * head_dim
-    for i in range(0, head_dim, 2):
-        cos = table[row + i]
-        sin = table[row + i + 1]
-        a = x[at + i]
-        b = x[at + i + 1]
-        x[at + i] = a * cos - b * sin
-        x[at + i + 1] = a * sin + b * cos
+    step = 2
+    apart = 1
+    if rotary == layout.HALVES:
+        step = 1
+        apart = head_dim // 2
+    for i in range(head_dim // 2):
+        cos = table[row + 2 * i]
+        sin = table[row + 2 * i + 1]
+        j = at + i * step
+        a = x[j]
+        b = x[j + apart]
+        x[j] = a * cos - b * sin
+        x[j + apart] = a * sin + b * cos
 
 
 @kernel

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from barelm.contract import layout
-from barelm.contract.layout import Header
+from barelm.contract import layout, sections
+from barelm.contract.layout import Header, SectionEntry
 from barelm.dialect.memory import load_i64, memory
 from barelm.dialect.rooms import kernel
-from barelm.dialect.types import BLOCK, LANES, U64, padded, u64
+from barelm.dialect.types import LANES, U64, padded, u64
 from barelm.kernels.checksum import extend_checksum
 from barelm.kernels.matrices import panel_bytes
-from barelm.kernels.model import Config, read_config, state_bytes
+from barelm.kernels.model import read_config, section_layers, section_rows, size_of, state_bytes
 
 SOUND = 0
 NOT_A_MODEL = 1
-OTHER_VERSION = 2
+OTHER_VERSION = 2  # or with a section that is not known here
 DAMAGED = 3
 CUT_SHORT = 4
 
@@ -28,7 +28,11 @@ def check_header(header: Header, sums: U64, file_bytes: int) -> int:
         return NOT_A_MODEL
     if header.version != layout.VERSION:
         return OTHER_VERSION
-    if not sum_matches(header, sums) or not sizes_are_sane(header) or not sections_fit(header):
+    if not sum_matches(header, sums) or not 0 <= header.n_sections <= layout.MOST_SECTIONS:
+        return DAMAGED
+    if unknown_section(header) >= 0:
+        return OTHER_VERSION
+    if not sizes_are_sane(header) or not sections_fit(header):
         return DAMAGED
     if file_bytes < header.file_bytes:
         return CUT_SHORT
@@ -51,22 +55,35 @@ def sum_matches(header: Header, sums: U64) -> bool:
 
 
 @kernel
+def unknown_section(header: Header) -> int:
+    """The number of the first section that is not known here and must not be passed over, or -1."""
+    for number in range(sections.N_SECTIONS, header.n_sections):
+        if header.sections[number].n_bytes != 0 and header.sections[number].optional == 0:
+            return number
+    return -1
+
+
+@kernel
 def sizes_are_sane(header: Header) -> bool:
     """Every size positive, below LARGEST, and in proportion; the memory announced is the memory needed."""
-    for word in range(layout.FIRST_SIZE, layout.LAST_SIZE + 1):
-        if not 1 <= load_i64(header.address + 8 * word) <= LARGEST:
+    for place in range(layout.FIRST_SIZE, layout.LAST_SIZE + 1, 8):
+        if not 1 <= load_i64(header.address + place) <= LARGEST:
             return False
-    for word in range(layout.FIRST_COUNT, layout.LAST_COUNT + 1):
-        if not 0 <= load_i64(header.address + 8 * word) <= LARGEST:
+    for place in range(layout.FIRST_COUNT, layout.LAST_COUNT + 1, 8):
+        if not 0 <= load_i64(header.address + place) <= LARGEST:
             return False
-    if header.golden_n < 0 or header.golden_n > min(layout.GOLDEN_MOST, header.seq_len):
-        return False
     c = read_config(header)
-    if c.n_heads % c.n_kv_heads != 0 or c.head_dim % 2 != 0 or c.q_dim > LARGEST or c.batch < 1:
+    if header.golden_n < 0 or header.golden_n > min(layout.GOLDEN_MOST, c.seq_len):
         return False
-    if c.batch > c.seq_len or header.max_cores < 1 or header.max_cores > 4096:
+    if c.n_heads % c.n_kv_heads != 0 or c.head_dim % 2 != 0:
         return False
-    if c.kv_kind < 0 or c.kv_kind > layout.KV_Q8:
+    if c.q_dim != c.n_heads * c.head_dim or c.kv_dim != c.n_kv_heads * c.head_dim:
+        return False
+    if c.batch < 1 or c.batch > c.seq_len or header.max_cores < 1 or header.max_cores > 4096:
+        return False
+    if c.rotary < 0 or c.rotary > layout.HALVES:
+        return False
+    if c.kv_kind < 0 or c.kv_kind > layout.KV_Q8 or header.n_chat_pieces % layout.CHAT_PIECES != 0:
         return False
     if header.bos_id >= c.vocab_size or header.workspace_bytes != layout.WORKSPACE:
         return False
@@ -76,73 +93,39 @@ def sizes_are_sane(header: Header) -> bool:
 @kernel
 def sections_fit(header: Header) -> bool:
     """Sections follow one another inside the file, and each holds at least what its views take."""
-    c = read_config(header)
     end = layout.HEADER_BYTES
-    for section in range(layout.SECTIONS):
-        entry = header.sections[section]
-        offset = entry.offset
+    for number in range(max(header.n_sections, sections.N_SECTIONS)):
+        entry = header.sections[number]
         n_bytes = entry.n_bytes
-        if offset != end or n_bytes % 8 != 0 or n_bytes < needed_bytes(header, c, section):
+        if number < header.n_sections:
+            if entry.offset != end or n_bytes % 8 != 0 or n_bytes < 0 or n_bytes > header.file_bytes:
+                return False
+            end += padded(n_bytes, layout.PAGE)
+        elif n_bytes != 0:
             return False
-        if n_bytes > header.file_bytes:
+        if number < sections.N_SECTIONS and not holds_enough(header, entry, number):
             return False
-        if layout.EMBEDDING <= section <= layout.CLASSIFIER and n_bytes > 0 and not is_matrix(header, c, section):
-            return False
-        end = offset + padded(n_bytes, layout.PAGE)
     return bool(end == header.file_bytes)
 
 
 @kernel
-def needed_bytes(header: Header, c: Config, section: int) -> int:
-    """The least a section may hold for the kernels to stay inside it."""
-    if section == layout.PIECE_ENDS:
-        return 4 * c.vocab_size
-    if section == layout.CHARS:
-        return 16 * header.n_chars
-    if section == layout.BYTE_TOKENS:
-        return 1024
-    if section == layout.MERGES:
-        return 16 * header.n_merges
-    if section == layout.CATEGORIES:
-        return 4 * header.n_categories
-    if section == layout.WORDS:
-        return 4 * header.n_words
-    if section == layout.SPECIALS:
-        return 12 * header.n_specials
-    if section == layout.CHAT:
-        return layout.CHAT_TEXT * min(header.n_chat_pieces, 1)
-    if section == layout.ROPE:
-        return 4 * c.seq_len * c.head_dim
-    if section == layout.ATTENTION_NORM or section == layout.FFN_NORM:
-        return 4 * c.n_layers * padded(c.dim, BLOCK)
-    if section == layout.FINAL_NORM:
-        return 4 * padded(c.dim, BLOCK)
-    if layout.EMBEDDING <= section < layout.CLASSIFIER:
-        return 1
-    return 0
-
-
-@kernel
-def is_matrix(header: Header, c: Config, section: int) -> bool:
-    """Whether a section's entry describes the matrix it has to be, whole."""
-    entry = header.sections[section]
-    kind = entry.kind
-    rows, cols, layers = matrix_shape(c, section)
-    if kind < 0 or kind >= layout.N_KINDS or entry.rows != rows or entry.cols != cols:
+def holds_enough(header: Header, entry: SectionEntry, number: int) -> bool:
+    """Whether a section is described as its row has it, and large enough for the kernels to stay inside it."""
+    if entry.n_bytes == 0 and sections.MAY_BE_ABSENT[number]:
+        return True
+    if entry.rows != section_rows(header, number) or entry.cols != size_of(header, sections.COLS[number]):
         return False
-    layer_bytes = rows // LANES * panel_bytes(kind, cols)
-    return bool(entry.layer_bytes == layer_bytes and entry.n_bytes >= layers * layer_bytes)
+    if entry.kind < 0 or entry.kind >= layout.N_KINDS or entry.layer_bytes != layer_bytes(header, number, entry.kind):
+        return False
+    # Divided, for a product of all could leave 64 bits.
+    return bool(entry.n_bytes // section_layers(header, number) >= entry.layer_bytes)
 
 
 @kernel
-def matrix_shape(c: Config, section: int) -> tuple[int, int, int]:
-    """Rows (padded), columns and layers of a weight."""
-    if section == layout.WQKV:
-        return padded(c.q_dim + 2 * c.kv_dim), c.dim, c.n_layers
-    if section == layout.WO:
-        return padded(c.dim), c.q_dim, c.n_layers
-    if section == layout.W13:
-        return 2 * padded(c.hidden_dim), c.dim, c.n_layers
-    if section == layout.W2:
-        return padded(c.dim), c.hidden_dim, c.n_layers
-    return padded(c.vocab_size), c.dim, 1
+def layer_bytes(header: Header, number: int, kind: int) -> int:
+    """The bytes of one layer of a section, weights encoded as `kind`."""
+    rows = section_rows(header, number)
+    cols = size_of(header, sections.COLS[number])
+    if sections.ITEM_BYTES[number] == 0:
+        return rows // LANES * panel_bytes(kind, cols)
+    return rows * cols * sections.ITEM_BYTES[number]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from barelm.contract import layout
+from barelm.contract import layout, sections
 from barelm.contract.layout import Header
-from barelm.dialect.memory import f32_array, float_of_bits, i8_array, i32_array, i64_array, memory, u8_array, u64_array
+from barelm.dialect.memory import f32_array, i8_array, i32_array, i64_array, load_i64, memory, u8_array, u64_array
 from barelm.dialect.rooms import kernel
 from barelm.dialect.types import BLOCK, F32, F32_2D, F32_3D, I32, I64, LANES, U8, U8_3D, U64, Real, padded
 from barelm.kernels.cache import item_bytes
@@ -16,7 +16,7 @@ from barelm.kernels.team import GATE_WORDS
 
 
 class Config(NamedTuple):
-    """The sizes of a Llama."""
+    """The sizes of a model, and its traits."""
 
     dim: int
     hidden_dim: int
@@ -31,6 +31,7 @@ class Config(NamedTuple):
     batch: int  # tokens one pass may take
     norm_eps: Real
     kv_kind: int  # the form of the key-value cache
+    rotary: int  # which components of a head turn together
 
 
 class Weights(NamedTuple):
@@ -71,6 +72,38 @@ class State(NamedTuple):
     gate: I64  # (GATE_WORDS) where the cores meet
 
 
+class Part(NamedTuple):
+    """Where in the state a part of it lies: rows and columns, from one byte up to another."""
+
+    at: int
+    rows: int
+    cols: int
+    end: int
+
+
+class StatePlan(NamedTuple):
+    """The parts of the state, as they follow one another; see `State` for what each holds."""
+
+    x: Part
+    xn: Part
+    added: Part
+    qkv: Part
+    attended: Part
+    h13: Part
+    h: Part
+    logits: Part
+    scores: Part
+    out: Part
+    keys: Part  # a row for every head of every layer
+    values: Part
+    key_scales: Part
+    value_scales: Part
+    order: Part
+    tokens: Part
+    rng: Part
+    gate: Part
+
+
 class SessionTranscript(NamedTuple):
     """The parts of the state that whoever leads a session reads and writes."""
 
@@ -82,14 +115,35 @@ class SessionTranscript(NamedTuple):
 @kernel
 def read_config(header: Header) -> Config:
     """The sizes a header holds."""
-    n_heads = header.n_heads
-    n_kv_heads = header.n_kv_heads
-    head_dim = header.head_dim
     return Config(
-        header.dim, header.hidden_dim, header.n_layers, n_heads, n_kv_heads, head_dim,
-        n_heads * head_dim, n_kv_heads * head_dim, header.vocab_size, header.seq_len,
-        header.batch, float_of_bits(header.norm_eps_bits),
-        header.kv_kind)
+        header.dim, header.hidden_dim, header.n_layers, header.n_heads, header.n_kv_heads, header.head_dim,
+        header.q_dim, header.kv_dim, header.vocab_size, header.seq_len, header.batch, header.norm_eps, header.kv_kind,
+        header.rotary)
+
+
+@kernel
+def size_of(header: Header, code: int) -> int:
+    """A size of a row of `contract.sections`."""
+    if code < 0:
+        return -1 - code
+    return load_i64(header.address + code)
+
+
+@kernel
+def section_rows(header: Header, number: int) -> int:
+    """Rows of one layer of a section, padded."""
+    rows = 0
+    for k in range(sections.MOST_PARTS * number, sections.MOST_PARTS * (number + 1)):
+        rows += padded(size_of(header, sections.PARTS[k]), sections.PART_LANES[number])
+    return padded(rows, sections.ROW_LANES[number])
+
+
+@kernel
+def section_layers(header: Header, number: int) -> int:
+    """How many times a section holds its rows: once, or for every layer."""
+    if sections.PER_LAYER[number]:
+        return header.n_layers
+    return 1
 
 
 @kernel
@@ -102,21 +156,26 @@ def section(header: Header, addresses: I64, number: int) -> U8:
 def bind_weights(header: Header, addresses: I64) -> Weights:
     """Views of the sections as weights; an absent classifier is the embedding."""
     c = read_config(header)
-    dim = padded(c.dim, BLOCK)
-    classifier = layout.CLASSIFIER
+    classifier = sections.CLASSIFIER
     if header.sections[classifier].n_bytes == 0:
-        classifier = layout.EMBEDDING
+        classifier = sections.EMBEDDING
     return Weights(
-        f32_array(section(header, addresses, layout.ROPE), 0, c.seq_len * c.head_dim),
-        f32_array(section(header, addresses, layout.ATTENTION_NORM), 0, (c.n_layers, dim)),
-        f32_array(section(header, addresses, layout.FFN_NORM), 0, (c.n_layers, dim)),
-        f32_array(section(header, addresses, layout.FINAL_NORM), 0, (1, dim)),
-        bind_matrix(header, addresses, layout.EMBEDDING),
-        bind_matrix(header, addresses, layout.WQKV),
-        bind_matrix(header, addresses, layout.WO),
-        bind_matrix(header, addresses, layout.W13),
-        bind_matrix(header, addresses, layout.W2),
+        f32_array(section(header, addresses, sections.ROPE), 0, c.seq_len * c.head_dim),
+        bind_vectors(header, addresses, sections.ATTENTION_NORM, c.n_layers),
+        bind_vectors(header, addresses, sections.FFN_NORM, c.n_layers),
+        bind_vectors(header, addresses, sections.FINAL_NORM, 1),
+        bind_matrix(header, addresses, sections.EMBEDDING),
+        bind_matrix(header, addresses, sections.WQKV),
+        bind_matrix(header, addresses, sections.WO),
+        bind_matrix(header, addresses, sections.W13),
+        bind_matrix(header, addresses, sections.W2),
         bind_matrix(header, addresses, classifier))
+
+
+@kernel
+def bind_vectors(header: Header, addresses: I64, number: int, layers: int) -> F32_2D:
+    """One section as vectors, a row for each layer."""
+    return f32_array(section(header, addresses, number), 0, (layers, header.sections[number].rows))
 
 
 @kernel
@@ -127,54 +186,44 @@ def bind_matrix(header: Header, addresses: I64, number: int) -> Matrix:
 
 
 @kernel
-def activations_bytes(batch: int, dim: int) -> int:
-    """The size of Activations: float32 and int8 values, two scales and a sum for each block."""
-    wide = padded(dim, BLOCK)
-    return batch * (5 * wide + 12 * (wide // BLOCK))
+def part(at: int, rows: int, cols: int, item_bytes: int) -> Part:
+    """A part of the state from byte `at` on."""
+    return Part(at, rows, cols, at + rows * cols * item_bytes)
 
 
 @kernel
-def bind_activations(block: U8, at: int, batch: int, dim: int) -> Activations:
-    """Activations at byte `at` of a block."""
+def activations_part(at: int, batch: int, dim: int) -> Part:
+    """The same for Activations: float32 and int8 values, two scales and a sum for each block."""
     wide = padded(dim, BLOCK)
-    n_blocks = wide // BLOCK
-    scales = at + 4 * batch * wide
-    sums = scales + 8 * batch * n_blocks
-    return Activations(
-        f32_array(block, at, (batch, wide)),
-        i8_array(block, sums + 4 * batch * n_blocks, (batch, wide)),
-        f32_array(block, scales, (batch, 2 * n_blocks)),
-        f32_array(block, sums, (batch, n_blocks)))
+    return Part(at, batch, wide, at + padded(batch * (5 * wide + 12 * (wide // BLOCK)), 64))
 
 
 @kernel
-def state_plan(c: Config, max_cores: int) -> tuple[int, ...]:
-    """Byte offsets of the parts of the state, in the order of `State`, and last its size."""
-    dim = padded(c.dim, BLOCK)
+def state_plan(c: Config, max_cores: int) -> StatePlan:
+    """Where the parts of the state lie; its size is the end of the last."""
     seq = padded(c.seq_len)
-    vocab = padded(c.vocab_size)
-    x = 0
-    xn = x + 4 * c.batch * dim
-    added = xn + padded(activations_bytes(c.batch, c.dim), 64)
-    qkv = added + 4 * c.batch * dim
-    attended = qkv + 4 * c.batch * padded(c.q_dim + 2 * c.kv_dim)
-    h13 = attended + padded(activations_bytes(c.batch, c.q_dim), 64)
-    h = h13 + 8 * c.batch * padded(c.hidden_dim)
-    logits = h + padded(activations_bytes(c.batch, c.hidden_dim), 64)
-    scores = logits + 4 * vocab
-    out = scores + 4 * max_cores * seq
-    keys = out + 4 * max_cores * padded(c.head_dim)
     heads = c.n_layers * c.n_kv_heads
-    values = keys + heads * item_bytes(c.kv_kind) * seq * c.head_dim
-    key_scales = values + heads * item_bytes(c.kv_kind) * seq * padded(c.head_dim)
-    value_scales = key_scales + 4 * heads * scales_of(c)
-    order = value_scales + 4 * heads * scales_of(c)
-    tokens = order + 4 * vocab
-    rng = tokens + 8 * (seq + LANES)
-    gate = rng + 64
-    end = gate + 8 * GATE_WORDS
-    return (x, xn, added, qkv, attended, h13, h, logits, scores, out, keys, values, key_scales, value_scales, order,
-            tokens, rng, gate, end)
+    size = item_bytes(c.kv_kind)
+    x = part(0, c.batch, padded(c.dim, BLOCK), 4)
+    xn = activations_part(x.end, c.batch, c.dim)
+    added = part(xn.end, c.batch, padded(c.dim, BLOCK), 4)
+    qkv = part(added.end, c.batch, padded(c.q_dim + 2 * c.kv_dim), 4)
+    attended = activations_part(qkv.end, c.batch, c.q_dim)
+    h13 = part(attended.end, c.batch, 2 * padded(c.hidden_dim), 4)
+    h = activations_part(h13.end, c.batch, c.hidden_dim)
+    logits = part(h.end, 1, padded(c.vocab_size), 4)
+    scores = part(logits.end, max_cores, seq, 4)
+    out = part(scores.end, max_cores, padded(c.head_dim), 4)
+    keys = part(out.end, heads, size * seq * c.head_dim, 1)
+    values = part(keys.end, heads, size * seq * padded(c.head_dim), 1)
+    key_scales = part(values.end, heads, scales_of(c), 4)
+    value_scales = part(key_scales.end, heads, scales_of(c), 4)
+    order = part(value_scales.end, 1, padded(c.vocab_size), 4)
+    tokens = part(order.end, 1, seq + LANES, 8)
+    rng = part(tokens.end, 1, 8, 8)
+    gate = part(rng.end, 1, GATE_WORDS, 8)
+    return StatePlan(x, xn, added, qkv, attended, h13, h, logits, scores, out, keys, values, key_scales, value_scales,
+                     order, tokens, rng, gate)
 
 
 @kernel
@@ -188,35 +237,43 @@ def scales_of(c: Config) -> int:
 @kernel
 def state_bytes(header: Header) -> int:
     """The size of the state, in whole pages."""
-    return padded(state_plan(read_config(header), header.max_cores)[18], layout.PAGE)
+    return padded(state_plan(read_config(header), header.max_cores).gate.end, layout.PAGE)
+
+
+@kernel
+def floats(block: U8, p: Part) -> F32_2D:
+    """A part of the state as float32."""
+    return f32_array(block, p.at, (p.rows, p.cols))
+
+
+@kernel
+def activations(block: U8, p: Part) -> Activations:
+    """A part of the state as Activations."""
+    n_blocks = p.cols // BLOCK
+    scales = p.at + 4 * p.rows * p.cols
+    sums = scales + 8 * p.rows * n_blocks
+    return Activations(
+        f32_array(block, p.at, (p.rows, p.cols)),
+        i8_array(block, sums + 4 * p.rows * n_blocks, (p.rows, p.cols)),
+        f32_array(block, scales, (p.rows, 2 * n_blocks)),
+        f32_array(block, sums, (p.rows, n_blocks)))
 
 
 @kernel
 def bind_state(header: Header, block: U8) -> State:
     """Views of one zeroed block of `state_bytes` as a state."""
     c = read_config(header)
-    cores = header.max_cores
-    seq = padded(c.seq_len)
-    p = state_plan(c, cores)
+    p = state_plan(c, header.max_cores)
+    per_head = (c.n_layers, c.n_kv_heads)
     return State(
-        f32_array(block, p[0], (c.batch, padded(c.dim, BLOCK))),
-        bind_activations(block, p[1], c.batch, c.dim),
-        f32_array(block, p[2], (c.batch, padded(c.dim, BLOCK))),
-        f32_array(block, p[3], (c.batch, padded(c.q_dim + 2 * c.kv_dim))),
-        bind_activations(block, p[4], c.batch, c.q_dim),
-        f32_array(block, p[5], (c.batch, 2 * padded(c.hidden_dim))),
-        bind_activations(block, p[6], c.batch, c.hidden_dim),
-        f32_array(block, p[7], (1, padded(c.vocab_size))),
-        f32_array(block, p[8], (cores, seq)),
-        f32_array(block, p[9], (cores, padded(c.head_dim))),
-        u8_array(block, p[10], (c.n_layers, c.n_kv_heads, item_bytes(c.kv_kind) * seq * c.head_dim)),
-        u8_array(block, p[11], (c.n_layers, c.n_kv_heads, item_bytes(c.kv_kind) * seq * padded(c.head_dim))),
-        f32_array(block, p[12], (c.n_layers, c.n_kv_heads, scales_of(c))),
-        f32_array(block, p[13], (c.n_layers, c.n_kv_heads, scales_of(c))),
-        i32_array(block, p[14], padded(c.vocab_size)),
-        i64_array(block, p[15], c.seq_len + 1),
-        u64_array(block, p[16], 1),
-        i64_array(block, p[17], GATE_WORDS))
+        floats(block, p.x), activations(block, p.xn), floats(block, p.added), floats(block, p.qkv),
+        activations(block, p.attended), floats(block, p.h13), activations(block, p.h), floats(block, p.logits),
+        floats(block, p.scores), floats(block, p.out),
+        u8_array(block, p.keys.at, (*per_head, p.keys.cols)), u8_array(block, p.values.at, (*per_head, p.values.cols)),
+        f32_array(block, p.key_scales.at, (*per_head, p.key_scales.cols)),
+        f32_array(block, p.value_scales.at, (*per_head, p.value_scales.cols)),
+        i32_array(block, p.order.at, p.order.cols), i64_array(block, p.tokens.at, c.seq_len + 1),
+        u64_array(block, p.rng.at, 1), i64_array(block, p.gate.at, GATE_WORDS))
 
 
 @kernel
@@ -224,25 +281,23 @@ def bind_transcript(header: Header, block: U8) -> SessionTranscript:
     """The same block's transcript."""
     c = read_config(header)
     p = state_plan(c, header.max_cores)
-    return SessionTranscript(i64_array(block, p[15], c.seq_len + 1), u64_array(block, p[16], 1),
-                             f32_array(block, p[7], c.vocab_size))
+    return SessionTranscript(i64_array(block, p.tokens.at, c.seq_len + 1), u64_array(block, p.rng.at, 1),
+                             f32_array(block, p.logits.at, c.vocab_size))
 
 
 @kernel
-def cache_part(header: Header, part: int, n: int) -> tuple[int, int, int]:
-    """Keys, values, the scales of keys, those of values (part 0 to 3), as bytes of the state.
+def cache_part(header: Header, number: int, n: int) -> tuple[int, int, int]:
+    """Keys, values, the scales of keys, those of values (number 0 to 3), as bytes of the state.
 
     Where the first head's begin, how far one head's are from the next one's (all heads of a layer, layer after layer),
     and how many bytes of each hold the first n positions.
     """
     c = read_config(header)
     p = state_plan(c, header.max_cores)
-    size = item_bytes(c.kv_kind)
-    seq = padded(c.seq_len)
-    if part == 0:
-        return p[10], size * seq * c.head_dim, size * padded(n) * c.head_dim
-    if part == 1:
-        return p[11], size * seq * padded(c.head_dim), size * padded(n) * padded(c.head_dim)
-    if part == 2:
-        return p[12], 4 * scales_of(c), 4 * min(padded(n), scales_of(c))
-    return p[13], 4 * scales_of(c), 4 * min(padded(n), scales_of(c))
+    size = item_bytes(c.kv_kind) * padded(n)
+    if number == 0:
+        return p.keys.at, p.keys.cols, size * c.head_dim
+    if number == 1:
+        return p.values.at, p.values.cols, size * padded(c.head_dim)
+    scales = p.key_scales if number == 2 else p.value_scales
+    return scales.at, 4 * scales.cols, 4 * min(padded(n), scales.cols)

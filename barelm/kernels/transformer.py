@@ -1,4 +1,4 @@
-"""The forward pass of a Llama (Touvron et al. 2023), for n tokens at once and a team of cores.
+"""The forward pass of the one decoder, a Llama (Touvron et al. 2023) with traits, for n tokens and a team of cores.
 
 Decoding is a pass over one token, reading the prompt a pass over as many as the batch holds: the same code and the
 same sums, hence the same bits.
@@ -96,7 +96,7 @@ def position(c: Config, w: Weights, s: State, l: int, pos: int, n: int, team: Te
         t = i // heads
         head = i % heads
         at = head * c.head_dim
-        rope(s.qkv[t], at, w.rope, pos + t, c.head_dim)
+        rope(s.qkv[t], at, w.rope, pos + t, c.head_dim, c.rotary)
         if head >= c.n_heads:
             g = head - c.n_heads
             k = s.qkv[t, at:]

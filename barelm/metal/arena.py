@@ -42,7 +42,7 @@ def take(fw: Firmware, figures: Figures, n_bytes: int) -> int:
 def take_weights(fw: Firmware, model: LoadedModel, figures: Figures, header: Header) -> bool:
     """Room for the sections: one block for the whole file, or a block each where the firmware refuses one so large."""
     whole = take(fw, figures, header.file_bytes)
-    for section in range(layout.SECTIONS):
+    for section in range(header.n_sections):
         entry = header.sections[section]
         if whole != 0:
             model.sections[section] = whole + entry.offset
@@ -70,7 +70,7 @@ def give_back_model(fw: Firmware, model: LoadedModel, figures: Figures, header: 
     if model.whole != 0:
         give(fw, figures, model.whole, header.file_bytes)
     else:
-        for section in range(layout.SECTIONS):
+        for section in range(header.n_sections):
             entry = header.sections[section]
             if model.sections[section] != 0:
                 give(fw, figures, model.sections[section], entry.n_bytes)

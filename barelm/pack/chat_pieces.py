@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from barelm.checkpoint.checkpoint import Vocab
 from barelm.contract import layout
+from barelm.contract.layout import Header
 from barelm.pack.chat_template import ChatTemplate, Message, Refused
 
 # Marks: letters and digits only, so that no template sees more in them than a text.
@@ -96,24 +97,26 @@ def chat_section(pieces: ChatPieces | str) -> NDArray[np.uint8]:
     if isinstance(pieces, str):
         return np.frombuffer(pieces.encode(), np.uint8)
     texts = [text.encode() for text in pieces.texts()]
-    words = np.zeros(layout.CHAT_WORDS, np.int32)
-    words[layout.CHAT_FLAGS] = pieces.strips | (layout.TAKES_SYSTEM if pieces.takes_system else 0)
-    ends = list(itertools.accumulate((len(text) for text in texts), initial=layout.CHAT_TEXT))[1:]
-    words[layout.CHAT_ENDS:layout.CHAT_ENDS + len(ends)] = ends
-    return np.frombuffer(words.tobytes() + b"".join(texts), np.uint8)
+    ends = 4 * len(texts) + np.cumsum([len(text) for text in texts])
+    return np.frombuffer(ends.astype(np.int32).tobytes() + b"".join(texts), np.uint8)
 
 
-def read_chat_section(section: NDArray[np.uint8], n_pieces: int) -> ChatPieces | str:
-    """What `chat_section` wrote."""
-    if n_pieces == 0:
+def describe_chat(header: Header, pieces: ChatPieces | str) -> None:
+    """Write the chat's words of the header."""
+    if isinstance(pieces, ChatPieces):
+        header.n_chat_pieces = layout.CHAT_PIECES
+        header.chat_flags = pieces.strips | (layout.TAKES_SYSTEM if pieces.takes_system else 0)
+
+
+def read_chat_section(section: NDArray[np.uint8], header: Header) -> ChatPieces | str:
+    """What `chat_section` and `describe_chat` wrote."""
+    if header.n_chat_pieces == 0:
         return section.tobytes().rstrip(b"\0").decode(errors="replace")
-    words = section[:layout.CHAT_TEXT].view(np.int32)
-    ends = [layout.CHAT_TEXT, *map(int, words[layout.CHAT_ENDS:layout.CHAT_ENDS + n_pieces])]
+    ends = [4 * layout.CHAT_PIECES, *map(int, section[:4 * layout.CHAT_PIECES].view(np.int32))]
     texts = [section[lo:hi].tobytes().decode(errors="replace") for lo, hi in itertools.pairwise(ends)]
-    flags = int(words[layout.CHAT_FLAGS])
     before_system, system_to_user, before_first, before_next, before_reply, after_reply = texts
     return ChatPieces(before_system, system_to_user, before_first, before_next, before_reply, after_reply,
-                      flags & (layout.TAKES_SYSTEM - 1), bool(flags & layout.TAKES_SYSTEM))
+                      int(header.chat_flags) & (layout.TAKES_SYSTEM - 1), bool(header.chat_flags & layout.TAKES_SYSTEM))
 
 
 def _cut(template: ChatTemplate) -> ChatPieces:

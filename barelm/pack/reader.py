@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from barelm.contract import layout
 from barelm.contract.layout import Header, SectionEntry
+from barelm.contract.sections import CHAT, SECTIONS
 from barelm.errors import BarelmError
-from barelm.kernels.header import CUT_SHORT, DAMAGED, NOT_A_MODEL, OTHER_VERSION, check_header
+from barelm.kernels.header import CUT_SHORT, DAMAGED, NOT_A_MODEL, OTHER_VERSION, check_header, unknown_section
 from barelm.kernels.model import Config, State, Weights, bind_state, bind_weights, read_config
 from barelm.kernels.text.tokenizer import Vocabulary, bind_vocabulary
 from barelm.pack.chat_pieces import ChatPieces, read_chat_section
@@ -60,13 +61,13 @@ class Packed:
     @property
     def chat(self) -> ChatPieces | None:
         """The pieces of its chat template, where it has one that could be cut into pieces."""
-        pieces = read_chat_section(self.sections[layout.CHAT], int(self.header.n_chat_pieces))
+        pieces = read_chat_section(self.sections[CHAT], self.header)
         return pieces if isinstance(pieces, ChatPieces) else None
 
     @property
     def chat_refusal(self) -> str:
         """Why the model cannot chat, or ""."""
-        reason = read_chat_section(self.sections[layout.CHAT], int(self.header.n_chat_pieces))
+        reason = read_chat_section(self.sections[CHAT], self.header)
         return reason if isinstance(reason, str) else ""
 
     def fresh_state(self) -> State:
@@ -92,6 +93,9 @@ def parse_header(raw: bytes, size: int, path: str) -> Header:
         verdict = check_header(header, np.zeros(2, np.uint64), size)
     if verdict == NOT_A_MODEL:
         raise BarelmError(f"{path} is not a packed model", HINT)
+    if verdict == OTHER_VERSION and header.version == layout.VERSION:
+        name = text_of(header.sections[unknown_section(header)].name)
+        raise BarelmError(f"{path} has a section {name!r}, which this barelm does not know", HINT)
     if verdict == OTHER_VERSION:
         raise BarelmError(f"{path} is packed in version {header.version} of the layout, "
                           f"this barelm reads version {layout.VERSION}", HINT)
@@ -108,19 +112,24 @@ def read_packed(path: Path, *, verify: bool = True) -> Packed:
     header = read_header(path)
     image: Any = np.memmap(path, np.uint8, "c")
     sections = []
-    for number, name in enumerate(layout.SECTION_NAMES):
+    for number in range(max(header.n_sections, len(SECTIONS))):
         entry = header.sections[number]
         section = np.asarray(image[entry.offset:entry.offset + entry.n_bytes])
         if verify and not _sums_match(entry, section):
-            raise BarelmError(f"section '{name}' of {path} is damaged: its checksum does not match", HINT)
+            raise BarelmError(f"section '{text_of(entry.name)}' of {path} is damaged: its checksum does not match",
+                              HINT)
         sections.append(section)
     return Packed(path, header, tuple(sections))
 
 
 def model_name(header: Header) -> str:
     """What the model is called."""
-    raw = header.name.tobytes()
-    return raw.rstrip(b"\0").decode(errors="replace")
+    return text_of(header.name)
+
+
+def text_of(words: NDArray[np.int64]) -> str:
+    """The text in some zero-padded words."""
+    return words.tobytes().rstrip(b"\0").decode(errors="replace")
 
 
 def _sums_match(entry: SectionEntry, section: NDArray[np.uint8]) -> bool:

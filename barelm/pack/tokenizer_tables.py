@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from barelm.checkpoint.checkpoint import Vocab
-from barelm.contract import layout
-from barelm.contract.layout import Header
+from barelm.contract import layout, sections
+from barelm.contract.layout import Header, SpecialToken
 from barelm.errors import BarelmError
 from barelm.pack.categories import category_table
-from barelm.pack.chat_pieces import ChatPieces, chat_pieces, chat_section, stop_ids
+from barelm.pack.chat_pieces import ChatPieces, chat_pieces, chat_section, describe_chat, stop_ids
 
 KEEPS_WHOLE_WORDS = ("llama-bpe",)
 """Pre-tokenizers whose words, where they are tokens, are taken as they are (`ignore_merges`)."""
@@ -25,7 +25,7 @@ SHORTEST_SPECIAL = 2
 
 @dataclass(frozen=True)
 class TokenizerTables:
-    """The arrays behind the tokenizer's sections, under the names of `layout`."""
+    """The arrays behind the tokenizer's sections, under the names of `contract.sections`."""
 
     pieces: NDArray[np.uint8]
     piece_ends: NDArray[np.int32]
@@ -42,9 +42,10 @@ class TokenizerTables:
     def sections(self) -> dict[int, NDArray[Any]]:
         """Each section's array by its number."""
         return {
-            layout.PIECES: self.pieces, layout.PIECE_ENDS: self.piece_ends, layout.CHARS: self.chars,
-            layout.BYTE_TOKENS: self.byte_tokens, layout.MERGES: self.merges, layout.CATEGORIES: self.categories,
-            layout.WORDS: self.words, layout.SPECIALS: self.specials, layout.CHAT: self.chat}
+            sections.PIECES: self.pieces, sections.PIECE_ENDS: self.piece_ends, sections.CHARS: self.chars,
+            sections.BYTE_TOKENS: self.byte_tokens, sections.MERGES: self.merges,
+            sections.CATEGORIES: self.categories, sections.WORDS: self.words, sections.SPECIALS: self.specials,
+            sections.CHAT: self.chat}
 
 
 def tokenizer_tables(vocab: Vocab) -> TokenizerTables:
@@ -86,7 +87,7 @@ def describe_tokenizer(header: Header, vocab: Vocab, tables: TokenizerTables) ->
     header.n_categories = len(tables.categories)
     header.n_words = len(tables.words)
     header.n_specials = tables.n_specials
-    header.n_chat_pieces = layout.CHAT_PIECES if isinstance(tables.chat_pieces, ChatPieces) else 0
+    describe_chat(header, tables.chat_pieces)
 
 
 def _ordinary(vocab: Vocab) -> Iterable[tuple[int, bytes]]:
@@ -168,10 +169,12 @@ def sorted_specials(vocab: Vocab) -> list[tuple[bytes, int]]:
 
 
 def _special_section(specials: list[tuple[bytes, int]]) -> NDArray[np.uint8]:
-    directory = np.zeros((len(specials), 3), np.int32)
-    ends = directory.nbytes + np.cumsum([len(text) for text, _ in specials], dtype=np.int64)
-    for k, (text, token) in enumerate(specials):
-        directory[k] = ends[k] - len(text), ends[k], token
+    directory = np.zeros((len(specials), SpecialToken.BYTES), np.uint8)
+    end = directory.nbytes
+    for row, (text, token) in zip(directory, specials):
+        entry = SpecialToken.over(row)
+        entry.begin, entry.end, entry.id = end, end + len(text), token
+        end += len(text)
     return np.frombuffer(directory.tobytes() + b"".join(text for text, _ in specials), np.uint8)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from barelm.checkpoint.checkpoint import Checkpoint, Tensor
 from barelm.contract import layout
+from barelm.contract.sections import SECTIONS
 from barelm.dialect.types import BLOCK, LANES, padded
 from barelm.errors import BarelmError
 
@@ -31,29 +32,19 @@ LEAST_SCALE = 1e-37  # the inverse of a smaller one is not finite; as float16 it
 _CHUNK_ROWS = 4096  # a multiple of LANES
 
 
-def source_names(checkpoint: Checkpoint, section: int) -> list[list[str]]:
-    """The tensors of a weight section: a list for each layer, in the order their rows follow one another."""
-    if section == layout.EMBEDDING:
-        return [["token_embedding"]]
-    if section == layout.CLASSIFIER:
-        return [] if checkpoint.tied else [["classifier"]]
-    parts = {layout.WQKV: ("wq", "wk", "wv"), layout.WO: ("wo",), layout.W13: ("w1", "w3"), layout.W2: ("w2",)}
-    return [[f"layers.{l}.{name}" for name in parts[section]] for l in range(checkpoint.shape.n_layers)]
-
-
 def kind_of(checkpoint: Checkpoint, section: int, quant: str) -> int:
     """The encoding a section gets."""
     if quant != "keep":
         return _ASKED[quant]
-    found = {checkpoint.tensors[name].encoding for names in source_names(checkpoint, section) for name in names}
+    found = {checkpoint.tensors[name].encoding for names in checkpoint.sources(section) for name in names}
     return next((kind for encodings, kind in _KEPT if found and found <= encodings), layout.F32)
 
 
 def matrix_parts(checkpoint: Checkpoint, section: int, kind: int) -> Iterator[Bytes]:
     """The bytes of a weight section, layer after layer, large matrices a few thousand rows at a time."""
-    for names in source_names(checkpoint, section):
+    for names in checkpoint.sources(section):
         tensors = [checkpoint.tensors[name] for name in names]
-        if section == layout.W13:
+        if SECTIONS[section].in_turn:
             w1, w3 = (_panels(_rows_of(name, tensor, kind, 0, tensor.rows), kind)
                       for name, tensor in zip(names, tensors))
             yield np.stack([w1, w3], axis=1).reshape(-1)

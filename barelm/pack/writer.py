@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from barelm.checkpoint.checkpoint import Checkpoint, Shape
 from barelm.contract import layout
 from barelm.contract.layout import Header, SectionEntry
-from barelm.dialect.types import BLOCK, LANES, padded
+from barelm.contract.sections import COLS, MATRICES, MATRIX, N_SECTIONS, ROPE, SECTIONS
+from barelm.dialect.types import BLOCK, padded
 from barelm.host_files import written_beside
-from barelm.kernels.header import matrix_shape
-from barelm.kernels.matrices import panel_bytes
-from barelm.kernels.model import read_config, state_bytes
+from barelm.kernels.header import layer_bytes
+from barelm.kernels.model import section_layers, section_rows, size_of, state_bytes
 from barelm.pack.golden import Golden
 from barelm.pack.sums import checksum
 from barelm.pack.tokenizer_tables import TokenizerTables, describe_tokenizer, tokenizer_tables
@@ -25,8 +25,6 @@ from barelm.pack.weights import kind_of, matrix_parts
 Bytes = NDArray[np.uint8]
 Progress = Callable[[int, int], None]
 Example = Callable[[Path], Golden | None]
-
-MATRICES = (layout.EMBEDDING, layout.WQKV, layout.WO, layout.W13, layout.W2, layout.CLASSIFIER)
 
 ROPE_ROWS = 4096
 """Positions whose angles are computed at once: a long context costs no more memory than a short one."""
@@ -57,7 +55,7 @@ def write_packed(checkpoint: Checkpoint, out: Path, progress: Progress | None = 
 
 def _write_sections(file: BinaryIO, header: Header, checkpoint: Checkpoint, tables: TokenizerTables,
                     total: int, progress: Progress | None) -> None:
-    for section in range(layout.SECTIONS):
+    for section in range(N_SECTIONS):
         entry = header.sections[section]
         file.seek(int(entry.offset))
         sums = np.zeros(2, np.uint64)
@@ -86,17 +84,14 @@ def plan_header(checkpoint: Checkpoint, tables: TokenizerTables, quant: str = "k
     header.magic, header.version = layout.MAGIC, layout.VERSION
     _describe_shape(header, checkpoint.shape)
     describe_tokenizer(header, checkpoint.vocab, tables)
-    name = checkpoint.name.encode()[:8 * layout.NAME_WORDS]
-    while name and name[-1] & 0x80 and not _decodes(name):
-        name = name[:-1]
-    header.name[:] = np.frombuffer(name.ljust(8 * layout.NAME_WORDS, b"\0"), "<i8")
+    header.name[:] = _words(checkpoint.name, layout.NAME_WORDS)
+    header.n_sections = N_SECTIONS
     offset = layout.HEADER_BYTES
-    for section in range(layout.SECTIONS):
+    for section in range(N_SECTIONS):
         entry = header.sections[section]
-        if section in MATRICES:
-            _describe_matrix(header, entry, checkpoint, section, quant)
-        else:
-            entry.n_bytes = section_bytes(checkpoint, tables, section)
+        _describe_section(header, entry, checkpoint, section, quant)
+        if section in tables.sections():
+            entry.n_bytes = tables.sections()[section].nbytes
         # Sums run over whole 64-bit words.
         entry.n_bytes = padded(int(entry.n_bytes), 8)
         entry.offset = offset
@@ -109,12 +104,10 @@ def plan_header(checkpoint: Checkpoint, tables: TokenizerTables, quant: str = "k
     return header, offset
 
 
-def _decodes(name: bytes) -> bool:
-    try:
-        name.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+def _words(text: str, n_words: int) -> NDArray[np.int64]:
+    """A text in zero-padded words, cut between characters."""
+    raw = text.encode()[:8 * n_words].decode(errors="ignore").encode()
+    return np.frombuffer(raw.ljust(8 * n_words, b"\0"), np.int64)
 
 
 def _kv_kind(header: Header, kv: str) -> int:
@@ -125,59 +118,39 @@ def _kv_kind(header: Header, kv: str) -> int:
 
 
 def _describe_shape(header: Header, shape: Shape) -> None:
-    header.dim = shape.dim
-    header.hidden_dim = shape.hidden_dim
-    header.n_layers = shape.n_layers
-    header.n_heads = shape.n_heads
-    header.n_kv_heads = shape.n_kv_heads
-    header.head_dim = shape.head_dim
-    header.vocab_size = shape.vocab_size
-    header.seq_len = shape.seq_len
-    header.norm_eps_bits = int(np.float32(shape.norm_eps).view(np.uint32))
+    for name in ("dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "head_dim", "q_dim", "kv_dim",
+                 "vocab_size", "seq_len", "norm_eps"):
+        setattr(header, name, getattr(shape, name))
+    header.rotary = layout.ROTARY_NAMES.index(shape.rotary)
     header.batch = min(layout.DEFAULT_BATCH, shape.seq_len)
     header.max_cores = layout.DEFAULT_MAX_CORES
 
 
-def _describe_matrix(header: Header, entry: SectionEntry, checkpoint: Checkpoint, section: int,
-                     quant: str) -> None:
-    rows, cols, layers = matrix_shape(read_config(header), section)
-    kind = kind_of(checkpoint, section, quant)
-    if section == layout.CLASSIFIER and checkpoint.tied:
-        layers = 0
-    entry.kind, entry.rows, entry.cols = kind, rows, cols
-    entry.layer_bytes = rows // LANES * panel_bytes(kind, cols)
-    entry.n_bytes = layers * entry.layer_bytes
-
-
-def section_bytes(checkpoint: Checkpoint, tables: TokenizerTables, section: int) -> int:
-    """The size of a section that is no matrix."""
-    s = checkpoint.shape
-    small = tables.sections()
-    if section in small:
-        return small[section].nbytes
-    if section == layout.ROPE:
-        return 4 * s.seq_len * s.head_dim
-    return 4 * padded(s.dim, BLOCK) * (1 if section == layout.FINAL_NORM else s.n_layers)
+def _describe_section(header: Header, entry: SectionEntry, checkpoint: Checkpoint, section: int, quant: str) -> None:
+    row = SECTIONS[section]
+    entry.name[:] = _words(row.name, layout.SECTION_NAME_WORDS)
+    if row.form is MATRIX:
+        entry.kind = kind_of(checkpoint, section, quant)
+    entry.rows, entry.cols = section_rows(header, section), size_of(header, COLS[section])
+    entry.layer_bytes = layer_bytes(header, section, entry.kind)
+    if checkpoint.sources(section) or not row.tensors:
+        entry.n_bytes = section_layers(header, section) * entry.layer_bytes
 
 
 def section_parts(checkpoint: Checkpoint, tables: TokenizerTables, section: int, kind: int = layout.F32
                   ) -> Iterator[Bytes]:
     """The bytes of a section, a few megabytes at a time, padded to whole 64-bit words."""
-    tensors, layers = checkpoint.tensors, range(checkpoint.shape.n_layers)
-    small = tables.sections()
+    small, seq_len = tables.sections(), checkpoint.shape.seq_len
     if section in small:
         yield _whole_words(small[section])
-    elif section == layout.ROPE:
-        for lo in range(0, checkpoint.shape.seq_len, ROPE_ROWS):
-            yield _whole_words(rope_table(checkpoint.shape, lo, min(lo + ROPE_ROWS, checkpoint.shape.seq_len)))
-    elif section == layout.FINAL_NORM:
-        yield _padded_vector(tensors["final_norm"].float32())
-    elif section in (layout.ATTENTION_NORM, layout.FFN_NORM):
-        name = "attention_norm" if section == layout.ATTENTION_NORM else "ffn_norm"
-        for l in layers:
-            yield _padded_vector(tensors[f"layers.{l}.{name}"].float32())
-    else:
+    elif section == ROPE:
+        for lo in range(0, seq_len, ROPE_ROWS):
+            yield _whole_words(rope_table(checkpoint.shape, lo, min(lo + ROPE_ROWS, seq_len)))
+    elif section in MATRICES:
         yield from matrix_parts(checkpoint, section, kind)
+    else:
+        for names in checkpoint.sources(section):
+            yield _padded_vector(np.concatenate([checkpoint.tensors[name].float32() for name in names], axis=1))
 
 
 def _padded_vector(vector: NDArray[np.float32]) -> Bytes:

@@ -11,7 +11,7 @@ import numpy as np
 
 from barelm import pipeline
 from barelm.checkpoint.ggml_blocks import BY_NAME
-from barelm.checkpoint.gguf_llama import read_gguf
+from barelm.checkpoint.gguf_model import read_gguf
 from barelm.disk import write_image
 from barelm.pack.golden import Golden
 from barelm.pack.reader import Packed, read_packed

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from barelm.checkpoint.gguf_llama import read_gguf
+from barelm.checkpoint.gguf_model import read_gguf
 from barelm.errors import BarelmError
 from barelm.pack.tokenizer_tables import tokenizer_tables
 from tests.gguf_files import (

@@ -8,7 +8,7 @@ import pytest
 from tokenizers import pre_tokenizers
 
 from barelm.checkpoint.checkpoint import Vocab
-from barelm.checkpoint.gguf_llama import read_gguf
+from barelm.checkpoint.gguf_model import read_gguf
 from barelm.checkpoint.gguf_vocab import ALPHABET, undo_alphabet
 from barelm.errors import BarelmError
 from tests.gguf_files import (

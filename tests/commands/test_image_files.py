@@ -6,13 +6,12 @@ import json
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from barelm.commands.make import new_file
-from barelm.contract import layout
+from barelm.contract.sections import EMBEDDING
 from barelm.disk import open_volume
-from barelm.pack.reader import read_packed
+from barelm.pack.reader import read_header, read_packed
 from barelm.pack.writer import write_packed
 from tests.built import program
 from tests.commands.conftest import Cli
@@ -138,8 +137,7 @@ def make_bad_files(cli: Cli) -> None:
     (folder / "empty").write_bytes(b"")
     (folder / "noise").write_bytes(bytes(range(256)) * 20)
     (folder / "cut.blm").write_bytes(packed[:-5000])
-    header = np.frombuffer(packed[:layout.HEADER_BYTES], np.int64)
-    at = int(header[layout.SECTION_TABLE + layout.EMBEDDING * layout.SECTION_WORDS + layout.OFFSET])
+    at = int(read_header(folder / "tiny.blm").sections[EMBEDDING].offset)
     (folder / "damaged.blm").write_bytes(packed[:at] + bytes([packed[at] ^ 1]) + packed[at + 1:])
     (folder / "cut.efi").write_bytes(program().read_bytes()[:100])
     (folder / "cut.img").write_bytes(image[:2000])

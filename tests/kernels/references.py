@@ -21,12 +21,13 @@ def softmax(x: F64) -> F64:
     return e / e.sum(axis=-1, keepdims=True)
 
 
-def rotate(x: F64, theta: float) -> F64:
-    """Rotary position embedding of (position, head, head_dim), neighbours paired."""
-    n, _, size = x.shape
+def rotate(x: F64, theta: float, rotary: str = "pairs") -> F64:
+    """Rotary position embedding of (position, head, head_dim); neighbours paired, or the two halves of a head."""
+    n, heads, size = x.shape
     angles = np.arange(n)[:, None] * theta ** (-np.arange(0, size, 2) / size)
-    pairs = (x[..., 0::2] + 1j * x[..., 1::2]) * np.exp(1j * angles)[:, None]
-    return np.stack([pairs.real, pairs.imag], axis=-1).reshape(x.shape)
+    pairs = x.reshape(n, heads, size // 2, 2) if rotary == "pairs" else x.reshape(n, heads, 2, -1).swapaxes(2, 3)
+    turned = (pairs[..., 0] + 1j * pairs[..., 1]) * np.exp(1j * angles)[:, None]
+    return np.stack([turned.real, turned.imag], axis=-1 if rotary == "pairs" else -2).reshape(x.shape)
 
 
 def attend(q: F64, k: F64, v: F64) -> F64:
@@ -36,7 +37,7 @@ def attend(q: F64, k: F64, v: F64) -> F64:
 
 
 def logits(checkpoint: Checkpoint, tokens: list[int]) -> F64:
-    """What a Llama says after each of the tokens, shape (n, vocab_size)."""
+    """What a model says after each of the tokens, shape (n, vocab_size)."""
     s = checkpoint.shape
     t = {key: tensor.float32().astype(np.float64) for key, tensor in checkpoint.tensors.items()}
     x = t["token_embedding"][tokens]
@@ -44,7 +45,7 @@ def logits(checkpoint: Checkpoint, tokens: list[int]) -> F64:
         w = {key.rpartition(".")[2]: value for key, value in t.items() if key.startswith(f"layers.{l}.")}
         h = rmsnorm(x, w["attention_norm"], s.norm_eps)
         q, k, v = ((h @ w[name].T).reshape(len(tokens), -1, s.head_dim) for name in ("wq", "wk", "wv"))
-        q, k = rotate(q, s.rope_theta), rotate(k, s.rope_theta)
+        q, k = (rotate(heads, s.rope_theta, s.rotary) for heads in (q, k))
         group = s.n_heads // s.n_kv_heads
         heads = [attend(q[:, i], k[:, i // group], v[:, i // group]) for i in range(s.n_heads)]
         x = x + np.concatenate(heads, axis=1) @ w["wo"].T

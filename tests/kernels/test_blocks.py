@@ -38,15 +38,17 @@ def test_softmax(n: int, scale: float) -> None:
     assert np.all(x[n:] < 1e-30)
 
 
+@pytest.mark.parametrize("rotary", layout.ROTARY_NAMES)
 @pytest.mark.parametrize("head_dim, pos", [(2, 0), (8, 1), (48, 511), (64, 37)])
-def test_rope(head_dim: int, pos: int) -> None:
+def test_rope(head_dim: int, pos: int, rotary: str) -> None:
     table = rope_table(Shape(head_dim, 1, 1, 1, 1, 1, 512, head_dim)).reshape(-1)
     x = normal(pos, 3 * head_dim)
     head = np.zeros((pos + 1, 1, head_dim))
     head[pos] = x[head_dim:2 * head_dim]
     before = x.copy()
-    agree(blocks.rope, x, head_dim, table, pos, head_dim)
-    assert np.allclose(x[head_dim:2 * head_dim], references.rotate(head, 10000.0)[pos, 0], 1e-5, 1e-6)
+    agree(blocks.rope, x, head_dim, table, pos, head_dim, layout.ROTARY_NAMES.index(rotary))
+    expected = references.rotate(head, 10000.0, rotary)[pos, 0]
+    assert np.allclose(x[head_dim:2 * head_dim], expected, 1e-5, 1e-6)
     x[head_dim:2 * head_dim] = before[head_dim:2 * head_dim]
     assert np.array_equal(x, before)
 

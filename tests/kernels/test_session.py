@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from barelm.contract import layout
 from barelm.dialect.types import f32
 from barelm.kernels import session
 from barelm.kernels.session import Sampling
@@ -105,5 +104,5 @@ def test_ends(pack: Pack, token: int, ends: bool) -> None:
     header = pack(tiny_checkpoint()).header
     if token >= 0:
         assert agree(session.ends, header, token) is ends
-    header[layout.EOS_ID + 2] = 300
+    header.eos_ids[2] = 300
     assert agree(session.ends, header, 300)

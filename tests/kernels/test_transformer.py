@@ -11,7 +11,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from barelm.checkpoint.checkpoint import Checkpoint
-from barelm.dialect.lowering.install import JIT_OPTIONS, install
+from barelm.dialect.lowering.emit import JIT_OPTIONS
+from barelm.dialect.lowering.install import install
 from barelm.kernels import session, team
 from barelm.kernels.model import State
 from barelm.kernels.team import GATE_WORDS, Team
@@ -29,6 +30,7 @@ MODELS = {
     "odd sizes": {"dim": 36, "n_heads": 6, "n_kv_heads": 3, "hidden_dim": 21, "vocab_size": 303, "seq_len": 37},
     "all heads alike": {"dim": 40, "n_heads": 4, "n_kv_heads": 4, "hidden_dim": 50, "vocab_size": 317},
     "wide heads": {"dim": 80, "n_heads": 2, "n_kv_heads": 1, "hidden_dim": 8},
+    "halves": {"rotary": "halves", "dim": 24, "n_heads": 4, "n_kv_heads": 2},
 }
 models = pytest.mark.parametrize("sizes", MODELS.values(), ids=MODELS)
 quants = pytest.mark.parametrize("quant", ["f32", "q8", "q4"])

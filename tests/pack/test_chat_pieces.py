@@ -14,9 +14,10 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from barelm.checkpoint.checkpoint import Vocab
 from barelm.contract import layout
+from barelm.contract.layout import Header
 from barelm.errors import BarelmError
 from barelm.kernels.text import chat_turn as kernels
-from barelm.pack.chat_pieces import ChatPieces, chat_pieces, chat_section, read_chat_section, stop_ids
+from barelm.pack.chat_pieces import ChatPieces, chat_pieces, chat_section, describe_chat, read_chat_section, stop_ids
 from tests.conftest import Pack
 from tests.kernels.text.bytelevel import ANY, SPECIAL, Twins, bytes_of, twins
 from tests.models import synthetic_vocab, tiny_checkpoint
@@ -155,7 +156,9 @@ def test_the_section_holds_pieces_or_the_reason(template: str) -> None:
     pieces = chat_pieces(vocab_with(template))
     section = chat_section(pieces)
     padded = np.pad(section, (0, -len(section) % 8))
-    assert read_chat_section(padded, layout.CHAT_PIECES if isinstance(pieces, ChatPieces) else 0) == pieces
+    header = Header.over(np.zeros(layout.HEADER_BYTES, np.uint8))
+    describe_chat(header, pieces)
+    assert read_chat_section(padded, header) == pieces
 
 
 def test_packed_models_carry_their_chat(pack: Pack) -> None:
@@ -163,7 +166,7 @@ def test_packed_models_carry_their_chat(pack: Pack) -> None:
     packed = pack(tiny_checkpoint(vocab=vocab, name="chatty"))
     assert packed.chat == chat_pieces(vocab)
     assert packed.chat_refusal == ""
-    assert list(packed.header[layout.EOS_ID:layout.EOS_ID + 2]) == [vocab.special["<|im_end|>"], -1]
+    assert list(packed.header.eos_ids[:2]) == [vocab.special["<|im_end|>"], -1]
     assert kernels.has_chat(packed.vocabulary())
     ids = turn_ids(jit, packed.vocabulary(), 0, "", "Hello 12")
     assert ids == turn_ids(interpreter, chatting("smollm", CHATML).v, 0, "", "Hello 12")

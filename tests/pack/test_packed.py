@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from barelm.checkpoint.checkpoint import Checkpoint
 from barelm.contract import layout
+from barelm.contract.sections import N_SECTIONS
 from barelm.errors import BarelmError
 from barelm.kernels import matrices
 from barelm.kernels.encodings.f32 import Matrix
@@ -45,7 +46,8 @@ def padded_rows(*parts: NDArray[np.float32]) -> NDArray[np.float32]:
 @sizes
 def test_weights_come_back(pack: Pack, sizes: dict[str, Any]) -> None:
     checkpoint = tiny_checkpoint(**sizes)
-    s, w = checkpoint.shape, pack(checkpoint).weights()
+    packed = pack(checkpoint)
+    s, w = checkpoint.shape, packed.weights()
     get = {key: tensor.float32() for key, tensor in checkpoint.tensors.items()}
     assert np.array_equal(rows_of(w.embedding, 0), padded_rows(get["token_embedding"]))
     assert np.array_equal(rows_of(w.classifier, 0), padded_rows(get.get("classifier", get["token_embedding"])))
@@ -78,7 +80,8 @@ def test_sizes_and_angles_come_back(pack: Pack, sizes: dict[str, Any]) -> None:
 
 def test_every_piece_comes_back(pack: Pack) -> None:
     checkpoint = tiny_checkpoint()
-    v = pack(checkpoint).vocabulary()
+    packed = pack(checkpoint)
+    v = packed.vocabulary()
     starts = [0, *v.piece_ends[:-1]]
     assert tuple(bytes(v.pieces[lo:hi]) for lo, hi in zip(starts, v.piece_ends)) == checkpoint.vocab.outputs
     assert tuple(v.byte_tokens) == checkpoint.vocab.byte_ids
@@ -107,10 +110,11 @@ def test_the_same_checkpoint_gives_the_same_bytes(tmp_path: Path, sizes: dict[st
 @sizes
 def test_the_announced_memory_is_what_is_needed(pack: Pack, sizes: dict[str, Any]) -> None:
     packed = pack(tiny_checkpoint(**sizes))
-    words = packed.header[layout.WEIGHTS_BYTES:layout.MEMORY_BYTES + 1]
-    assert words[0] == packed.path.stat().st_size
-    assert words[3] == packed.memory_bytes == words[:3].sum()
-    assert not (words % layout.PAGE).any()
+    h = packed.header
+    parts = (h.weights_bytes, h.state_bytes, h.workspace_bytes)
+    assert h.weights_bytes == packed.path.stat().st_size
+    assert h.memory_bytes == packed.memory_bytes == sum(parts)
+    assert not any(n_bytes % layout.PAGE for n_bytes in parts)
     assert_apart(packed)
 
 
@@ -126,9 +130,9 @@ def assert_apart(packed: Packed) -> None:
 def test_sections_start_on_pages_and_gaps_are_zero(pack: Pack) -> None:
     packed = pack(tiny_checkpoint())
     content, end = packed.path.read_bytes(), layout.HEADER_BYTES
-    for number in range(layout.SECTIONS):
-        entry = header.sections[number]
-        offset, size = (int(word) for word in packed.header[at:at + 2])
+    for number in range(N_SECTIONS):
+        entry = packed.header.sections[number]
+        offset, size = int(entry.offset), int(entry.n_bytes)
         assert offset % layout.PAGE == 0 and not any(content[end:offset])
         end = offset + size
     assert not any(content[end:])
@@ -139,7 +143,7 @@ def test_progress_runs_to_the_end(tmp_path: Path) -> None:
     write_packed(tiny_checkpoint(), tmp_path / "model.blm", lambda done, total: seen.append((done, total)))
     done, totals = zip(*seen)
     assert list(done) == sorted(done) and set(totals) == {(tmp_path / "model.blm").stat().st_size}
-    assert 0 < totals[0] - done[-1] < layout.SECTIONS * layout.PAGE or done[-1] == totals[0]
+    assert 0 < totals[0] - done[-1] < N_SECTIONS * layout.PAGE or done[-1] == totals[0]
 
 
 @pytest.mark.parametrize("name, kept", [

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from barelm.checkpoint.checkpoint import Checkpoint, Tensor
 from barelm.checkpoint.ggml_blocks import BY_NAME
-from barelm.checkpoint.gguf_llama import read_gguf
-from barelm.contract import layout
+from barelm.checkpoint.gguf_model import read_gguf
+from barelm.contract import layout, sections
 from barelm.dialect.types import BLOCK
 from barelm.errors import BarelmError
 from barelm.kernels import session
@@ -30,7 +30,6 @@ from tests.worlds import alone, jit
 
 Floats = NDArray[np.float32]
 
-MATRICES = (layout.EMBEDDING, layout.WQKV, layout.WO, layout.W13, layout.W2, layout.CLASSIFIER)
 
 some_value = st.floats(-1e4, 1e4, width=32).filter(lambda x: x == 0 or abs(x) > 1e-30) | st.sampled_from([0.0, 1.0])
 values_of_blocks = arrays(np.float32, (3, BLOCK), elements=some_value)
@@ -50,25 +49,25 @@ def encoded(**encodings: str) -> Checkpoint:
     ("Q6_K", layout.F32)])
 def test_an_encoding_is_kept_where_the_kernels_have_it(encoding: str, kind: int) -> None:
     checkpoint = encoded(token_embedding=encoding, w2=encoding)
-    assert kind_of(checkpoint, layout.EMBEDDING, "keep") == kind_of(checkpoint, layout.W2, "keep") == kind
-    assert kind_of(checkpoint, layout.WO, "keep") == layout.F32
+    assert kind_of(checkpoint, sections.EMBEDDING, "keep") == kind_of(checkpoint, sections.W2, "keep") == kind
+    assert kind_of(checkpoint, sections.WO, "keep") == layout.F32
 
 
 @pytest.mark.parametrize("wq, wk, wv, kind", [
     ("Q4_0", "Q4_1", "Q4_0", layout.Q4_1), ("Q8_0", "Q5_0", "Q8_0", layout.Q8_0), ("Q4_0", "Q8_0", "Q8_0", layout.F32),
     ("Q8_0", "F16", "Q8_0", layout.F32), ("Q4_1", "Q4_1", "Q5_1", layout.F32)])
 def test_a_section_of_several_tensors_gets_what_holds_them_all(wq: str, wk: str, wv: str, kind: int) -> None:
-    assert kind_of(encoded(wq=wq, wk=wk, wv=wv), layout.WQKV, "keep") == kind
+    assert kind_of(encoded(wq=wq, wk=wk, wv=wv), sections.WQKV, "keep") == kind
 
 
 @pytest.mark.parametrize("quant, kind", [("q8", layout.Q8_0), ("q4", layout.Q4_1), ("f32", layout.F32)])
 def test_what_is_asked_for_comes_before_what_is_stored(quant: str, kind: int) -> None:
     for checkpoint in (encoded(), encoded(token_embedding="Q4_0", wq="Q8_0", w1="Q4_1")):
-        assert {kind_of(checkpoint, section, quant) for section in MATRICES} == {kind}
+        assert {kind_of(checkpoint, section, quant) for section in sections.MATRICES} == {kind}
 
 
 def test_a_tied_classifier_has_no_section_of_its_own() -> None:
-    assert not list(matrix_parts(tiny_checkpoint(), layout.CLASSIFIER, layout.F32))
+    assert not list(matrix_parts(tiny_checkpoint(), sections.CLASSIFIER, layout.F32))
 
 
 def dequantized(rows: Rows) -> NDArray[np.float64]:
@@ -142,7 +141,7 @@ def embedding_parts(encoding: str, raw: NDArray[np.uint8], quant: str) -> list[N
     tensor = Tensor(encoding, len(raw), 32, raw, BY_NAME[encoding].dequantize)
     checkpoint = tiny_checkpoint()
     checkpoint = replace(checkpoint, tensors={**checkpoint.tensors, "token_embedding": tensor})
-    return list(matrix_parts(checkpoint, layout.EMBEDDING, kind_of(checkpoint, layout.EMBEDDING, quant)))
+    return list(matrix_parts(checkpoint, sections.EMBEDDING, kind_of(checkpoint, sections.EMBEDDING, quant)))
 
 
 def logits_of(checkpoint: Checkpoint, path: Path, quant: str) -> Floats:

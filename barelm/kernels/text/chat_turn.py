@@ -20,21 +20,21 @@ GUARDS = 4
 @kernel
 def has_chat(v: Vocabulary) -> bool:
     """Whether the model can hold a conversation."""
-    return bool(len(v.chat) > 0)
+    return bool(len(v.chat_ends) > 0)
 
 
 @kernel
 def takes_system(v: Vocabulary) -> bool:
     """Whether its template has a place for a system text."""
-    return bool(len(v.chat) > 0 and v.chat[layout.CHAT_FLAGS] & layout.TAKES_SYSTEM != 0)
+    return bool(has_chat(v) and v.chat_flags & layout.TAKES_SYSTEM != 0)
 
 
 @kernel
 def chat_piece(v: Vocabulary, k: int) -> tuple[int, int]:
     """Where in `chat_texts` piece k of `layout` begins and ends; the model has a chat."""
     if k == 0:
-        return layout.CHAT_TEXT, int(v.chat[layout.CHAT_ENDS])
-    return int(v.chat[layout.CHAT_ENDS + k - 1]), int(v.chat[layout.CHAT_ENDS + k])
+        return 4 * layout.CHAT_PIECES, int(v.chat_ends[0])
+    return int(v.chat_ends[k - 1]), int(v.chat_ends[k])
 
 
 @kernel
@@ -102,7 +102,7 @@ def put_typed(v: Vocabulary, slot: int, typed: U8, n_typed: int, text: U8, n: in
         return -1
     lo = 0
     hi = n_typed
-    strips = int(v.chat[layout.CHAT_FLAGS]) >> (2 * slot)
+    strips = v.chat_flags >> (2 * slot)
     if strips & 1:
         length = white_at(v, typed, lo, hi)
         while length > 0:

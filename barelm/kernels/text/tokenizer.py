@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from barelm.contract import layout
-from barelm.contract.layout import Header
+from barelm.contract import layout, sections
+from barelm.contract.layout import Header, SpecialToken
 from barelm.dialect.memory import i32_array, i64_array
 from barelm.dialect.rooms import kernel
 from barelm.dialect.types import I32, I64, U8
@@ -21,7 +21,7 @@ NO_RANK = 1 << 40
 
 
 class Vocabulary(NamedTuple):
-    """The tokenizer's tables; see `contract.layout` for each."""
+    """The tokenizer's tables; see `contract.sections` for each."""
 
     kind: int
     bos_id: int
@@ -37,9 +37,11 @@ class Vocabulary(NamedTuple):
     pretokenizer: int
     categories: I32
     words: I32
-    specials: I32
+    n_specials: int
+    specials: int  # where their directory begins
     special_texts: U8
-    chat: I32
+    chat_flags: int
+    chat_ends: I32
     chat_texts: U8
 
 
@@ -50,18 +52,17 @@ def bind_vocabulary(header: Header, addresses: I64) -> Vocabulary:
     n_merges = header.n_merges
     return Vocabulary(
         header.tokenizer_kind, header.bos_id, header.add_bos, header.add_space,
-        n_chars, n_merges, section(header, addresses, layout.PIECES),
-        i32_array(section(header, addresses, layout.PIECE_ENDS), 0, header.vocab_size),
-        i64_array(section(header, addresses, layout.CHARS), 0, 2 * n_chars),
-        i32_array(section(header, addresses, layout.BYTE_TOKENS), 0, 256),
-        i64_array(section(header, addresses, layout.MERGES), 0, 2 * n_merges),
+        n_chars, n_merges, section(header, addresses, sections.PIECES),
+        i32_array(section(header, addresses, sections.PIECE_ENDS), 0, header.vocab_size),
+        i64_array(section(header, addresses, sections.CHARS), 0, 2 * n_chars),
+        i32_array(section(header, addresses, sections.BYTE_TOKENS), 0, 256),
+        i64_array(section(header, addresses, sections.MERGES), 0, 2 * n_merges),
         header.pretokenizer,
-        i32_array(section(header, addresses, layout.CATEGORIES), 0, header.n_categories),
-        i32_array(section(header, addresses, layout.WORDS), 0, header.n_words),
-        i32_array(section(header, addresses, layout.SPECIALS), 0, 3 * header.n_specials),
-        section(header, addresses, layout.SPECIALS),
-        i32_array(section(header, addresses, layout.CHAT), 0, layout.CHAT_WORDS * min(header.n_chat_pieces, 1)),
-        section(header, addresses, layout.CHAT))
+        i32_array(section(header, addresses, sections.CATEGORIES), 0, header.n_categories),
+        i32_array(section(header, addresses, sections.WORDS), 0, header.n_words),
+        header.n_specials, addresses[sections.SPECIALS], section(header, addresses, sections.SPECIALS),
+        header.chat_flags, i32_array(section(header, addresses, sections.CHAT), 0, header.n_chat_pieces),
+        section(header, addresses, sections.CHAT))
 
 
 @kernel
@@ -127,29 +128,36 @@ def encode_marked(v: Vocabulary, text: U8, n_bytes: int, guards: I64, ids: I64, 
             at += 1
         else:
             n = encode_plain(v, text, begin, at, ids, ranks, n)
-            ids[n] = int(v.specials[3 * k + 2])
+            found = special_token(v, k)
+            ids[n] = found.id
             n += 1
-            at += int(v.specials[3 * k + 1]) - int(v.specials[3 * k])
+            at += found.end - found.begin
             begin = at
     return encode_plain(v, text, begin, n_bytes, ids, ranks, n)
+
+
+@kernel
+def special_token(v: Vocabulary, k: int) -> SpecialToken:
+    """Row k of the special tokens' directory."""
+    return SpecialToken(v.specials + k * SpecialToken.BYTES)
 
 
 @kernel
 def special_at(v: Vocabulary, text: U8, at: int, n_bytes: int, guards: I64) -> int:
     """The number of the longest special token whose text stands at `at`, or -1: sorted by first byte, longest first."""
     first = byte_at(text, at)
-    count = len(v.specials) // 3
     lo = 0
-    hi = count
+    hi = v.n_specials
     while lo < hi:
         middle = (lo + hi) // 2
-        if byte_at(v.special_texts, int(v.specials[3 * middle])) < first:
+        if byte_at(v.special_texts, special_token(v, middle).begin) < first:
             lo = middle + 1
         else:
             hi = middle
-    while lo < count and byte_at(v.special_texts, int(v.specials[3 * lo])) == first:
-        length = int(v.specials[3 * lo + 1]) - int(v.specials[3 * lo])
-        if at + length <= n_bytes and compare(v.special_texts, int(v.specials[3 * lo]), length, text, at, length) == 0:
+    while lo < v.n_specials and byte_at(v.special_texts, special_token(v, lo).begin) == first:
+        begin = special_token(v, lo).begin
+        length = special_token(v, lo).end - begin
+        if at + length <= n_bytes and compare(v.special_texts, begin, length, text, at, length) == 0:
             guarded = False
             for g in range(0, len(guards), 2):
                 guarded = guarded or (at < guards[g + 1] and at + length > guards[g])

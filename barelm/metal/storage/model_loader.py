@@ -82,7 +82,7 @@ def load_model(con: Console, b: Board, workspace: Workspace, header: Header, fil
     progress.per_ms = b.figures.cycles_per_ms if b.settings.report == 0 else 0
     begin_input(con)
     loading = Loading(con, file, header, model, progress, workspace.bounce)
-    for section in range(layout.SECTIONS):
+    for section in range(header.n_sections):
         load_section(loading, section)
     b.figures.load_cycles = cycles() - progress.began
     if progress.told != progress.began:

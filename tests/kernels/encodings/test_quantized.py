@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from barelm.checkpoint.checkpoint import Checkpoint, Shape, Tensor
 from barelm.checkpoint.ggml_blocks import BY_NAME
-from barelm.contract import layout
+from barelm.contract import layout, sections
 from barelm.dialect.types import BLOCK, LANES, padded
 from barelm.kernels.encodings.f32 import Matrix
 from barelm.kernels.encodings.quantized import LEAST_PEAK, Activations, q4_four, q4_one, q8_four, q8_one, quantize
@@ -46,9 +46,9 @@ def packed(encoding: str, raw: Bytes, cols: int) -> Packed:
     rows = len(raw)
     tensor = Tensor(encoding, rows, cols, raw, BY_NAME[encoding].dequantize)
     checkpoint = Checkpoint("", "", Shape(cols, 1, 0, 1, 1, rows, 1, 2), {"token_embedding": tensor}, synthetic_vocab())
-    kind = kind_of(checkpoint, layout.EMBEDDING, "keep")
+    kind = kind_of(checkpoint, sections.EMBEDDING, "keep")
     assert kind == ENCODINGS[encoding]
-    data = np.concatenate(list(matrix_parts(checkpoint, layout.EMBEDDING, kind)))
+    data = np.concatenate(list(matrix_parts(checkpoint, sections.EMBEDDING, kind)))
     assert len(data) == padded(rows) // LANES * panel_bytes(kind, cols)
     return Packed(Matrix(kind, padded(rows), cols, len(data), data), tensor.float32())
 

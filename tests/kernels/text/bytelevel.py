@@ -15,6 +15,8 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from barelm.checkpoint.checkpoint import Vocab
 from barelm.checkpoint.gguf_vocab import ALPHABET, undo_alphabet
 from barelm.contract import layout
+from barelm.contract.layout import Header
+from barelm.contract.sections import N_SECTIONS
 from barelm.kernels.text.tokenizer import Vocabulary, bind_vocabulary
 from barelm.pack.tokenizer_tables import describe_tokenizer, tokenizer_tables
 
@@ -26,6 +28,10 @@ RULES = layout.PRETOKENIZERS[1:]
 ALPHABETS = ("abcdefgh", "ABCXYZ", "\u00e4\u00f6\u00fc\u00df\u00e9", "\u0430\u0431\u0432\u0433",
              "\u4f60\u597d\u4e16\u754c", "\u0905\u0906\u0915\u094d", "\u0e01\u0e32\u0e48",
              "\U0001f600\U0001f469\u200d", "0123456789", ".,;:!?-'\"")
+
+
+KEPT: list[np.ndarray[Any, np.dtype[np.uint8]]] = []
+"""What bound vocabularies are views of."""
 
 
 @dataclass(frozen=True)
@@ -114,14 +120,15 @@ def oracle_of(vocab: Vocab) -> Tokenizer:
 def bind(vocab: Vocab) -> Vocabulary:
     """A vocabulary packed and bound, without a model around it."""
     tables = tokenizer_tables(vocab)
-    header = np.zeros(layout.HEADER_WORDS, np.int64)
+    header = Header.over(np.zeros(layout.HEADER_BYTES, np.uint8))
     header.vocab_size = len(vocab)
     describe_tokenizer(header, vocab, tables)
-    sections = [np.zeros(0, np.uint8)] * layout.SECTIONS
+    addresses = np.zeros(N_SECTIONS, np.int64)
     for number, array in tables.sections().items():
         raw = np.frombuffer(array.tobytes(), np.uint8)
-        sections[number] = np.pad(raw, (0, -len(raw) % 8))
-    return bind_vocabulary(header, tuple(sections))
+        KEPT.append(np.pad(raw, (0, -len(raw) % 8)))
+        header.sections[number].n_bytes, addresses[number] = KEPT[-1].nbytes, KEPT[-1].ctypes.data
+    return bind_vocabulary(header, addresses)
 
 
 def bytes_of(text: str | bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:

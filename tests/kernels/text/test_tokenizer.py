@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from barelm.checkpoint.checkpoint import Vocab
 from barelm.checkpoint.tokenizer_bin import read_tokenizer
 from barelm.kernels.text import tokenizer
 from barelm.kernels.text.tokenizer import Vocabulary
+from barelm.pack.reader import Packed
 from tests.conftest import Pack
 from tests.kernels import references
 from tests.kernels.agree import agree
@@ -34,10 +35,15 @@ sentences = st.lists(st.sampled_from((
 
 
 @pytest.fixture
-def tables(pack: Pack) -> Tables:
+def tables(pack: Pack) -> Iterator[Tables]:
     """A function that lays a vocabulary out as the kernels want it."""
-    return lambda vocab: pack(tiny_checkpoint(dim=2, hidden_dim=1, n_heads=1, n_kv_heads=1, n_layers=1, seq_len=1,
-                                              vocab=vocab)).vocabulary()
+    def laid_out(vocab: Vocab) -> Vocabulary:
+        kept.append(pack(tiny_checkpoint(dim=2, hidden_dim=1, n_heads=1, n_kv_heads=1, n_layers=1, seq_len=1,
+                                         vocab=vocab)))
+        return kept[-1].vocabulary()
+
+    kept: list[Packed] = []  # as long as the views are looked at
+    yield laid_out
 
 
 def encode(world: World, v: Vocabulary, text: bytes) -> list[int]:

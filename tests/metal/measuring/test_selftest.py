@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from barelm import pipeline
-from barelm.checkpoint.gguf_llama import read_gguf
-from barelm.contract import layout
+from barelm.checkpoint.gguf_model import read_gguf
+from barelm.contract import layout, sections
 from barelm.dialect.memory import memory
 from barelm.dialect.types import f32
 from barelm.kernels import session
@@ -100,14 +100,15 @@ def test_a_sound_machine_passes_and_the_conversation_stays(monkeypatch: pytest.M
     assert "passed" in desk.heard(lambda: tell_selftest(desk.t.con, under_test(desk.t)))
 
 
-@pytest.mark.parametrize("section", [layout.EMBEDDING, layout.WQKV, layout.WO, layout.W13, layout.W2, layout.FINAL_NORM,
-                                     layout.ATTENTION_NORM, layout.FFN_NORM, layout.ROPE])
+@pytest.mark.parametrize("section", [
+    sections.EMBEDDING, sections.WQKV, sections.WO, sections.W13, sections.W2, sections.FINAL_NORM,
+    sections.ATTENTION_NORM, sections.FFN_NORM, sections.ROPE])
 def test_one_flipped_bit_is_noticed(monkeypatch: pytest.MonkeyPatch, section: int) -> None:
     desk = Desk(monkeypatch, golden_model(128), watching=False)
     entry = desk.header.sections[section]
     data = memory(int(desk.b.model.sections[section]), int(entry.n_bytes))
     # A value every position reads; of the embedding, a row of the classifier it is too.
-    place = {layout.ROPE: 4 * 16 + 2, layout.EMBEDDING: len(data) // 3}.get(section, 2)
+    place = {sections.ROPE: 4 * 16 + 2, sections.EMBEDDING: len(data) // 3}.get(section, 2)
     data[place] ^= 0x40
     assert verdict(desk) == FAILED
     assert "FAILED" in desk.heard(lambda: tell_selftest(desk.t.con, under_test(desk.t)))

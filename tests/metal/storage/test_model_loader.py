@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from barelm.contract import layout, uefi
+from barelm.contract import layout, sections, uefi
 from barelm.contract.board import LoadedModel
 from barelm.contract.layout import Header
 from barelm.dialect.memory import address_of, memory
@@ -67,10 +67,10 @@ class Loading:
     def check(self, content: bytes) -> None:
         """Every section is where the board says, and all memory was counted and goes back."""
         header = self.load()
-        for number in range(layout.SECTIONS):
+        for number in range(sections.N_SECTIONS):
             entry = header.sections[number]
             offset, n = int(entry.offset), int(entry.n_bytes)
-            assert self.section(header, number) == content[offset:offset + n], layout.SECTION_NAMES[number]
+            assert self.section(header, number) == content[offset:offset + n], sections.SECTIONS[number].name
         taken = sum(self.firmware.pages.values()) * PAGE
         assert self.b.figures.memory == taken <= header.memory_bytes
         self.in_one_block = bool(self.b.model.whole != 0)
@@ -215,8 +215,8 @@ def changed(offset: int, bits: int) -> bytes:
     return bytes(content)
 
 
-@pytest.mark.parametrize("number", [n for n in range(layout.SECTIONS) if n != layout.CLASSIFIER],
-                         ids=lambda n: layout.SECTION_NAMES[n])
+@pytest.mark.parametrize("number", [n for n in range(sections.N_SECTIONS) if n != sections.CLASSIFIER],
+                         ids=lambda n: sections.SECTIONS[n].name)
 @pytest.mark.parametrize("place", ["first", "last"])
 def test_one_flipped_bit_in_a_section(number: int, place: str) -> None:
     header = header_of(model())

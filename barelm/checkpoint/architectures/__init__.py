@@ -1,0 +1,13 @@
+"""Families of models, a file each.  Whatever lies here is one the readers know; nothing else names it."""
+
+from __future__ import annotations
+
+import pkgutil
+from importlib import import_module
+
+from barelm.checkpoint.architectures.family import Family
+
+_MODULES = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "family")
+FAMILIES: dict[str, Family] = {found.architecture: found for found in (
+    import_module(f"{__name__}.{name}").FAMILY for name in _MODULES)}
+"""Every family by the name that files give its architecture."""

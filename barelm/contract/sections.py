@@ -1,0 +1,111 @@
+"""The sections of a `.blm`, a row each, in the order of the file.
+
+Their sizes and the checks of them, the writer, what is bound on the metal, `barelm show` and the table in docs/MODEL.md
+come out of these rows.  A row added at the end leaves the version of the layout as it is: a file without it is still
+one of this version, and what a reader does not know it refuses by name (see `layout.SectionEntry`).
+
+A weight matrix of rows x columns lies in panels of 16 rows.  In float32, value (row r, column j) is element
+[r // 16][j][r % 16], so that one vector load gives column j of sixteen rows and every output is a plain sum in the
+order of j; `kernels.encodings` describes the panels of the other encodings.  Rows are padded with zeros to whole
+panels, vectors to blocks of 32.  All layers follow one another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from barelm.contract.layout import MOST_SECTIONS, Header
+from barelm.dialect.types import BLOCK, LANES
+
+Size = int | str
+"""A number, or the header's word of that name."""
+
+
+class Form(NamedTuple):
+    """What a section is made of."""
+
+    name: str
+    item_bytes: int  # 0: as the encoding says
+    lanes: int  # to a multiple of which rows are padded
+
+
+BYTES = Form("bytes", 1, 1)
+INT32 = Form("int32", 4, 1)
+INT64 = Form("int64", 8, 1)
+FLOAT32 = Form("float32", 4, 1)
+VECTOR = Form("vector", 4, BLOCK)
+MATRIX = Form("matrix", 0, LANES)
+
+
+class Section(NamedTuple):
+    """A row.  Tables may have texts behind them."""
+
+    name: str
+    form: Form
+    rows: Size | Mapping[str, Size]  # or the tensors of a checkpoint that follow one another, each with its rows
+    cols: Size
+    holds: str
+    per_layer: bool = False
+    may_be_absent: bool = False
+    in_turn: bool = False  # a panel of each tensor in turn
+
+    @property
+    def tensors(self) -> Mapping[str, Size]:
+        """The tensors it is made of, each with its rows; none where it is made of something else."""
+        return self.rows if isinstance(self.rows, Mapping) else {}
+
+    @property
+    def parts(self) -> tuple[Size, ...]:
+        """What its rows are the sum of."""
+        return tuple(self.rows.values()) if isinstance(self.rows, Mapping) else (self.rows,)
+
+
+SECTIONS = (
+    Section("pieces", BYTES, 0, 1, "what every token prints, one after another"),
+    Section("piece ends", INT32, "vocab_size", 1, "where each token's piece ends"),
+    Section("characters", INT64, "n_chars", 2, "sorted: a character's UTF-8 as a big-endian number, its token"),
+    Section("byte tokens", INT32, 256, 1, "the token of each byte, or -1"),
+    Section("merges", INT64, "n_merges", 2, "sorted: `left << 32 | right`, `rank << 32 | merged`"),
+    Section("rope", FLOAT32, "seq_len", "head_dim", "cosine and sine of every rotary pair"),
+    Section("attention norm", VECTOR, {"attention_norm": "dim"}, 1, "what scales the attention's input", True),
+    Section("ffn norm", VECTOR, {"ffn_norm": "dim"}, 1, "what scales the feed-forward network's input", True),
+    Section("final norm", VECTOR, {"final_norm": "dim"}, 1, "what scales the classifier's input"),
+    Section("embedding", MATRIX, {"token_embedding": "vocab_size"}, "dim", "a row for every token"),
+    Section("wqkv", MATRIX, {"wq": "q_dim", "wk": "kv_dim", "wv": "kv_dim"}, "dim",
+            "queries, keys and values, one after another", True),
+    Section("wo", MATRIX, {"wo": "dim"}, "q_dim", "what puts the heads together", True),
+    Section("w13", MATRIX, {"w1": "hidden_dim", "w3": "hidden_dim"}, "dim",
+            "gate and up, a panel of each in turn, so that a core gates what it has computed itself", True,
+            in_turn=True),
+    Section("w2", MATRIX, {"w2": "dim"}, "hidden_dim", "down", True),
+    Section("classifier", MATRIX, {"classifier": "vocab_size"}, "dim", "where the embedding does not serve as it",
+            may_be_absent=True),
+    Section("categories", INT32, "n_categories", 1, "sorted: `first code point << 2 | category`, Unicode 16.0"),
+    Section("words", INT32, "n_words", 1, "ids in the order of their bytes, where a word that is a token is not cut"),
+    Section("special tokens", INT32, "n_specials", 3, "begin and end of its text, id; then the texts"),
+    Section("chat", INT32, "n_chat_pieces", 1,
+            "ends of the pieces around a conversation's texts; then these; without a chat the reason alone"),
+)
+N_SECTIONS = len(SECTIONS)
+(PIECES, PIECE_ENDS, CHARS, BYTE_TOKENS, MERGES, ROPE, ATTENTION_NORM, FFN_NORM, FINAL_NORM, EMBEDDING, WQKV, WO, W13,
+ W2, CLASSIFIER, CATEGORIES, WORDS, SPECIALS, CHAT) = range(N_SECTIONS)
+assert N_SECTIONS <= MOST_SECTIONS, "the header has no room for so many sections"
+
+MATRICES = tuple(number for number, row in enumerate(SECTIONS) if row.form is MATRIX)
+
+
+def _code(size: Size) -> int:
+    """A size as kernels look it up: where in the header it is, a number n as -1 - n."""
+    return -1 - size if isinstance(size, int) else Header.offset_of(size)
+
+
+# The rows again, as compiled code can index them.
+MOST_PARTS = 3
+PARTS = tuple(_code(size) for row in SECTIONS for size in (*row.parts, 0, 0)[:MOST_PARTS])
+PART_LANES = tuple(row.form.lanes if row.in_turn else 1 for row in SECTIONS)
+ROW_LANES = tuple(row.form.lanes for row in SECTIONS)
+COLS = tuple(_code(row.cols) for row in SECTIONS)
+ITEM_BYTES = tuple(row.form.item_bytes for row in SECTIONS)
+PER_LAYER = tuple(row.per_layer for row in SECTIONS)
+MAY_BE_ABSENT = tuple(row.may_be_absent for row in SECTIONS)
