@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from numba import njit
+from numba.core.typing.templates import builtin_registry
 from numba.extending import overload
 
 from barelm.dialect import rooms
@@ -29,6 +30,8 @@ def install() -> None:
     for function in list(rooms.REGISTRY):
         if function not in _installed:
             overload(function, jit_options=JIT_OPTIONS, strict=False)(_by_its_source(function))
+            # Numba would name it by its address, and with it every kernel it is an argument of.
+            builtin_registry.globals[-1][1].name = f"{function.__module__}.{function.__qualname__}"
             _installed.add(function)
 
 

@@ -10,7 +10,7 @@ from numba.core import types
 
 from barelm.dialect import quants
 from barelm.dialect.lowering import levels
-from barelm.dialect.lowering.emit import I8, I16, I32, I64, Vector, call, data_of, lowers, shuffle
+from barelm.dialect.lowering.emit import I8, I32, I64, Vector, call, data_of, lowers, shuffle
 from barelm.dialect.lowering.vectors import F32X16, I32X16
 from barelm.dialect.types import LANES
 
@@ -41,6 +41,19 @@ def _high_nibbles(typing: Any, v: Any) -> Any:
         arguments[0], ir.Constant(levels.I8X64, [4] * 64))
 
 
+@lowers(quants.bits_i8x64)
+def _bits_i8x64(typing: Any, v: Any, down: Any, mask: Any, up: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        v, down, mask, up = arguments
+        # Processors shift no bytes: pairs of them, and the mask drops what crosses over.
+        low = builder.lshr(builder.bitcast(v, levels.I16X32), _splatted(builder, down, levels.I16X32))
+        kept = builder.and_(builder.bitcast(low, levels.I8X64), _splatted(builder, mask, levels.I8X64))
+        high = builder.shl(builder.bitcast(kept, levels.I16X32), _splatted(builder, up, levels.I16X32))
+        return builder.bitcast(high, levels.I8X64)
+
+    return I8X64(I8X64, types.int64, types.int64, types.int64), generate
+
+
 @lowers(quants.repeat_i8x64)
 def _repeat_i8x64(typing: Any, x: Any, i: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -51,20 +64,21 @@ def _repeat_i8x64(typing: Any, x: Any, i: Any) -> Any:
     return I8X64(x, types.intp), generate
 
 
-def _splat(model: Any, vector: Vector, element: ir.IntType) -> None:
+def _splatted(builder: Any, s: Any, vector: ir.VectorType) -> Any:
+    lane = builder.insert_element(ir.Constant(vector, ir.Undefined), builder.trunc(s, vector.element),
+                                  ir.Constant(I32, 0))
+    return shuffle(builder, lane, [0] * vector.count)
+
+
+def _splat(model: Any, vector: Vector, target: ir.VectorType) -> None:
     @lowers(model)
     def splat(typing: Any, s: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            target = ir.VectorType(element, vector.lanes)
-            value = builder.trunc(arguments[0], element)
-            lane = builder.insert_element(ir.Constant(target, ir.Undefined), value, ir.Constant(I32, 0))
-            return shuffle(builder, lane, [0] * vector.lanes)
-
-        return vector(types.int64), generate
+        return vector(types.int64), lambda context, builder, signature, arguments: _splatted(
+            builder, arguments[0], target)
 
 
-_splat(quants.splat_i16x32, I16X32, I16)
-_splat(quants.splat_i32x16, I32X16, I32)
+_splat(quants.splat_i16x32, I16X32, levels.I16X32)
+_splat(quants.splat_i32x16, I32X16, levels.I32X16)
 
 
 def _by_level(name: str) -> Any:
