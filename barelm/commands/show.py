@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from barelm.contract import layout
 from barelm.disk import open_volume
 from barelm.errors import BarelmError
+from barelm.kernels.encodings import TABLE
 from barelm.pack.reader import model_name, parse_header, read_header, read_packed
 
 Facts = dict[str, Any]
@@ -86,7 +87,7 @@ def sections_of(header: NDArray[np.int64]) -> list[Facts]:
         if entry[layout.BYTES]:
             found.append({"section": name, "offset": int(entry[layout.OFFSET]), "bytes": int(entry[layout.BYTES]),
                           "rows": int(entry[layout.ROWS]), "cols": int(entry[layout.COLS]),
-                          "kind": layout.KIND_NAMES[entry[layout.KIND]]})
+                          "kind": TABLE[entry[layout.KIND]].name})
     return found
 
 

@@ -7,8 +7,8 @@ and address congruent; the gaps are zeros.
 
 A weight matrix of `rows x cols` is stored in panels of 16 rows.  In float32, value (row r, column j) is element
 [r // 16][j][r % 16], so that one vector load gives column j of sixteen rows and every output is a plain sum in the
-order of j; `kernels.encodings.quantized` describes the panels of the other encodings.  Rows are padded with zeros
-to a multiple of 16.  All layers of a matrix follow one another.
+order of j; `kernels.encodings` describes the panels of the other encodings.  Rows are padded with zeros to a multiple
+of 16.  All layers of a matrix follow one another.
 """
 
 MAGIC = int.from_bytes(b"barelm\x1a\x0a", "little")
@@ -78,7 +78,7 @@ OFFSET = 0  # from the start of the file
 BYTES = 1  # 0: absent
 SUM_A = 2
 SUM_B = 3
-KIND = 4  # how weights are encoded: F32, Q8_0, ...
+KIND = 4  # how weights are encoded: a row of `kernels.encodings.TABLE`
 ROWS = 5  # of one layer, padded
 COLS = 6
 LAYER_BYTES = 7
@@ -110,14 +110,6 @@ SECTION_NAMES = (
     "embedding", "wqkv", "wo", "w13", "w2", "classifier",
     "categories", "words", "special tokens", "chat",
 )
-
-# Encodings of a weight matrix (see `kernels.encodings`); quantized columns are padded with zeros to blocks of 32.
-F32 = 0
-Q8_0 = 1
-Q4_0 = 2
-Q4_1 = 3
-KIND_NAMES = ("F32", "Q8_0", "Q4_0", "Q4_1")
-N_KINDS = len(KIND_NAMES)
 
 # Forms of the key-value cache.
 KV_F32 = 0

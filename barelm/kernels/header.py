@@ -7,7 +7,7 @@ from barelm.dialect.memory import address_of, memory
 from barelm.dialect.rooms import kernel
 from barelm.dialect.types import BLOCK, I64, LANES, U64, padded, u64
 from barelm.kernels.checksum import extend_checksum
-from barelm.kernels.matrices import panel_bytes
+from barelm.kernels.matrices import is_stored, panel_bytes
 from barelm.kernels.model import Config, read_config, state_bytes
 
 SOUND = 0
@@ -127,7 +127,7 @@ def is_matrix(header: I64, c: Config, section: int) -> bool:
     at = layout.SECTION_TABLE + section * layout.SECTION_WORDS
     kind = header[at + layout.KIND]
     rows, cols, layers = matrix_shape(c, section)
-    if kind < 0 or kind >= layout.N_KINDS or header[at + layout.ROWS] != rows or header[at + layout.COLS] != cols:
+    if not is_stored(kind, cols) or header[at + layout.ROWS] != rows or header[at + layout.COLS] != cols:
         return False
     layer_bytes = rows // LANES * panel_bytes(kind, cols)
     return bool(header[at + layout.LAYER_BYTES] == layer_bytes and header[at + layout.BYTES] >= layers * layer_bytes)

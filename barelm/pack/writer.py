@@ -13,6 +13,7 @@ from barelm.checkpoint.checkpoint import Checkpoint, Shape
 from barelm.contract import layout
 from barelm.dialect.types import BLOCK, LANES, padded
 from barelm.host_files import written_beside
+from barelm.kernels import encodings
 from barelm.kernels.header import matrix_shape
 from barelm.kernels.matrices import panel_bytes
 from barelm.kernels.model import read_config, state_bytes
@@ -126,7 +127,7 @@ def _kv_kind(header: NDArray[np.int64], kv: str) -> int:
     if kv != "auto":
         return layout.KV_NAMES.index(kv)
     kinds = {int(section_entry(header, section)[layout.KIND]) for section in MATRICES}
-    return layout.KV_F32 if kinds == {layout.F32} else layout.KV_F16
+    return layout.KV_F32 if kinds == {encodings.F32} else layout.KV_F16
 
 
 def _describe_shape(header: NDArray[np.int64], shape: Shape) -> None:
@@ -165,7 +166,7 @@ def section_bytes(checkpoint: Checkpoint, tables: TokenizerTables, section: int)
     return 4 * padded(s.dim, BLOCK) * (1 if section == layout.FINAL_NORM else s.n_layers)
 
 
-def section_parts(checkpoint: Checkpoint, tables: TokenizerTables, section: int, kind: int = layout.F32
+def section_parts(checkpoint: Checkpoint, tables: TokenizerTables, section: int, kind: int = encodings.F32
                   ) -> Iterator[Bytes]:
     """The bytes of a section, a few megabytes at a time, padded to whole 64-bit words."""
     tensors, layers = checkpoint.tensors, range(checkpoint.shape.n_layers)
