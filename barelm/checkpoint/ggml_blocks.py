@@ -1,4 +1,4 @@
-"""GGML's tensor types: how many values a block holds, how many bytes it takes, and the float32 values it stands for.
+"""GGML's tensor types: what a block of each holds, and the float32 values that stands for.
 
 Blocks are rows of bytes.  Each formula multiplies and adds in float32 in the order of GGML's own
 `dequantize_row_*`, so that every bit agrees with it.
@@ -8,28 +8,44 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from barelm.kernels.encodings import F32, Q4_0, Q4_1, Q8_0, TABLE
+
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+Blocks = NDArray[np.void]
 
 SMALL = 32  # values in a block of the simple formats
 LARGE = 256  # values in a block of the "K" formats
-K_SCALES = 12  # bytes of eight 6-bit scales and eight 6-bit minima
 BLOCKS_AT_ONCE = 1 << 18  # values, so that what a formula works on stays in the cache
+FACTORS = ("scales", "d", "m")
+"""Fields that integers are multiplied by or that are added; the others hold the integers."""
 
 
 @dataclass(frozen=True)
 class BlockFormat:
-    """A tensor type: GGML's name and number, values and bytes of a block, and the formula for (n, bytes) blocks."""
+    """A tensor type: GGML's name and number, the values of a block, its fields, and what they mean.
+
+    `stored` gives the values of n blocks as they are stored, shape (n, block_size), most of them integers; `formula`
+    what these stand for as float32 once `offset` is subtracted.
+    """
 
     name: str
     type_id: int
     block_size: int
-    block_bytes: int
-    dequantize_blocks: Callable[[Bytes], Floats] = field(repr=False)
+    fields: np.dtype[np.void] = field(repr=False)
+    stored: Callable[[Blocks], NDArray[Any]] = field(repr=False)
+    formula: Callable[[Blocks, Floats], Floats] = field(repr=False)
+    offset: int = 0
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes of a block."""
+        return self.fields.itemsize
 
     def row_bytes(self, cols: int) -> int:
         """Bytes of a row of `cols` values, which must be whole blocks."""
@@ -37,115 +53,118 @@ class BlockFormat:
 
     def dequantize(self, rows: Bytes) -> Floats:
         """Rows of stored bytes, shape (n, bytes per row), as float32, shape (n, cols)."""
-        blocks = np.ascontiguousarray(rows).reshape(-1, self.block_bytes)
+        blocks = self._blocks(rows)
         out = np.empty((len(blocks), self.block_size), np.float32)
         step = max(1, BLOCKS_AT_ONCE // self.block_size)
         # A scale may be infinite or no number: so is the weight then, as it is in GGML.
         with np.errstate(all="ignore"):
             for lo in range(0, len(blocks), step):
-                out[lo:lo + step] = self.dequantize_blocks(blocks[lo:lo + step])
+                values = self.stored(blocks[lo:lo + step]).astype(np.float32)
+                if self.offset:
+                    values -= np.float32(self.offset)
+                out[lo:lo + step] = self.formula(blocks[lo:lo + step], values)
         return out.reshape(len(rows), rows.shape[1] // self.block_bytes * self.block_size)
 
+    def parts(self, rows: Bytes) -> tuple[NDArray[Any], tuple[NDArray[Any], ...]]:
+        """The stored values of such rows, shape (n, blocks, block_size), and their factors, each (n, blocks, some)."""
+        blocks, shape = self._blocks(rows), (len(rows), rows.shape[1] // self.block_bytes, -1)
+        return self.stored(blocks).reshape(shape), tuple(
+            blocks[name].reshape(shape) for name in self.fields.names or () if name in FACTORS)
 
-def _half(raw: Bytes) -> Floats:
-    return np.ascontiguousarray(raw).view("<f2").astype(np.float32)
-
-
-def _float32(blocks: Bytes) -> Floats:
-    return blocks.view("<f4")
-
-
-def _bfloat16(blocks: Bytes) -> Floats:
-    return (blocks.view("<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
+    def _blocks(self, rows: Bytes) -> Blocks:
+        return np.ascontiguousarray(rows).reshape(-1).view(self.fields)
 
 
-def _nibbles(raw: Bytes, run: int) -> Bytes:
+def _fields(**types: str) -> np.dtype[np.void]:
+    return np.dtype(list(types.items()))
+
+
+def _upper_halves(blocks: Blocks) -> Floats:
+    """Of float32, whose lower halves are zero."""
+    return (blocks["x"].astype(np.uint32) << np.uint32(16)).view(np.float32)[:, None]
+
+
+def _nibbles(run: int) -> Callable[[Blocks], Bytes]:
     """The low halves of each `run` bytes, then their high halves."""
-    packed = raw.reshape(len(raw), -1, 1, run)
-    return np.concatenate([packed & 15, packed >> 4], axis=2).reshape(len(raw), -1)
+    def stored(blocks: Blocks) -> Bytes:
+        packed = blocks["low"].reshape(len(blocks), -1, 1, run)
+        return np.concatenate([packed & 15, packed >> 4], axis=2).reshape(len(blocks), -1)
+
+    return stored
 
 
-def _fifth_bits(raw: Bytes) -> Bytes:
+def _five_bits(blocks: Blocks) -> Bytes:
     """Bit i of 32 belongs to value i."""
-    return np.unpackbits(np.ascontiguousarray(raw), axis=1, bitorder="little") << np.uint8(4)
+    high = np.unpackbits(np.ascontiguousarray(blocks["high"]), axis=1, bitorder="little")
+    return _nibbles(SMALL // 2)(blocks) | high << np.uint8(4)
 
 
-def _q8_0(blocks: Bytes) -> Floats:
-    """w = q · d"""
-    return np.ascontiguousarray(blocks[:, 2:]).view(np.int8).astype(np.float32) * _half(blocks[:, :2])
+def _five_bits_k(blocks: Blocks) -> Bytes:
+    """Bit b of byte j is the fifth bit of value j of sub-block b."""
+    high = blocks["high"][:, None] >> np.arange(8, dtype=np.uint8)[:, None] & np.uint8(1)
+    return _nibbles(32)(blocks) | high.reshape(-1, LARGE) << np.uint8(4)
 
 
-def _q4_0(blocks: Bytes) -> Floats:
-    """w = d · (q - 8)"""
-    return _half(blocks[:, :2]) * (_nibbles(blocks[:, 2:], SMALL // 2).astype(np.float32) - np.float32(8))
+def _six_bits(blocks: Blocks) -> Bytes:
+    """Of two high bits, four values share a byte."""
+    high = blocks["high"].reshape(-1, 2, 1, 32) >> np.array([0, 2, 4, 6], np.uint8)[:, None] & np.uint8(3)
+    return _nibbles(64)(blocks) | high.reshape(-1, LARGE) << np.uint8(4)
 
 
-def _q4_1(blocks: Bytes) -> Floats:
-    """w = d · q + m"""
-    return _half(blocks[:, :2]) * _nibbles(blocks[:, 4:], SMALL // 2).astype(np.float32) + _half(blocks[:, 2:4])
+def _itself(blocks: Blocks, q: Floats) -> Floats:
+    """w = q"""
+    return q
 
 
-def _q5_0(blocks: Bytes) -> Floats:
-    """w = d · (q - 16)"""
-    q = _nibbles(blocks[:, 6:], SMALL // 2) | _fifth_bits(blocks[:, 2:6])
-    return _half(blocks[:, :2]) * (q.astype(np.float32) - np.float32(16))
+def _scaled(blocks: Blocks, q: Floats) -> Floats:
+    """w = d q, or d q + m"""
+    scaled = _column(blocks["d"]) * q
+    return scaled + _column(blocks["m"]) if "m" in (blocks.dtype.names or ()) else scaled
 
 
-def _q5_1(blocks: Bytes) -> Floats:
-    """w = d · q + m"""
-    q = _nibbles(blocks[:, 8:], SMALL // 2) | _fifth_bits(blocks[:, 4:8])
-    return _half(blocks[:, :2]) * q.astype(np.float32) + _half(blocks[:, 2:4])
-
-
-def _scales_and_minima(blocks: Bytes) -> tuple[Floats, Floats]:
-    """d · scale and dmin · minimum of the eight sub-blocks of 32, each (n, 8, 1).
+def _scaled_by_six_bits(blocks: Blocks, q: Floats) -> Floats:
+    """w = d scale q - m minimum for each of the eight sub-blocks of 32.
 
     Of the twelve bytes, the low six bits of 0-3 and 4-7 are the first four scales and minima; the halves of 8-11
     and the two bits left over in 0-3 and 4-7 make the last four.
     """
-    first, second, third = (blocks[:, lo:lo + 4] for lo in (4, 8, 12))
+    first, second, third = (blocks["six"][:, lo:lo + 4] for lo in (0, 4, 8))
     scales = np.concatenate([first & 63, third & 15 | first >> 2 & 48], axis=1)
     minima = np.concatenate([second & 63, third >> 4 | second >> 2 & 48], axis=1)
-    d, dmin = _half(blocks[:, :2]), _half(blocks[:, 2:4])
-    return (d * scales.astype(np.float32))[:, :, None], (dmin * minima.astype(np.float32))[:, :, None]
+    d, m = _column(blocks["d"]) * scales.astype(np.float32), _column(blocks["m"]) * minima.astype(np.float32)
+    return (d[:, :, None] * q.reshape(-1, 8, 32) - m[:, :, None]).reshape(-1, LARGE)
 
 
-def _q4_k(blocks: Bytes) -> Floats:
-    """w = d · scale · q - dmin · minimum"""
-    d, m = _scales_and_minima(blocks)
-    q = _nibbles(blocks[:, 4 + K_SCALES:], 32).reshape(-1, 8, 32)
-    return (d * q.astype(np.float32) - m).reshape(-1, LARGE)
-
-
-def _q5_k(blocks: Bytes) -> Floats:
-    """w = d · scale · q - dmin · minimum; bit b of byte j is the fifth bit of value j of sub-block b."""
-    d, m = _scales_and_minima(blocks)
-    high = blocks[:, None, 4 + K_SCALES:48] >> np.arange(8, dtype=np.uint8)[:, None] & 1
-    q = _nibbles(blocks[:, 48:], 32).reshape(-1, 8, 32) | high << 4
-    return (d * q.astype(np.float32) - m).reshape(-1, LARGE)
-
-
-def _q6_k(blocks: Bytes) -> Floats:
-    """w = d · scale · (q - 32), a scale for every 16; of two high bits, four values share a byte."""
-    low = _nibbles(blocks[:, :128], 64).reshape(-1, 2, 4, 32)
-    high = blocks[:, 128:192].reshape(-1, 2, 1, 32) >> np.array([0, 2, 4, 6], np.uint8)[:, None] & 3
-    q = (low | high << 4).astype(np.float32) - np.float32(32)
-    scales = _half(blocks[:, 208:]) * np.ascontiguousarray(blocks[:, 192:208]).view(np.int8).astype(np.float32)
+def _scaled_by_bytes(blocks: Blocks, q: Floats) -> Floats:
+    """w = d scale q for each of sixteen times 16."""
+    scales = _column(blocks["d"]) * blocks["scales"].astype(np.float32)
     return (scales[:, :, None] * q.reshape(-1, 16, 16)).reshape(-1, LARGE)
 
 
+def _column(halves: NDArray[Any]) -> Floats:
+    return halves.astype(np.float32)[:, None]
+
+
+def _native(kind: int, *rest: Any) -> BlockFormat:
+    """A format the kernels have."""
+    return BlockFormat(*TABLE[kind][:3], *rest)
+
+
 FORMATS = {form.type_id: form for form in (
-    BlockFormat("F32", 0, 1, 4, _float32),
-    BlockFormat("F16", 1, 1, 2, _half),
-    BlockFormat("Q4_0", 2, SMALL, 18, _q4_0),
-    BlockFormat("Q4_1", 3, SMALL, 20, _q4_1),
-    BlockFormat("Q5_0", 6, SMALL, 22, _q5_0),
-    BlockFormat("Q5_1", 7, SMALL, 24, _q5_1),
-    BlockFormat("Q8_0", 8, SMALL, 34, _q8_0),
-    BlockFormat("Q4_K", 12, LARGE, 144, _q4_k),
-    BlockFormat("Q5_K", 13, LARGE, 176, _q5_k),
-    BlockFormat("Q6_K", 14, LARGE, 210, _q6_k),
-    BlockFormat("BF16", 30, 1, 2, _bfloat16),
+    _native(F32, _fields(x="<f4"), lambda blocks: blocks["x"][:, None], _itself),
+    BlockFormat("F16", 1, 1, _fields(x="<f2"), lambda blocks: blocks["x"][:, None], _itself),
+    _native(Q4_0, _fields(d="<f2", low="16u1"), _nibbles(SMALL // 2), _scaled, 8),
+    _native(Q4_1, _fields(d="<f2", m="<f2", low="16u1"), _nibbles(SMALL // 2), _scaled),
+    BlockFormat("Q5_0", 6, SMALL, _fields(d="<f2", high="4u1", low="16u1"), _five_bits, _scaled, 16),
+    BlockFormat("Q5_1", 7, SMALL, _fields(d="<f2", m="<f2", high="4u1", low="16u1"), _five_bits, _scaled),
+    _native(Q8_0, _fields(d="<f2", q="32i1"), lambda blocks: blocks["q"], _scaled),
+    BlockFormat("Q4_K", 12, LARGE, _fields(d="<f2", m="<f2", six="12u1", low="128u1"), _nibbles(32),
+                _scaled_by_six_bits),
+    BlockFormat("Q5_K", 13, LARGE, _fields(d="<f2", m="<f2", six="12u1", high="32u1", low="128u1"), _five_bits_k,
+                _scaled_by_six_bits),
+    BlockFormat("Q6_K", 14, LARGE, _fields(low="128u1", high="64u1", scales="16i1", d="<f2"), _six_bits,
+                _scaled_by_bytes, 32),
+    BlockFormat("BF16", 30, 1, _fields(x="<u2"), _upper_halves, _itself),
 )}
 """The types this reads, by GGML's number."""
 

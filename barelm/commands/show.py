@@ -13,6 +13,7 @@ from barelm.contract.sections import BYTES, MATRIX, SECTIONS
 from barelm.disk import open_volume
 from barelm.errors import BarelmError
 from barelm.host_files import reading
+from barelm.kernels.encodings import TABLE
 from barelm.pack.reader import model_name, parse_header, read_header, read_packed, text_of
 
 Facts = dict[str, Any]
@@ -79,7 +80,7 @@ def sections_of(header: Header) -> list[Facts]:
         entry = header.sections[number]
         if entry.n_bytes:
             form = SECTIONS[number].form if number < len(SECTIONS) else BYTES
-            kind = layout.KIND_NAMES[entry.kind] if form is MATRIX else form.name
+            kind = TABLE[entry.kind].name if form is MATRIX else form.name
             found.append({"section": text_of(entry.name), "offset": int(entry.offset), "bytes": int(entry.n_bytes),
                           "rows": int(entry.rows), "cols": int(entry.cols), "kind": kind})
     return found

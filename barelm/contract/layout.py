@@ -104,14 +104,6 @@ FIRST_SIZE, LAST_SIZE = Header.offset_of("dim"), Header.offset_of("seq_len")
 FIRST_COUNT, LAST_COUNT = Header.offset_of("n_chars"), Header.offset_of("n_chat_pieces")
 """Where the counts lie, none below 0."""
 
-# Encodings of a weight matrix (see `kernels.encodings`); quantized columns are padded with zeros to blocks of 32.
-F32 = 0
-Q8_0 = 1
-Q4_0 = 2
-Q4_1 = 3
-KIND_NAMES = ("F32", "Q8_0", "Q4_0", "Q4_1")
-N_KINDS = len(KIND_NAMES)
-
 # Forms of the key-value cache.
 KV_F32 = 0
 KV_F16 = 1

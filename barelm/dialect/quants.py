@@ -31,6 +31,11 @@ def high_nibbles(v: I8x64) -> I8x64:
     return (v.view(np.uint8) >> 4).view(np.int8)
 
 
+def bits_i8x64(v: I8x64, down: int, mask: int, up: int) -> I8x64:
+    """(v >> down & mask) << up of every byte, unsigned: for masks with no bit that is shifted in, or will be out."""
+    return ((v.view(np.uint8) >> down & mask) << up).astype(np.uint8).view(np.int8)
+
+
 def repeat_i8x64(x: I8, i: int) -> I8x64:
     """x[i : i + 4], once for every row."""
     return np.tile(x[i:i + GROUP], LANES)

@@ -6,7 +6,8 @@ index, a count, an address); a `Real` is one float32.
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,9 @@ F32x16 = Annotated[NDArray[np.float32], "vector of 16 float32"]
 I32x16 = Annotated[NDArray[np.int32], "vector of 16 int32"]
 I16x32 = Annotated[NDArray[np.int16], "vector of 32 int16"]
 I8x64 = Annotated[NDArray[np.int8], "vector of 64 int8"]
+
+Kernel = Callable[..., Any]
+"""A kernel that another one is given: the other is compiled anew for each."""
 
 f32 = np.float32
 i32 = np.int32

@@ -8,7 +8,7 @@ from barelm.dialect.memory import load_i64, memory
 from barelm.dialect.rooms import kernel
 from barelm.dialect.types import LANES, U64, padded, u64
 from barelm.kernels.checksum import extend_checksum
-from barelm.kernels.matrices import panel_bytes
+from barelm.kernels.matrices import is_stored, panel_bytes
 from barelm.kernels.model import read_config, section_layers, section_rows, size_of, state_bytes
 
 SOUND = 0
@@ -115,7 +115,7 @@ def holds_enough(header: Header, entry: SectionEntry, number: int) -> bool:
         return True
     if entry.rows != section_rows(header, number) or entry.cols != size_of(header, sections.COLS[number]):
         return False
-    if entry.kind < 0 or entry.kind >= layout.N_KINDS or entry.layer_bytes != layer_bytes(header, number, entry.kind):
+    if not is_stored(entry.kind, entry.cols) or entry.layer_bytes != layer_bytes(header, number, entry.kind):
         return False
     # Divided, for a product of all could leave 64 bits.
     return bool(entry.n_bytes // section_layers(header, number) >= entry.layer_bytes)

@@ -1,72 +1,157 @@
-"""y = W x for a weight in any encoding, by panels of sixteen rows."""
+"""y = W x for a weight in any encoding, by panels of sixteen rows; `encodings` says how these are laid out."""
 
 from __future__ import annotations
 
-from barelm.contract import layout
-from barelm.dialect.memory import f32_array
+from typing import Any, NamedTuple
+
+from barelm.dialect.memory import address_of, cells, f32_array, i8_array, memory
 from barelm.dialect.rooms import kernel
-from barelm.dialect.types import BLOCK, F32, F32_2D, LANES, padded
-from barelm.kernels.encodings.f32 import Matrix, embed_f32, matmul_f32
-from barelm.kernels.encodings.quantized import (
-    Q4_0_BYTES,
-    Q4_1_BYTES,
-    Q8_0_BYTES,
-    Activations,
-    q4_four,
-    q4_one,
-    q4_row,
-    q8_four,
-    q8_one,
-    q8_row,
-)
+from barelm.dialect.types import BLOCK, F32, F32_2D, LANES, U8, Kernel, f32, padded
+from barelm.dialect.vectors import load_f32x16, splat_f32x16, store_f32x16
+from barelm.kernels import encodings
+from barelm.kernels.encodings import q4, q8_0
+from barelm.kernels.encodings.activations import Activations
+from barelm.kernels.encodings.f32 import embed_f32, matmul_f32
+from barelm.kernels.encodings.products import add_minimum, add_nothing, add_signed, add_unsigned
+
+FEW = 4
+"""Fewer tokens than this go through the weights one after another."""
+
+MANY = 32
+"""The most that go through them together: their sums wait on the stack, 2 KiB."""
+
+TOTALS_WORDS = MANY * LANES // 2
+UNITS_WORDS = LANES * (LANES // 2 + BLOCK // 8 + 1)
+
+
+class Matrix(NamedTuple):
+    """A weight of every layer: `rows x cols` (rows padded to 16) encoded as `kind`, layer after layer."""
+
+    kind: int
+    rows: int
+    cols: int
+    layer_bytes: int
+    data: U8
+
+
+@kernel
+def by_encoding(use: Kernel, kind: int, job: Any) -> None:
+    """`use` with what makes a quantized encoding, and with `job`.
+
+    How products of sixteen columns are added, and what is at the end of 32; its columns, its factors.
+    """
+    if kind == encodings.Q8_0:
+        use(add_signed, add_nothing, q8_0.columns, q8_0.factors, kind, job)
+    else:
+        use(add_unsigned, add_minimum, q4.columns, q4.factors, kind, job)
+
+
+@kernel
+def is_stored(kind: int, cols: int) -> bool:
+    """Whether there is such a kind, and its blocks cover no more of `cols` columns than activations have."""
+    return 0 <= kind < encodings.N_KINDS and padded(cols, encodings.COLUMNS[kind]) <= padded(cols, BLOCK)
 
 
 @kernel
 def panel_bytes(kind: int, cols: int) -> int:
     """Bytes of sixteen rows of `cols` columns."""
-    if kind == layout.F32:
-        return 4 * LANES * cols
-    n_blocks = padded(cols, BLOCK) // BLOCK
-    if kind == layout.Q8_0:
-        return Q8_0_BYTES * n_blocks
-    if kind == layout.Q4_0:
-        return Q4_0_BYTES * n_blocks
-    return Q4_1_BYTES * n_blocks
+    return padded(cols, encodings.COLUMNS[kind]) // encodings.COLUMNS[kind] * encodings.BLOCK_BYTES[kind]
 
 
 @kernel
 def matmul(y: F32_2D, w: Matrix, l: int, x: Activations, n: int, lo: int, hi: int) -> None:
     """y[t, i] = Σ_j W_l[i, j] x[t, j] for tokens t < n and the rows i of panels lo to hi."""
-    if w.kind == layout.F32:
-        matmul_f32(y, f32_array(w.data, l * w.layer_bytes, w.rows * w.cols), w.cols, x.values, n, lo, hi)
+    at = l * w.layer_bytes
+    if w.kind == encodings.F32:
+        matmul_f32(y, f32_array(w.data, at, w.rows * w.cols), w.cols, x.values, n, lo, hi)
         return
-    size = panel_bytes(w.kind, w.cols)
+    t = 0
+    while n - t >= FEW:
+        many_tokens(y, w, at, x, t, min(n - t, MANY), lo, hi)
+        t += MANY
+    while t < n:
+        by_encoding(one_token, w.kind, (y[t], w, at, x, t, lo, hi))
+        t += 1
+
+
+@kernel
+def one_token(add: Kernel, finish: Kernel, columns: Kernel, factors: Kernel, kind: int, job: Any) -> None:
+    """The rows of panels lo to hi for one token, whose sums stay in registers."""
+    y, w, at, x, t, lo, hi = job
+    size = w.layer_bytes // (w.rows // LANES)
+    n_blocks = size // encodings.BLOCK_BYTES[kind]
+    if n_blocks < 1:
+        return  # never, but the compiler would prepare for it
+    halves = x.scales.shape[1] // n_blocks
+    at += lo * size
     for panel in range(lo, hi):
-        at = l * w.layer_bytes + panel * size
-        t = 0
-        while t + 4 <= n:
-            if w.kind == layout.Q8_0:
-                q8_four(y, w.data, at, x, t, panel)
-            else:
-                q4_four(y, w.data, at, x, t, panel, w.kind == layout.Q4_1)
-            t += 4
-        while t < n:
-            if w.kind == layout.Q8_0:
-                q8_one(y[t], w.data, at, x.quants[t], x.scales[t], panel)
-            else:
-                q4_one(y[t], w.data, at, x.quants[t], x.scales[t], x.sums[t], panel, w.kind == layout.Q4_1)
-            t += 1
+        total = splat_f32x16(f32(0))
+        for b in range(n_blocks):
+            d, m = factors(w.data, at, kind)
+            for half in range(halves):
+                total = add(total, columns(w.data, at, half, d, kind), m, x, t, b * halves + half)
+            total = finish(total, m, x, t, b)
+            at += encodings.BLOCK_BYTES[kind]
+        store_f32x16(y, panel * LANES, total)
+
+
+@kernel
+def many_tokens(y: F32_2D, w: Matrix, at: int, x: Activations, first: int, n: int, lo: int, hi: int) -> None:
+    """The same for n tokens from the first on: sixteen columns are unpacked once and used n times."""
+    words = cells(TOTALS_WORDS)
+    totals = f32_array(memory(address_of(words), 8 * TOTALS_WORDS), 0, (MANY, LANES))
+    size = w.layer_bytes // (w.rows // LANES)
+    for panel in range(lo, hi):
+        for t in range(n):
+            store_f32x16(totals[t], 0, splat_f32x16(f32(0)))
+        for half in range(x.scales.shape[1]):
+            by_encoding(add_columns, w.kind, (totals, w.data, at + panel * size, half, x, half, first, n))
+        for t in range(n):
+            store_f32x16(y[first + t], panel * LANES, load_f32x16(totals[t], 0))
+
+
+@kernel
+def add_columns(add: Kernel, finish: Kernel, columns: Kernel, factors: Kernel, kind: int, job: Any) -> None:
+    """Add the products of sixteen columns of a panel, and of sixteen of the activations, to the sums of n tokens."""
+    totals, w, at, column, x, half, first, n = job
+    halves = encodings.COLUMNS[kind] // LANES
+    at += column // halves * encodings.BLOCK_BYTES[kind]
+    d, m = factors(w, at, kind)
+    sixteen = columns(w, at, column % halves, d, kind)
+    for t in range(n):
+        total = add(load_f32x16(totals[t], 0), sixteen, m, x, first + t, half)
+        if half & 1 == 1:
+            total = finish(total, m, x, first + t, half >> 1)
+        store_f32x16(totals[t], 0, total)
 
 
 @kernel
 def embed(x: F32, w: Matrix, row: int) -> None:
-    """x = W[row, :]: the embedding of a token."""
-    if w.kind == layout.F32:
+    """x = W[row, :]: the embedding of a token.  W times a unit vector is a column, and all of this is exact."""
+    if w.kind == encodings.F32:
         embed_f32(x, f32_array(w.data, 0, w.rows * w.cols), w.cols, row)
         return
-    at = row // LANES * panel_bytes(w.kind, w.cols)
-    n_blocks = padded(w.cols, BLOCK) // BLOCK
-    if w.kind == layout.Q8_0:
-        q8_row(x, w.data, at, row % LANES, n_blocks)
-    else:
-        q4_row(x, w.data, at, row % LANES, n_blocks, w.kind == layout.Q4_1)
+    words = cells(UNITS_WORDS)
+    block = memory(address_of(words), 8 * UNITS_WORDS)
+    totals = f32_array(block, 0, (LANES, LANES))
+    units = bind_units(block, 4 * LANES * LANES)
+    at = row // LANES * (w.layer_bytes // (w.rows // LANES))
+    for half in range(padded(w.cols, BLOCK) // LANES):
+        for t in range(LANES):
+            store_f32x16(totals[t], 0, splat_f32x16(f32(0)))
+        by_encoding(add_columns, w.kind, (totals, w.data, at, half, units, 1, 0, LANES))
+        for t in range(LANES):
+            x[half * LANES + t] = totals[t, row % LANES]
+
+
+@kernel
+def bind_units(block: U8, at: int) -> Activations:
+    """The unit vectors of the second half of a block, sixteen tokens."""
+    ones = f32_array(block, at + LANES * BLOCK, (LANES, 2))
+    units = Activations(ones, i8_array(block, at, (LANES, BLOCK)), ones,
+                        f32_array(block, at + LANES * BLOCK, (LANES, 1)))
+    for t in range(LANES):
+        units.quants[t, LANES + t] = 1
+        ones[t, 0] = f32(1)
+        ones[t, 1] = f32(1)
+    return units

@@ -10,8 +10,8 @@ from barelm.dialect.memory import f32_array, i8_array, i32_array, i64_array, loa
 from barelm.dialect.rooms import kernel
 from barelm.dialect.types import BLOCK, F32, F32_2D, F32_3D, I32, I64, LANES, U8, U8_3D, U64, Real, padded
 from barelm.kernels.cache import item_bytes
-from barelm.kernels.encodings.f32 import Matrix
-from barelm.kernels.encodings.quantized import Activations
+from barelm.kernels.encodings.activations import Activations
+from barelm.kernels.matrices import Matrix
 from barelm.kernels.team import GATE_WORDS
 
 

@@ -10,7 +10,7 @@ from barelm.dialect.rooms import kernel
 from barelm.dialect.types import BLOCK, F32_2D, LANES, padded
 from barelm.kernels.blocks import add, attend, rmsnorm, rope, swiglu
 from barelm.kernels.cache import remember_key, remember_value
-from barelm.kernels.encodings.quantized import Activations, quantize
+from barelm.kernels.encodings.activations import Activations, quantize
 from barelm.kernels.matrices import embed, matmul
 from barelm.kernels.model import Config, State, Weights
 from barelm.kernels.team import Team, meet, share

@@ -6,27 +6,31 @@ and otherwise written out as float32.  Asked for, values are quantized here, as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from barelm.checkpoint.checkpoint import Checkpoint, Tensor
-from barelm.contract import layout
+from barelm.checkpoint.ggml_blocks import BY_NAME
 from barelm.contract.sections import SECTIONS
+from barelm.dialect.quants import GROUP, WIDTH
 from barelm.dialect.types import BLOCK, LANES, padded
 from barelm.errors import BarelmError
+from barelm.kernels import encodings
+from barelm.kernels.encodings import TABLE
 
 Bytes = NDArray[np.uint8]
 
 QUANTS = ("keep", "q8", "q4", "f32")
 """What may be asked for at pack time."""
 
-_ASKED = {"q8": layout.Q8_0, "q4": layout.Q4_1, "f32": layout.F32}
+_ASKED = {"q8": encodings.Q8_0, "q4": encodings.Q4_1, "f32": encodings.F32}
 # The first kind that holds all the encodings of a section without loss.
-_KEPT = ((frozenset({"Q4_0"}), layout.Q4_0), (frozenset({"Q4_0", "Q4_1"}), layout.Q4_1),
-         (frozenset({"Q8_0", "Q5_0"}), layout.Q8_0))
+_KEPT = (*((frozenset({row.name}), kind) for kind, row in enumerate(TABLE)),
+         (frozenset({"Q4_0", "Q4_1"}), encodings.Q4_1), (frozenset({"Q8_0", "Q5_0"}), encodings.Q8_0))
 
 LEAST_SCALE = 1e-37  # the inverse of a smaller one is not finite; as float16 it is zero anyway
 _CHUNK_ROWS = 4096  # a multiple of LANES
@@ -37,7 +41,7 @@ def kind_of(checkpoint: Checkpoint, section: int, quant: str) -> int:
     if quant != "keep":
         return _ASKED[quant]
     found = {checkpoint.tensors[name].encoding for names in checkpoint.sources(section) for name in names}
-    return next((kind for encodings, kind in _KEPT if found and found <= encodings), layout.F32)
+    return next((kind for held, kind in _KEPT if found and found <= held), encodings.F32)
 
 
 def matrix_parts(checkpoint: Checkpoint, section: int, kind: int) -> Iterator[Bytes]:
@@ -59,113 +63,102 @@ def matrix_parts(checkpoint: Checkpoint, section: int, kind: int) -> Iterator[By
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of a matrix: float32 in `values` (rows, cols), or as blocks of 32.
+    """Rows of a matrix: float32 `values` (rows, cols), or integers in blocks (rows, blocks, columns) and their factors.
 
-    values  int8 for Q8_0, 0 to 15 for Q4 (rows, blocks, 32)
-    scales  float16 (rows, blocks)
-    minima  float16 (rows, blocks), for Q4_1
+    These are of shape (rows, blocks, some), in the order of `kernels.encodings`: the scales of parts of a block, the
+    scale, the minimum, as far as there are any.
     """
 
-    values: NDArray[np.generic]
-    scales: NDArray[np.float16] | None = None
-    minima: NDArray[np.float16] | None = None
-
-    def planes(self) -> tuple[NDArray[np.generic], ...]:
-        """All that is not absent."""
-        return tuple(plane for plane in (self.values, self.scales, self.minima) if plane is not None)
+    values: NDArray[Any]
+    factors: tuple[NDArray[Any], ...] = ()
 
 
-def _joined(rows: list[Rows]) -> Rows:
-    return Rows(*(np.concatenate(planes) for planes in zip(*(part.planes() for part in rows))))
+def _joined(parts: list[Rows]) -> Rows:
+    return Rows(np.concatenate([part.values for part in parts]),
+                tuple(map(np.concatenate, zip(*(part.factors for part in parts)))))
 
 
 def _rows_of(name: str, tensor: Tensor, kind: int, lo: int, hi: int) -> Rows:
     """Rows lo to hi in an encoding.  Raises BarelmError where a scale is not finite."""
-    if kind == layout.F32:
+    if kind == encodings.F32:
         return Rows(tensor.float32(lo, hi))
-    reader = _AS_STORED.get((tensor.encoding, kind))
-    if reader is not None:
-        rows = reader(tensor.data[lo:hi].reshape(hi - lo, tensor.cols // BLOCK, -1))
+    wider = _WIDER.get((tensor.encoding, kind))
+    if tensor.encoding == TABLE[kind].name or wider is not None:
+        rows = Rows(*BY_NAME[tensor.encoding].parts(tensor.data[lo:hi]))
+        rows = wider(rows) if wider else rows
     else:
         values = tensor.float32(lo, hi)
         values = np.pad(values, ((0, 0), (0, padded(tensor.cols, BLOCK) - tensor.cols)))
         rows = _QUANTIZE[kind](values.reshape(hi - lo, -1, BLOCK))
-    if not all(np.isfinite(plane).all() for plane in rows.planes()[1:]):
+    if not all(np.isfinite(factor).all() for factor in rows.factors):
         raise BarelmError(f"the tensor {name} holds a scale that is not a finite number",
                           "The checkpoint is damaged: fetch it again.")
     return rows
 
 
-def _f16(block: Bytes, at: int) -> NDArray[np.float16]:
-    return np.ascontiguousarray(block[..., at:at + 2]).view(np.float16)[..., 0]
-
-
-def _nibbles(packed: Bytes) -> Bytes:
-    """GGML keeps columns 0 to 15 in the low nibbles and 16 to 31 in the high ones."""
-    return np.concatenate([packed & 15, packed >> 4], axis=-1)
-
-
-def _q8_0(block: Bytes) -> Rows:
-    return Rows(block[..., 2:].view(np.int8), _f16(block, 0))
-
-
-def _q5_0_as_q8_0(block: Bytes) -> Rows:
+def _q5_0_as_q8_0(rows: Rows) -> Rows:
     """(q - 16) d with five bits: the same value and scale as int8."""
-    high = np.unpackbits(block[..., 2:6], axis=-1, bitorder="little")
-    return Rows((_nibbles(block[..., 6:]) | high << 4).astype(np.int8) - np.int8(16), _f16(block, 0))
+    return replace(rows, values=rows.values.astype(np.int8) - np.int8(16))
 
 
-def _q4_0(block: Bytes) -> Rows:
-    return Rows(_nibbles(block[..., 2:]), _f16(block, 0))
-
-
-def _q4_0_as_q4_1(block: Bytes) -> Rows:
+def _q4_0_as_q4_1(rows: Rows) -> Rows:
     """(q - 8) d = q d + m with m = -8 d, exact unless it leaves float16, which is then not finite."""
-    scales = _f16(block, 0)
-    return Rows(_nibbles(block[..., 2:]), scales, (scales * np.float16(-8)).astype(np.float16))
+    d, = rows.factors
+    return replace(rows, factors=(d, (d * np.float16(-8)).astype(np.float16)))
 
 
-def _q4_1(block: Bytes) -> Rows:
-    return Rows(_nibbles(block[..., 4:]), _f16(block, 0), _f16(block, 2))
-
-
-_AS_STORED: dict[tuple[str, int], Callable[[Bytes], Rows]] = {
-    ("Q8_0", layout.Q8_0): _q8_0, ("Q5_0", layout.Q8_0): _q5_0_as_q8_0, ("Q4_0", layout.Q4_0): _q4_0,
-    ("Q4_0", layout.Q4_1): _q4_0_as_q4_1, ("Q4_1", layout.Q4_1): _q4_1,
-}
+_WIDER = {("Q5_0", encodings.Q8_0): _q5_0_as_q8_0, ("Q4_0", encodings.Q4_1): _q4_0_as_q4_1}
 
 
 def quantize_q8_0(values: NDArray[np.float32]) -> Rows:
     """d = max|x| / 127, q = round(x / d), over the last axis of 32."""
-    scales = np.abs(values).max(-1) / np.float32(127)
-    inverse = np.divide(np.float32(1), scales, out=np.zeros_like(scales), where=scales > LEAST_SCALE)
-    return Rows(np.rint(values * inverse[..., None]).astype(np.int8), scales.astype(np.float16))
+    scales = np.abs(values).max(-1, keepdims=True) / np.float32(127)
+    return Rows(np.rint(values * _inverse(scales)).astype(np.int8), (scales.astype(np.float16),))
 
 
 def quantize_q4_1(values: NDArray[np.float32]) -> Rows:
     """d = (max - min) / 15, m = min, q = floor((x - m) / d + 1/2), over the last axis of 32."""
-    minima = values.min(-1)
-    scales = (values.max(-1) - minima) / np.float32(15)
-    inverse = np.divide(np.float32(1), scales, out=np.zeros_like(scales), where=scales > LEAST_SCALE)
-    steps = (values - minima[..., None]) * inverse[..., None] + np.float32(0.5)
-    return Rows(np.minimum(steps, 15).astype(np.uint8), scales.astype(np.float16), minima.astype(np.float16))
+    minima = values.min(-1, keepdims=True)
+    scales = (values.max(-1, keepdims=True) - minima) / np.float32(15)
+    steps = (values - minima) * _inverse(scales) + np.float32(0.5)
+    return Rows(np.minimum(steps, 15).astype(np.uint8), (scales.astype(np.float16), minima.astype(np.float16)))
 
 
-_QUANTIZE = {layout.Q8_0: quantize_q8_0, layout.Q4_1: quantize_q4_1}
+def _inverse(scales: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.divide(np.float32(1), scales, out=np.zeros_like(scales), where=scales > LEAST_SCALE)
+
+
+_QUANTIZE = {encodings.Q8_0: quantize_q8_0, encodings.Q4_1: quantize_q4_1}
 
 
 def _panels(rows: Rows, kind: int) -> Bytes:
-    """The panels of some rows, (panels, bytes of one), rows padded with zeros to sixteen."""
-    planes = [np.pad(plane, ((0, -len(plane) % LANES), *((0, 0),) * (plane.ndim - 1))) for plane in rows.planes()]
-    n_panels = len(planes[0]) // LANES
-    # (panel, row, ...): rows go inwards, behind the columns that share a vector.
-    values, *factors = (plane.reshape(n_panels, LANES, *plane.shape[1:]) for plane in planes)
-    if kind == layout.F32:
+    """The panels of some rows as `kernels.encodings` describes them, (panels, bytes of one)."""
+    values, *factors = (_by_panel(part) for part in (rows.values, *rows.factors))
+    n_panels = len(values)
+    if kind == encodings.F32:
         return np.ascontiguousarray(values.transpose(0, 2, 1)).reshape(n_panels, -1).view(np.uint8)
-    by_group = values.reshape(n_panels, LANES, -1, BLOCK // 4, 4).transpose(0, 2, 3, 1, 4)
-    if kind != layout.Q8_0:
-        by_group = by_group[:, :, 0::2] | by_group[:, :, 1::2] << 4
-    n_blocks = by_group.shape[1]
-    parts = [np.ascontiguousarray(by_group).reshape(n_panels, n_blocks, -1).view(np.uint8)]
-    parts += [np.ascontiguousarray(factor.transpose(0, 2, 1)).view(np.uint8) for factor in factors]
-    return np.concatenate(parts, axis=-1).reshape(n_panels, -1)
+    n_blocks = values.shape[2]
+    # (panel, row, block, 32 columns after another 32, group, column): rows go inwards, to the columns of a vector.
+    groups = values.view(np.uint8).reshape(n_panels, LANES, n_blocks, -1, BLOCK // GROUP, GROUP)
+    groups = groups.transpose(0, 2, 3, 4, 1, 5).reshape(n_panels, n_blocks, -1, BLOCK // GROUP, WIDTH)
+    widths, parts = TABLE[kind].planes, []
+    for plane, width in enumerate(widths):
+        parts.append(_plane(groups >> np.uint8(sum(widths[:plane])), width))
+    blocks = [np.concatenate(parts, axis=-1).reshape(n_panels, n_blocks, -1)]
+    blocks += [np.ascontiguousarray(factor.transpose(0, 2, 3, 1)).reshape(n_panels, n_blocks, -1).view(np.uint8)
+               for factor in factors]
+    return np.concatenate(blocks, axis=-1).reshape(n_panels, -1)
+
+
+def _by_panel(plane: NDArray[Any]) -> NDArray[Any]:
+    """Rows, padded with zeros, in sixteens."""
+    whole = np.pad(plane, ((0, -len(plane) % LANES), *((0, 0),) * (plane.ndim - 1)))
+    return whole.reshape(-1, LANES, *plane.shape[1:])
+
+
+def _plane(groups: Bytes, width: int) -> Bytes:
+    """The lowest `width` bits of eight groups, as many one above another as a byte has room for."""
+    together = (groups & np.uint8((1 << width) - 1)).reshape(*groups.shape[:-2], width, 8 // width, WIDTH)
+    shifts = np.arange(0, 8, width, dtype=np.uint8)[:, None]
+    packed: Bytes = np.bitwise_or.reduce(together << shifts, axis=-2)
+    return packed.reshape(*groups.shape[:-2], -1)

@@ -15,6 +15,7 @@ from barelm.contract.layout import Header, SectionEntry
 from barelm.contract.sections import COLS, MATRICES, MATRIX, N_SECTIONS, ROPE, SECTIONS
 from barelm.dialect.types import BLOCK, padded
 from barelm.host_files import written_beside
+from barelm.kernels import encodings
 from barelm.kernels.header import layer_bytes
 from barelm.kernels.model import section_layers, section_rows, size_of, state_bytes
 from barelm.pack.golden import Golden
@@ -114,7 +115,7 @@ def _kv_kind(header: Header, kv: str) -> int:
     if kv != "auto":
         return layout.KV_NAMES.index(kv)
     kinds = {int(header.sections[section].kind) for section in MATRICES}
-    return layout.KV_F32 if kinds == {layout.F32} else layout.KV_F16
+    return layout.KV_F32 if kinds == {encodings.F32} else layout.KV_F16
 
 
 def _describe_shape(header: Header, shape: Shape) -> None:
@@ -137,7 +138,7 @@ def _describe_section(header: Header, entry: SectionEntry, checkpoint: Checkpoin
         entry.n_bytes = section_layers(header, section) * entry.layer_bytes
 
 
-def section_parts(checkpoint: Checkpoint, tables: TokenizerTables, section: int, kind: int = layout.F32
+def section_parts(checkpoint: Checkpoint, tables: TokenizerTables, section: int, kind: int = encodings.F32
                   ) -> Iterator[Bytes]:
     """The bytes of a section, a few megabytes at a time, padded to whole 64-bit words."""
     small, seq_len = tables.sections(), checkpoint.shape.seq_len

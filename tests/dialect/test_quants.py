@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from barelm.dialect.lowering import forms, levels
 from barelm.dialect.quants import (
+    bits_i8x64,
     dot2_u4,
     dot4_i8,
     high_nibbles,
@@ -113,6 +114,32 @@ def test_every_byte_is_two_nibbles(world: World) -> None:
         world(nibbles)(w, out)
         low, high = out.reshape(4, 2, 16).transpose(1, 2, 0).reshape(2, 64)
         assert low.tolist() == (w & 15).tolist() and high.tolist() == (w >> 4).tolist()
+
+
+def moved(w: U8, down: int, mask: int, up: int, out: F32) -> None:
+    """Some bits of every byte, and what the lowest nibble with them is, one column at a time."""
+    one = np.zeros(4, np.int8)
+    v = load_i8x64(w, 0)
+    bits = bits_i8x64(v, down, mask, up)
+    for c in range(4):
+        one[c] = 1
+        store_f32x16(out, 32 * c, to_f32x16(dot4_i8(splat_i32x16(0), bits, repeat_i8x64(one, 0))))
+        both = low_nibbles(v) + bits
+        store_f32x16(out, 32 * c + 16, to_f32x16(dot4_i8(splat_i32x16(0), both, repeat_i8x64(one, 0))))
+        one[c] = 0
+
+
+@every_world
+@pytest.mark.parametrize("mask", [0x01, 0x03, 0x07, 0x0F, 0x55, 0xAA, 0xFF])
+def test_bits_of_every_byte_are_moved(world: World, mask: int) -> None:
+    w = np.resize(np.array([0xFF, 0x00, 0xA5, 0x5A, 0x80, 0x01, 0xFE], np.uint8), 64)
+    for down, up in [(down, up) for down in range(8) for up in range(8) if mask << down < 256 and mask << up < 256]:
+        out = np.zeros(128, np.float32)
+        world(moved)(w, down, mask, up, out)
+        bits, both = out.reshape(4, 2, 16).transpose(1, 2, 0).reshape(2, 64)
+        expected = (w >> down & mask) << up
+        assert bits.tolist() == expected.view(np.int8).tolist()
+        assert both.tolist() == (expected + (w & 15)).view(np.int8).tolist()
 
 
 def lanes(x: U8, i: int, out: F32, total: I32) -> None:

@@ -15,7 +15,7 @@ from barelm.contract import layout
 from barelm.contract.sections import N_SECTIONS
 from barelm.errors import BarelmError
 from barelm.kernels import matrices
-from barelm.kernels.encodings.f32 import Matrix
+from barelm.kernels.matrices import Matrix
 from barelm.pack.reader import Packed, model_name, read_header, read_packed
 from barelm.pack.writer import write_packed
 from tests.conftest import Pack

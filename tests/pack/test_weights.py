@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from barelm.checkpoint.checkpoint import Checkpoint, Tensor
 from barelm.checkpoint.ggml_blocks import BY_NAME
 from barelm.checkpoint.gguf_model import read_gguf
-from barelm.contract import layout, sections
+from barelm.contract import sections
 from barelm.dialect.types import BLOCK
 from barelm.errors import BarelmError
 from barelm.kernels import session
+from barelm.kernels.encodings import F32, Q4_0, Q4_1, Q8_0
 from barelm.pack.reader import read_packed
 from barelm.pack.weights import QUANTS, Rows, kind_of, matrix_parts, quantize_q4_1, quantize_q8_0
 from barelm.pack.writer import write_packed
@@ -44,37 +45,36 @@ def encoded(**encodings: str) -> Checkpoint:
 
 
 @pytest.mark.parametrize("encoding, kind", [
-    ("Q8_0", layout.Q8_0), ("Q5_0", layout.Q8_0), ("Q4_0", layout.Q4_0), ("Q4_1", layout.Q4_1), ("F32", layout.F32),
-    ("F16", layout.F32), ("BF16", layout.F32), ("Q5_1", layout.F32), ("Q4_K", layout.F32), ("Q5_K", layout.F32),
-    ("Q6_K", layout.F32)])
+    ("Q8_0", Q8_0), ("Q5_0", Q8_0), ("Q4_0", Q4_0), ("Q4_1", Q4_1), ("F32", F32),
+    ("F16", F32), ("BF16", F32), ("Q5_1", F32), ("Q4_K", F32), ("Q5_K", F32),
+    ("Q6_K", F32)])
 def test_an_encoding_is_kept_where_the_kernels_have_it(encoding: str, kind: int) -> None:
     checkpoint = encoded(token_embedding=encoding, w2=encoding)
     assert kind_of(checkpoint, sections.EMBEDDING, "keep") == kind_of(checkpoint, sections.W2, "keep") == kind
-    assert kind_of(checkpoint, sections.WO, "keep") == layout.F32
+    assert kind_of(checkpoint, sections.WO, "keep") == F32
 
 
 @pytest.mark.parametrize("wq, wk, wv, kind", [
-    ("Q4_0", "Q4_1", "Q4_0", layout.Q4_1), ("Q8_0", "Q5_0", "Q8_0", layout.Q8_0), ("Q4_0", "Q8_0", "Q8_0", layout.F32),
-    ("Q8_0", "F16", "Q8_0", layout.F32), ("Q4_1", "Q4_1", "Q5_1", layout.F32)])
+    ("Q4_0", "Q4_1", "Q4_0", Q4_1), ("Q8_0", "Q5_0", "Q8_0", Q8_0), ("Q4_0", "Q8_0", "Q8_0", F32),
+    ("Q8_0", "F16", "Q8_0", F32), ("Q4_1", "Q4_1", "Q5_1", F32)])
 def test_a_section_of_several_tensors_gets_what_holds_them_all(wq: str, wk: str, wv: str, kind: int) -> None:
     assert kind_of(encoded(wq=wq, wk=wk, wv=wv), sections.WQKV, "keep") == kind
 
 
-@pytest.mark.parametrize("quant, kind", [("q8", layout.Q8_0), ("q4", layout.Q4_1), ("f32", layout.F32)])
+@pytest.mark.parametrize("quant, kind", [("q8", Q8_0), ("q4", Q4_1), ("f32", F32)])
 def test_what_is_asked_for_comes_before_what_is_stored(quant: str, kind: int) -> None:
     for checkpoint in (encoded(), encoded(token_embedding="Q4_0", wq="Q8_0", w1="Q4_1")):
         assert {kind_of(checkpoint, section, quant) for section in sections.MATRICES} == {kind}
 
 
 def test_a_tied_classifier_has_no_section_of_its_own() -> None:
-    assert not list(matrix_parts(tiny_checkpoint(), sections.CLASSIFIER, layout.F32))
+    assert not list(matrix_parts(tiny_checkpoint(), sections.CLASSIFIER, F32))
 
 
 def dequantized(rows: Rows) -> NDArray[np.float64]:
     """What blocks stand for."""
-    assert rows.scales is not None
-    minima = 0.0 if rows.minima is None else rows.minima.astype(np.float64)[..., None]
-    return rows.values.astype(np.float64) * rows.scales.astype(np.float64)[..., None] + minima
+    scales, *minima = (factor.astype(np.float64) for factor in rows.factors)
+    return rows.values.astype(np.float64) * scales + sum(minima)
 
 
 @given(values_of_blocks)
@@ -101,8 +101,7 @@ def test_q8_0_is_the_official_librarys(scale: float) -> None:
     values = np.random.default_rng(1).normal(0, scale, (64, 256)).astype(np.float32)
     blocks = quants.quantize(values, gguf.GGMLQuantizationType.Q8_0).reshape(-1, 34)
     rows = quantize_q8_0(values.reshape(-1, BLOCK))
-    assert rows.scales is not None
-    assert rows.scales.tobytes() == blocks[:, :2].tobytes()
+    assert rows.factors[0].tobytes() == blocks[:, :2].tobytes()
     assert rows.values.tobytes() == blocks[:, 2:].tobytes()
 
 
@@ -111,9 +110,7 @@ def test_q4_1_is_the_official_librarys(scale: float) -> None:
     values = np.random.default_rng(2).normal(0, scale, (64, 256)).astype(np.float32)
     blocks = quants.quantize(values, gguf.GGMLQuantizationType.Q4_1).reshape(-1, 20)
     rows = quantize_q4_1(values.reshape(-1, BLOCK))
-    assert rows.scales is not None and rows.minima is not None
-    assert rows.scales.tobytes() == blocks[:, :2].tobytes()
-    assert rows.minima.tobytes() == blocks[:, 2:4].tobytes()
+    assert [factor.tobytes() for factor in rows.factors] == [blocks[:, :2].tobytes(), blocks[:, 2:4].tobytes()]
     theirs = np.concatenate([blocks[:, 4:] & 15, blocks[:, 4:] >> 4], axis=1)
     assert (rows.values == theirs).all()
 

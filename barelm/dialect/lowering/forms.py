@@ -49,11 +49,9 @@ def dot4_i8(builder: Any, total: Any, w: Any, x: Any) -> Any:
 
 def widen_f16(builder: Any, bits: Any) -> Any:
     """For any target: shift exponent and mantissa into place, and correct the bias by an exact multiplication."""
-    wide = builder.zext(bits, I32X16)
-    magnitude = builder.shl(builder.and_(wide, constant(I32X16, 0x7FFF)), constant(I32X16, 13))
-    scaled = builder.fmul(builder.bitcast(magnitude, F32X16), ir.Constant(F32X16, [2.0 ** 112] * LANES))
-    sign = builder.shl(builder.and_(wide, constant(I32X16, 0x8000)), constant(I32X16, 16))
-    return builder.bitcast(builder.or_(builder.bitcast(scaled, I32X16), sign), F32X16)
+    wide = builder.shl(builder.sext(bits, I32X16), constant(I32X16, 13))
+    small = builder.and_(wide, constant(I32X16, -0x70002000))
+    return builder.fmul(builder.bitcast(small, F32X16), ir.Constant(F32X16, [2.0 ** 112] * LANES))
 
 
 def in_parts(parts: int, form: Form) -> Form:

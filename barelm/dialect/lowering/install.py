@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from numba import njit
+from numba.core.typing.templates import builtin_registry
 
 from barelm.dialect import rooms
 from barelm.dialect.lowering import memory, processor, quants, sentences, vectors
@@ -28,6 +29,8 @@ def install() -> None:
     for function in list(rooms.REGISTRY):
         if function not in _installed:
             lowers_to(function, function)
+            # Numba would name it by its address, and with it every kernel it is an argument of.
+            builtin_registry.globals[-1][1].name = f"{function.__module__}.{function.__qualname__}"
             _installed.add(function)
     for layout in STRUCTS:
         if layout not in _installed:

@@ -33,6 +33,15 @@ emits(quants.low_nibbles)(lambda builder, v: builder.and_(v, ir.Constant(I8X64, 
 emits(quants.high_nibbles)(lambda builder, v: builder.lshr(v, ir.Constant(I8X64, [4] * 64)))
 
 
+@emits(quants.bits_i8x64)
+def _bits_i8x64(builder: Any, v: Any, down: Any, mask: Any, up: Any) -> Any:
+    # Processors shift no bytes: pairs of them, and the mask drops what crosses over.
+    low = builder.lshr(builder.bitcast(v, I16X32), splat(builder, builder.trunc(down, I16), I16X32))
+    kept = builder.and_(builder.bitcast(low, I8X64), splat(builder, builder.trunc(mask, I8), I8X64))
+    high = builder.shl(builder.bitcast(kept, I16X32), splat(builder, builder.trunc(up, I16), I16X32))
+    return builder.bitcast(high, I8X64)
+
+
 @emits(quants.repeat_i8x64)
 def _repeat_i8x64(builder: Any, x: Any, i: Any) -> Any:
     four = builder.load(place(builder, x, i, I32), align=1)

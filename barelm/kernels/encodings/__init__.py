@@ -1,1 +1,42 @@
-"""How weights are encoded: one file an encoding."""
+"""How weights are encoded: a row for each encoding here, a file for each family of them beside it.
+
+A matrix is cut into panels of sixteen rows.  F32 puts the sixteen values of a column side by side (`f32`).  The others
+put block after block, each with what GGML's blocks of the sixteen rows hold, to the byte:
+
+- The integers, 32 columns of them after another 32.  These are eight groups of four columns each; byte 4 r + c of a
+  group is row r, column c.  Of integers cut into `planes`, say 4 bits and 1, the lowest bits of all groups come first.
+  A vector of 64 bytes takes as many groups one above another as have room, the first in its lowest bits.
+- The factors, as they follow in GGML's block (scales of parts, d, m), each of them for sixteen rows side by side.
+
+A new encoding takes a row here, its functions `columns` and `factors`, and a line in `matrices.by_encoding`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from barelm.dialect.types import LANES
+
+
+class Encoding(NamedTuple):
+    """What host and metal have to know of an encoding; its place in TABLE is its number in a `.blm`."""
+
+    name: str  # GGML's
+    type_id: int  # GGML's
+    columns: int  # of a block
+    block_bytes: int  # of a block of one row
+    planes: tuple[int, ...] = ()
+
+
+TABLE = (
+    Encoding("F32", 0, 1, 4),
+    Encoding("Q8_0", 8, 32, 34, (8,)),
+    Encoding("Q4_0", 2, 32, 18, (4,)),
+    Encoding("Q4_1", 3, 32, 20, (4,)),
+)
+F32, Q8_0, Q4_0, Q4_1 = range(len(TABLE))
+
+# The table's columns, as the kernels want them.
+N_KINDS = len(TABLE)
+COLUMNS = tuple(row.columns for row in TABLE)
+BLOCK_BYTES = tuple(LANES * row.block_bytes for row in TABLE)  # of sixteen rows

@@ -6,21 +6,9 @@ work: the blocks below change which sums are done side by side, never the order 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from barelm.dialect.rooms import kernel
-from barelm.dialect.types import F32, F32_2D, LANES, U8, f32
+from barelm.dialect.types import F32, F32_2D, LANES, f32
 from barelm.dialect.vectors import load_f32x16, splat_f32x16, store_f32x16
-
-
-class Matrix(NamedTuple):
-    """A weight of every layer: `rows x cols` (rows padded to 16) encoded as `kind`, layer after layer."""
-
-    kind: int
-    rows: int
-    cols: int
-    layer_bytes: int
-    data: U8
 
 
 @kernel

@@ -1,0 +1,179 @@
+"""y = W x on quantized weights: the same bits in every world and form, near the double precision of what is stored."""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from barelm.checkpoint.checkpoint import Checkpoint, Shape, Tensor
+from barelm.checkpoint.ggml_blocks import BY_NAME
+from barelm.contract import sections
+from barelm.dialect.types import BLOCK, LANES, padded
+from barelm.kernels.encodings import Q4_0, Q4_1, Q8_0
+from barelm.kernels.encodings.activations import Activations, quantize
+from barelm.kernels.matrices import MANY, Matrix, embed, matmul, panel_bytes
+from barelm.pack.weights import kind_of, matrix_parts
+from tests.forms import every_form
+from tests.gguf_files import SCALES, random_rows
+from tests.kernels.agree import agree, normal
+from tests.models import synthetic_vocab
+from tests.worlds import World, interpreter, jit, same_bits
+
+Floats = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
+
+ENCODINGS = {"Q8_0": Q8_0, "Q5_0": Q8_0, "Q4_0": Q4_0, "Q4_1": Q4_1}
+encodings = pytest.mark.parametrize("encoding", ENCODINGS)
+ROWS = 40
+
+
+class Packed(NamedTuple):
+    """A matrix as the kernels have it, and as the checkpoint means it."""
+
+    matrix: Matrix
+    values: Floats
+
+
+def packed(encoding: str, raw: Bytes) -> Packed:
+    """Rows of stored blocks, arranged by `pack.weights` as the embedding of a model."""
+    form = BY_NAME[encoding]
+    rows, cols = len(raw), raw.shape[1] // form.block_bytes * form.block_size
+    tensor = Tensor(encoding, rows, cols, raw, form.dequantize)
+    checkpoint = Checkpoint("", "", Shape(cols, 1, 0, 1, 1, rows, 1, 2), {"token_embedding": tensor}, synthetic_vocab())
+    kind = kind_of(checkpoint, sections.EMBEDDING, "keep")
+    assert kind == ENCODINGS[encoding]
+    data = np.concatenate(list(matrix_parts(checkpoint, sections.EMBEDDING, kind)))
+    assert len(data) == padded(rows) // LANES * panel_bytes(kind, cols)
+    return Packed(Matrix(kind, padded(rows), cols, len(data), data), tensor.float32())
+
+
+@functools.cache
+def random_matrix(encoding: str) -> Packed:
+    """One of every width that is drawn, and of more than one block."""
+    cols = max(3 * BLOCK, 2 * BY_NAME[encoding].block_size)
+    return packed(encoding, random_rows(np.random.default_rng(len(encoding)), encoding, ROWS, cols, 1.0))
+
+
+@functools.cache
+def extreme_matrix(encoding: str) -> Packed:
+    """The outermost weights: 0x80 is -128 as int8, 0xFF two fifteens; scales large, small, negative and denormal."""
+    form = BY_NAME[encoding]
+    raw = np.zeros((32, form.row_bytes(max(64, form.block_size))), np.uint8)
+    raw[0::3], raw[1::3] = 0x80, 0xFF
+    blocks = raw.reshape(-1, form.block_bytes)
+    scales = np.resize(np.array([6e-8, 5e-5, 1, -2, 1000, 0], np.float16), len(blocks))
+    for which, (at, _) in enumerate(SCALES[encoding]):
+        blocks[:, at:at + 2] = np.roll(scales, which).view(np.uint8).reshape(-1, 2)
+    return packed(encoding, raw)
+
+
+def activations(values: Floats) -> Activations:
+    """Tokens, quantized."""
+    n, cols = values.shape
+    wide = padded(cols, BLOCK)
+    a = Activations(np.pad(values, ((0, 0), (0, wide - cols))), np.zeros((n, wide), np.int8),
+                    *(np.zeros((n, wide // width), np.float32) for width in (LANES, BLOCK)))
+    for t in range(n):
+        interpreter(quantize)(a, t, 0, wide // BLOCK)
+    return a
+
+
+def meant(a: Activations) -> NDArray[np.float64]:
+    """What the int8 stand for."""
+    return a.quants.astype(np.float64) * a.scales.astype(np.float64).repeat(LANES, 1)
+
+
+def product(world: World, w: Matrix, x: Activations) -> Floats:
+    """y = W x."""
+    y = np.zeros((len(x.quants), w.rows), np.float32)
+    world(matmul)(y, w, 0, x, len(x.quants), 0, w.rows // LANES)
+    return y
+
+
+def check_near(found: Floats, weights: Floats, x: Activations) -> None:
+    """Within the roundings of float32: two or three a block and one for each addition."""
+    w, values = weights.astype(np.float64), meant(x)
+    largest = np.abs(values) @ np.abs(w).T
+    largest += np.abs(values).sum(1)[:, None] * np.abs(w).max()  # what cancels: the minimum against the rest
+    assert (np.abs(found[:, :len(w)] - values @ w.T) <= 2.0 ** -23 * (4 + x.scales.shape[1]) * largest).all()
+    assert not found[:, len(w):].any()
+
+
+@pytest.mark.parametrize("n", [1, 5])
+@encodings
+@every_form
+def test_products_have_the_interpreters_bits(world: World, encoding: str, n: int) -> None:
+    for w, values in (random_matrix(encoding), extreme_matrix(encoding)):
+        x = activations(normal(n, n, w.cols, scale=3))
+        found = product(world, w, x)
+        assert same_bits(found, product(interpreter, w, x))
+        check_near(found, values, x)
+
+
+@pytest.mark.parametrize("n", [1, 4])
+@pytest.mark.parametrize("sign", [-1, 1])
+@encodings
+@every_form
+def test_products_of_the_outermost(world: World, encoding: str, sign: int, n: int) -> None:
+    w, values = extreme_matrix(encoding)
+    x = activations(np.full((n, w.cols), sign, np.float32))
+    assert (x.quants == 127 * sign).all()
+    found = product(world, w, x)
+    assert same_bits(found, product(interpreter, w, x))
+    check_near(found, values, x)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 11, MANY, MANY + 1, MANY + 7, 2 * MANY])
+@encodings
+def test_tokens_together_have_the_bits_of_each_alone(encoding: str, n: int) -> None:
+    w, values = random_matrix(encoding)
+    tokens = normal(9, n, w.cols)
+    together = product(jit, w, activations(tokens))
+    alone = np.concatenate([product(jit, w, activations(tokens[t:t + 1])) for t in range(n)])
+    assert same_bits(together, alone)
+    check_near(together, values, activations(tokens))
+
+
+@pytest.mark.parametrize("n", [1, 5])
+@encodings
+def test_panels_of_any_layer_make_the_whole(encoding: str, n: int) -> None:
+    w, _ = random_matrix(encoding)
+    two = w._replace(data=np.concatenate([np.zeros_like(w.data), w.data]))
+    x = activations(normal(3, n, w.cols))
+    whole, parts = (np.zeros((n, w.rows), np.float32) for _ in range(2))
+    agree(matmul, whole, w, 0, x, n, 0, w.rows // LANES)
+    for lo, hi in ((0, 1), (1, 1), (1, 3)):
+        jit(matmul)(parts, two, 1, x, n, lo, hi)
+    assert same_bits(whole, parts)
+
+
+@encodings
+def test_rows_are_the_checkpoints(encoding: str) -> None:
+    for w, values in (random_matrix(encoding), extreme_matrix(encoding)):
+        for row in (0, 1, 2, 15, 16, len(values) - 1):
+            x = np.zeros(w.cols, np.float32)
+            agree(embed, x, w, row)
+            assert np.array_equal(x, values[row])  # only zeros may differ, in their sign
+
+
+@given(st.integers(0, 2 ** 32 - 1))
+@settings(max_examples=20)
+@encodings
+def test_nothing_of_any_bytes_is_lost(encoding: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    form = BY_NAME[encoding]
+    raw = rng.integers(0, 256, (17, form.row_bytes(2 * 256)), np.uint8)
+    blocks = raw.reshape(-1, form.block_bytes)
+    for at, _ in SCALES[encoding]:
+        blocks[:, at + 1] &= rng.choice([0xBF, 0x83, 0xFB], len(blocks)).astype(np.uint8)  # finite
+    w, values = packed(encoding, raw)
+    for row in (int(rng.integers(16)), 16):
+        x = np.zeros(w.cols, np.float32)
+        jit(embed)(x, w, row)
+        assert np.array_equal(x, values[row])
