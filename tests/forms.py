@@ -10,7 +10,8 @@ import pytest
 from numba import njit
 
 from barelm.dialect.lowering import levels
-from barelm.dialect.lowering.emit import JIT_OPTIONS, install
+from barelm.dialect.lowering.emit import JIT_OPTIONS
+from barelm.dialect.lowering.install import install
 from barelm.dialect.rooms import REGISTRY
 from tests.worlds import World, interpreter
 
