@@ -42,11 +42,9 @@ class MetalTyping(typing.Context):  # type: ignore[misc]
         if kws or not isinstance(known, (types.Function, types.Dispatcher)):
             return super().resolve_function_type(func, args, kws)
         key = (known._code, *(argument._code for argument in args))
-        found = self._resolved.get(key)
-        if found is None:
-            found = super().resolve_function_type(known, args, kws)
-            self._resolved[key] = found
-        return found
+        if key not in self._resolved:
+            self._resolved[key] = super().resolve_function_type(known, args, kws)
+        return self._resolved[key]
 
 
 class MetalPasses(compiler_machinery.PassManager):  # type: ignore[misc]
@@ -143,24 +141,20 @@ class MetalLower(lowering.Lower):  # type: ignore[misc]
         """An operator, as Numba does it, without trying every constant operand for a lowering of its own."""
         if op in (operator.pow, operator.ipow):
             return super().lower_binop(resty, expr, op)
-        wanted = self.fndesc.calltypes[expr]
-        sides = [self.context.cast(self.builder, self.loadvar(side.name), self.typeof(side.name), to)
-                 for side, to in zip((expr.lhs, expr.rhs), wanted.args)]
-        result = self._operate(op, wanted.args, sides)
-        return self.context.cast(self.builder, result, wanted.return_type, resty)
+        return self._operate(resty, op, (expr.lhs, expr.rhs), self.fndesc.calltypes[expr])
 
     def lower_getitem(self, resty: Any, expr: Any, value: Any, index: Any, signature: Any) -> Any:
         """value[index]."""
-        sides = [self.context.cast(self.builder, self.loadvar(side.name), self.typeof(side.name), to)
-                 for side, to in zip((value, index), signature.args)]
-        result = self._operate(operator.getitem, signature.args, sides)
-        return self.context.cast(self.builder, result, signature.return_type, resty)
+        return self._operate(resty, operator.getitem, (value, index), signature)
 
-    def _operate(self, op: Any, arguments: Any, values: list[Any]) -> Any:
+    def _operate(self, resty: Any, op: Any, sides: tuple[Any, Any], wanted: Any) -> Any:
+        values = [self.context.cast(self.builder, self.loadvar(side.name), self.typeof(side.name), to)
+                  for side, to in zip(sides, wanted.args)]
         typing_context = self.context.typing_context
         function = typing_context.resolve_value_type(op)
-        signature = typing_context.resolve_function_type(function, arguments, {})
-        return self.context.get_function(function, signature)(self.builder, values)
+        signature = typing_context.resolve_function_type(function, wanted.args, {})
+        result = self.context.get_function(function, signature)(self.builder, values)
+        return self.context.cast(self.builder, result, wanted.return_type, resty)
 
 
 @compiler_machinery.register_pass(mutates_CFG=True, analysis_only=False)
