@@ -20,6 +20,9 @@ from barelm.disk.medium import DamagedError, Progress, changed
 from barelm.disk.volume import Volume
 from barelm.errors import BarelmError
 
+if sys.platform != "win32":
+    import fcntl
+
 CHUNK = 4 << 20
 _SYNC_EVERY = 4                 # chunks: what is called written has arrived, and Ctrl-C does not wait long
 _BLKRRPART, _BLKFLSBUF = 0x125F, 0x1261     # linux/fs.h
@@ -155,8 +158,6 @@ def verify(content: Content, fd: int, device: Device, progress: Progress) -> Non
 def reread_partitions(fd: int) -> None:
     """Let the kernel see the new partitions, where it may and can."""
     if sys.platform == "linux":
-        import fcntl
-
         with suppress(OSError):
             fcntl.ioctl(fd, _BLKRRPART)
 
@@ -165,13 +166,9 @@ def _forget(fd: int) -> None:
     """Drop what the system remembers of a device, so that reading asks the device."""
     with suppress(OSError):
         if sys.platform == "linux":
-            import fcntl
-
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
             fcntl.ioctl(fd, _BLKFLSBUF)
         elif sys.platform == "darwin":
-            import fcntl
-
             fcntl.fcntl(fd, _F_NOCACHE, 1)
 
 
