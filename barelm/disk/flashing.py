@@ -123,14 +123,11 @@ def write(content: Content, fd: int, device: Device, progress: Progress) -> None
     Raises BarelmError where the device or the image fails.
     """
     first, *others = content.spans()
-    total, done = sum(size for _, size in (first, *others)), 0
     _write_at(fd, first[0], bytes(first[1]), device)
-    for number, span in enumerate((*others, first)):
+    for number, span in enumerate(_counted([*others, first], progress)):
         _write_at(fd, span[0], content.read(span), device)
         if number % _SYNC_EVERY == 0:
             _sync(fd, device)
-        done += span[1]
-        progress(done, total)
     _sync(fd, device)
     content.check_unchanged()
 
@@ -141,18 +138,23 @@ def verify(content: Content, fd: int, device: Device, progress: Progress) -> Non
     Raises BarelmError with the offset of the first byte that differs.
     """
     _forget(fd)
-    spans = content.spans()
-    total, done = sum(size for _, size in spans), 0
-    for start, size in spans:
+    for start, size in _counted(content.spans(), progress):
         wanted, found = content.read((start, size)), _read_at(fd, start, size, device)
         if found != wanted:
             content.check_unchanged()
             at = next((i for i, (a, b) in enumerate(zip(wanted, found)) if a != b), len(found))
             raise BarelmError(f"{device.path} does not hold what was written to it, from byte {start + at:,} on",
                               "It is broken or smaller than it pretends to be: take another.")
-        done += size
-        progress(done, total)
     content.check_unchanged()
+
+
+def _counted(spans: list[Span], progress: Progress) -> Iterator[Span]:
+    """The spans; `progress` learns of each when it is done."""
+    total, done = sum(size for _, size in spans), 0
+    for span in spans:
+        yield span
+        done += span[1]
+        progress(done, total)
 
 
 def reread_partitions(fd: int) -> None:

@@ -9,7 +9,7 @@ import os
 import stat
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -40,14 +40,13 @@ class Medium:
         self.after_write: Callable[[int], None] = lambda number: None
         self._lock = threading.Lock()
         try:
-            self._file: BinaryIO = open(path, "r+b" if writable else "rb", buffering=0, opener=_exclusive)
-            try:
+            with ExitStack() as undo:
+                self._file: BinaryIO = open(path, "r+b" if writable else "rb", buffering=0, opener=_exclusive)
+                undo.callback(self._file.close)
                 if writable:
                     _keep_others_out(self._file)
                 self.n_bytes = self._file.seek(0, os.SEEK_END)
-            except BaseException:
-                self._file.close()
-                raise
+                undo.pop_all()
         except BlockingIOError as error:
             raise BarelmError(f"{path} is being written by another program",
                               "Wait until it is done, or end it.") from error

@@ -95,9 +95,10 @@ def read_descriptor(path: Path) -> Ovmf | None:
         fits = ("uefi" in descriptor["interface-types"] and mapping["device"] == "flash"
                 and mapping.get("mode", "split") == "split" and not _UNWANTED & set(descriptor["features"])
                 and any(_is_for_q35(target) for target in descriptor["targets"]))
-        code, variables = (mapping["executable"], mapping["nvram-template"]) if fits else (None, None)
-        return Ovmf(Path(code["filename"]), Path(variables["filename"]), code["format"], variables["format"]) \
-            if code and variables else None
+        if not fits:
+            return None
+        code, variables = mapping["executable"], mapping["nvram-template"]
+        return Ovmf(Path(code["filename"]), Path(variables["filename"]), code["format"], variables["format"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
