@@ -51,7 +51,7 @@ class MetalPasses(compiler_machinery.PassManager):  # type: ignore[misc]
     """Runs passes without timing, dumping and describing each."""
 
     def _runPass(self, index: Any, pss: Any, internal_state: Any) -> None:
-        with errors.new_error_context("Pass {name}", name=pss.name()):
+        with errors.new_error_context("Pass {name}", name=type(pss).__name__):
             pss.run_initialization(internal_state)
             pss.run_pass(internal_state)
             pss.run_finalizer(internal_state)
@@ -63,8 +63,6 @@ class MetalPasses(compiler_machinery.PassManager):  # type: ignore[misc]
 class Canonical(untyped_passes.IRProcessing):  # type: ignore[misc]
     """One entry, no dead blocks."""
 
-    _name = "metal_canonical"
-
     def run_pass(self, state: Any) -> bool:
         """Make it so."""
         state.func_ir.blocks = transforms.canonicalize_cfg(state.func_ir.blocks)
@@ -74,8 +72,6 @@ class Canonical(untyped_passes.IRProcessing):  # type: ignore[misc]
 @compiler_machinery.register_pass(mutates_CFG=True, analysis_only=False)
 class Rewrites(untyped_passes.GenericRewrites):  # type: ignore[misc]
     """What Numba rewrites before types are known: constant indices and exceptions, mostly."""
-
-    _name = "metal_rewrites"
 
     def run_pass(self, state: Any) -> bool:
         """Apply each to every block until it has nothing more to do there."""
@@ -94,8 +90,6 @@ class Rewrites(untyped_passes.GenericRewrites):  # type: ignore[misc]
 class Assignments(untyped_passes.ReconstructSSA):  # type: ignore[misc]
     """A name for each value a variable takes."""
 
-    _name = "metal_assignments"
-
     def run_pass(self, state: Any) -> bool:
         """Rename."""
         state.func_ir = ssa.reconstruct_ssa(state.func_ir)
@@ -107,8 +101,6 @@ class Assignments(untyped_passes.ReconstructSSA):  # type: ignore[misc]
 @compiler_machinery.register_pass(mutates_CFG=True, analysis_only=False)
 class Joins(typed_passes.PreLowerStripPhis):  # type: ignore[misc]
     """Assignments where control comes together."""
-
-    _name = "metal_joins"
 
     def run_pass(self, state: Any) -> bool:
         """Put them in."""
@@ -160,8 +152,6 @@ class MetalLower(lowering.Lower):  # type: ignore[misc]
 @compiler_machinery.register_pass(mutates_CFG=True, analysis_only=False)
 class MetalLowering(typed_passes.NativeLowering):  # type: ignore[misc]
     """Numba's pass, with our lowering."""
-
-    _name = "metal_lowering"
 
     @property
     def lowering_class(self) -> Any:

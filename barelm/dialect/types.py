@@ -35,7 +35,6 @@ I8x64 = Annotated[NDArray[np.int8], "vector of 64 int8"]
 f32 = np.float32
 i32 = np.int32
 i64 = np.int64
-u32 = np.uint32
 u64 = np.uint64
 
 LANES = 16

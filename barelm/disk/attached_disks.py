@@ -89,11 +89,9 @@ class LinuxDisks:
     @cached_property
     def _blocks(self) -> dict[str, Path]:
         """Every disk and partition: its folder in /sys, by name."""
-        found: dict[str, Path] = {}
-        for disk in _folders(self._sys / "block"):
-            found[disk.name] = disk
-            found |= {part.name: part for part in _folders(disk) if (part / "partition").exists()}
-        return found
+        disks = _folders(self._sys / "block")
+        parts = [part for disk in disks for part in _folders(disk) if (part / "partition").exists()]
+        return {folder.name: folder for folder in (*disks, *parts)}
 
     @cached_property
     def _disk_of(self) -> dict[str, str]:
