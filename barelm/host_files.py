@@ -13,6 +13,7 @@ from barelm.errors import BarelmError
 
 PACKAGE = Path(__file__).parent
 SOURCES = (".py", ".npz")
+_MOST_OF_A_NAME = 50                    # characters: with what is added, it is no longer than a file system allows
 
 
 def sources_digest(*rooms: str) -> bytes:
@@ -59,21 +60,26 @@ def reading(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def written_beside(target: Path) -> Iterator[Path]:
-    """A path to write to that becomes `target` at the end, or vanishes if anything goes wrong.
-
-    Raises BarelmError where the file system refuses.
-    """
-    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+def renamed_at_the_end(target: Path) -> Iterator[Path]:
+    """A path to write to that becomes `target` at the end, or vanishes if anything goes wrong."""
+    beside = target.with_name(f".{target.name[:_MOST_OF_A_NAME]}.{os.getpid()}.part")
     try:
         yield beside
         os.replace(beside, target)
-    except OSError as error:
-        raise BarelmError(f"cannot write {target}: {error.strerror or error}",
-                          "Choose a place that exists, may be written and has room.") from error
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def written_beside(target: Path) -> Iterator[Path]:
+    """The same.  Raises BarelmError where the file system refuses."""
+    try:
+        with renamed_at_the_end(target) as beside:
+            yield beside
+    except OSError as error:
+        raise BarelmError(f"cannot write {target}: {error.strerror or error}",
+                          "Choose a place that exists, may be written and has room.") from error
 
 
 def replace_file(target: Path, content: bytes) -> None:

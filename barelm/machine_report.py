@@ -158,15 +158,19 @@ class MachineReport:
         return max((speed for speed in self.speed if speed.decode_tokens_s),
                    key=lambda speed: speed.decode_tokens_s or 0, default=None)
 
+    def alone(self) -> Speed | None:
+        """The measurement on one core."""
+        return next((speed for speed in self.speed if speed.cores == 1), None)
+
     def figures(self) -> dict[str, Any]:
         """What follows from the measurements, for JSON; scaling is against one core."""
-        alone = next((speed for speed in self.speed if speed.cores == 1), None)
         return {"load_bytes_s": _rounded(self.load_bytes_s),
-                "speed": [self._figures_of(speed, alone) for speed in self.speed]}
+                "speed": [self._figures_of(speed, self.alone()) for speed in self.speed]}
 
     def decode_bytes_s(self, speed: Speed) -> float | None:
         """Memory read in a second by decoding: every token takes all the weights once."""
-        return _product(self.model.bytes, speed.decode_tokens_s)
+        tokens_s = speed.decode_tokens_s
+        return self.model.bytes * tokens_s if self.model.bytes and tokens_s is not None else None
 
     def _figures_of(self, speed: Speed, alone: Speed | None) -> dict[str, Any]:
         prefill, decode = speed.prefill_tokens_s, speed.decode_tokens_s
@@ -184,8 +188,7 @@ class MachineReport:
 
 def scaling(report: MachineReport) -> float | None:
     """How many times the speed of one core the fastest measurement decodes at."""
-    fastest = report.fastest()
-    alone = next((speed for speed in report.speed if speed.cores == 1), None)
+    fastest, alone = report.fastest(), report.alone()
     return None if fastest is None or alone is None else _ratio(fastest.decode_tokens_s, alone.decode_tokens_s)
 
 
@@ -284,10 +287,6 @@ def _a_second(amount: int | None, us: int | None) -> float | None:
 
 def _ratio(value: float | None, by: float | None) -> float | None:
     return value / by if value is not None and by else None
-
-
-def _product(value: float | None, by: float | None) -> float | None:
-    return value * by if value and by is not None else None
 
 
 def _rounded(value: float | None) -> float | None:

@@ -38,10 +38,8 @@ class Transcript:
 
     def hear(self, console: bytes) -> str:
         """Take more of the console; returns the text of the tokens in it, whole characters only."""
-        said = ""
         *lines, self._line = (self._line + self._console.decode(console)).split("\n")
-        for line in lines:
-            said += self._read(line.strip())
+        said = "".join(self._read(line.strip()) for line in lines)
         self.text += said
         return said
 

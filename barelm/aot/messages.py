@@ -50,11 +50,6 @@ def place(location: Any) -> str:
     """file:line, the file relative to the package where it is inside, its bare name elsewhere."""
     if location is None:
         return "?"
-    path = Path(location.filename)
-    if not path.is_absolute():
-        path = Path.cwd() / path
-    try:
-        shown = path.resolve().relative_to(_ROOT).as_posix()
-    except ValueError:
-        shown = path.name
+    path = Path(location.filename).resolve()
+    shown = path.relative_to(_ROOT).as_posix() if path.is_relative_to(_ROOT) else Path(location.filename).name
     return f"{shown}:{location.line}"

@@ -42,18 +42,16 @@ class MetalTyping(typing.Context):  # type: ignore[misc]
         if kws or not isinstance(known, (types.Function, types.Dispatcher)):
             return super().resolve_function_type(func, args, kws)
         key = (known._code, *(argument._code for argument in args))
-        found = self._resolved.get(key)
-        if found is None:
-            found = super().resolve_function_type(known, args, kws)
-            self._resolved[key] = found
-        return found
+        if key not in self._resolved:
+            self._resolved[key] = super().resolve_function_type(known, args, kws)
+        return self._resolved[key]
 
 
 class MetalPasses(compiler_machinery.PassManager):  # type: ignore[misc]
     """Runs passes without timing, dumping and describing each."""
 
     def _runPass(self, index: Any, pss: Any, internal_state: Any) -> None:
-        with errors.new_error_context("Pass {name}", name=pss.name()):
+        with errors.new_error_context("Pass {name}", name=type(pss).__name__):
             pss.run_initialization(internal_state)
             pss.run_pass(internal_state)
             pss.run_finalizer(internal_state)
@@ -65,8 +63,6 @@ class MetalPasses(compiler_machinery.PassManager):  # type: ignore[misc]
 class Canonical(untyped_passes.IRProcessing):  # type: ignore[misc]
     """One entry, no dead blocks."""
 
-    _name = "metal_canonical"
-
     def run_pass(self, state: Any) -> bool:
         """Make it so."""
         state.func_ir.blocks = transforms.canonicalize_cfg(state.func_ir.blocks)
@@ -76,8 +72,6 @@ class Canonical(untyped_passes.IRProcessing):  # type: ignore[misc]
 @compiler_machinery.register_pass(mutates_CFG=True, analysis_only=False)
 class Rewrites(untyped_passes.GenericRewrites):  # type: ignore[misc]
     """What Numba rewrites before types are known: constant indices and exceptions, mostly."""
-
-    _name = "metal_rewrites"
 
     def run_pass(self, state: Any) -> bool:
         """Apply each to every block until it has nothing more to do there."""
@@ -96,8 +90,6 @@ class Rewrites(untyped_passes.GenericRewrites):  # type: ignore[misc]
 class Assignments(untyped_passes.ReconstructSSA):  # type: ignore[misc]
     """A name for each value a variable takes."""
 
-    _name = "metal_assignments"
-
     def run_pass(self, state: Any) -> bool:
         """Rename."""
         state.func_ir = ssa.reconstruct_ssa(state.func_ir)
@@ -109,8 +101,6 @@ class Assignments(untyped_passes.ReconstructSSA):  # type: ignore[misc]
 @compiler_machinery.register_pass(mutates_CFG=True, analysis_only=False)
 class Joins(typed_passes.PreLowerStripPhis):  # type: ignore[misc]
     """Assignments where control comes together."""
-
-    _name = "metal_joins"
 
     def run_pass(self, state: Any) -> bool:
         """Put them in."""
@@ -143,31 +133,25 @@ class MetalLower(lowering.Lower):  # type: ignore[misc]
         """An operator, as Numba does it, without trying every constant operand for a lowering of its own."""
         if op in (operator.pow, operator.ipow):
             return super().lower_binop(resty, expr, op)
-        wanted = self.fndesc.calltypes[expr]
-        sides = [self.context.cast(self.builder, self.loadvar(side.name), self.typeof(side.name), to)
-                 for side, to in zip((expr.lhs, expr.rhs), wanted.args)]
-        result = self._operate(op, wanted.args, sides)
-        return self.context.cast(self.builder, result, wanted.return_type, resty)
+        return self._operate(resty, op, (expr.lhs, expr.rhs), self.fndesc.calltypes[expr])
 
     def lower_getitem(self, resty: Any, expr: Any, value: Any, index: Any, signature: Any) -> Any:
         """value[index]."""
-        sides = [self.context.cast(self.builder, self.loadvar(side.name), self.typeof(side.name), to)
-                 for side, to in zip((value, index), signature.args)]
-        result = self._operate(operator.getitem, signature.args, sides)
-        return self.context.cast(self.builder, result, signature.return_type, resty)
+        return self._operate(resty, operator.getitem, (value, index), signature)
 
-    def _operate(self, op: Any, arguments: Any, values: list[Any]) -> Any:
+    def _operate(self, resty: Any, op: Any, sides: tuple[Any, Any], wanted: Any) -> Any:
+        values = [self.context.cast(self.builder, self.loadvar(side.name), self.typeof(side.name), to)
+                  for side, to in zip(sides, wanted.args)]
         typing_context = self.context.typing_context
         function = typing_context.resolve_value_type(op)
-        signature = typing_context.resolve_function_type(function, arguments, {})
-        return self.context.get_function(function, signature)(self.builder, values)
+        signature = typing_context.resolve_function_type(function, wanted.args, {})
+        result = self.context.get_function(function, signature)(self.builder, values)
+        return self.context.cast(self.builder, result, wanted.return_type, resty)
 
 
 @compiler_machinery.register_pass(mutates_CFG=True, analysis_only=False)
 class MetalLowering(typed_passes.NativeLowering):  # type: ignore[misc]
     """Numba's pass, with our lowering."""
-
-    _name = "metal_lowering"
 
     @property
     def lowering_class(self) -> Any:

@@ -53,23 +53,17 @@ def check_program(content: bytes) -> None:
     if facts.machine != FAMILY.name or facts.subsystem != "IMAGE_SUBSYSTEM_EFI_APPLICATION":
         raise BarelmError(f"the linker made a {facts.machine} {facts.subsystem}", _BUG)
     image = pefile.PE(data=content, fast_load=True)
-    _check_sections(image, facts)
-    if leaked := host_paths(content):
-        raise BarelmError(f"the program would carry the path {leaked[0]}", _BUG)
-
-
-def _check_sections(image: pefile.PE, facts: ProgramFacts) -> None:
     entry_section = image.get_section_by_rva(facts.entry)
     if entry_section is None or not entry_section.IMAGE_SCN_MEM_EXECUTE:
         raise BarelmError("the program's entry is not in its code", _BUG)
-    for section in image.sections:
-        if section.IMAGE_SCN_MEM_WRITE and section.IMAGE_SCN_MEM_EXECUTE:
-            raise BarelmError("a section of the program is both writable and executable", _BUG)
-    imports = image.OPTIONAL_HEADER.DATA_DIRECTORY[pefile.DIRECTORY_ENTRY["IMAGE_DIRECTORY_ENTRY_IMPORT"]]
-    if imports.Size:
+    if any(section.IMAGE_SCN_MEM_WRITE and section.IMAGE_SCN_MEM_EXECUTE for section in image.sections):
+        raise BarelmError("a section of the program is both writable and executable", _BUG)
+    if image.OPTIONAL_HEADER.DATA_DIRECTORY[pefile.DIRECTORY_ENTRY["IMAGE_DIRECTORY_ENTRY_IMPORT"]].Size:
         raise BarelmError("the program imports from a library", _BUG)
     if not facts.n_relocations:
         raise BarelmError("the program has no relocations, so firmware could not load it anywhere", _BUG)
+    if leaked := host_paths(content):
+        raise BarelmError(f"the program would carry the path {leaked[0]}", _BUG)
 
 
 def host_paths(content: bytes) -> list[str]:

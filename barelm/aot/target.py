@@ -15,7 +15,7 @@ from typing import Any
 import llvmlite.binding as llvm
 import numba
 from llvmlite import ir
-from numba.core import cgutils, codegen, cpu, datamodel, types
+from numba.core import cgutils, codegen, cpu, datamodel, target_extension, types
 from numba.core import ir as numba_ir
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.descriptors import TargetDescriptor
@@ -23,14 +23,6 @@ from numba.core.dispatcher import Dispatcher
 from numba.core.registry import cpu_target
 from numba.core.runtime import rtsys
 from numba.core.runtime.context import NRTContext
-from numba.core.target_extension import (
-    CPU,
-    JitDecorator,
-    dispatcher_registry,
-    jit_registry,
-    target_override,
-    target_registry,
-)
 
 from barelm.aot.convention import MetalArray, MetalCallConv
 from barelm.aot.messages import place
@@ -42,11 +34,11 @@ NUMBA_VERSION = "0.68"
 _NUMBA_FOLDER = str(Path(numba.__file__).parent)
 
 
-class Metal(CPU):  # type: ignore[misc]
+class Metal(target_extension.CPU):  # type: ignore[misc]
     """The target's name: everything a CPU has, less Python."""
 
 
-target_registry["metal"] = Metal
+target_extension.target_registry["metal"] = Metal
 
 
 class MetalLibrary(codegen.AOTCodeLibrary):  # type: ignore[misc]
@@ -85,16 +77,9 @@ class MetalCodegen(codegen.AOTCPUCodegen):  # type: ignore[misc]
         self._data_layout = str(self._target_data)
         self._loopvect, self._opt_level = False, 0
 
-    @property
-    def target_data(self) -> Any:
-        """Sizes and alignments of the target."""
-        return self._target_data
-
     def _create_empty_module(self, name: str) -> Any:
-        module = ir.Module(cgutils.normalize_ir_text(name))
+        module = super()._create_empty_module(name)
         module.triple = FAMILY.triple
-        if self._data_layout:
-            module.data_layout = self._data_layout
         return module
 
 
@@ -187,22 +172,14 @@ class MetalTarget(TargetDescriptor):  # type: ignore[misc]
     options = cpu.CPUTargetOptions
 
     @cached_property
-    def _lowering(self) -> Any:
+    def target_context(self) -> Any:
+        """The lowering context."""
         return MetalContext(self.typing_context, self._target_name)
 
     @cached_property
-    def _typing(self) -> Any:
-        return MetalTyping()
-
-    @property
-    def target_context(self) -> Any:
-        """The lowering context."""
-        return self._lowering
-
-    @property
     def typing_context(self) -> Any:
         """The typing context."""
-        return self._typing
+        return MetalTyping()
 
 
 class MetalDispatcher(Dispatcher):  # type: ignore[misc]
@@ -214,7 +191,7 @@ class MetalDispatcher(Dispatcher):  # type: ignore[misc]
         """Compile one signature for the metal."""
         if isinstance(sig, tuple) and (known := self.overloads.get(sig)) is not None:
             return known.entry_point
-        with target_override("metal"):
+        with target_extension.target_override("metal"):
             return super().compile(sig)
 
     def add_overload(self, cres: Any) -> None:
@@ -222,13 +199,13 @@ class MetalDispatcher(Dispatcher):  # type: ignore[misc]
         self.overloads[tuple(cres.signature.args)] = cres
 
 
-dispatcher_registry[Metal] = MetalDispatcher
+target_extension.dispatcher_registry[Metal] = MetalDispatcher
 
 _OPTIONS = {"nopython": True, "error_model": "numpy", "boundscheck": False, "no_cpython_wrapper": True,
             "no_cfunc_wrapper": True, "nogil": True}
 
 
-class metal_jit(JitDecorator):  # type: ignore[misc]
+class metal_jit(target_extension.JitDecorator):  # type: ignore[misc]
     """The decorator Numba reaches for when a compiled function calls another of the dialect."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -243,26 +220,19 @@ class metal_jit(JitDecorator):  # type: ignore[misc]
         """The dispatcher class."""
         return MetalDispatcher
 
-    def dispatcher_wrapper(self) -> Any:
-        """The dispatcher class."""
-        return MetalDispatcher
+    dispatcher_wrapper = get_dispatcher
 
 
-jit_registry[Metal] = metal_jit
+target_extension.jit_registry[Metal] = metal_jit
 
 
-def _all_texts(library: MetalLibrary) -> list[str]:
-    """The modules of a library and of all it calls, each once, callees first."""
-    found: dict[MetalLibrary, None] = {}
-
-    def visit(library: MetalLibrary) -> None:
-        if library not in found:
-            for callee in library._linking_libraries:
-                visit(callee)
-            found[library] = None
-
-    visit(library)
-    return [text for library in found for text in library.texts]
+def _with_callees(library: MetalLibrary, found: dict[MetalLibrary, None]) -> dict[MetalLibrary, None]:
+    """What was found, a library and all it calls, each once, callees first."""
+    if library not in found:
+        for callee in library._linking_libraries:
+            _with_callees(callee, found)
+        found[library] = None
+    return found
 
 
 def lower(function: Any, signature: tuple[Any, ...]) -> tuple[list[str], str]:
@@ -270,4 +240,5 @@ def lower(function: Any, signature: tuple[Any, ...]) -> tuple[list[str], str]:
     dispatcher = metal_jit()(function)
     dispatcher.compile(signature)
     result = dispatcher.overloads[signature]
-    return _all_texts(result.library), result.fndesc.llvm_func_name
+    texts = [text for library in _with_callees(result.library, {}) for text in library.texts]
+    return texts, result.fndesc.llvm_func_name

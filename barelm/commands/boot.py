@@ -104,7 +104,10 @@ def typing_to(session: Session, shows: bool) -> Iterator[threading.Event]:
     listening, over = threading.Event(), threading.Event()
     descriptor = sys.stdin.fileno()
     reader = threading.Thread(target=_pass_on, args=(descriptor, session, listening, over, shows), daemon=True)
-    with _by_key(descriptor), _telling_size(session, descriptor):
+    with contextlib.ExitStack() as given_back:
+        if os.isatty(descriptor):
+            given_back.enter_context(_by_key(descriptor))
+            given_back.enter_context(_telling_size(session))
         reader.start()
         try:
             yield listening
@@ -116,9 +119,6 @@ def typing_to(session: Session, shows: bool) -> Iterator[threading.Event]:
 @contextlib.contextmanager
 def _by_key(descriptor: int) -> Iterator[None]:
     """A terminal that hands over every key and shows none: the machine does."""
-    if not os.isatty(descriptor):
-        yield
-        return
     import termios
     import tty
 
@@ -137,12 +137,8 @@ def _by_key(descriptor: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _telling_size(session: Session, descriptor: int) -> Iterator[None]:
+def _telling_size(session: Session) -> Iterator[None]:
     """Tell the machine when the terminal's window changes, in the words of a terminal that is asked."""
-    if not os.isatty(descriptor) or not hasattr(signal, "SIGWINCH"):
-        yield
-        return
-
     def tell(number: int, frame: FrameType | None) -> None:
         size = shutil.get_terminal_size()
         with contextlib.suppress(BarelmError, OSError, ValueError):

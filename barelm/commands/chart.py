@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
@@ -40,6 +41,10 @@ class Chart:
         """The upper end of the vertical axis: a round number no value exceeds."""
         return round_above(max((value for line in self.lines for _, value in line.points), default=1.0))
 
+    def spot(self, cores: float, value: float) -> tuple[float, float]:
+        """How far right and how far down a point is, each from 0 to 1."""
+        return (cores - 1) / max(self.most_cores - 1, 1), 1 - value / self.top
+
 
 def round_above(value: float) -> float:
     """The least of 1, 1.5, 2, 3, 4, 5, 6, 8 times a power of ten that is not below a value."""
@@ -54,15 +59,9 @@ def mark_of(number: int) -> str:
 
 def core_ticks(most: int, room: int) -> list[int]:
     """Numbers of cores to write below an axis with room for so many: 1, the last, and even steps between."""
-    step = next(step for step in _steps() if most <= step * max(room - 1, 1))
+    steps = (digit * 10**zeros for zeros in itertools.count() for digit in (1, 2, 4, 5))
+    step = next(step for step in steps if most <= step * max(room - 1, 1))
     return sorted({1, most, *(n for n in range(step, most, step) if most - n >= step / 2)})
-
-
-def _steps() -> Iterable[int]:
-    unit = 1
-    while True:
-        yield from (unit, 2 * unit, 4 * unit, 5 * unit)
-        unit *= 10
 
 
 def draw_text(chart: Chart, columns: int) -> list[str]:
@@ -71,8 +70,8 @@ def draw_text(chart: Chart, columns: int) -> list[str]:
     cells = [[" "] * width for _ in range(_HEIGHT)]
 
     def place(cores: float, value: float) -> tuple[float, float]:
-        across = (cores - 1) / max(chart.most_cores - 1, 1)
-        return across * (width - 1), (1 - value / chart.top) * (_HEIGHT - 1)
+        across, down = chart.spot(cores, value)
+        return across * (width - 1), down * (_HEIGHT - 1)
 
     for line in chart.lines:
         spots = [place(*point) for point in line.points]
@@ -84,15 +83,14 @@ def draw_text(chart: Chart, columns: int) -> list[str]:
             cells[round(y)][round(x)] = line.mark
     lines = [chart.title]
     for row, cell in enumerate(cells):
-        value = chart.top * (1 - row / (_HEIGHT - 1))
-        label = _short(value) if row % 3 == 0 else ""
+        label = _short(chart.top * (1 - row / (_HEIGHT - 1))) if row % 3 == 0 else ""
         lines.append(f"{label:>{_MARGIN}} |{''.join(cell)}".rstrip())
-    axis, below = "-" * width, [" "] * (width + 12)
+    below = [" "] * (width + 12)
     for cores in core_ticks(chart.most_cores, width // 8):
-        text, at = str(cores), round(place(cores, 0)[0])
-        at = min(at, max(width - len(text), 0))
+        text = str(cores)
+        at = min(round(place(cores, 0)[0]), max(width - len(text), 0))
         below[at:at + len(text)] = text
-    return [*lines, " " * _MARGIN + " +" + axis, " " * (_MARGIN + 2) + "".join(below).rstrip() + " cores"]
+    return [*lines, " " * _MARGIN + " +" + "-" * width, " " * (_MARGIN + 2) + "".join(below).rstrip() + " cores"]
 
 
 def draw_svg(charts: Sequence[Chart]) -> str:
@@ -113,23 +111,22 @@ def draw_svg(charts: Sequence[Chart]) -> str:
 
 
 def _panel(chart: Chart, left: int) -> list[str]:
-    def across(cores: float) -> float:
-        return round(left + (cores - 1) / max(chart.most_cores - 1, 1) * _PANEL_W, 1)
-
-    def down(value: float) -> float:
-        return round(_TOP + (1 - value / chart.top) * _PANEL_H, 1)
+    def place(cores: float, value: float) -> tuple[float, float]:
+        across, down = chart.spot(cores, value)
+        return round(left + across * _PANEL_W, 1), round(_TOP + down * _PANEL_H, 1)
 
     bottom, right = _TOP + _PANEL_H, left + _PANEL_W
     parts = [f'<text x="{left}" y="{_TOP - 16}" font-size="14">{_xml(chart.title)}</text>',
              f'<text x="{right}" y="{bottom + 34}" text-anchor="end">cores</text>']
     for step in range(5):
         value = chart.top * step / 4
-        parts += [f'<line x1="{left}" y1="{down(value)}" x2="{right}" y2="{down(value)}" stroke="#ddd"/>',
-                  f'<text x="{left - 8}" y="{down(value) + 4}" text-anchor="end">{_short(value)}</text>']
+        _, y = place(1, value)
+        parts += [f'<line x1="{left}" y1="{y}" x2="{right}" y2="{y}" stroke="#ddd"/>',
+                  f'<text x="{left - 8}" y="{y + 4}" text-anchor="end">{_short(value)}</text>']
     for cores in core_ticks(chart.most_cores, 9):
-        parts.append(f'<text x="{across(cores)}" y="{bottom + 18}" text-anchor="middle">{cores}</text>')
+        parts.append(f'<text x="{place(cores, 0)[0]}" y="{bottom + 18}" text-anchor="middle">{cores}</text>')
     for number, line in enumerate(chart.lines):
-        spots = [(across(cores), down(value)) for cores, value in line.points]
+        spots = [place(*point) for point in line.points]
         joined = " ".join(f"{x},{y}" for x, y in spots)
         parts.append(f'<polyline points="{joined}" fill="none" stroke="{_colour(number)}" stroke-width="2"/>')
         parts += [f'<circle cx="{x}" cy="{y}" r="3.5" fill="{_colour(number)}"/>' for x, y in spots]

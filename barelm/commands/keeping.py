@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from barelm.disk import Volume, open_volume
+from barelm.disk import open_volume
 from barelm.disk.directory import Node
 from barelm.host_files import data_folder, replace_file
 
@@ -23,8 +23,11 @@ def keep(image: Path) -> list[Path]:
     """Copy what was written on an image to the host; returns what is new or changed there."""
     written = []
     with open_volume(image) as volume:
-        for node in volume.files():
-            if _is_ours(node) and (path := _keep_one(volume, node)) is not None:
+        for node in filter(_is_ours, volume.files()):
+            path, content = data_folder() / node.path, volume.read(node, 0, node.size)
+            if not path.is_file() or path.read_bytes() != content:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                replace_file(path, content)
                 written.append(path)
     return written
 
@@ -32,13 +35,3 @@ def keep(image: Path) -> list[Path]:
 def _is_ours(node: Node) -> bool:
     folder, _, name = node.path.rpartition("/")
     return (folder == FOLDER and not name.endswith("~")) or (not folder and name.endswith(KEPT))
-
-
-def _keep_one(volume: Volume, node: Node) -> Path | None:
-    path = data_folder() / node.path
-    content = volume.read(node, 0, node.size)
-    if path.is_file() and path.read_bytes() == content:
-        return None
-    path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, content)
-    return path

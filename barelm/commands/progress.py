@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 PATIENCE_S = 1.0
 
@@ -16,16 +15,13 @@ class ProgressBar:
     def __init__(self) -> None:
         self._tty = sys.stderr.isatty()
         self._bar: Any = None
-        self._task: Any = None
-        self._counts = False  # the bar says how much of how many, and does not only turn
         self._what = ""
         self._since = time.monotonic()
 
-    def __enter__(self) -> ProgressBar:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(self, *how: object) -> None:
         self.clear()
 
     def step(self, what: str) -> None:
@@ -38,10 +34,10 @@ class ProgressBar:
     def progress(self, done: int, total: int) -> None:
         """Bytes done of how many: a bar, once it has lasted."""
         if self._tty and time.monotonic() - self._since > PATIENCE_S:
-            if self._task is None or not self._counts:
+            if self._bar is None or self._bar.tasks[0].total is None:  # it does not only turn: how much of how many
                 self.clear()
-            self._show(total)
-            self._bar.update(self._task, completed=done, total=total)
+                self._show(total)
+            self._bar.update(0, completed=done, total=total)
 
     def note(self, line: str) -> None:
         """One line that stays."""
@@ -55,14 +51,11 @@ class ProgressBar:
             self._bar = None
 
     def _show(self, total: int | None) -> None:
-        if self._bar is not None:
-            return
         from rich.console import Console
         from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
 
-        self._counts = total is not None
         columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn()) if total else ()
         self._bar = Progress(SpinnerColumn(), TextColumn("{task.description}"), *columns,
                              console=Console(stderr=True), transient=True)
-        self._task = self._bar.add_task(self._what, total=total)
+        self._bar.add_task(self._what, total=total)
         self._bar.start()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +34,11 @@ def facts_of(path: Path) -> Facts:
         start = file.read(1024)
     if not start:
         raise BarelmError(f"{path} is empty", "Give a .bin, .blm, .efi or .img.")
-    return _reader_of(start)(path)
-
-
-def _reader_of(start: bytes) -> Callable[[Path], Facts]:
     if start[:8] == layout.MAGIC.to_bytes(8, "little"):
-        return model_facts
+        return model_facts(path)
     if start[:2] == b"MZ":
-        return program_facts
-    if start[510:512] == b"\x55\xaa":
-        return image_facts
-    return checkpoint_facts
+        return program_facts(path)
+    return image_facts(path) if start[510:512] == b"\x55\xaa" else checkpoint_facts(path)
 
 
 def checkpoint_facts(path: Path) -> Facts:

@@ -39,7 +39,6 @@ Kernel = Callable[..., Any]
 f32 = np.float32
 i32 = np.int32
 i64 = np.int64
-u32 = np.uint32
 u64 = np.uint64
 
 LANES = 16

@@ -14,10 +14,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from xml.parsers.expat import ExpatError
 
 from barelm.disk.devices import Device, printable
@@ -54,8 +53,7 @@ def device_at(disks: LinuxDisks | MacDisks, path: Path) -> Device:
     return found
 
 
-@dataclass(frozen=True)
-class _Mount:
+class _Mount(NamedTuple):
     number: str
     where: str
     kind: str
@@ -91,11 +89,9 @@ class LinuxDisks:
     @cached_property
     def _blocks(self) -> dict[str, Path]:
         """Every disk and partition: its folder in /sys, by name."""
-        found: dict[str, Path] = {}
-        for disk in _folders(self._sys / "block"):
-            found[disk.name] = disk
-            found |= {part.name: part for part in _folders(disk) if (part / "partition").exists()}
-        return found
+        disks = _folders(self._sys / "block")
+        parts = [part for disk in disks for part in _folders(disk) if (part / "partition").exists()]
+        return {folder.name: folder for folder in (*disks, *parts)}
 
     @cached_property
     def _disk_of(self) -> dict[str, str]:
@@ -215,7 +211,7 @@ class MacDisks:
     def removable(self) -> list[Device]:
         """The external physical disks."""
         listed = self._asked("list", "-plist", "external", "physical")
-        found = [self._device(str(name)) for name in listed.get("WholeDisks", [])]
+        found = (self._device(str(name)) for name in listed.get("WholeDisks", []))
         return [device for device in found if device.bytes]
 
     def at(self, path: Path) -> Device | None:
@@ -268,11 +264,8 @@ class MacDisks:
 
 def _bus(folder: Path) -> str:
     """The bus nearest to the disk on its path through the devices of the machine."""
-    for part in reversed(folder.resolve().parts):
-        for pattern, bus in _BUSES:
-            if re.fullmatch(pattern, part):
-                return bus
-    return ""
+    return next((bus for part in reversed(folder.resolve().parts) for pattern, bus in _BUSES
+                 if re.fullmatch(pattern, part)), "")
 
 
 def _model(device: Path) -> str:

@@ -23,7 +23,6 @@ from barelm.disk.names import (
     name_fault,
 )
 
-ATTR_READ_ONLY = 0x01
 ATTR_VOLUME_ID = 0x08
 ATTR_DIRECTORY = 0x10
 ATTR_ARCHIVE = 0x20

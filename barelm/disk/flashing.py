@@ -20,6 +20,9 @@ from barelm.disk.medium import DamagedError, Progress, changed
 from barelm.disk.volume import Volume
 from barelm.errors import BarelmError
 
+if sys.platform != "win32":
+    import fcntl
+
 CHUNK = 4 << 20
 _SYNC_EVERY = 4                 # chunks: what is called written has arrived, and Ctrl-C does not wait long
 _BLKRRPART, _BLKFLSBUF = 0x125F, 0x1261     # linux/fs.h
@@ -120,14 +123,11 @@ def write(content: Content, fd: int, device: Device, progress: Progress) -> None
     Raises BarelmError where the device or the image fails.
     """
     first, *others = content.spans()
-    total, done = sum(size for _, size in (first, *others)), 0
     _write_at(fd, first[0], bytes(first[1]), device)
-    for number, span in enumerate((*others, first)):
+    for number, span in enumerate(_counted([*others, first], progress)):
         _write_at(fd, span[0], content.read(span), device)
         if number % _SYNC_EVERY == 0:
             _sync(fd, device)
-        done += span[1]
-        progress(done, total)
     _sync(fd, device)
     content.check_unchanged()
 
@@ -138,25 +138,28 @@ def verify(content: Content, fd: int, device: Device, progress: Progress) -> Non
     Raises BarelmError with the offset of the first byte that differs.
     """
     _forget(fd)
-    spans = content.spans()
-    total, done = sum(size for _, size in spans), 0
-    for start, size in spans:
+    for start, size in _counted(content.spans(), progress):
         wanted, found = content.read((start, size)), _read_at(fd, start, size, device)
         if found != wanted:
             content.check_unchanged()
             at = next((i for i, (a, b) in enumerate(zip(wanted, found)) if a != b), len(found))
             raise BarelmError(f"{device.path} does not hold what was written to it, from byte {start + at:,} on",
                               "It is broken or smaller than it pretends to be: take another.")
-        done += size
-        progress(done, total)
     content.check_unchanged()
+
+
+def _counted(spans: list[Span], progress: Progress) -> Iterator[Span]:
+    """The spans; `progress` learns of each when it is done."""
+    total, done = sum(size for _, size in spans), 0
+    for span in spans:
+        yield span
+        done += span[1]
+        progress(done, total)
 
 
 def reread_partitions(fd: int) -> None:
     """Let the kernel see the new partitions, where it may and can."""
     if sys.platform == "linux":
-        import fcntl
-
         with suppress(OSError):
             fcntl.ioctl(fd, _BLKRRPART)
 
@@ -165,13 +168,9 @@ def _forget(fd: int) -> None:
     """Drop what the system remembers of a device, so that reading asks the device."""
     with suppress(OSError):
         if sys.platform == "linux":
-            import fcntl
-
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
             fcntl.ioctl(fd, _BLKFLSBUF)
         elif sys.platform == "darwin":
-            import fcntl
-
             fcntl.fcntl(fd, _F_NOCACHE, 1)
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import itertools
 import os
 import stat
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -17,8 +15,9 @@ from pathlib import Path
 from barelm.disk import gpt
 from barelm.disk.fat32 import plan_volume
 from barelm.disk.gpt import SECTOR
-from barelm.disk.medium import Progress, changed, no_progress, reading
+from barelm.disk.medium import Progress, changed, no_progress
 from barelm.errors import BarelmError
+from barelm.host_files import reading, renamed_at_the_end
 
 _CHUNK = 8 << 20
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -67,7 +66,7 @@ def write_image(out: Path, files: Mapping[str, Path | bytes], *, plain: bool = F
                                         _uuid(seed, b"partition"))
     extents = {path: (start + offset if size else 0, size) for path, (offset, size) in volume.extents.items()}
     try:
-        with _written_beside(target) as image:
+        with renamed_at_the_end(target) as beside, open(beside, "w+b", buffering=0) as image:
             image.truncate(n_bytes)
             for offset, content in metadata:
                 _write_at(image, offset, memoryview(content))
@@ -204,24 +203,6 @@ def _target_error(target: Path, n_bytes: int, error: OSError) -> BarelmError:
         return BarelmError(f"cannot write {target}, an image of {n_bytes:,} bytes: {error.strerror}",
                            "Free some space, or write the image to another disk.")
     return BarelmError(f"cannot write {target}: {error.strerror}", "Choose a place where you may write.")
-
-
-@contextmanager
-def _written_beside(target: Path) -> Iterator[FileIO]:
-    """A file to write that takes the place of `target` at the end, or vanishes if anything goes wrong."""
-    for attempt in itertools.count():
-        beside = target.with_name(f".barelm-{os.getpid()}-{attempt}.part")
-        with suppress(FileExistsError):
-            image = open(beside, "x+b", buffering=0)
-            break
-    try:
-        with image:
-            yield image
-        os.replace(beside, target)
-    except BaseException:
-        with suppress(OSError):
-            beside.unlink()
-        raise
 
 
 def _uuid(seed: bytes, purpose: bytes) -> uuid.UUID:

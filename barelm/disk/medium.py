@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -40,14 +40,13 @@ class Medium:
         self.after_write: Callable[[int], None] = lambda number: None
         self._lock = threading.Lock()
         try:
-            self._file: BinaryIO = open(path, "r+b" if writable else "rb", buffering=0, opener=_exclusive)
-            try:
+            with ExitStack() as undo:
+                self._file: BinaryIO = open(path, "r+b" if writable else "rb", buffering=0, opener=_exclusive)
+                undo.callback(self._file.close)
                 if writable:
                     _keep_others_out(self._file)
                 self.n_bytes = self._file.seek(0, os.SEEK_END)
-            except BaseException:
-                self._file.close()
-                raise
+                undo.pop_all()
         except BlockingIOError as error:
             raise BarelmError(f"{path} is being written by another program",
                               "Wait until it is done, or end it.") from error
@@ -60,20 +59,15 @@ class Medium:
             return
         try:
             if self.writes:
-                self.flush()
+                os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._refused("write", error) from error
         finally:
             self._file.close()
 
     def status(self) -> os.stat_result:
         """What the system says of the open file: its kind, size, time of the last change."""
         return os.fstat(self._file.fileno())
-
-    def flush(self) -> None:
-        """Have the system bring what was written to the device."""
-        try:
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise self._refused("write", error) from error
 
     def read(self, offset: int, n: int) -> bytes:
         """n bytes from `offset` on."""
@@ -132,20 +126,10 @@ def _exclusive(path: str, flags: int) -> int:
 
 def _keep_others_out(file: BinaryIO) -> None:
     """Lock the file where the system has locks; BlockingIOError where another holds it."""
-    try:
+    with suppress(ImportError):
         import fcntl
-    except ImportError:
-        return
-    fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
 
-
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn a failure to read a file into a BarelmError, so that it is not taken for one of what is written."""
-    try:
-        yield
-    except OSError as error:
-        raise BarelmError(f"cannot read {path}: {error.strerror}", "Check the path and its permissions.") from error
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def changed(what: Path | str) -> BarelmError:

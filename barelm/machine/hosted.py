@@ -61,32 +61,36 @@ class Hosted:
             raise BarelmError(reason, "Use the QEMU machine instead: it runs the same image anywhere.")
         if not spec.image.is_file():
             raise BarelmError(f"there is no image {spec.image}", "Check the path; `barelm image` writes one.")
-        screen = Screen(*self.screen, self.pixels) if self.screen else None
-        return HostedSession(spec, self.faults, screen, self.power_cut)
+        return HostedSession(spec, self)
 
 
 class HostedSession:
-    """A running child process: `machine.Session`."""
+    """A running child process: `machine.Session`.
 
-    def __init__(self, spec: Spec, faults: tuple[Fault, ...], screen: Screen | None = None,
-                 power_cut: int = 0) -> None:
+    Of a machine that is off `status` is what the program returned, None where it returned nothing, `calls` how often
+    each service was called, which is what there is to make fail, and `writes` how many sector writes there were, which
+    is where the power can be cut: a run of neighbouring sectors that one service call fills with data counts as one.
+    """
+
+    def __init__(self, spec: Spec, machine: Hosted) -> None:
         """Start it, in a session of its own: what Ctrl-C means is decided here, not by the terminal."""
+        self.status: int | None = None
+        self.calls: dict[str, int] = {}
+        self.writes = 0
+        self._terminal = spec.terminal
+        self._text = PlainText()
+        self._failure: BarelmError | None = None
         report_in, report_out = os.pipe()
         self._report = open(report_in, "rb")
         self._errors = tempfile.TemporaryFile()
-        self._pixels = tempfile.TemporaryFile() if screen else None
+        self._pixels = tempfile.TemporaryFile() if machine.screen else None
         shared = [self._pixels.fileno()] if self._pixels else []
-        self._status: int | None = None
-        self._terminal = spec.terminal
-        self._text = PlainText()
-        self._calls: dict[str, int] = {}
-        self._writes = 0
-        self._failure: BarelmError | None = None
+        screen = [f"--screen={Screen(*machine.screen, machine.pixels)}"] if machine.screen else []
         command = child_command(
             CHILD, os.path.abspath(spec.image), f"--memory-mb={spec.memory_mb}", f"--cores={spec.cores}",
-            f"--report-fd={report_out}", *(f"--fault={fault}" for fault in faults),
-            *(f"--screen-fd={fd}" for fd in shared), *([f"--screen={screen}"] if screen else []),
-            *(["--writable"] if spec.writable else []), f"--power-cut={power_cut}")
+            f"--report-fd={report_out}", *(f"--fault={fault}" for fault in machine.faults),
+            *(f"--screen-fd={fd}" for fd in shared), *screen, *(["--writable"] if spec.writable else []),
+            f"--power-cut={machine.power_cut}")
         try:
             environment = child_environment(OPENBLAS_NUM_THREADS="1")  # NumPy comes along: no threads for it
             self._process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE,
@@ -110,24 +114,6 @@ class HostedSession:
         for file in (self._keyboard, self._screen, self._errors, self._report, self._pixels):
             if file is not None:
                 file.close()
-
-    @property
-    def status(self) -> int | None:
-        """The status the program returned, once the machine is off; None where it returned none."""
-        return self._status
-
-    @property
-    def calls(self) -> dict[str, int]:
-        """How often each service was called, once the machine is off: what there is to make fail."""
-        return self._calls
-
-    @property
-    def writes(self) -> int:
-        """How many sector writes there were, once the machine is off: where the power can be cut.
-
-        A run of neighbouring sectors that one service call fills with data counts as one.
-        """
-        return self._writes
 
     def read(self, timeout_s: float) -> bytes:
         """The next console bytes, empty when the machine is off; raises BarelmError as `machine.Session.read`."""
@@ -174,7 +160,7 @@ class HostedSession:
         written = self._report.read()
         if written:
             report = json.loads(written)
-            self._status, self._calls, self._writes = report["status"], report["calls"], report["writes"]
+            self.status, self.calls, self.writes = report["status"], report["calls"], report["writes"]
         if code not in _ENDED_WELL:
             self._errors.seek(0)
             message, _, hint = self._errors.read().decode(errors="replace").removesuffix("\n").rpartition("\n")

@@ -23,15 +23,17 @@ class Spec:
 
 
 class Session(Protocol):
-    """A machine that is on.  A context manager: leaving it powers the machine off, whatever happened."""
+    """A machine that is on.  A context manager: leaving it powers the machine off, whatever happened.
+
+    `status` is what the program returned to the firmware, once the machine is off; None where that is unknown.
+    """
 
     def __enter__(self) -> Session: ...
 
     def __exit__(self, *exc: object) -> None: ...
 
     @property
-    def status(self) -> int | None:
-        """The status the program returned to the firmware, once the machine is off; None where unknown."""
+    def status(self) -> int | None: ...
 
     def read(self, timeout_s: float) -> bytes:
         """The next console bytes: UTF-8, terminal escapes and carriage returns removed, unless the spec says
@@ -45,11 +47,10 @@ class Session(Protocol):
 
 
 class Machine(Protocol):
-    """Something that can boot an image."""
+    """Something that can boot an image; the command line knows it by its `name`."""
 
     @property
-    def name(self) -> str:
-        """What the command line calls it."""
+    def name(self) -> str: ...
 
     def why_not(self) -> str | None:
         """Why this machine cannot be used here, in a sentence; None where it can."""

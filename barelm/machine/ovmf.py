@@ -10,6 +10,7 @@ import fnmatch
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,9 +53,10 @@ def find_ovmf(program: Path | None = None, environment: Mapping[str, str] = os.e
     named = _from_environment(environment)
     if named is not None:
         return named
+    own = Path(environment.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"), "qemu", "firmware")
     share = program.resolve().parent.parent / "share" / "qemu" if program else None
     beside = program.resolve().parent / "share" if program else None        # QEMU on Windows
-    folders = [_user_folder(environment), *_SYSTEM_FOLDERS, *([share / "firmware"] if share else [])]
+    folders = [own, *_SYSTEM_FOLDERS, *([share / "firmware"] if share else [])]
     known = [(Path(code), Path(variables)) for code, variables in _KNOWN]
     known += [(folder / "edk2-x86_64-code.fd", folder / "edk2-i386-vars.fd") for folder in (share, beside) if folder]
     found = next(described(folders), None) or first_present(known)
@@ -71,11 +73,9 @@ def described(folders: Iterable[Path]) -> Iterator[Ovmf]:
     """
     descriptors: dict[str, Path] = {}
     for folder in folders:
-        try:
+        with suppress(OSError):
             for path in folder.glob("*.json"):
                 descriptors.setdefault(path.name, path)
-        except OSError:
-            continue
     for _, path in sorted(descriptors.items()):
         firmware = read_descriptor(path)
         if firmware is not None and firmware.code.is_file() and firmware.variables.is_file():
@@ -95,9 +95,10 @@ def read_descriptor(path: Path) -> Ovmf | None:
         fits = ("uefi" in descriptor["interface-types"] and mapping["device"] == "flash"
                 and mapping.get("mode", "split") == "split" and not _UNWANTED & set(descriptor["features"])
                 and any(_is_for_q35(target) for target in descriptor["targets"]))
-        code, variables = (mapping["executable"], mapping["nvram-template"]) if fits else (None, None)
-        return Ovmf(Path(code["filename"]), Path(variables["filename"]), code["format"], variables["format"]) \
-            if code and variables else None
+        if not fits:
+            return None
+        code, variables = mapping["executable"], mapping["nvram-template"]
+        return Ovmf(Path(code["filename"]), Path(variables["filename"]), code["format"], variables["format"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
@@ -109,11 +110,6 @@ def first_present(pairs: Iterable[tuple[Path, Path]]) -> Ovmf | None:
 
 def _is_for_q35(target: Any) -> bool:
     return target["architecture"] == "x86_64" and any(fnmatch.fnmatchcase(_MACHINE, m) for m in target["machines"])
-
-
-def _user_folder(environment: Mapping[str, str]) -> Path:
-    base = environment.get("XDG_CONFIG_HOME")
-    return (Path(base) if base else Path(os.path.expanduser("~/.config"))) / "qemu" / "firmware"
 
 
 def _from_environment(environment: Mapping[str, str]) -> Ovmf | None:

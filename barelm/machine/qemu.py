@@ -32,20 +32,6 @@ _BOARD = "q35,smm=off,vmport=off,sata=off,smbus=off,hpet=off"
 
 
 @dataclass(frozen=True)
-class Options:
-    """How the machine is built: the bus its disk is on, a window to look at, a screen to take pictures of."""
-
-    bus: str = "virtio"
-    display: bool = False
-    screen: bool = False
-
-    @property
-    def has_screen(self) -> bool:
-        """Whether there is a graphics card."""
-        return self.display or self.screen
-
-
-@dataclass(frozen=True)
 class Host:
     """What of this host the machine is built from."""
 
@@ -55,21 +41,24 @@ class Host:
     same_architecture: bool = True
 
 
+@dataclass(frozen=True, kw_only=True)
 class Qemu:
     """The Machine "qemu"."""
 
-    name = "qemu"
+    bus: str = "virtio"  # of its disk, one of BUSES
+    display: bool = False  # open a window to look at
+    screen: bool = False  # let a session take pictures
+    accelerate: str | None = None  # QEMU's name for an accelerator; without one, the best that works here is taken
+    name: str = "qemu"
 
-    def __init__(self, *, bus: str = "virtio", display: bool = False, screen: bool = False,
-                 accelerate: str | None = None) -> None:
-        """`bus` is one of BUSES; `display` opens a window; `screen` lets a session take pictures.
+    def __post_init__(self) -> None:
+        if self.bus not in BUSES:
+            raise BarelmError(f"there is no disk bus {self.bus!r}", f"Take one of {', '.join(BUSES)}.")
 
-        `accelerate` is QEMU's name for an accelerator; without one, the best that works here is taken.
-        """
-        if bus not in BUSES:
-            raise BarelmError(f"there is no disk bus {bus!r}", f"Take one of {', '.join(BUSES)}.")
-        self.options = Options(bus, display, screen)
-        self._accelerate = accelerate
+    @property
+    def has_screen(self) -> bool:
+        """Whether there is a graphics card."""
+        return self.display or self.screen
 
     def why_not(self) -> str | None:
         """One sentence why this machine cannot be used here, naming what to install; None where it can."""
@@ -83,10 +72,10 @@ class Qemu:
         """Power on, as Machine.start says."""
         check(spec)
         program = find_program()
-        chosen = self._accelerate or accelerator.best_accelerator(program)
+        chosen = self.accelerate or accelerator.best_accelerator(program)
         host = Host(program, chosen, find_ovmf(Path(program)), accelerator.is_x86_64())
-        process = QemuProcess(lambda wiring: command(spec, self.options, host, wiring), host.ovmf.variables)
-        return QemuSession(process, has_screen=self.options.has_screen, terminal=spec.terminal)
+        process = QemuProcess(lambda wiring: command(spec, self, host, wiring), host.ovmf.variables)
+        return QemuSession(process, has_screen=self.has_screen, terminal=spec.terminal)
 
 
 def check(spec: Spec) -> None:
@@ -116,7 +105,7 @@ def find_program(environment: Mapping[str, str] = os.environ) -> str:
     return found
 
 
-def command(spec: Spec, options: Options, host: Host, wiring: Wiring) -> list[str]:
+def command(spec: Spec, machine: Qemu, host: Host, wiring: Wiring) -> list[str]:
     """QEMU's command line: a function of its arguments and nothing else."""
     ovmf = host.ovmf
     return [
@@ -128,12 +117,12 @@ def command(spec: Spec, options: Options, host: Host, wiring: Wiring) -> list[st
         "-m", str(spec.memory_mb),
         "-nodefaults", "-no-user-config", "-no-reboot",
         "-boot", "menu=off",
-        *([] if options.display else ["-display", "none"]),
-        *(["-device", "VGA"] if options.has_screen else []),
+        *([] if machine.display else ["-display", "none"]),
+        *(["-device", "VGA"] if machine.has_screen else []),
         "-drive", f"if=pflash,unit=0,format={ovmf.code_format},readonly=on,file={escaped(ovmf.code)}",
         "-drive", f"if=pflash,unit=1,format={ovmf.variables_format},file={escaped(wiring.variables)}",
         "-drive", f"if=none,id=disk,format=raw,snapshot={'off' if spec.writable else 'on'},file={escaped(spec.image)}",
-        *BUSES[options.bus],
+        *BUSES[machine.bus],
         "-chardev", f"socket,id=console,host={LOCALHOST},port={wiring.console_port}",
         "-serial", "chardev:console",
         "-chardev", f"socket,id=monitor,host={LOCALHOST},port={wiring.monitor_port}",

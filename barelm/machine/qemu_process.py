@@ -45,6 +45,7 @@ class QemuProcess:
             try:
                 self.folder = Path(tempfile.mkdtemp(prefix="barelm-qemu-"))
                 undo.callback(shutil.rmtree, self.folder, ignore_errors=True)
+                self._log = self.folder / "qemu.log"
                 copy = self.folder / "variables.fd"
                 shutil.copyfile(variables, copy)            # not its mode: the template may be read-only
                 listeners = [undo.enter_context(socket.create_server((LOCALHOST, 0))) for _ in range(2)]
@@ -60,11 +61,8 @@ class QemuProcess:
                 listener.close()
             self.monitor = self._greet(control)
             undo.callback(self.monitor.close)
-            self._finalizer = weakref.finalize(self, undo.pop_all().close)
-
-    def close(self) -> None:
-        """Kill it if it still runs, and remove what it left; calling this again does nothing."""
-        self._finalizer()
+            # Kills it if it still runs, and removes what it left; calling this again does nothing.
+            self.close = weakref.finalize(self, undo.pop_all().close)
 
     def exit_fault(self) -> str | None:
         """Why QEMU, whose connections ended, ended in failure: its last words.  None where it ended well."""
@@ -73,10 +71,6 @@ class QemuProcess:
         except subprocess.TimeoutExpired:
             return "it closed the console but still runs"
         return None if status == 0 else self._last_words(status)
-
-    @property
-    def _log(self) -> Path:
-        return self.folder / "qemu.log"
 
     def _accept(self, listener: socket.socket) -> socket.socket:
         """The connection QEMU opens; BarelmError where it dies before, or takes far too long."""

@@ -21,11 +21,11 @@ _CRASH = "!!!! X64 Exception Type"      # how the exception handler of OVMF begi
 
 
 class QemuSession:
-    """A Session of QEMU."""
+    """A Session of QEMU; `status` is the n of the last line `BARELM DONE <n>` that was read, None before one."""
 
     def __init__(self, process: QemuProcess, *, has_screen: bool = False, terminal: bool = False) -> None:
         """Takes over `process`, which has a graphics card where `has_screen`; `terminal` as in `Spec`."""
-        self._status: int | None = None
+        self.status: int | None = None
         self._process = process
         self._has_screen = has_screen
         self._terminal = terminal
@@ -39,15 +39,6 @@ class QemuSession:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    @property
-    def status(self) -> int | None:
-        """The n of the last line `BARELM DONE <n>` that was read; None until there is one."""
-        return self._status
-
-    def close(self) -> None:
-        """Power off."""
         self._off = True
         self._process.close()
 
@@ -55,11 +46,11 @@ class QemuSession:
         """The next console bytes, as Session.read says."""
         began = time.monotonic()
         while not self._off:
-            crashed = _CRASH in self._recent
-            wait = min(timeout_s, _CRASH_S) if crashed else timeout_s - (time.monotonic() - began)
-            data = self._receive(wait)
+            crash = self._crash()
+            data = self._receive(min(timeout_s, _CRASH_S) if crash else timeout_s - (time.monotonic() - began))
             if data is None:
-                raise self._crashed() if crashed else self._silent(timeout_s)
+                raise self._failed(f"the program crashed the machine: {crash}" if crash
+                                   else f"the machine said nothing for {timeout_s:g} seconds")
             text = self._text.feed(data, final=not data)
             self._remember(text)
             if not data:
@@ -109,25 +100,23 @@ class QemuSession:
         self._line = self._line[-_RECENT:]
         for line in lines:
             if match := _DONE.match(line):
-                self._status = int(match[1])
+                self.status = int(match[1])
 
     def _ended(self) -> None:
         """Note that the machine is off; BarelmError where that was QEMU's failure, not the guest's will."""
         self._off = True
         fault = self._process.exit_fault()
         if fault is not None:
-            raise BarelmError(f"QEMU failed: {fault}", self._shown())
+            raise self._failed(f"QEMU failed: {fault}")
 
-    def _silent(self, timeout_s: float) -> BarelmError:
-        return BarelmError(f"the machine said nothing for {timeout_s:g} seconds", self._shown())
+    def _crash(self) -> str:
+        """What the firmware says of an exception; empty where it says nothing of one."""
+        _, crash, report = self._recent.partition(_CRASH)
+        return (crash + report).split("\n", 1)[0].strip("! ")
 
-    def _crashed(self) -> BarelmError:
-        report = self._recent[self._recent.index(_CRASH):].split("\n", 1)[0].strip("! ")
-        return BarelmError(f"the program crashed the machine: {report}", self._shown())
-
-    def _shown(self) -> str:
-        """The last lines on the screen, as a hint."""
+    def _failed(self, what: str) -> BarelmError:
+        """The error of a machine, with the last lines on its screen."""
         lines = [line.rstrip() for line in self._recent.split("\n") if line.strip()][-_SHOWN_LINES:]
         if not lines:
-            return "Nothing was on its screen; check that the image holds EFI/BOOT/BOOTX64.EFI."
-        return "\n".join(["Its screen ended in:", *lines])
+            return BarelmError(what, "Nothing was on its screen; check that the image holds EFI/BOOT/BOOTX64.EFI.")
+        return BarelmError(what, "\n".join(["Its screen ended in:", *lines]))

@@ -24,11 +24,7 @@ class PlainText:
         """The text of the next bytes; an escape or a character cut at their end is kept for the next call."""
         text = self._pending + self._decoder.decode(data, final)
         self._pending = ""
-        plain, at = [], 0
         for match in _ESCAPE.finditer(text):
-            plain.append(text[at:match.start()])
-            at = match.end()
-            if at == len(text) and not (match["csi"] or match["other"]):
+            if match.end() == len(text) and not (match["csi"] or match["other"]):
                 self._pending = match[0]
-        plain.append(text[at:])
-        return "".join(plain).translate(_DROPPED)
+        return _ESCAPE.sub("", text).translate(_DROPPED)

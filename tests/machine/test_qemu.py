@@ -18,7 +18,7 @@ from barelm.errors import BarelmError
 from barelm.machine import accelerator, qemu, qemu_packages
 from barelm.machine.machine import Machine, Spec
 from barelm.machine.ovmf import Ovmf
-from barelm.machine.qemu import BUSES, Host, Options, Qemu, command, find_program
+from barelm.machine.qemu import BUSES, Host, Qemu, command, find_program
 from barelm.machine.qemu_process import Wiring
 from barelm.machine.qemu_session import QemuSession
 from tests.machine import fake_qemu
@@ -33,7 +33,7 @@ def _options(arguments: list[str], name: str) -> list[str]:
 
 
 def test_the_command_line() -> None:
-    arguments = command(_SPEC, Options(), _HOST, _WIRING)
+    arguments = command(_SPEC, Qemu(), _HOST, _WIRING)
     assert arguments[0] == "/bin/qemu"
     assert _options(arguments, "-smp") == ["2"]
     assert _options(arguments, "-m") == ["512"]
@@ -48,30 +48,30 @@ def test_the_command_line() -> None:
     assert "socket,id=console,host=127.0.0.1,port=1001" in arguments
     assert "socket,id=monitor,host=127.0.0.1,port=1002" in arguments
     assert {"-nodefaults", "-no-reboot"} <= set(arguments)
-    assert arguments == command(_SPEC, Options(), _HOST, _WIRING)
+    assert arguments == command(_SPEC, Qemu(), _HOST, _WIRING)
 
 
 @pytest.mark.parametrize("bus", BUSES)
 def test_the_disk_is_on_the_bus_asked_for(bus: str) -> None:
-    arguments = command(_SPEC, Options(bus=bus), _HOST, _WIRING)
+    arguments = command(_SPEC, Qemu(bus=bus), _HOST, _WIRING)
     assert [device for device in _options(arguments, "-device") if "drive=disk" in device and "bootindex=0" in device]
 
 
 def test_a_display_is_a_window_and_a_screen_is_not() -> None:
-    window = command(_SPEC, Options(display=True), _HOST, _WIRING)
-    screen = command(_SPEC, Options(screen=True), _HOST, _WIRING)
+    window = command(_SPEC, Qemu(display=True), _HOST, _WIRING)
+    screen = command(_SPEC, Qemu(screen=True), _HOST, _WIRING)
     assert "VGA" in window and "VGA" in screen
     assert "-display" not in window and "-display" in screen
-    assert "VGA" not in command(_SPEC, Options(), _HOST, _WIRING)
+    assert "VGA" not in command(_SPEC, Qemu(), _HOST, _WIRING)
 
 
 def test_image_is_written_only_where_asked() -> None:
-    disk = _options(command(Spec(Path("/i/disk.img"), writable=True), Options(), _HOST, _WIRING), "-drive")[2]
+    disk = _options(command(Spec(Path("/i/disk.img"), writable=True), Qemu(), _HOST, _WIRING), "-drive")[2]
     assert "snapshot=off" in disk and disk.endswith("file=/i/disk.img")
 
 
 def test_commas_in_paths_are_doubled() -> None:
-    arguments = command(Spec(Path("/a,b/c.img")), Options(), _HOST, _WIRING)
+    arguments = command(Spec(Path("/a,b/c.img")), Qemu(), _HOST, _WIRING)
     assert _options(arguments, "-drive")[2].endswith("file=/a,,b/c.img")
 
 

@@ -14,7 +14,7 @@ from numba.core.typing.templates import builtin_registry
 
 from barelm.dialect import rooms
 from barelm.dialect.lowering import memory, processor, quants, sentences, vectors
-from barelm.dialect.lowering.emit import JIT_OPTIONS, lowers_to
+from barelm.dialect.lowering.registering import JIT_OPTIONS, lowers_to
 from barelm.dialect.lowering.structs import install_struct
 from barelm.dialect.structs import STRUCTS
 

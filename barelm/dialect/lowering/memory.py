@@ -10,21 +10,8 @@ from numba.core import cgutils, types
 from numba.np import arrayobj
 
 from barelm.dialect import memory
-from barelm.dialect.lowering.emit import (
-    F32,
-    I1,
-    I8,
-    I16,
-    I32,
-    I64,
-    VOID,
-    Definition,
-    call,
-    data_of,
-    emits,
-    lowers,
-    pointer,
-)
+from barelm.dialect.lowering.emit import F32, I1, I8, I16, I32, I64, VOID, call, data_of, pointer
+from barelm.dialect.lowering.registering import Definition, emits, lowers
 
 TEXT = types.Array(types.uint16, 1, "C")
 
@@ -99,11 +86,7 @@ def _cells(typing: Any, n: Any) -> Any:
 
 
 def _load(element: ir.IntType) -> Definition:
-    def load(builder: Any, address: Any) -> Any:
-        value = builder.load(pointer(builder, address, element), align=1)
-        return value if element is I64 else builder.zext(value, I64)
-
-    return load
+    return lambda builder, address: builder.zext(builder.load(pointer(builder, address, element), align=1), I64)
 
 
 emits(memory.load_u8)(_load(I8))

@@ -9,8 +9,9 @@ from numba.core import cgutils, types
 
 from barelm.dialect import processor
 from barelm.dialect.lowering import FAMILY
-from barelm.dialect.lowering.emit import I64, VOID, emits, lowers, lowers_to
+from barelm.dialect.lowering.emit import I64, VOID
 from barelm.dialect.lowering.memory import TEXT, constant_text
+from barelm.dialect.lowering.registering import emits, lowers, lowers_to
 
 ENGINE = "barelm_engine_"
 WORKER = "barelm_worker_entry"

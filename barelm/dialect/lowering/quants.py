@@ -7,23 +7,9 @@ from typing import Any
 from llvmlite import ir
 
 from barelm.dialect import quants
-from barelm.dialect.lowering.emit import (
-    F32X16,
-    I8,
-    I8X64,
-    I16,
-    I16X16,
-    I16X32,
-    I32,
-    I32X16,
-    I64,
-    Definition,
-    call,
-    emits,
-    place,
-    splat,
-)
+from barelm.dialect.lowering.emit import F32X16, I8, I8X64, I16, I16X16, I16X32, I32, I32X16, I64, call, place, splat
 from barelm.dialect.lowering.levels import emit_form
+from barelm.dialect.lowering.registering import Definition, emits
 from barelm.dialect.types import LANES
 
 _I8X16 = ir.VectorType(I8, LANES)

@@ -8,8 +8,9 @@ from llvmlite import ir
 from numba.core import cgutils, types
 
 from barelm.dialect import sentences
-from barelm.dialect.lowering.emit import I32, I64, data_of, lowers
+from barelm.dialect.lowering.emit import I32, I64, data_of
 from barelm.dialect.lowering.memory import make_view, utf16_constant
+from barelm.dialect.lowering.registering import lowers
 from barelm.dialect.sentences import BYTES, QUOTIENT, UNITS, WORDS, Sentence
 
 _RESULT = types.NamedTuple((types.Array(types.uint16, 1, "C"), types.Array(types.int64, 1, "C")), Sentence)

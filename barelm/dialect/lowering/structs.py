@@ -13,8 +13,9 @@ from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, inf
 from numba.extending import NativeValue, box, typeof_impl, unbox
 from numba.np import numpy_support
 
-from barelm.dialect.lowering.emit import F32, I64, lowers, pointer
+from barelm.dialect.lowering.emit import F32, I64, pointer
 from barelm.dialect.lowering.memory import make_view
+from barelm.dialect.lowering.registering import lowers
 from barelm.dialect.structs import Field, Struct
 
 
@@ -82,7 +83,7 @@ def _read(context: Any, builder: Any, kind: StructType, value: Any, name: str) -
                          [context.get_constant(types.intp, field.count)])
     element = _element(field)
     loaded = builder.load(pointer(builder, place, element), align=1)
-    return builder.zext(loaded, I64) if isinstance(element, ir.IntType) and element.width < 64 else loaded
+    return loaded if element is F32 else builder.zext(loaded, I64)
 
 
 @imputils.lower_setattr_generic(StructType)  # type: ignore[untyped-decorator]
@@ -92,10 +93,8 @@ def _write(context: Any, builder: Any, sig: Any, args: Any, name: str) -> Any:
         raise TypeError(f"{sig.args[0].name}.{name} is a view: it cannot be assigned to")
     element = _element(field)
     value = context.cast(builder, args[1], sig.args[1], _type_of(field))
-    if isinstance(element, ir.IntType) and element.width < 64:
-        value = builder.trunc(value, element)
     place = builder.add(args[0], ir.Constant(I64, field.offset))
-    builder.store(value, pointer(builder, place, element), align=1)
+    builder.store(value if element is F32 else builder.trunc(value, element), pointer(builder, place, element), align=1)
 
 
 @infer_getattr

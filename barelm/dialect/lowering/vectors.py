@@ -9,20 +9,8 @@ from llvmlite import ir
 from numba.core import types
 
 from barelm.dialect import vectors
-from barelm.dialect.lowering.emit import (
-    F32,
-    F32X16,
-    I32,
-    I32X16,
-    Definition,
-    Vector,
-    call,
-    emits,
-    lowers,
-    place,
-    shuffle,
-    splat,
-)
+from barelm.dialect.lowering.emit import F32, F32X16, I32, I32X16, call, place, shuffle, splat
+from barelm.dialect.lowering.registering import Definition, Vector, emits, lowers
 from barelm.dialect.types import LANES
 
 emits(vectors.load_f32x16)(lambda builder, x, i: builder.load(place(builder, x, i, F32X16), align=4))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from barelm.dialect.lowering.emit import I32, I64, VOID, call, emits
+from barelm.dialect.lowering.emit import I32, I64, VOID, call
+from barelm.dialect.lowering.registering import emits
 from barelm.dialect.processor import NO_LEVEL
 from barelm.dialect.rooms import metal
 from barelm.dialect.types import I64 as Words

@@ -12,7 +12,8 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 from numba.core import cgutils
 
-from barelm.dialect.lowering.emit import I8, I32, I64, VOID, assembly, call, emits
+from barelm.dialect.lowering.emit import I8, I32, I64, VOID, assembly, call
+from barelm.dialect.lowering.registering import emits
 
 llvm.initialize_native_asmparser()  # without it LLVM aborts the process where the host's JIT meets inline assembly
 
