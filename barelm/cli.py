@@ -1,6 +1,6 @@
 """The command line: arguments in, exit codes out.  What each command does is in `commands/`.
 
-Generated text goes to stdout, everything else to stderr.  Exit codes: 0, 1 for what a person can mend, 2 for usage,
+Generated text goes to stdout, everything else to stderr.  Exit codes: 0, 1 for what a person can correct, 2 for usage,
 130 after Ctrl-C.
 """
 
@@ -345,7 +345,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         code = 130
     except BrokenPipeError:
-        # Whoever read us has enough; nothing is left to say, not even at exit.
+        # The reader closed the pipe: write nothing more, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Where things are kept, how a file is read, and how it is replaced: beside it first, then by its name."""
+"""The folders for cache and data; reading files; replacing a file: written beside it, then renamed."""
 
 from __future__ import annotations
 

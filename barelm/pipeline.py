@@ -35,7 +35,7 @@ MODEL_PATH = "model.blm"
 SETTINGS_PATH = "barelm.toml"
 
 DEFAULT_CONTEXT = 2048
-"""Of a model with a longer one: the cache of keys and values takes memory for all of it."""
+"""The context of a model that has a longer one: the key-value cache takes memory for all of it."""
 
 PREFIX_MB = 1
 """Beside the cache, what a saved session takes at most."""
@@ -44,11 +44,11 @@ FIRMWARE_MB = 256
 """What a firmware takes for itself, generously."""
 
 SILENCE_S = 600.0
-"""So long a machine may say nothing before it counts as hung: a large model loads and reads its prompt in silence."""
+"""How long a machine may be silent before it counts as hung: it loads a large model and reads its prompt in silence."""
 
 
 class Watcher(Protocol):
-    """Who is told how far things are."""
+    """Whoever is shown the progress."""
 
     def step(self, what: str) -> None:
         """A step begins."""

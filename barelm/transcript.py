@@ -1,4 +1,4 @@
-"""What the program says to a program, read back: token ids as they come, measurements, failures.
+"""What the program reports to another program, read back: token ids as they come, measurements, failures.
 
 `metal.conversation.completion` describes the lines; this is the other end.
 """

@@ -88,7 +88,7 @@ def _mergeable(text: str) -> Any:
 
 
 def _linked(modules: list[Any]) -> Any:
-    """One module of many, linked like the games of a tournament: one by one, each would be met by all before it."""
+    """One module of many, linked in pairs, then pairs of pairs: one growing module would be gone over every time."""
     while len(modules) > 1:
         for first, second in zip(modules[0::2], modules[1::2]):
             first.link_in(second)

@@ -1,4 +1,4 @@
-"""The gate after linking: is it the UEFI application it has to be, and free of the machine that made it?"""
+"""The check after linking: a UEFI application, without paths of the machine that compiled it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gate before linking: what an object needs from outside, and what of this process might have leaked into it."""
+"""The check before linking: no symbol that nobody provides, no address of the compiling process."""
 
 from __future__ import annotations
 

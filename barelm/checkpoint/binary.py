@@ -1,4 +1,4 @@
-"""Opening foreign files without trust: what is no file, cannot be read or is empty says so."""
+"""Opening files of unknown origin: what is not a file, cannot be read or is empty is refused, with the reason."""
 
 from __future__ import annotations
 

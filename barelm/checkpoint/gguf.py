@@ -1,7 +1,7 @@
 """GGUF containers (`.gguf`, versions 2 and 3, little-endian): their metadata and their tensors, whatever the model.
 
 A file is a header, key-value pairs, a table of tensors and, from the next multiple of the alignment on, the tensors'
-bytes.  Nothing here trusts a number of the file before it has held it against the file's size.  A model may be split
+bytes.  No number of the file is used before it is compared with the file's size.  A model may be split
 over several files, named `-00001-of-00003.gguf` and so on; the first one holds the metadata.
 """
 

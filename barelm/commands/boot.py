@@ -34,9 +34,9 @@ END_OF_INPUT = "\x04"  # Ctrl-D
 INTERRUPT = "\x03"  # Ctrl-C
 ENDLESS_ROWS = "\x1b[24;1000R"  # what a terminal says that has very long ones
 PERSON_S = 1e6
-"""So long it may say nothing once a person can type: it is the person who is awaited."""
+"""How long it may be silent once a person can type: then it waits for that person."""
 IMPATIENCE_S = 1.0
-"""Whoever presses Ctrl-C three times in so long wants out, whatever the machine does."""
+"""Ctrl-C three times within these seconds leaves, whatever the machine does."""
 
 _DONE = re.compile(rb"BARELM DONE \d+\s*")
 _LOADING = re.compile("Loading [█▉▊▋▌▍▎▏░]+[^\n]*? s left")
@@ -80,7 +80,7 @@ def converse(machine: Machine, spec: Spec, bar: ProgressBar) -> int:
 
 
 def needed_memory_mb(image: Path) -> int:
-    """What the model on an image needs, the default where it holds none or a damaged one: its own screen says so."""
+    """What the model on an image needs; the default if there is no sound model, which the program then reports."""
     with open_volume(image) as volume:
         entry = volume.lookup(MODEL_PATH)
         if entry is None:
@@ -118,7 +118,7 @@ def typing_to(session: Session, shows: bool) -> Iterator[threading.Event]:
 
 @contextlib.contextmanager
 def _by_key(descriptor: int) -> Iterator[None]:
-    """A terminal that hands over every key and shows none: the machine does."""
+    """A terminal that passes on every key and shows none: the machine shows them."""
     import termios
     import tty
 

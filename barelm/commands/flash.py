@@ -105,7 +105,7 @@ def _table(devices: list[Device], reasons: list[str]) -> list[str]:
 
 
 def _confirm(device: Device) -> None:
-    """Ask; BarelmError where the answer is not plain, or nobody is there to give one."""
+    """Ask; BarelmError unless the answer is clear, and where nobody can give one."""
     if not _somebody_is_there():
         raise BarelmError(f"writing to {device.path} destroys what is on it, and there is no terminal to ask",
                           "Add --yes if that is meant.")
@@ -126,7 +126,7 @@ def _ask(question: str) -> str:
 
 
 def _write(image: Path, device: Device) -> int:
-    """Write and compare; whatever ends it early, the person learns that the device is of no use now."""
+    """Write and compare; if anything ends this early, a line says that the device is incomplete."""
     with flashing.Content(image, device.bytes) as content, flashing.opened(device) as fd, ProgressBar() as bar:
         try:
             for what, work in (("Writing to", flashing.write), ("Comparing", flashing.verify)):

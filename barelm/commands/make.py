@@ -1,4 +1,4 @@
-"""`barelm pack`, `build` and `image`: each writes a file, a new one unless it is named, and says its name."""
+"""`barelm pack`, `build` and `image`: each writes a file and prints its name; an existing one only if it was named."""
 
 from __future__ import annotations
 

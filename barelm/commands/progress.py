@@ -1,4 +1,4 @@
-"""What a person sees on stderr: steps, and a bar for what takes longer than a second; nothing where nobody looks."""
+"""What a person sees on stderr: steps, and a bar for what takes longer than a second; nothing without a terminal."""
 
 from __future__ import annotations
 

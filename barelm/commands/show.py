@@ -19,7 +19,7 @@ Facts = dict[str, Any]
 
 
 def show_file(path: Path, as_json: bool) -> int:
-    """Find out what a file is, and print its facts.  Raises BarelmError where it is none of ours."""
+    """Find out what a file is, and print its facts.  Raises BarelmError where its format is unknown."""
     facts = facts_of(path)
     if as_json:
         print(json.dumps(facts, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""What console and keyboard remember: where text goes and how far it is there, what is typed, and what was."""
+"""The state of console and keyboard: where text goes and its position there, the line being typed, earlier lines."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class SerialState(Struct):
     protocol: int  # address of EFI_SERIAL_IO_PROTOCOL; 0: there is no line, or it was given up
     handle: int  # to give back
     stalls: int  # writes in a row that did not go through in time
-    patience: int  # how many of them are borne
+    patience: int  # how many of them are tolerated
     columns: int  # of the terminal, as it said last
     rows: int
     sized: int  # 1: it has said how large it is

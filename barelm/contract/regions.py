@@ -1,7 +1,7 @@
 """The workspace: every byte the program works in beside the model, with its one owner.
 
-A region is a field, so two cannot overlap; only its owner, the module named with it, says its name, and hands out
-views (tests/test_rooms.py holds everybody to it).
+A region is a field, so two cannot overlap; only its owner, the module named with it, refers to it, and gives
+views to others (tests/test_rooms.py checks that).
 """
 
 from __future__ import annotations

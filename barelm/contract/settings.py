@@ -1,6 +1,6 @@
 """Every setting, one row each; the host's `settings` hold a value for every row.
 
-Out of a row come a line of `barelm.toml`, read and written, with its limits; a field of the metal's `SettingsView` and
+From a row come a line of `barelm.toml`, read and written, with its limits; a field of the metal's `SettingsView` and
 of the host's `Settings`; where it says so an option of the command line and a command of a conversation; and a line of
 docs/CONFIGURATION.md.  docs/ADDING.md shows how to add one.
 """

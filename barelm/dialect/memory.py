@@ -69,7 +69,7 @@ def bits_of_float(x: Real) -> int:
 
 
 def memory(address: int, n_bytes: int) -> U8:
-    """The bytes at `address`, as an array over them.  The caller answers for their being there."""
+    """The bytes at `address`, as an array over them.  The caller has to make sure that they exist."""
     if n_bytes == 0:
         return np.empty(0, np.uint8)
     return np.ctypeslib.as_array((ctypes.c_uint8 * int(n_bytes)).from_address(int(address)))

@@ -1,6 +1,6 @@
 """Primitives of the processor, by what they are for: any family of processors gives them (`lowering.family`).
 
-The interpreter's models answer as a processor of the lowest level would that says nothing of itself; `call_efi`
+The interpreter's models answer like a processor of the lowest level without information about itself; `call_efi`
 really calls, so metal code can be run against a table of callbacks.
 """
 

@@ -10,7 +10,7 @@ What stands in braces takes the next value:
     {:MB}   an int, a number of bytes, in MB or GB
     {:/}    two ints, as the quotient: one decimal below a hundred, none above, - where the second is not positive
 
-Two braces are one.  The compiler refuses a literal whose braces do not fit the values.
+`{{` and `}}` stand for a brace.  The compiler refuses a literal whose braces do not fit the values.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@
 
 Fields lie one after another, each aligned to its own size, as in C.  A field is an `int` (int64), one of UInt8, UInt16
 and UInt32 (widened when read, cut when written), a `Real`, a one-dimensional array of the dialect with `room(n)`, a
-Struct, or an `Array` of one with `room(n)`.  A field of several is a view; only single numbers are assigned to.
-Inheriting from a Struct goes on behind its fields.  `view.address` is where it lies, unless a field is called so.
+Struct, or an `Array` of one with `room(n)`.  Arrays and structs are views; only single numbers can be assigned.
+A subclass continues behind the fields of its base.  `view.address` is where it lies, unless a field is called so.
 """
 
 from __future__ import annotations

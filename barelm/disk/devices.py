@@ -1,4 +1,4 @@
-"""Disks judged: which may be overwritten, and what speaks against the others."""
+"""Which disks may be overwritten, and the reasons against the others."""
 
 from __future__ import annotations
 

@@ -225,4 +225,4 @@ def no_permission(device: Device) -> BarelmError:
     if device.is_file:
         return BarelmError(f"no permission to write to {device.path}", "Give a file that may be written.")
     return BarelmError(f"no permission to write to {device.path}",
-                       f"Give the same command to the system's master: sudo {sys.executable} -P -m barelm flash ...")
+                       f"Run the same command as root: sudo {sys.executable} -P -m barelm flash ...")

@@ -12,7 +12,7 @@ def extend_checksum(sums: U64, data: U8, n_bytes: int) -> None:
     """a = Σ wᵢ and b = Σ aᵢ modulo 2^64 over the whole words of `data`, continued from sums = (a, b).
 
     Any change of one word changes a; words out of place change b.  It is not a signature: whoever can write the
-    model can write the sums.
+    model can write its checksums.
     """
     words = u64_array(data, 0, n_bytes // 8)
     a = sums[0]

@@ -1,4 +1,4 @@
-"""Is a header of a packed model what it claims to be?  The same questions on the host and on the metal."""
+"""Is a header of a packed model what it claims to be?  The same checks on the host and on the metal."""
 
 from __future__ import annotations
 

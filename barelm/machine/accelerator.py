@@ -1,6 +1,6 @@
 """Choose what runs the guest's instructions: the host's virtualisation where it works, else QEMU's translator.
 
-/dev/kvm can exist and fail, or hang, so an accelerator is believed only after it has run a few instructions.
+/dev/kvm can exist and fail, or hang, so an accelerator is trusted only after it has run a few instructions.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The hosted machine: the image's own program, natively in a child process on a firmware written in Python.
 
-No emulation, so it is as fast as the metal; and no protection but a process, so only for images of your own making.
+No emulation, so it is as fast as the metal; but a process is the only protection: for images you made yourself.
 """
 
 from __future__ import annotations

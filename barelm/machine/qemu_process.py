@@ -1,4 +1,4 @@
-"""One running QEMU: its process, its folder of temporary files, and the two connections it dials back to us on."""
+"""One running QEMU: its process, its folder of temporary files, and the two connections that it opens to us."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class QemuProcess:
             raise self._stillborn(self.exit_fault() or silence.message) from silence
 
     def _stillborn(self, words: str) -> BarelmError:
-        return BarelmError(f"QEMU did not start: {words}", "Mend what it says, or see `barelm doctor`.")
+        return BarelmError(f"QEMU did not start: {words}", "Correct what it says, or see `barelm doctor`.")
 
     def _last_words(self, status: int) -> str:
         try:

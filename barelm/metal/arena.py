@@ -1,4 +1,4 @@
-"""Every byte we own: a workspace, the weights, the state.  Taken once, counted on the board, given back at the end."""
+"""All memory of the program: workspace, weights, state.  Allocated once, counted on the board, freed at the end."""
 
 from __future__ import annotations
 

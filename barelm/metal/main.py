@@ -96,7 +96,7 @@ def load_chosen_model(con: Console, b: Board, workspace: Workspace, root: int) -
 
 @metal
 def call_team(fw: Firmware, b: Board, most: int) -> None:
-    """Have as many processors at hand as there are, the configuration allows, and the model has room for."""
+    """Wake as many processors as there are, the configuration allows, and the model has room for."""
     if b.job.team == 0:
         b.job.team = gather_team(fw, b.job, b.settings.cores, b.figures.cycles_per_ms)
     wake_team(fw, b.job, b.settings.cores, b.figures.cycles_per_ms)
@@ -181,7 +181,7 @@ def farewell(con: Console, b: Board, workspace: Workspace, ending: int) -> int:
 
 @metal
 def report_failure(image: int, table: int, failure: int) -> int:
-    """The screen of a story that failed: what, what to do, where; returns the status."""
+    """The screen of a run that failed: what, what to do, where; returns the status."""
     fw = open_firmware(image, table)
     place = protocol_of(fw, image, uefi.BARELM_WORKSPACE)
     if place == 0:

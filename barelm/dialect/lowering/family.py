@@ -1,4 +1,4 @@
-"""What a processor family has to give.  Data only: who reads a program, or boots it, needs no compiler."""
+"""What a processor family has to define.  Data only, so that reading or booting a program needs no compiler."""
 
 from __future__ import annotations
 

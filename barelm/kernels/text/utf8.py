@@ -1,4 +1,4 @@
-"""UTF-8, read strictly.  The one place that says what becomes of bytes that are none.
+"""UTF-8, read strictly.  The only place that decides what becomes of malformed bytes.
 
 Well-formed is what the Unicode standard's table 3-7 says: no overlong forms, no surrogates, nothing above U+10FFFF.
 Every malformed part counts as one U+FFFD, where a part is the longest beginning of a character found (the standard's

@@ -17,7 +17,7 @@ from barelm.metal.uefi.serial_io import read_serial, serial_waits, set_serial_ti
 TIMEOUT_US = 20000
 """How long the firmware waits for one byte to go or come."""
 PATIENCE_US = 1000000
-"""A line that takes nothing for so long is given up: nothing says that anyone is there."""
+"""A line that accepts nothing for so long is given up: perhaps nobody is at its other end."""
 
 
 @metal

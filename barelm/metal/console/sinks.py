@@ -1,8 +1,7 @@
 """Where text goes: our own screen, a terminal on a serial line taken from the firmware, and, where there is no such
-screen, the firmware's console.  How each of them does it stands in a file of its own; whatever is asked of one of them
-is asked here.
+screen, the firmware's console.  Each is implemented in a file of its own; callers use the functions here.
 
-To a program (`report` in the configuration) only the firmware's console speaks.
+With `report` in the configuration, a program reads, and only the firmware's console is used.
 """
 
 from __future__ import annotations

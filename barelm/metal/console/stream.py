@@ -1,6 +1,6 @@
 """The console: one stream of text on every sink, and a text that is redrawn in place on all of them.
 
-Each sink wraps at its own width, and takes a word that reaches the edge to the next row whole, though it comes letter
+Each sink wraps at its own width, and takes a word that reaches the edge to the next row whole, although it comes letter
 by letter.
 """
 

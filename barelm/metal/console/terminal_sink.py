@@ -18,7 +18,7 @@ TINTS: I64 = np.array([39, 36, 90, 33, 31], np.int64)
 
 LEAST_ROWS = 8
 ENDLESS = 1000
-"""A terminal that says it has so many columns is none: whoever reads wants rows as long as the text makes them."""
+"""What reports so many columns is no terminal but a program, which wants lines that are not wrapped."""
 
 
 @metal

@@ -1,4 +1,4 @@
-"""What a model is talked with: a console, the loaded model and who computes with it, the conversation, the volume."""
+"""Everything a conversation uses: console, loaded model, cores, turns, volume."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What was said: turns, each a typed text and a reply, over the token ids of the session.
 
 The ids of turn k are those of its text in the chat template, then those of the reply.  Whatever changes an id says
-so (`cores.place`), so that what is still in the key-value cache is never computed again, and what is not always is.
+so (`cores.place`), so that what is still in the key-value cache is not computed again, and all else is.
 """
 
 from __future__ import annotations

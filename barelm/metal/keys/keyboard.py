@@ -58,7 +58,7 @@ _LETTERED: I64 = np.array([UP, DOWN, RIGHT, LEFT, 0, END, 0, HOME, *[0] * 7, F1,
 
 
 class Keyboard(NamedTuple):
-    """Whatever there is to type on."""
+    """The sources of keys: the firmware's keyboard and the serial line."""
 
     fw: Firmware
     layout: int  # of the firmware's keyboard, one of `layouts`

@@ -1,4 +1,4 @@
-"""What the machine tells of itself when asked: /cpu, /bench, /selftest."""
+"""What the machine reports about itself when asked: /cpu, /bench, /selftest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The start: who is here, on what machine; and the end of a story that failed."""
+"""The start screen: program, processor, memory, firmware; and the screen of a run that failed."""
 
 from __future__ import annotations
 

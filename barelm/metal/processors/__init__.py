@@ -1,1 +1,1 @@
-"""Every processor on the work."""
+"""All processors at work."""

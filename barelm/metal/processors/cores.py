@@ -1,7 +1,7 @@
-"""Every processor on the work: woken once through MP Services, then spinning on the board.  Knows no mathematics.
+"""All processors at work: woken once through MP Services, then spinning on the board.  No mathematics here.
 
 Waking is slow and firmware is not re-entrant, so workers are started once, never call a service, and go home at the
-end.  One that does not come within WAIT_MS is done without.
+end.  The team does without one that does not start within WAIT_MS.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def processors_present(fw: Firmware) -> tuple[int, int]:
 
 @metal
 def worker(address: int) -> int:
-    """The life of another processor, given the board's address: claim a number, then work until told to stop."""
+    """What another processor runs, given the board's address: claim a number, then work until told to stop."""
     job = Board(address).job
     core = atomic_add(job.claims, 0, 1) + 1
     if core < board.CLOSED:

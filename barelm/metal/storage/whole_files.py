@@ -82,7 +82,7 @@ def may_be_named(code_point: int) -> bool:
 def begin_file(root: int, names: Names) -> int:
     """The file beside, empty and open for writing; 0 or the status where that failed.
 
-    One that was left over is the only one there is where the power went before it was renamed: then it is kept.
+    One that was left over is the only copy if the power failed before it was renamed: then it is kept.
     """
     left_over = open_for_writing(root, names.beside, uefi.FILE_MODE_CHANGE, 0)
     if left_over > 0:
@@ -146,7 +146,7 @@ def write_whole(root: int, names: Names, source: U8) -> int:
 
 @metal
 def open_either(root: int, names: Names) -> int:
-    """A file for reading; where the power went between deleting the old one and renaming, the one beside.  0: none."""
+    """A file for reading; after a power cut between deleting the old one and renaming, the one beside.  0: none."""
     file = open_file(root, names.path)
     if file == 0:
         file = open_file(root, names.beside)

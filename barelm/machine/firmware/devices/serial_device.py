@@ -28,7 +28,7 @@ _STDIN, _STDOUT = 0, 1
 class Wire:
     """Standard input and output, and who is at this end of them.
 
-    Where standard input is a pipe, its end is the end of power: `on_closed` is called, from another thread, as is
+    Where standard input is a pipe, its end switches the machine off: `on_closed` is called, from another thread, as is
     `on_arrival` for whatever comes.
     """
 
