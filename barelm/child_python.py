@@ -1,7 +1,5 @@
 """A Python in a process of its own: this interpreter, this barelm, and nothing of the folder it is started in."""
 
-from __future__ import annotations
-
 import os
 import sys
 

@@ -4,8 +4,6 @@ Generated text goes to stdout, everything else to stderr.  Exit codes: 0, 1 for 
 130 after Ctrl-C.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -1,7 +1,5 @@
 """The folders for cache and data; reading files; replacing a file: written beside it, then renamed."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import tempfile

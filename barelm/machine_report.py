@@ -4,8 +4,6 @@ A report comes from a machine of somebody else's: nothing in it is believed, and
 is.  Whatever the machine did not know is null, here None.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How a run ended: the text, the ids, the figures, or what went wrong."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from typing import Any
 

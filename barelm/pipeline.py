@@ -4,8 +4,6 @@
        checkpoint/               pack/          disk/           aot/ of metal/, kernels/  machine/
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace

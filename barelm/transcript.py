@@ -3,8 +3,6 @@
 `metal.conversation.completion` describes the lines; this is the other end.
 """
 
-from __future__ import annotations
-
 import codecs
 from dataclasses import dataclass, field
 

@@ -10,9 +10,9 @@ import pytest
 from numba import njit
 
 from barelm.dialect.lowering import levels
-from barelm.dialect.lowering.emit import JIT_OPTIONS
 from barelm.dialect.lowering.install import install
-from barelm.dialect.rooms import REGISTRY
+from barelm.dialect.lowering.registering import JIT_OPTIONS
+from barelm.dialect.rooms import functions_of_the_dialect
 from tests.worlds import World, interpreter
 
 _ORDER = list(levels.FORMS)
@@ -52,7 +52,7 @@ def form(level: str) -> World:
         return again(value) if is_kernel(value) else value
 
     def is_kernel(value: Any) -> bool:
-        return isinstance(value, FunctionType) and value in REGISTRY
+        return isinstance(value, FunctionType) and value in functions_of_the_dialect()
 
     return world
 

@@ -233,10 +233,9 @@ def test_a_naked_float_is_noticed() -> None:
 
 
 def dialect_functions() -> list[tuple[str, ast.FunctionDef]]:
-    """Every function of kernels and metal with one of the two decorators."""
-    return [(name, node) for name in SOURCES for node in ast.walk(tree(name))
-            if isinstance(node, ast.FunctionDef) and any(
-                isinstance(mark, ast.Name) and mark.id in ("kernel", "metal") for mark in node.decorator_list)]
+    """Every function of kernels and metal."""
+    return [(name, node) for name in SOURCES if room(name) in ("kernels", "metal") for node in ast.walk(tree(name))
+            if isinstance(node, ast.FunctionDef)]
 
 
 def test_every_function_of_the_dialect_says_what_it_does() -> None:
@@ -244,21 +243,7 @@ def test_every_function_of_the_dialect_says_what_it_does() -> None:
     assert len(dialect_functions()) > 100 and silent == []
 
 
-def test_every_function_of_kernels_and_metal_has_its_decorator() -> None:
-    bare = []
-    for name in SOURCES:
-        wanted = {"kernels": "kernel", "metal": "metal"}.get(room(name))
-        if wanted is None or name == "contract/uefi.py":
-            continue
-        for node in tree(name).body:
-            if isinstance(node, ast.FunctionDef):
-                marks = [mark.id for mark in node.decorator_list if isinstance(mark, ast.Name)]
-                if wanted not in marks:
-                    bare.append(f"{name}:{node.lineno} {node.name}")
-    assert bare == []
-
-
 def test_no_function_of_the_dialect_has_defaults_it_could_hide_behind() -> None:
     hidden = [f"{name}:{node.lineno} {node.name}" for name, node in dialect_functions()
-              if room(name) != "dialect" and (node.args.defaults or node.args.kw_defaults)]
+              if node.args.defaults or node.args.kw_defaults]
     assert hidden == []

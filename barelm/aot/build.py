@@ -1,7 +1,5 @@
 """The program, built or taken from the cache: what was built from the same sources is never built twice."""
 
-from __future__ import annotations
-
 import hashlib
 import shlex
 import subprocess

@@ -3,8 +3,6 @@
 Part of `target`: private surface of Numba is used here too.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from numba.core import callconv, cgutils, types

@@ -1,7 +1,5 @@
 """COFF objects to one PE32+ application, by LLVM's linker from the `ziglang` wheel."""
 
-from __future__ import annotations
-
 import subprocess
 import tempfile
 from pathlib import Path

@@ -4,8 +4,6 @@ A failure is a constant, `contract.failure_record`.  The place is the file insid
 of the machine that compiled.
 """
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 from typing import Any

@@ -5,8 +5,6 @@
 writes the objects of one part into a folder.  `build` runs both parts at once, each in a process of its own.
 """
 
-from __future__ import annotations
-
 import gc
 import sys
 from pathlib import Path

@@ -3,8 +3,6 @@
 Part of `target`: private surface of Numba is used here too.  Nothing in this file changes what a program does.
 """
 
-from __future__ import annotations
-
 import operator
 from functools import cache
 from typing import Any

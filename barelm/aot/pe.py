@@ -1,7 +1,5 @@
 """The check after linking: a UEFI application, without paths of the machine that compiled it."""
 
-from __future__ import annotations
-
 import os
 import sys
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The check before linking: no symbol that nobody provides, no address of the compiling process."""
 
-from __future__ import annotations
-
 import re
 import struct
 

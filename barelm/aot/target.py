@@ -5,8 +5,6 @@ in `convention`; Numba is pinned to the version they were written against, and `
 broke when it is not.
 """
 
-from __future__ import annotations
-
 import inspect
 from functools import cached_property
 from pathlib import Path

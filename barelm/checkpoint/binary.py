@@ -1,7 +1,5 @@
 """Opening files of unknown origin: what is not a file, cannot be read or is empty is refused, with the reason."""
 
-from __future__ import annotations
-
 import os
 import stat
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What every reader returns: the shape, the weights as stored, the vocabulary."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 

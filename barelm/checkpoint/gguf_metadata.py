@@ -1,7 +1,5 @@
 """The metadata of a GGUF model by key, each value of the type it should have."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """A GGUF model of a known family as a `Checkpoint`; whatever would change its answers is used or refused."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The vocabulary in a GGUF model's metadata: byte-level BPE ("gpt2") or SentencePiece ("llama")."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

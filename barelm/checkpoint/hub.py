@@ -4,8 +4,6 @@ A folder named by the environment variable BARELM_MODELS is searched before anyt
 side by side, under their own names (stories15M.bin, tokenizer.bin, stories260K.bin, tok512.bin, ...).
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import urllib.request

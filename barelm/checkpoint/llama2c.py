@@ -3,8 +3,6 @@
 The weights follow a header with no names or offsets: their order and the sizes decide where each one lies.
 """
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass

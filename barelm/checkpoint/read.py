@@ -1,7 +1,5 @@
 """A checkpoint of any format: what its first bytes say decides who reads it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from barelm.checkpoint.binary import read_start

@@ -4,8 +4,6 @@ The file holds the length of the longest piece, then for every id its score, its
 U+2581 is a space already.  Ids 0, 1 and 2 are always <unk>, <s> and </s>.
 """
 
-from __future__ import annotations
-
 import math
 import re
 import struct

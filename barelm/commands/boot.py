@@ -1,7 +1,5 @@
 """`barelm boot`: an image's own console, both ways."""
 
-from __future__ import annotations
-
 import codecs
 import contextlib
 import os

@@ -1,7 +1,5 @@
 """Lines over the number of cores: as text for a terminal, as SVG for a page."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Sequence

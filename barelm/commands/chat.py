@@ -1,7 +1,5 @@
 """`barelm chat`: a machine booted into a conversation, its console this terminal."""
 
-from __future__ import annotations
-
 from barelm import pipeline
 from barelm.commands.boot import converse
 from barelm.commands.keeping import keep, kept_sessions

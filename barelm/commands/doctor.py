@@ -1,7 +1,5 @@
 """`barelm doctor`: what this host has and lacks."""
 
-from __future__ import annotations
-
 import json
 import platform
 import shutil

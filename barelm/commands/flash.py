@@ -1,7 +1,5 @@
 """`barelm flash`: an image onto a stick, after a question, with every byte compared."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

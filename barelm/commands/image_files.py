@@ -1,7 +1,5 @@
 """`barelm ls` and `barelm cp`: the files of an image or a stick, without mounting it."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

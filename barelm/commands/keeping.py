@@ -1,7 +1,5 @@
 """What a conversation leaves on its volume, kept on the host: saved sessions, pictures, reports."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from barelm.disk import open_volume

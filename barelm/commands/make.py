@@ -1,7 +1,5 @@
 """`barelm pack`, `build` and `image`: each writes a file and prints its name; an existing one only if it was named."""
 
-from __future__ import annotations
-
 import os
 import re
 import sys

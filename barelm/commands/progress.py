@@ -1,7 +1,5 @@
 """What a person sees on stderr: steps, and a bar for what takes longer than a second; nothing without a terminal."""
 
-from __future__ import annotations
-
 import sys
 import time
 from typing import Any, Self

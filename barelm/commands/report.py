@@ -1,7 +1,5 @@
 """`barelm report`: what machines measured of themselves, as a table and a plot."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -1,7 +1,5 @@
 """`barelm run`."""
 
-from __future__ import annotations
-
 import json
 import sys
 

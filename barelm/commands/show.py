@@ -1,7 +1,5 @@
 """`barelm show`: what a file holds, for a person or as JSON."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

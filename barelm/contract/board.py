@@ -3,8 +3,6 @@
 The story writes it before a command; workers and engine only read it, but for the gate and `Job.claims`.
 """
 
-from __future__ import annotations
-
 from barelm.contract.layout import MOST_SECTIONS
 from barelm.contract.settings import SettingsView
 from barelm.dialect.structs import Struct, room

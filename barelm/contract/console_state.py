@@ -1,7 +1,5 @@
 """The state of console and keyboard: where text goes and its position there, the line being typed, earlier lines."""
 
-from __future__ import annotations
-
 from barelm.dialect.structs import Array, Struct, room
 from barelm.dialect.types import I32, I64, U8, U16
 

@@ -1,7 +1,5 @@
 """What a conversation keeps: its turns, what was typed in them, what was set in it, and where it works."""
 
-from __future__ import annotations
-
 from barelm.contract.layout import TEXT_BYTES
 from barelm.dialect.structs import Array, Struct, room
 from barelm.dialect.types import I64, U8

@@ -1,7 +1,5 @@
 """A failure as a constant of the program (`aot.messages`)."""
 
-from __future__ import annotations
-
 from barelm.dialect.structs import Struct
 
 

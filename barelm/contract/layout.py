@@ -5,8 +5,6 @@ on multiples of PAGE, so that a read into page-aligned memory keeps file offset 
 zeros.
 """
 
-from __future__ import annotations
-
 from barelm.dialect.structs import Array, Struct, UInt32, room
 from barelm.dialect.types import I64, Real
 

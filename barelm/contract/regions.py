@@ -4,8 +4,6 @@ A region is a field, so two cannot overlap; only its owner, the module named wit
 views to others (tests/test_rooms.py checks that).
 """
 
-from __future__ import annotations
-
 from barelm.contract.board import Board
 from barelm.contract.console_state import ConsoleState, EditorState, KeyboardState
 from barelm.contract.conversation_state import Conversation

@@ -10,8 +10,6 @@ order of j; `kernels.encodings` describes the panels of the other encodings.  Ro
 panels, vectors to blocks of 32.  All layers follow one another.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import NamedTuple
 

@@ -5,8 +5,6 @@ texts, each padded to 8 bytes; then for every layer and head of the cache its pa
 positions are cached.
 """
 
-from __future__ import annotations
-
 from barelm.contract.layout import PAGE
 from barelm.dialect.structs import Struct, room
 from barelm.dialect.types import I64, U64

@@ -1,7 +1,5 @@
 """What the rooms of storage keep: names of files, the models of the volume, how far loading one is."""
 
-from __future__ import annotations
-
 from barelm.contract.layout import NAME_WORDS, Header
 from barelm.dialect.structs import Array, Struct, room
 from barelm.dialect.types import I64, U8, U16, U64

@@ -1,7 +1,5 @@
 """UEFI by its own names: GUIDs, status codes, constants (UEFI 2.10).  Data only; `uefi_protocols` has the tables."""
 
-from __future__ import annotations
-
 import uuid
 
 import numpy as np

@@ -4,8 +4,6 @@ A field that is a service says in its note what the service takes: `n` a UINTN, 
 bits, `b` a BOOLEAN or UINT8.
 """
 
-from __future__ import annotations
-
 from barelm.dialect.structs import Struct, UInt8, UInt16, UInt32, room
 from barelm.dialect.types import U16
 

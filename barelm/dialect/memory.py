@@ -4,8 +4,6 @@ These are the interpreter's models, and the definition.  Views never copy.  Addr
 interpreter they are real addresses of this process.
 """
 
-from __future__ import annotations
-
 import ctypes
 import threading
 from typing import Any

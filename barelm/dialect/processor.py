@@ -4,8 +4,6 @@ The interpreter's models answer like a processor of the lowest level without inf
 really calls, so metal code can be run against a table of callbacks.
 """
 
-from __future__ import annotations
-
 import ctypes
 import time
 

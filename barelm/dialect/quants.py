@@ -4,8 +4,6 @@ Byte 4 r + c of a vector of 64 belongs to row r and column c.  Sums are integers
 primitive states, so every processor gives the same bits however its instructions pair them up.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from barelm.dialect.types import I8, LANES, U8, F32x16, I8x64, I16x32, I32x16

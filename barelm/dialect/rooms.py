@@ -1,30 +1,42 @@
-"""The two decorators of the dialect.  They return the function unchanged and record which room it belongs to.
+"""Which functions are of the dialect.
 
-`@kernel`: mathematics; touches only its arguments; runs in every world.
-`@metal`: talks to the machine; runs in the `.efi` (and in the interpreter, against real memory, for tests).
+Every function of `kernels/` and of `metal/` is, and no decorator says it again.  Elsewhere one does, and returns the
+function unchanged: `@kernel` for mathematics, which touches only its arguments and runs in every world, `@metal` for
+what talks to the machine and runs in the `.efi` (and in the interpreter, against real memory, for tests).
 """
 
-from __future__ import annotations
-
+import sys
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-REGISTRY: dict[Callable[..., Any], str] = {}
-"""Every function of the dialect and its room; the compiler reads it, nothing else does."""
+ROOMS = ("barelm.kernels.", "barelm.metal.")
+
+_marked: list[Callable[..., Any]] = []
 
 
 def kernel(function: Function) -> Function:
     """Mark `function` as a kernel."""
-    REGISTRY[function] = "kernel"
+    _marked.append(function)
     return function
 
 
 def metal(function: Function) -> Function:
     """Mark `function` as metal code."""
-    REGISTRY[function] = "metal"
+    _marked.append(function)
     return function
+
+
+def functions_of_the_dialect() -> list[Callable[..., Any]]:
+    """All that are imported so far; the compiler reads it, nothing else does."""
+    found = list(_marked)
+    for name, module in list(sys.modules.items()):
+        if name.startswith(ROOMS):
+            found += [value for value in vars(module).values()
+                      if isinstance(value, FunctionType) and value.__module__ == name]
+    return found
 
 
 class Failure(Exception):

@@ -4,8 +4,6 @@ Arrays are one-dimensional and contiguous unless the name ends in 2D or 3D.  A p
 index, a count, an address); a `Real` is one float32.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Annotated, Any
 

@@ -4,8 +4,6 @@ These are the interpreter's models, and the definition: in NumPy a vector is a s
 two of them are NumPy's.  No operation contracts, reorders or approximates, so every processor gives these bits.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from barelm.dialect.types import F32, LANES, F32x16, I32x16, Real

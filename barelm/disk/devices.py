@@ -1,7 +1,5 @@
 """Which disks may be overwritten, and the reasons against the others."""
 
-from __future__ import annotations
-
 import shlex
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ the directory that makes it count; what is given up goes the other way round.  W
 is clusters that belong to nothing, and a damaged file where that very file was being written to.
 """
 
-from __future__ import annotations
-
 import os
 import stat
 import time

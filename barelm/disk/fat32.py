@@ -3,8 +3,6 @@
 Source: Microsoft, FAT32 File System Specification ("fatgen103"), cited below by section.  No I/O here.
 """
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -3,8 +3,6 @@
 Source: UEFI Specification 2.10, section 5 ("GUID Partition Table (GPT) Disk Layout").
 """
 
-from __future__ import annotations
-
 import struct
 import uuid
 import zlib

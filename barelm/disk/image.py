@@ -1,7 +1,5 @@
 """Files into a bootable disk image: plans the volume, streams the data, leaves nothing half-written."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import os

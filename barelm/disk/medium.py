@@ -3,8 +3,6 @@
 And what is said of a plain file that is copied into an image or onto a device.
 """
 
-from __future__ import annotations
-
 import os
 import stat
 import threading

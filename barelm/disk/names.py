@@ -4,8 +4,6 @@ Source: Microsoft, FAT32 File System Specification ("fatgen103"), sections "FAT 
 "FAT Long Directory Entries", cited below by the headings there.
 """
 
-from __future__ import annotations
-
 import string
 import struct
 from collections.abc import Collection, Iterable, Sequence

@@ -4,8 +4,6 @@ What is in memory and what is on the disk differ only between a change and its `
 so that at any moment the chains a directory leads to are whole.
 """
 
-from __future__ import annotations
-
 import bisect
 import functools
 import struct

@@ -4,8 +4,6 @@ Opening reads every directory, so what is listed is consistent; work and memory 
 of the image and by fixed limits, whatever its headers say.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Self
 

@@ -1,18 +1,14 @@
 """The blocks of the decoder, one formula each.  Buffers are padded with zeros to whole vectors."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from barelm.contract import layout
-from barelm.dialect.rooms import kernel
 from barelm.dialect.types import F32, LANES, U8, Real, f32, padded
 from barelm.dialect.vectors import load_f32x16, max_f32x16, max_tree, splat_f32x16, sqrt_f32, store_f32x16, sum_tree
 from barelm.kernels.cache import cached
 from barelm.kernels.mathf import exp_f32x16
 
 
-@kernel
 def rmsnorm(y: F32, x: F32, g: F32, eps: Real, dim: int, lo: int, hi: int) -> None:
     """y = g · x / sqrt(mean(x²) + ε), written for the vectors lo to hi (Zhang and Sennrich 2019)."""
     squares = splat_f32x16(f32(0))
@@ -24,7 +20,6 @@ def rmsnorm(y: F32, x: F32, g: F32, eps: Real, dim: int, lo: int, hi: int) -> No
         store_f32x16(y, i, load_f32x16(g, i) * (scale * load_f32x16(x, i)))
 
 
-@kernel
 def softmax(x: F32, n: int) -> None:
     """x = e^(x - max x) / Σ e^(x - max x) over the first n values; n is whole vectors, padded with -inf."""
     peak = load_f32x16(x, 0)
@@ -41,7 +36,6 @@ def softmax(x: F32, n: int) -> None:
         store_f32x16(x, i, load_f32x16(x, i) * share)
 
 
-@kernel
 def rope(x: F32, at: int, table: F32, pos: int, head_dim: int, rotary: int) -> None:
     """Rotate the pairs of one head by the angles pos · θ^(-2i/head_dim) (Su et al. 2021).
 
@@ -64,7 +58,6 @@ def rope(x: F32, at: int, table: F32, pos: int, head_dim: int, rotary: int) -> N
         x[j + apart] = a * sin + b * cos
 
 
-@kernel
 def attend(out: F32, q: F32, keys: U8, values: U8, key_scales: F32, value_scales: F32, scores: F32, kind: int,
            head_dim: int, n: int) -> None:
     """out = softmax(q Kᵀ / sqrt(head_dim)) V for one head over n positions (Vaswani et al. 2017).
@@ -96,7 +89,6 @@ def attend(out: F32, q: F32, keys: U8, values: U8, key_scales: F32, value_scales
         store_f32x16(out, c, (a0 + a1) + (a2 + a3))
 
 
-@kernel
 def score(scores: F32, q: F32, keys: U8, key_scales: F32, kind: int, head_dim: int, n: int) -> None:
     """scores[t] = q · k_t / sqrt(head_dim), sixteen positions at a time, and -inf behind the last."""
     scale = splat_f32x16(f32(1) / sqrt_f32(f32(head_dim)))
@@ -126,7 +118,6 @@ def score(scores: F32, q: F32, keys: U8, key_scales: F32, kind: int, head_dim: i
         scores[t] = f32(-np.inf)
 
 
-@kernel
 def swiglu(h: F32, h13: F32, lo: int, hi: int) -> None:
     """h = silu(W₁x) · W₃x with silu(a) = a / (1 + e^-a), for the vectors lo to hi (Shazeer 2020).
 
@@ -140,7 +131,6 @@ def swiglu(h: F32, h13: F32, lo: int, hi: int) -> None:
         store_f32x16(h, i * LANES, gate * load_f32x16(h13, (2 * i + 1) * LANES))
 
 
-@kernel
 def add(x: F32, y: F32, lo: int, hi: int) -> None:
     """x = x + y for the vectors lo to hi: the residual connection."""
     for i in range(lo * LANES, hi * LANES, LANES):

@@ -4,12 +4,9 @@ Keys lie as [pos / 16][head_dim][16], so that one vector holds a component of si
 [pos][head_dim, padded].
 """
 
-from __future__ import annotations
-
 from barelm.contract import layout
 from barelm.dialect.memory import bits_of_float, f32_array, float_of_bits, i8_array, u16_array
 from barelm.dialect.quants import load_f16x16, load_i8x16, to_f32x16
-from barelm.dialect.rooms import kernel
 from barelm.dialect.types import F32, I8, LANES, U8, F32x16, Real, f32, padded
 from barelm.dialect.vectors import load_f32x16
 
@@ -20,7 +17,6 @@ ROUND_WHOLE = f32(12582912)
 """1.5 * 2^23: added and subtracted, it leaves no bit behind the point."""
 
 
-@kernel
 def item_bytes(kind: int) -> int:
     """Bytes of one component."""
     if kind == layout.KV_F32:
@@ -30,7 +26,6 @@ def item_bytes(kind: int) -> int:
     return 1
 
 
-@kernel
 def remember(kind: int, cache: U8, scales: F32, at: int, step: int, x: F32, pos: int, n: int) -> None:
     """Put the n components of a key or value at elements at, at + step, ... of a head's cache."""
     if kind == layout.KV_F32:
@@ -45,19 +40,16 @@ def remember(kind: int, cache: U8, scales: F32, at: int, step: int, x: F32, pos:
         scales[pos] = remember_q8(i8_array(cache, 0, len(cache)), at, step, x, n)
 
 
-@kernel
 def remember_key(kind: int, keys: U8, scales: F32, k: F32, pos: int, head_dim: int) -> None:
     """Put one head's key at position `pos`."""
     remember(kind, keys, scales, pos // LANES * head_dim * LANES + pos % LANES, LANES, k, pos, head_dim)
 
 
-@kernel
 def remember_value(kind: int, values: U8, scales: F32, v: F32, pos: int, head_dim: int) -> None:
     """Put one head's value at position `pos`."""
     remember(kind, values, scales, pos * padded(head_dim), 1, v, pos, head_dim)
 
 
-@kernel
 def remember_q8(quants: I8, at: int, step: int, x: F32, n: int) -> Real:
     """As int8; returns the scale, max|x| / 127."""
     peak = f32(0)
@@ -73,7 +65,6 @@ def remember_q8(quants: I8, at: int, step: int, x: F32, n: int) -> Real:
     return f32(0)
 
 
-@kernel
 def f16_bits(x: Real) -> int:
     """The float16 nearest to x, halves to even, as its bits; beyond the greatest, 65504, the greatest."""
     bits = bits_of_float(x)
@@ -85,7 +76,6 @@ def f16_bits(x: Real) -> int:
     return sign | (size - ((127 - 15) << 23) + 0xFFF + (size >> 13 & 1)) >> 13
 
 
-@kernel
 def cached(kind: int, cache: U8, i: int) -> F32x16:
     """Sixteen components of a head's cache from element i on; int8 without its scale."""
     if kind == layout.KV_F16:

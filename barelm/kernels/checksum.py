@@ -1,13 +1,9 @@
 """The checksum of a section: two running sums, after Fletcher, over little-endian 64-bit words."""
 
-from __future__ import annotations
-
 from barelm.dialect.memory import u64_array
-from barelm.dialect.rooms import kernel
 from barelm.dialect.types import U8, U64
 
 
-@kernel
 def extend_checksum(sums: U64, data: U8, n_bytes: int) -> None:
     """a = Σ wᵢ and b = Σ aᵢ modulo 2^64 over the whole words of `data`, continued from sums = (a, b).
 

@@ -1,11 +1,8 @@
 """Is a header of a packed model what it claims to be?  The same checks on the host and on the metal."""
 
-from __future__ import annotations
-
 from barelm.contract import layout, sections
 from barelm.contract.layout import Header, SectionEntry
 from barelm.dialect.memory import load_i64, memory
-from barelm.dialect.rooms import kernel
 from barelm.dialect.types import LANES, U64, padded, u64
 from barelm.kernels.checksum import extend_checksum
 from barelm.kernels.matrices import is_stored, panel_bytes
@@ -21,7 +18,6 @@ LARGEST = 1 << 24
 """No dimension of a model is above this; with it, no product below leaves 64 bits."""
 
 
-@kernel
 def check_header(header: Header, sums: U64, file_bytes: int) -> int:
     """SOUND, or what is wrong with the header of a file of `file_bytes`; `sums` (2) is working space."""
     if header.magic != layout.MAGIC:
@@ -39,7 +35,6 @@ def check_header(header: Header, sums: U64, file_bytes: int) -> int:
     return SOUND
 
 
-@kernel
 def sum_matches(header: Header, sums: U64) -> bool:
     """Whether the header's own checksum matches: the sum of all its words, those that hold it taken as zero."""
     a = header.sum_a
@@ -54,7 +49,6 @@ def sum_matches(header: Header, sums: U64) -> bool:
     return bool(sums[0] == u64(a) and sums[1] == u64(b))
 
 
-@kernel
 def unknown_section(header: Header) -> int:
     """The number of the first section that is not known here and must not be passed over, or -1."""
     for number in range(sections.N_SECTIONS, header.n_sections):
@@ -63,7 +57,6 @@ def unknown_section(header: Header) -> int:
     return -1
 
 
-@kernel
 def sizes_are_sane(header: Header) -> bool:
     """Every size positive, below LARGEST, and in proportion; the memory announced is the memory needed."""
     for place in range(layout.FIRST_SIZE, layout.LAST_SIZE + 1, 8):
@@ -90,7 +83,6 @@ def sizes_are_sane(header: Header) -> bool:
     return bool(header.state_bytes == state_bytes(header))
 
 
-@kernel
 def sections_fit(header: Header) -> bool:
     """Sections follow one another inside the file, and each holds at least what its views take."""
     end = layout.HEADER_BYTES
@@ -108,7 +100,6 @@ def sections_fit(header: Header) -> bool:
     return bool(end == header.file_bytes)
 
 
-@kernel
 def holds_enough(header: Header, entry: SectionEntry, number: int) -> bool:
     """Whether a section is described as its row has it, and large enough for the kernels to stay inside it."""
     if entry.n_bytes == 0 and sections.MAY_BE_ABSENT[number]:
@@ -121,7 +112,6 @@ def holds_enough(header: Header, entry: SectionEntry, number: int) -> bool:
     return bool(entry.n_bytes // section_layers(header, number) >= entry.layer_bytes)
 
 
-@kernel
 def layer_bytes(header: Header, number: int, kind: int) -> int:
     """The bytes of one layer of a section, weights encoded as `kind`."""
     rows = section_rows(header, number)

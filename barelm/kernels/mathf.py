@@ -1,13 +1,9 @@
 """The one transcendental a Llama needs at run time, from + - * and a written exponent."""
 
-from __future__ import annotations
-
-from barelm.dialect.rooms import kernel
 from barelm.dialect.types import F32x16, f32
 from barelm.dialect.vectors import max_f32x16, min_f32x16, pow2_f32x16, splat_f32x16, to_i32x16
 
 
-@kernel
 def exp_f32x16(x: F32x16) -> F32x16:
     """e^x lane by lane, x clamped to [-87, 88]; relative error below 2e-7.
 

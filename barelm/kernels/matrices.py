@@ -1,11 +1,8 @@
 """y = W x for a weight in any encoding, by panels of sixteen rows; `encodings` says how these are laid out."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from barelm.dialect.memory import address_of, cells, f32_array, i8_array, memory
-from barelm.dialect.rooms import kernel
 from barelm.dialect.types import BLOCK, F32, F32_2D, LANES, U8, Kernel, f32, padded
 from barelm.dialect.vectors import load_f32x16, splat_f32x16, store_f32x16
 from barelm.kernels import encodings
@@ -34,7 +31,6 @@ class Matrix(NamedTuple):
     data: U8
 
 
-@kernel
 def by_encoding(use: Kernel, kind: int, job: Any) -> None:
     """`use` with what makes a quantized encoding, and with `job`.
 
@@ -46,19 +42,16 @@ def by_encoding(use: Kernel, kind: int, job: Any) -> None:
         use(add_unsigned, add_minimum, q4.columns, q4.factors, kind, job)
 
 
-@kernel
 def is_stored(kind: int, cols: int) -> bool:
     """Whether there is such a kind, and its blocks cover no more of `cols` columns than activations have."""
     return 0 <= kind < encodings.N_KINDS and padded(cols, encodings.COLUMNS[kind]) <= padded(cols, BLOCK)
 
 
-@kernel
 def panel_bytes(kind: int, cols: int) -> int:
     """Bytes of sixteen rows of `cols` columns."""
     return padded(cols, encodings.COLUMNS[kind]) // encodings.COLUMNS[kind] * encodings.BLOCK_BYTES[kind]
 
 
-@kernel
 def matmul(y: F32_2D, w: Matrix, l: int, x: Activations, n: int, lo: int, hi: int) -> None:
     """y[t, i] = Σ_j W_l[i, j] x[t, j] for tokens t < n and the rows i of panels lo to hi."""
     at = l * w.layer_bytes
@@ -74,7 +67,6 @@ def matmul(y: F32_2D, w: Matrix, l: int, x: Activations, n: int, lo: int, hi: in
         t += 1
 
 
-@kernel
 def one_token(add: Kernel, finish: Kernel, columns: Kernel, factors: Kernel, kind: int, job: Any) -> None:
     """The rows of panels lo to hi for one token, whose sums stay in registers."""
     y, w, at, x, t, lo, hi = job
@@ -95,7 +87,6 @@ def one_token(add: Kernel, finish: Kernel, columns: Kernel, factors: Kernel, kin
         store_f32x16(y, panel * LANES, total)
 
 
-@kernel
 def many_tokens(y: F32_2D, w: Matrix, at: int, x: Activations, first: int, n: int, lo: int, hi: int) -> None:
     """The same for n tokens from the first on: sixteen columns are unpacked once and used n times."""
     words = cells(TOTALS_WORDS)
@@ -110,7 +101,6 @@ def many_tokens(y: F32_2D, w: Matrix, at: int, x: Activations, first: int, n: in
             store_f32x16(y[first + t], panel * LANES, load_f32x16(totals[t], 0))
 
 
-@kernel
 def add_columns(add: Kernel, finish: Kernel, columns: Kernel, factors: Kernel, kind: int, job: Any) -> None:
     """Add the products of sixteen columns of a panel, and of sixteen of the activations, to the sums of n tokens."""
     totals, w, at, column, x, half, first, n = job
@@ -125,7 +115,6 @@ def add_columns(add: Kernel, finish: Kernel, columns: Kernel, factors: Kernel, k
         store_f32x16(totals[t], 0, total)
 
 
-@kernel
 def embed(x: F32, w: Matrix, row: int) -> None:
     """x = W[row, :]: the embedding of a token.  W times a unit vector is a column, and all of this is exact."""
     if w.kind == encodings.F32:
@@ -144,7 +133,6 @@ def embed(x: F32, w: Matrix, row: int) -> None:
             x[half * LANES + t] = totals[t, row % LANES]
 
 
-@kernel
 def bind_units(block: U8, at: int) -> Activations:
     """The unit vectors of the second half of a block, sixteen tokens."""
     ones = f32_array(block, at + LANES * BLOCK, (LANES, 2))

@@ -1,13 +1,10 @@
 """What a forward pass is given: the sizes, the weights, and the state, as views of memory (`contract.layout`)."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from barelm.contract import layout, sections
 from barelm.contract.layout import Header
 from barelm.dialect.memory import f32_array, i8_array, i32_array, i64_array, load_i64, memory, u8_array, u64_array
-from barelm.dialect.rooms import kernel
 from barelm.dialect.types import BLOCK, F32, F32_2D, F32_3D, I32, I64, LANES, U8, U8_3D, U64, Real, padded
 from barelm.kernels.cache import item_bytes
 from barelm.kernels.encodings.activations import Activations
@@ -112,7 +109,6 @@ class SessionTranscript(NamedTuple):
     logits: F32  # (vocab_size) of the last token read
 
 
-@kernel
 def read_config(header: Header) -> Config:
     """The sizes a header holds."""
     return Config(
@@ -121,7 +117,6 @@ def read_config(header: Header) -> Config:
         header.rotary)
 
 
-@kernel
 def size_of(header: Header, code: int) -> int:
     """A size of a row of `contract.sections`."""
     if code < 0:
@@ -129,7 +124,6 @@ def size_of(header: Header, code: int) -> int:
     return load_i64(header.address + code)
 
 
-@kernel
 def section_rows(header: Header, number: int) -> int:
     """Rows of one layer of a section, padded."""
     rows = 0
@@ -138,7 +132,6 @@ def section_rows(header: Header, number: int) -> int:
     return padded(rows, sections.ROW_LANES[number])
 
 
-@kernel
 def section_layers(header: Header, number: int) -> int:
     """How many times a section holds its rows: once, or for every layer."""
     if sections.PER_LAYER[number]:
@@ -146,13 +139,11 @@ def section_layers(header: Header, number: int) -> int:
     return 1
 
 
-@kernel
 def section(header: Header, addresses: I64, number: int) -> U8:
     """A section as bytes: the header knows its size, `addresses` (one a section) where it was put."""
     return memory(addresses[number], header.sections[number].n_bytes)
 
 
-@kernel
 def bind_weights(header: Header, addresses: I64) -> Weights:
     """Views of the sections as weights; an absent classifier is the embedding."""
     c = read_config(header)
@@ -172,33 +163,28 @@ def bind_weights(header: Header, addresses: I64) -> Weights:
         bind_matrix(header, addresses, classifier))
 
 
-@kernel
 def bind_vectors(header: Header, addresses: I64, number: int, layers: int) -> F32_2D:
     """One section as vectors, a row for each layer."""
     return f32_array(section(header, addresses, number), 0, (layers, header.sections[number].rows))
 
 
-@kernel
 def bind_matrix(header: Header, addresses: I64, number: int) -> Matrix:
     """One section as a matrix."""
     entry = header.sections[number]
     return Matrix(entry.kind, entry.rows, entry.cols, entry.layer_bytes, section(header, addresses, number))
 
 
-@kernel
 def part(at: int, rows: int, cols: int, item_bytes: int) -> Part:
     """A part of the state from byte `at` on."""
     return Part(at, rows, cols, at + rows * cols * item_bytes)
 
 
-@kernel
 def activations_part(at: int, batch: int, dim: int) -> Part:
     """The same for Activations: float32 and int8 values, two scales and a sum for each block."""
     wide = padded(dim, BLOCK)
     return Part(at, batch, wide, at + padded(batch * (5 * wide + 12 * (wide // BLOCK)), 64))
 
 
-@kernel
 def state_plan(c: Config, max_cores: int) -> StatePlan:
     """Where the parts of the state lie; its size is the end of the last."""
     seq = padded(c.seq_len)
@@ -226,7 +212,6 @@ def state_plan(c: Config, max_cores: int) -> StatePlan:
                      order, tokens, rng, gate)
 
 
-@kernel
 def scales_of(c: Config) -> int:
     """Scales a head's cache has for its keys, and as many for its values."""
     if c.kv_kind == layout.KV_Q8:
@@ -234,19 +219,16 @@ def scales_of(c: Config) -> int:
     return 0
 
 
-@kernel
 def state_bytes(header: Header) -> int:
     """The size of the state, in whole pages."""
     return padded(state_plan(read_config(header), header.max_cores).gate.end, layout.PAGE)
 
 
-@kernel
 def floats(block: U8, p: Part) -> F32_2D:
     """A part of the state as float32."""
     return f32_array(block, p.at, (p.rows, p.cols))
 
 
-@kernel
 def activations(block: U8, p: Part) -> Activations:
     """A part of the state as Activations."""
     n_blocks = p.cols // BLOCK
@@ -259,7 +241,6 @@ def activations(block: U8, p: Part) -> Activations:
         f32_array(block, sums, (p.rows, n_blocks)))
 
 
-@kernel
 def bind_state(header: Header, block: U8) -> State:
     """Views of one zeroed block of `state_bytes` as a state."""
     c = read_config(header)
@@ -276,7 +257,6 @@ def bind_state(header: Header, block: U8) -> State:
         u64_array(block, p.rng.at, 1), i64_array(block, p.gate.at, GATE_WORDS))
 
 
-@kernel
 def bind_transcript(header: Header, block: U8) -> SessionTranscript:
     """The same block's transcript."""
     c = read_config(header)
@@ -285,7 +265,6 @@ def bind_transcript(header: Header, block: U8) -> SessionTranscript:
                              f32_array(block, p.logits.at, c.vocab_size))
 
 
-@kernel
 def cache_part(header: Header, number: int, n: int) -> tuple[int, int, int]:
     """Keys, values, the scales of keys, those of values (number 0 to 3), as bytes of the state.
 

@@ -3,11 +3,8 @@
 With temperature 0 the most likely token is taken right behind the penalty.  The generator is llama2.c's.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
-from barelm.dialect.rooms import kernel
 from barelm.dialect.types import F32, I32, I64, LANES, U64, Real, f32, padded, u64
 from barelm.dialect.vectors import load_f32x16, splat_f32x16, store_f32x16
 from barelm.kernels.blocks import softmax
@@ -16,7 +13,6 @@ REPEAT_WINDOW = 64
 """How many of the last tokens the repetition penalty looks at: llama.cpp's window."""
 
 
-@kernel
 def random_f32(rng: U64) -> Real:
     """A float32 in [0, 1): the upper 24 bits of xorshift64* (Vigna 2016), as llama2.c draws them."""
     r = rng[0]
@@ -27,7 +23,6 @@ def random_f32(rng: U64) -> Real:
     return f32(((r * u64(0x2545F4914F6CDD1D)) >> u64(32)) >> u64(8)) / f32(16777216.0)
 
 
-@kernel
 def penalise(logits: F32, tokens: I64, n: int, penalty: Real) -> None:
     """x = x / penalty where x > 0, else x · penalty: once for each distinct of the last REPEAT_WINDOW of n tokens.
 
@@ -46,7 +41,6 @@ def penalise(logits: F32, tokens: I64, n: int, penalty: Real) -> None:
                 logits[token] = logits[token] * penalty
 
 
-@kernel
 def sample(logits: F32, order: I32, rng: U64, n: int, temperature: Real, top_p: Real, top_k: int, min_p: Real) -> int:
     """The next token out of n logits, which are overwritten when one is drawn.
 
@@ -66,7 +60,6 @@ def sample(logits: F32, order: I32, rng: U64, n: int, temperature: Real, top_p: 
     return draw_among(logits, order, n, top_p, top_k, min_p, coin)
 
 
-@kernel
 def argmax(x: F32, n: int) -> int:
     """The place of the greatest value, the first where several are."""
     best = 0
@@ -76,7 +69,6 @@ def argmax(x: F32, n: int) -> int:
     return best
 
 
-@kernel
 def draw(p: F32, n: int, coin: Real) -> int:
     """The first i whose p[0] + ... + p[i] exceeds the coin."""
     total = f32(0)
@@ -87,7 +79,6 @@ def draw(p: F32, n: int, coin: Real) -> int:
     return n - 1
 
 
-@kernel
 def draw_among(p: F32, order: I32, n: int, top_p: Real, top_k: int, min_p: Real, coin: Real) -> int:
     """Draw among candidates: the `top_k` most likely; of these those with p >= min_p · max p (Nguyen et al. 2024); of
     these the smallest set of most likely ones that exceeds `top_p` (Holtzman et al. 2019), all where none does.
@@ -134,14 +125,12 @@ def draw_among(p: F32, order: I32, n: int, top_p: Real, top_k: int, min_p: Real,
     return int(order[left])
 
 
-@kernel
 def heapify(p: F32, order: I32, n: int) -> None:
     """Order the n candidates as a heap, the most likely at the root."""
     for i in range(n // 2 - 1, -1, -1):
         sift(p, order, i, n)
 
 
-@kernel
 def sift(p: F32, order: I32, at: int, n: int) -> None:
     """Let the candidate at `at` sink until both below are less likely (or as likely and of a higher id)."""
     while 2 * at + 1 < n:
@@ -156,7 +145,6 @@ def sift(p: F32, order: I32, at: int, n: int) -> None:
         at = child
 
 
-@kernel
 def ahead(p: F32, a: int, b: int) -> bool:
     """Whether token a comes before token b: more likely, or as likely with the lower id."""
     return p[a] > p[b] or (p[a] == p[b] and a < b)

@@ -1,12 +1,9 @@
 """A session: the prompt's ids go in, the answer's come out one by one.  No input, no output, only the state."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from barelm.contract import layout
 from barelm.contract.layout import Header
-from barelm.dialect.rooms import kernel
 from barelm.dialect.types import Real, f32
 from barelm.kernels.model import Config, State, Weights
 from barelm.kernels.sampler import penalise, sample
@@ -24,7 +21,6 @@ class Sampling(NamedTuple):
     repeat: Real  # the repetition penalty; 0 or 1: none
 
 
-@kernel
 def prefill(c: Config, w: Weights, s: State, start: int, end: int, team: Team) -> None:
     """Read tokens[start : end]; the logits are the last one's.  Every core of the team makes the same call."""
     for pos in range(start, end, c.batch):
@@ -32,13 +28,11 @@ def prefill(c: Config, w: Weights, s: State, start: int, end: int, team: Team) -
         forward(c, w, s, pos, n, pos + n == end, team)
 
 
-@kernel
 def decode(c: Config, w: Weights, s: State, pos: int, team: Team) -> None:
     """Read the one token at `pos`; the logits are its.  Every core of the team makes the same call."""
     forward(c, w, s, pos, 1, True, team)
 
 
-@kernel
 def choose(c: Config, s: State, sampling: Sampling, n: int) -> int:
     """The next token, from the logits behind the first n of `tokens`: one core's work.
 
@@ -51,7 +45,6 @@ def choose(c: Config, s: State, sampling: Sampling, n: int) -> int:
                   sampling.min_p)
 
 
-@kernel
 def ends(header: Header, token: int) -> bool:
     """Whether `token` ends the answer: an end of sequence, or the beginning of another one."""
     if token == header.bos_id:

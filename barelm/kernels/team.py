@@ -3,13 +3,10 @@
 Work is split over rows, heads and tokens, never inside a sum, so the bits do not depend on the number of cores.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from barelm.dialect.memory import atomic_add, atomic_load, atomic_store
 from barelm.dialect.processor import pause
-from barelm.dialect.rooms import kernel
 from barelm.dialect.types import I64
 
 ARRIVED = 0
@@ -25,13 +22,11 @@ class Team(NamedTuple):
     gate: I64  # (GATE_WORDS)
 
 
-@kernel
 def share(n: int, team: Team) -> tuple[int, int]:
     """The half-open range of 0..n that is this core's."""
     return n * team.core // team.n_cores, n * (team.core + 1) // team.n_cores
 
 
-@kernel
 def meet(team: Team) -> None:
     """Wait until every core of the team is here; what each wrote before is then seen by all."""
     if team.n_cores == 1:

@@ -4,9 +4,6 @@ Decoding is a pass over one token, reading the prompt a pass over as many as the
 same sums, hence the same bits.
 """
 
-from __future__ import annotations
-
-from barelm.dialect.rooms import kernel
 from barelm.dialect.types import BLOCK, F32_2D, LANES, padded
 from barelm.kernels.blocks import add, attend, rmsnorm, rope, swiglu
 from barelm.kernels.cache import remember_key, remember_value
@@ -16,7 +13,6 @@ from barelm.kernels.model import Config, State, Weights
 from barelm.kernels.team import Team, meet, share
 
 
-@kernel
 def forward(c: Config, w: Weights, s: State, pos: int, n: int, want_logits: bool, team: Team) -> None:
     """Run tokens[pos : pos + n] through the model; the last one's logits where wanted.
 
@@ -36,13 +32,11 @@ def forward(c: Config, w: Weights, s: State, pos: int, n: int, want_logits: bool
         meet(team)
 
 
-@kernel
 def last_of(a: Activations, n: int) -> Activations:
     """The last of n tokens alone."""
     return Activations(a.values[n - 1:n], a.quants[n - 1:n], a.scales[n - 1:n], a.sums[n - 1:n])
 
 
-@kernel
 def attention_block(c: Config, w: Weights, s: State, l: int, pos: int, n: int, team: Team) -> None:
     """x = x + Wo attention(Wq x̂, Wk x̂, Wv x̂) with x̂ = rmsnorm(x)"""
     normalise(c, s, w.attention_norm, l, 0, n, team)
@@ -58,7 +52,6 @@ def attention_block(c: Config, w: Weights, s: State, l: int, pos: int, n: int, t
     meet(team)
 
 
-@kernel
 def feed_forward_block(c: Config, w: Weights, s: State, l: int, n: int, team: Team) -> None:
     """x = x + W2 (silu(W1 x̂) · W3 x̂) with x̂ = rmsnorm(x)"""
     normalise(c, s, w.ffn_norm, l, 0, n, team)
@@ -77,7 +70,6 @@ def feed_forward_block(c: Config, w: Weights, s: State, l: int, n: int, team: Te
     meet(team)
 
 
-@kernel
 def normalise(c: Config, s: State, g: F32_2D, l: int, first: int, n: int, team: Team) -> None:
     """x̂ = rmsnorm(x) for tokens first to n, every core its blocks of columns."""
     lo, hi = share(padded(c.dim, BLOCK) // BLOCK, team)
@@ -87,7 +79,6 @@ def normalise(c: Config, s: State, g: F32_2D, l: int, first: int, n: int, team: 
     meet(team)
 
 
-@kernel
 def position(c: Config, w: Weights, s: State, l: int, pos: int, n: int, team: Team) -> None:
     """Rotate queries and keys by their positions; put keys and values into the cache."""
     heads = c.n_heads + c.n_kv_heads
@@ -106,7 +97,6 @@ def position(c: Config, w: Weights, s: State, l: int, pos: int, n: int, team: Te
     meet(team)
 
 
-@kernel
 def attention(c: Config, s: State, l: int, pos: int, n: int, team: Team) -> None:
     """Every query head attends to the positions up to its own; n_heads / n_kv_heads of them share a key head."""
     group = c.n_heads // c.n_kv_heads

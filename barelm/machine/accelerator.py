@@ -3,8 +3,6 @@
 /dev/kvm can exist and fail, or hang, so an accelerator is trusted only after it has run a few instructions.
 """
 
-from __future__ import annotations
-
 import functools
 import os
 import platform

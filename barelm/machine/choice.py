@@ -1,7 +1,5 @@
 """Which machine: the one asked for, or the first that works here."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from barelm.errors import BarelmError

@@ -4,8 +4,6 @@ In this order: BARELM_OVMF_CODE and BARELM_OVMF_VARS; QEMU's firmware descriptor
 QEMU's source); the places where distributions put it.
 """
 
-from __future__ import annotations
-
 import fnmatch
 import json
 import os

@@ -1,7 +1,5 @@
 """QEMU as a machine: a q35 PC with OVMF, its console on a serial line, its disk the image, written where asked."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Mapping

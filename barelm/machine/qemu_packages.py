@@ -1,7 +1,5 @@
 """What to tell a person whose host lacks QEMU or its UEFI firmware."""
 
-from __future__ import annotations
-
 import shutil
 
 _COMMANDS = {

@@ -1,7 +1,5 @@
 """One running QEMU: its process, its folder of temporary files, and the two connections that it opens to us."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import select

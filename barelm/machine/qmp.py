@@ -3,8 +3,6 @@
 Source: docs/interop/qmp-spec.rst of QEMU.
 """
 
-from __future__ import annotations
-
 import json
 import socket
 from typing import Any

@@ -1,7 +1,5 @@
 """The screen of a hosted machine: a file shared between the machine and whoever started it, and pictures of it."""
 
-from __future__ import annotations
-
 import os
 import struct
 import zlib

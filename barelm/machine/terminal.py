@@ -1,7 +1,5 @@
 """What a serial terminal would show, as plain text: escape sequences out, UTF-8 whole, however it was cut."""
 
-from __future__ import annotations
-
 import codecs
 import re
 

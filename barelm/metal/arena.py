@@ -1,19 +1,16 @@
 """All memory of the program: workspace, weights, state.  Allocated once, counted on the board, freed at the end."""
 
-from __future__ import annotations
-
 from barelm.contract import layout, uefi
 from barelm.contract.board import Figures, LoadedModel
 from barelm.contract.layout import Header
 from barelm.contract.regions import Workspace
 from barelm.dialect.memory import fill_bytes
-from barelm.dialect.rooms import Failure, metal
+from barelm.dialect.rooms import Failure
 from barelm.dialect.types import padded
 from barelm.metal.uefi.boot_services import Firmware, allocate_low_pages, allocate_pages, free_pages
 from barelm.metal.uefi.handles import publish_interface, withdraw_interface
 
 
-@metal
 def open_workspace(fw: Firmware) -> Workspace:
     """The workspace, zeroed: below 4 GiB, where every disk controller can write."""
     n_pages = layout.WORKSPACE // layout.PAGE
@@ -29,7 +26,6 @@ def open_workspace(fw: Firmware) -> Workspace:
     return workspace
 
 
-@metal
 def take(fw: Firmware, figures: Figures, n_bytes: int) -> int:
     """The address of n bytes in whole pages, counted; 0 where the firmware refuses."""
     address = allocate_pages(fw, padded(n_bytes, layout.PAGE) // layout.PAGE)
@@ -38,7 +34,6 @@ def take(fw: Firmware, figures: Figures, n_bytes: int) -> int:
     return address
 
 
-@metal
 def take_weights(fw: Firmware, model: LoadedModel, figures: Figures, header: Header) -> bool:
     """Room for the sections: one block for the whole file, or a block each where the firmware refuses one so large."""
     whole = take(fw, figures, header.file_bytes)
@@ -54,7 +49,6 @@ def take_weights(fw: Firmware, model: LoadedModel, figures: Figures, header: Hea
     return True
 
 
-@metal
 def take_state(fw: Firmware, model: LoadedModel, figures: Figures, header: Header) -> bool:
     """Room for the state, zeroed."""
     model.state = take(fw, figures, header.state_bytes)
@@ -64,7 +58,6 @@ def take_state(fw: Firmware, model: LoadedModel, figures: Figures, header: Heade
     return True
 
 
-@metal
 def give_back_model(fw: Firmware, model: LoadedModel, figures: Figures, header: Header) -> None:
     """Return the pages of weights and state to the firmware."""
     if model.whole != 0:
@@ -79,14 +72,12 @@ def give_back_model(fw: Firmware, model: LoadedModel, figures: Figures, header: 
     fill_bytes(model.address, 0, LoadedModel.BYTES)
 
 
-@metal
 def give(fw: Firmware, figures: Figures, address: int, n_bytes: int) -> None:
     """Return what was taken."""
     free_pages(fw, address, padded(n_bytes, layout.PAGE) // layout.PAGE)
     figures.memory -= padded(n_bytes, layout.PAGE)
 
 
-@metal
 def give_back(fw: Firmware, workspace: Workspace) -> None:
     """Return the workspace, the board with it."""
     withdraw_interface(fw, uefi.BARELM_WORKSPACE, workspace.address)

@@ -1,7 +1,5 @@
 """START HERE: `efi_main`, from power-on to the last word."""
 
-from __future__ import annotations
-
 from barelm.contract import layout, uefi
 from barelm.contract.board import Board
 from barelm.contract.console_state import ConsoleState
@@ -11,7 +9,7 @@ from barelm.contract.regions import Workspace
 from barelm.contract.settings import AT_END_RESTART, AT_END_RETURN, AT_END_SHUTDOWN
 from barelm.dialect.memory import address_of, cells, text
 from barelm.dialect.processor import NO_LEVEL, TOO_OLD, TOO_OLD_HINT, cpu_level, enable_vectors
-from barelm.dialect.rooms import Failure, metal
+from barelm.dialect.rooms import Failure
 from barelm.dialect.sentences import sentence
 from barelm.metal import arena
 from barelm.metal.console.sinks import (
@@ -51,7 +49,6 @@ from barelm.metal.uefi.runtime_services import reset_system
 FAILURE_WAIT_S = 30
 
 
-@metal
 def efi_main(image: int, table: int) -> int:
     """From power-on to the last word; returns the status the firmware is given (UEFI specification 4.1)."""
     fw = open_firmware(image, table)
@@ -81,7 +78,6 @@ def efi_main(image: int, table: int) -> int:
     return farewell(con, b, workspace, ending)
 
 
-@metal
 def load_chosen_model(con: Console, b: Board, workspace: Workspace, root: int) -> Header:
     """The header of the model of the volume, or of that which a person chooses, when all of it is in memory."""
     models = list_models(workspace, root)
@@ -94,7 +90,6 @@ def load_chosen_model(con: Console, b: Board, workspace: Workspace, root: int) -
     return header
 
 
-@metal
 def call_team(fw: Firmware, b: Board, most: int) -> None:
     """Wake as many processors as there are, the configuration allows, and the model has room for."""
     if b.job.team == 0:
@@ -103,7 +98,6 @@ def call_team(fw: Firmware, b: Board, most: int) -> None:
     b.job.n_cores = min(b.job.team, most)
 
 
-@metal
 def run_model(t: Talk) -> int:
     """What is configured, with the model that is loaded; returns how it ended, one of `slash_commands`."""
     forget(t.conversation)
@@ -124,7 +118,6 @@ def run_model(t: Talk) -> int:
     return LEAVE
 
 
-@metal
 def find_volume(fw: Firmware) -> int:
     """The root directory of the volume the program was started from."""
     root = open_own_volume(fw)
@@ -134,7 +127,6 @@ def find_volume(fw: Firmware) -> int:
     return root
 
 
-@metal
 def read_configuration(fw: Firmware, workspace: Workspace, b: Board, root: int) -> None:
     """The settings of barelm.toml; where there is none, the defaults."""
     target = workspace.configuration
@@ -149,7 +141,6 @@ def read_configuration(fw: Firmware, workspace: Workspace, b: Board, root: int) 
     read_settings(fw, b.settings, target[:n_bytes], n_bytes)
 
 
-@metal
 def find_level() -> int:
     """The CPU level to compute at."""
     level = cpu_level()
@@ -158,7 +149,6 @@ def find_level() -> int:
     return level
 
 
-@metal
 def farewell(con: Console, b: Board, workspace: Workspace, ending: int) -> int:
     """Wait for a reader, give everything back, and do what the configuration or the last command says."""
     fw = con.fw
@@ -179,7 +169,6 @@ def farewell(con: Console, b: Board, workspace: Workspace, ending: int) -> int:
     return uefi.EFI_SUCCESS
 
 
-@metal
 def report_failure(image: int, table: int, failure: int) -> int:
     """The screen of a run that failed: what, what to do, where; returns the status."""
     fw = open_firmware(image, table)
@@ -202,7 +191,6 @@ def report_failure(image: int, table: int, failure: int) -> int:
     return status
 
 
-@metal
 def done(con: Console, status: int, returns: bool) -> None:
     """The last line, for whoever waits for it; the console goes back to the firmware."""
     close_screen(con)
@@ -211,7 +199,6 @@ def done(con: Console, status: int, returns: bool) -> None:
     close_line(con, returns)
 
 
-@metal
 def pause_to_read(con: Console, b: Board, workspace: Workspace, seconds: int) -> None:
     """Give a reader time: until a key is pressed, or so many seconds are over."""
     if seconds == 0:

@@ -7,8 +7,6 @@ point.  (Its `Digits` step is compiled with Rust's newer tables: 13 digits that 
 Ranges of code points in hexadecimal, both ends included.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

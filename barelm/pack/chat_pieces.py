@@ -8,8 +8,6 @@ Left out on purpose: tools, documents, pictures.  `strftime_now` is the time of 
 is set): a template that prints the date prints that one for ever.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

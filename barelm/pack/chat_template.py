@@ -1,7 +1,5 @@
 """A model's chat template, rendered the way Hugging Face's `apply_chat_template` does, in jinja2's sandbox."""
 
-from __future__ import annotations
-
 import json
 import os
 import time

@@ -1,7 +1,5 @@
 """A `.blm` back into views the kernels take: what the loader does on the metal, on the host."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The checksum of `kernels.checksum`, in NumPy: the host's way to sum gigabytes without a compiler."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """A vocabulary as the sorted tables `kernels.text.tokenizer` searches."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any

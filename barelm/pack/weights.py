@@ -4,8 +4,6 @@ An encoding of the checkpoint is kept where the kernels have it, turned into a w
 and otherwise written out as float32.  Asked for, values are quantized here, as GGML does it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any

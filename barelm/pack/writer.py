@@ -1,7 +1,5 @@
 """Checkpoint to `.blm`: arrange the weights, compute the tables, sum the sections, write beside and rename."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO

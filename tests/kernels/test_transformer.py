@@ -11,8 +11,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from barelm.checkpoint.checkpoint import Checkpoint
-from barelm.dialect.lowering.emit import JIT_OPTIONS
 from barelm.dialect.lowering.install import install
+from barelm.dialect.lowering.registering import JIT_OPTIONS
 from barelm.kernels import session, team
 from barelm.kernels.model import State
 from barelm.kernels.team import GATE_WORDS, Team

@@ -1,7 +1,5 @@
 """Families of models, a file each.  Whatever lies here is one the readers know; nothing else names it."""
 
-from __future__ import annotations
-
 import pkgutil
 from importlib import import_module
 

@@ -4,8 +4,6 @@ The decoder is that of `kernels.transformer`; its tensors are those of `contract
 the decoder has not yet adds it there first.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

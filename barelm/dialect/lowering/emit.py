@@ -1,7 +1,5 @@
 """Small pieces of IR the lowerings share: types, and what several of them emit."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

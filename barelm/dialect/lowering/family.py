@@ -1,7 +1,5 @@
 """What a processor family has to define.  Data only, so that reading or booting a program needs no compiler."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any

@@ -3,8 +3,6 @@
 These run on any processor; a family's `vector_forms` has better ones for its levels (see `levels`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

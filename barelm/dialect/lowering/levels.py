@@ -4,8 +4,6 @@ The host's JIT emits the form of this host in place.  The metal's engine is lowe
 level: there a call stands in its place, and `level_module` defines what is called, level by level.
 """
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any
 

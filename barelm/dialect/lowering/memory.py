@@ -1,7 +1,5 @@
 """`dialect.memory`, lowered: the same names in the same order."""
 
-from __future__ import annotations
-
 import hashlib
 from typing import Any
 

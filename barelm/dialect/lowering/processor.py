@@ -1,7 +1,5 @@
 """`dialect.processor`, lowered: what is the same for every family, and the names of what each has in its folder."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from llvmlite import ir

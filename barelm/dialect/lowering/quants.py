@@ -1,7 +1,5 @@
 """`dialect.quants`, lowered: the same names in the same order."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from llvmlite import ir

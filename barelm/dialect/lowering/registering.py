@@ -1,7 +1,5 @@
 """How a lowering is registered, and the types of what it takes and gives."""
 
-from __future__ import annotations
-
 import inspect
 import re
 from collections.abc import Callable

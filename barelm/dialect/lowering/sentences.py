@@ -1,7 +1,5 @@
 """`dialect.sentences`, lowered: the text is a constant of the program, the values lie on the stack of the caller."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from llvmlite import ir

@@ -1,7 +1,5 @@
 """`dialect.structs`, lowered: a struct is held as its address, a field is a load, a store or a view at an offset."""
 
-from __future__ import annotations
-
 import operator
 from typing import Any
 

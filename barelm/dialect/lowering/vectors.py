@@ -1,7 +1,5 @@
 """`dialect.vectors`, lowered: the same names in the same order, and + - * / between two vectors."""
 
-from __future__ import annotations
-
 import operator
 from typing import Any
 

@@ -11,8 +11,6 @@ put block after block, each with what GGML's blocks of the sixteen rows hold, to
 A new encoding takes a row here, its functions `columns` and `factors`, and a line in `matrices.by_encoding`.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from barelm.dialect.types import LANES

@@ -1,11 +1,8 @@
 """What quantized weights are multiplied by: activations as int8, with a scale for every sixteen columns."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from barelm.dialect.quants import store_i8x16, sum_i32x16
-from barelm.dialect.rooms import kernel
 from barelm.dialect.types import F32, F32_2D, I8, I8_2D, LANES, Real, f32
 from barelm.dialect.vectors import load_f32x16, max_f32x16, max_tree, round_i32x16, splat_f32x16
 
@@ -25,7 +22,6 @@ class Activations(NamedTuple):
     sums: F32_2D  # (batch, dim / BLOCK): Σ scale * quants
 
 
-@kernel
 def quantize(a: Activations, t: int, lo: int, hi: int) -> None:
     """The blocks lo to hi of token t as int8: scale = max|x| / 127, quants = round(x / scale)."""
     for b in range(lo, hi):
@@ -33,7 +29,6 @@ def quantize(a: Activations, t: int, lo: int, hi: int) -> None:
         a.sums[t, b] = first + quantize_half(a.quants[t], a.scales[t], a.values[t], 2 * b + 1)
 
 
-@kernel
 def quantize_half(quants: I8, scales: F32, x: F32, half: int) -> Real:
     """Sixteen columns as int8; returns scale * Σ quants."""
     v = load_f32x16(x, half * LANES)

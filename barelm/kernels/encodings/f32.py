@@ -4,14 +4,10 @@ Every output is the plain sum over j = 0, 1, ... of W[i, j] x[j], whatever the n
 work: the blocks below change which sums are done side by side, never the order within one.
 """
 
-from __future__ import annotations
-
-from barelm.dialect.rooms import kernel
 from barelm.dialect.types import F32, F32_2D, LANES, f32
 from barelm.dialect.vectors import load_f32x16, splat_f32x16, store_f32x16
 
 
-@kernel
 def matmul_f32(y: F32_2D, w: F32, cols: int, x: F32_2D, n: int, lo: int, hi: int) -> None:
     """y[t, i] = Σ_j W[i, j] x[t, j] for tokens t < n and the rows i of panels lo to hi."""
     n_fours = n // 4 * 4
@@ -28,7 +24,6 @@ def matmul_f32(y: F32_2D, w: F32, cols: int, x: F32_2D, n: int, lo: int, hi: int
             panel += 1
 
 
-@kernel
 def one_panel_one_token(y: F32, w: F32, x: F32, cols: int, panel: int) -> None:
     """Sixteen rows of y = W x."""
     a = splat_f32x16(f32(0))
@@ -38,7 +33,6 @@ def one_panel_one_token(y: F32, w: F32, x: F32, cols: int, panel: int) -> None:
     store_f32x16(y, panel * LANES, a)
 
 
-@kernel
 def four_panels_one_token(y: F32, w: F32, x: F32, cols: int, panel: int) -> None:
     """Sixty-four rows of y = W x: four sums side by side hide the latency of the addition."""
     a0 = splat_f32x16(f32(0))
@@ -61,7 +55,6 @@ def four_panels_one_token(y: F32, w: F32, x: F32, cols: int, panel: int) -> None
     store_f32x16(y, i + 3 * LANES, a3)
 
 
-@kernel
 def one_panel_four_tokens(y: F32_2D, w: F32, x: F32_2D, cols: int, panel: int, t: int) -> None:
     """Sixteen rows of y = W x for four tokens: a weight is loaded once and used four times."""
     x0 = x[t]
@@ -86,7 +79,6 @@ def one_panel_four_tokens(y: F32_2D, w: F32, x: F32_2D, cols: int, panel: int, t
     store_f32x16(y[t + 3], i, a3)
 
 
-@kernel
 def embed_f32(x: F32, w: F32, cols: int, row: int) -> None:
     """x = W[row, :]: one row out of its panel."""
     at = row // LANES * cols * LANES + row % LANES

@@ -3,8 +3,6 @@
 The float additions run over the columns in order, whatever the number of tokens, rows or cores at work.
 """
 
-from __future__ import annotations
-
 from barelm.dialect.quants import (
     dot2_u4,
     dot4_i8,
@@ -14,7 +12,6 @@ from barelm.dialect.quants import (
     sum_pairs,
     to_f32x16,
 )
-from barelm.dialect.rooms import kernel
 from barelm.dialect.types import LANES, F32x16, I8x64
 from barelm.dialect.vectors import splat_f32x16
 from barelm.kernels.encodings.activations import Activations
@@ -23,7 +20,6 @@ Columns = tuple[I8x64, I8x64, I8x64, I8x64, F32x16]
 """Sixteen columns: integers q, four columns of each row in a vector, and d, what each row's are multiplied by."""
 
 
-@kernel
 def add_signed(y: F32x16, w: Columns, m: F32x16, x: Activations, t: int, half: int) -> F32x16:
     """y + d s Σ q x for the sixteen columns x of token t from 16 half on, whose scale is s; m does not matter."""
     i = half * LANES
@@ -34,7 +30,6 @@ def add_signed(y: F32x16, w: Columns, m: F32x16, x: Activations, t: int, half: i
     return y + (w[4] * splat_f32x16(x.scales[t, half])) * to_f32x16(dot)
 
 
-@kernel
 def add_unsigned(y: F32x16, w: Columns, m: F32x16, x: Activations, t: int, half: int) -> F32x16:
     """The same for 0 <= q <= 15."""
     i = half * LANES
@@ -45,13 +40,11 @@ def add_unsigned(y: F32x16, w: Columns, m: F32x16, x: Activations, t: int, half:
     return y + (w[4] * splat_f32x16(x.scales[t, half])) * to_f32x16(sum_pairs(dot))
 
 
-@kernel
 def add_minimum(y: F32x16, m: F32x16, x: Activations, t: int, b: int) -> F32x16:
     """y + m Σ s x, at the end of the block b of 32 columns."""
     return y + m * splat_f32x16(x.sums[t, b])
 
 
-@kernel
 def add_nothing(y: F32x16, m: F32x16, x: Activations, t: int, b: int) -> F32x16:
     """y, where there is no minimum."""
     return y

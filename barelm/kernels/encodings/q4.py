@@ -3,17 +3,13 @@
 A block of a panel is 256 bytes of nibbles, sixteen float16 d and, of Q4_1, sixteen m.
 """
 
-from __future__ import annotations
-
 from barelm.dialect.quants import high_nibbles, load_f16x16, load_i8x64, low_nibbles
-from barelm.dialect.rooms import kernel
 from barelm.dialect.types import U8, F32x16, f32
 from barelm.dialect.vectors import splat_f32x16
 from barelm.kernels import encodings
 from barelm.kernels.encodings.products import Columns
 
 
-@kernel
 def columns(w: U8, at: int, half: int, d: F32x16, kind: int) -> Columns:
     """Half of the block at a byte."""
     v = load_i8x64(w, at + half * 128)
@@ -21,7 +17,6 @@ def columns(w: U8, at: int, half: int, d: F32x16, kind: int) -> Columns:
     return low_nibbles(v), high_nibbles(v), low_nibbles(u), high_nibbles(u), d
 
 
-@kernel
 def factors(w: U8, at: int, kind: int) -> tuple[F32x16, F32x16]:
     """d and m of the block at a byte."""
     d = load_f16x16(w, at + 256)

@@ -4,10 +4,7 @@ The pieces' special tokens count, those in the typed text do not.  Words are cut
 between piece and text included, so the ids are those of the template's whole output.
 """
 
-from __future__ import annotations
-
 from barelm.contract import layout
-from barelm.dialect.rooms import kernel
 from barelm.dialect.types import I64, U8
 from barelm.kernels.text.pretokenizer import SPACE, category
 from barelm.kernels.text.tokenizer import Vocabulary, encode_marked
@@ -17,19 +14,16 @@ GUARDS = 4
 """Entries of the guards a turn needs: two typed texts."""
 
 
-@kernel
 def has_chat(v: Vocabulary) -> bool:
     """Whether the model can hold a conversation."""
     return bool(len(v.chat_ends) > 0)
 
 
-@kernel
 def takes_system(v: Vocabulary) -> bool:
     """Whether its template has a place for a system text."""
     return bool(has_chat(v) and v.chat_flags & layout.TAKES_SYSTEM != 0)
 
 
-@kernel
 def chat_piece(v: Vocabulary, k: int) -> tuple[int, int]:
     """Where in `chat_texts` piece k of `layout` begins and ends; the model has a chat."""
     if k == 0:
@@ -37,13 +31,11 @@ def chat_piece(v: Vocabulary, k: int) -> tuple[int, int]:
     return int(v.chat_ends[k - 1]), int(v.chat_ends[k])
 
 
-@kernel
 def turn_bytes(v: Vocabulary, n_system: int, n_user: int) -> int:
     """The most bytes the text of a turn can take; its ids, two more."""
     return len(v.chat_texts) + 3 * (n_system + n_user)
 
 
-@kernel
 def encode_turn(v: Vocabulary, turn: int, system: U8, n_system: int, user: U8, n_user: int,
                 text: U8, guards: I64, ids: I64, ranks: I64) -> int:
     """The ids to append before the reply of turn number `turn` (from 0); returns how many.
@@ -59,7 +51,6 @@ def encode_turn(v: Vocabulary, turn: int, system: U8, n_system: int, user: U8, n
     return encode_marked(v, text, n_bytes, guards[:GUARDS], ids, ranks, 0)
 
 
-@kernel
 def write_turn(v: Vocabulary, turn: int, system: U8, n_system: int, user: U8, n_user: int, text: U8,
                guards: I64) -> int:
     """The text of a turn, and in `guards` where the system's and the user's lie in it; returns its bytes, or -1."""
@@ -86,7 +77,6 @@ def write_turn(v: Vocabulary, turn: int, system: U8, n_system: int, user: U8, n_
     return put_piece(v, layout.BEFORE_REPLY, text, n)
 
 
-@kernel
 def put_piece(v: Vocabulary, k: int, text: U8, n: int) -> int:
     """Piece k at text[n:]; returns where it ends, or -1 where it does not fit (or n is -1 already)."""
     if n < 0:
@@ -95,7 +85,6 @@ def put_piece(v: Vocabulary, k: int, text: U8, n: int) -> int:
     return copy_clean(text, n, v.chat_texts, lo, hi)
 
 
-@kernel
 def put_typed(v: Vocabulary, slot: int, typed: U8, n_typed: int, text: U8, n: int) -> int:
     """A typed text at text[n:], white space stripped where the template strips it; returns as `put_piece`."""
     if n < 0:
@@ -116,7 +105,6 @@ def put_typed(v: Vocabulary, slot: int, typed: U8, n_typed: int, text: U8, n: in
     return copy_clean(text, n, typed, lo, hi)
 
 
-@kernel
 def white_at(v: Vocabulary, text: U8, at: int, end: int) -> int:
     """Bytes of the character at `at` if Python's `str.strip`, which templates call, takes it away, else 0."""
     if at >= end:
@@ -127,7 +115,6 @@ def white_at(v: Vocabulary, text: U8, at: int, end: int) -> int:
     return 0
 
 
-@kernel
 def last_character(text: U8, lo: int, hi: int) -> int:
     """Where the last character of text[lo:hi] begins."""
     at = hi

@@ -13,10 +13,7 @@ Qwen2's own tokenizer normalises to NFC first; here, as in llama.cpp, nobody doe
 (letter and combining accent apart) gets other ids than with Hugging Face.
 """
 
-from __future__ import annotations
-
 from barelm.contract import layout
-from barelm.dialect.rooms import kernel
 from barelm.dialect.types import I32, U8
 from barelm.kernels.text.utf8 import byte_at, decode_character
 
@@ -32,7 +29,6 @@ LINE_FEED = 10
 BLANK = 32
 
 
-@kernel
 def next_word(kind: int, table: I32, text: U8, at: int, end: int) -> int:
     """Where the word that begins at `at` ends; at < end, and text[at:end] is looked at alone."""
     if kind == layout.LLAMA_BPE:
@@ -42,7 +38,6 @@ def next_word(kind: int, table: I32, text: U8, at: int, end: int) -> int:
     return gpt2_word(table, text, at, end, kind == layout.SMOLLM)
 
 
-@kernel
 def category(table: I32, point: int) -> int:
     """The category of a code point: binary search for the range it lies in."""
     lo = 0
@@ -58,7 +53,6 @@ def category(table: I32, point: int) -> int:
     return int(table[lo - 1]) & 3
 
 
-@kernel
 def category_at(table: I32, text: U8, at: int, end: int) -> tuple[int, int]:
     """The category of the character at `at`, and where the next one begins."""
     if at >= end:
@@ -67,7 +61,6 @@ def category_at(table: I32, text: U8, at: int, end: int) -> tuple[int, int]:
     return category(table, point), at + length
 
 
-@kernel
 def run_end(table: I32, wanted: int, text: U8, at: int, end: int, most: int) -> int:
     """Where a run of characters of one category, at most so many, ends."""
     for _ in range(most):
@@ -78,7 +71,6 @@ def run_end(table: I32, wanted: int, text: U8, at: int, end: int, most: int) -> 
     return at
 
 
-@kernel
 def gpt2_word(table: I32, text: U8, at: int, end: int, digits_apart: bool) -> int:
     """One word of gpt-2; with `digits_apart` of smollm, where a number ends what lies before it."""
     length = contraction(text, at, end, False)
@@ -96,7 +88,6 @@ def gpt2_word(table: I32, text: U8, at: int, end: int, digits_apart: bool) -> in
     return run_end(table, found, text, after, end, end - after)
 
 
-@kernel
 def llama_word(table: I32, text: U8, at: int, end: int, most_digits: int) -> int:
     """One word of llama-bpe, or with `most_digits` 1 of qwen2."""
     length = contraction(text, at, end, True)
@@ -117,14 +108,12 @@ def llama_word(table: I32, text: U8, at: int, end: int, most_digits: int) -> int
     return at
 
 
-@kernel
 def is_newline(text: U8, at: int) -> bool:
     r"""Whether the byte is \r or \n."""
     byte = byte_at(text, at)
     return bool(byte == LINE_FEED or byte == CARRIAGE_RETURN)
 
 
-@kernel
 def lines_end(table: I32, text: U8, at: int, end: int) -> int:
     r"""\s*[\r\n]+|\s+(?!\S)|\s+: white space up to its last newline; without one, as `spaces_end`."""
     run = run_end(table, SPACE, text, at, end, end - at)
@@ -134,7 +123,6 @@ def lines_end(table: I32, text: U8, at: int, end: int) -> int:
     return spaces_end(table, text, at, end, False)
 
 
-@kernel
 def spaces_end(table: I32, text: U8, at: int, end: int, digits_apart: bool) -> int:
     r"""\s+(?!\S)|\s+: white space, its last character left to the word that follows, unless it is the only one."""
     begin = at
@@ -149,7 +137,6 @@ def spaces_end(table: I32, text: U8, at: int, end: int, digits_apart: bool) -> i
     return last
 
 
-@kernel
 def contraction(text: U8, at: int, end: int, any_case: bool) -> int:
     """Bytes of 's 't 're 've 'm 'll 'd at `at`, or 0.
 

@@ -1,12 +1,8 @@
 """Stop strings: texts at which an answer ends, looked for while it is being made."""
 
-from __future__ import annotations
-
-from barelm.dialect.rooms import kernel
 from barelm.dialect.types import U8
 
 
-@kernel
 def watch_stops(pending: U8, n: int, stops: U8) -> tuple[int, bool]:
     """How many bytes of pending[:n] may be shown, and whether a stop string follows them.
 

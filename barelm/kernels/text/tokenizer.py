@@ -4,14 +4,11 @@ SentencePiece's scores and byte-level BPE's merge list are both turned into rank
 loop serves both.  Byte-level BPE merges only inside the words of `kernels.text.pretokenizer`.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from barelm.contract import layout, sections
 from barelm.contract.layout import Header, SpecialToken
 from barelm.dialect.memory import i32_array, i64_array
-from barelm.dialect.rooms import kernel
 from barelm.dialect.types import I32, I64, U8
 from barelm.kernels.model import section
 from barelm.kernels.text.pretokenizer import next_word
@@ -45,7 +42,6 @@ class Vocabulary(NamedTuple):
     chat_texts: U8
 
 
-@kernel
 def bind_vocabulary(header: Header, addresses: I64) -> Vocabulary:
     """Views of the sections as a tokenizer."""
     n_chars = header.n_chars
@@ -65,7 +61,6 @@ def bind_vocabulary(header: Header, addresses: I64) -> Vocabulary:
         section(header, addresses, sections.CHAT))
 
 
-@kernel
 def lookup(table: I64, n: int, key: int) -> int:
     """The value beside `key` in a sorted table of n pairs, or -1: binary search."""
     lo = 0
@@ -81,7 +76,6 @@ def lookup(table: I64, n: int, key: int) -> int:
     return -1
 
 
-@kernel
 def encode(v: Vocabulary, text: U8, n_bytes: int, special: int, ids: I64, ranks: I64) -> int:
     """The token ids of a text, into `ids`; returns how many.  With `special`, the special tokens' texts in it count.
 
@@ -97,7 +91,6 @@ def encode(v: Vocabulary, text: U8, n_bytes: int, special: int, ids: I64, ranks:
     return encode_plain(v, text, 0, n_bytes, ids, ranks, n)
 
 
-@kernel
 def clean_prompt(v: Vocabulary, target: U8, text: U8, n_bytes: int) -> int:
     """A prompt as `encode` wants it, into `target`; returns its bytes, or -1 where they do not fit.
 
@@ -113,7 +106,6 @@ def clean_prompt(v: Vocabulary, target: U8, text: U8, n_bytes: int) -> int:
     return n_bytes
 
 
-@kernel
 def encode_marked(v: Vocabulary, text: U8, n_bytes: int, guards: I64, ids: I64, ranks: I64, n: int) -> int:
     """Append to n ids those of a text whose special tokens count; returns how many there are now.
 
@@ -136,13 +128,11 @@ def encode_marked(v: Vocabulary, text: U8, n_bytes: int, guards: I64, ids: I64, 
     return encode_plain(v, text, begin, n_bytes, ids, ranks, n)
 
 
-@kernel
 def special_token(v: Vocabulary, k: int) -> SpecialToken:
     """Row k of the special tokens' directory."""
     return SpecialToken(v.specials + k * SpecialToken.BYTES)
 
 
-@kernel
 def special_at(v: Vocabulary, text: U8, at: int, n_bytes: int, guards: I64) -> int:
     """The number of the longest special token whose text stands at `at`, or -1: sorted by first byte, longest first."""
     first = byte_at(text, at)
@@ -167,7 +157,6 @@ def special_at(v: Vocabulary, text: U8, at: int, n_bytes: int, guards: I64) -> i
     return -1
 
 
-@kernel
 def compare(a: U8, a_at: int, a_length: int, b: U8, b_at: int, b_length: int) -> int:
     """Below, at or above zero as the bytes of a sort before, are, or sort behind those of b."""
     for k in range(min(a_length, b_length)):
@@ -177,7 +166,6 @@ def compare(a: U8, a_at: int, a_length: int, b: U8, b_at: int, b_length: int) ->
     return a_length - b_length
 
 
-@kernel
 def encode_plain(v: Vocabulary, text: U8, begin: int, end: int, ids: I64, ranks: I64, n: int) -> int:
     """Append to n ids those of text[begin:end], nothing in it special; returns how many there are now.
 
@@ -205,7 +193,6 @@ def encode_plain(v: Vocabulary, text: U8, begin: int, end: int, ids: I64, ranks:
     return start + merge(v, ids, ranks, start, n)
 
 
-@kernel
 def encode_word(v: Vocabulary, text: U8, begin: int, end: int, ids: I64, ranks: I64, n: int) -> int:
     """Append the ids of one word of byte-level BPE: the word itself where `words` has it, else its bytes merged."""
     whole = whole_word(v, text, begin, end)
@@ -221,7 +208,6 @@ def encode_word(v: Vocabulary, text: U8, begin: int, end: int, ids: I64, ranks: 
     return start + merge(v, ids, ranks, start, n)
 
 
-@kernel
 def whole_word(v: Vocabulary, text: U8, begin: int, end: int) -> int:
     """The token whose piece is text[begin:end], or -1: binary search, where the model has the table."""
     lo = 0
@@ -240,7 +226,6 @@ def whole_word(v: Vocabulary, text: U8, begin: int, end: int) -> int:
     return -1
 
 
-@kernel
 def character_length(text: U8, at: int, n_bytes: int) -> int:
     """Bytes of the UTF-8 character at `at`: one, and the continuation bytes behind it, at most four in all."""
     length = 1
@@ -249,7 +234,6 @@ def character_length(text: U8, at: int, n_bytes: int) -> int:
     return length
 
 
-@kernel
 def put_character(v: Vocabulary, ids: I64, n: int, key: int, length: int) -> int:
     """Append the token of one character, or the tokens of its bytes where it has none; returns the new count."""
     token = lookup(v.chars, v.n_chars, key)
@@ -264,7 +248,6 @@ def put_character(v: Vocabulary, ids: I64, n: int, key: int, length: int) -> int
     return n
 
 
-@kernel
 def merge(v: Vocabulary, ids: I64, ranks: I64, start: int, end: int) -> int:
     """Merge ids[start:end] until no pair has a rank, lowest rank first, leftmost of equals; returns the count left.
 
@@ -283,7 +266,6 @@ def merge(v: Vocabulary, ids: I64, ranks: I64, start: int, end: int) -> int:
         end = merge_rank(v, ids, ranks, start, end, lowest)
 
 
-@kernel
 def merge_rank(v: Vocabulary, ids: I64, ranks: I64, start: int, end: int, lowest: int) -> int:
     """Merge the pairs of one rank from left to right while they are what comes next; returns the new end.
 
@@ -310,13 +292,11 @@ def merge_rank(v: Vocabulary, ids: I64, ranks: I64, start: int, end: int, lowest
     return to
 
 
-@kernel
 def pair(v: Vocabulary, left: int, right: int) -> int:
     """rank << 32 | merged for two neighbours, or -1 where they do not merge."""
     return lookup(v.merges, v.n_merges, left << 32 | right)
 
 
-@kernel
 def piece(v: Vocabulary, previous: int, token: int) -> tuple[int, int]:
     """Where in `pieces` the bytes that `token` prints begin and end.
 
@@ -329,7 +309,6 @@ def piece(v: Vocabulary, previous: int, token: int) -> tuple[int, int]:
     return lo, hi
 
 
-@kernel
 def piece_begin(v: Vocabulary, token: int) -> int:
     """Where in `pieces` the bytes of `token` begin."""
     if token > 0:

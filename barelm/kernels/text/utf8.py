@@ -5,21 +5,16 @@ Every malformed part counts as one U+FFFD, where a part is the longest beginning
 "maximal subpart"): exactly what Python's `bytes.decode("utf-8", "replace")` makes of it.
 """
 
-from __future__ import annotations
-
-from barelm.dialect.rooms import kernel
 from barelm.dialect.types import U8
 
 REPLACEMENT = 0xFFFD
 
 
-@kernel
 def byte_at(text: U8, at: int) -> int:
     """One byte, widened."""
     return int(text[at]) & 0xFF
 
 
-@kernel
 def decode_character(text: U8, at: int, end: int) -> tuple[int, int]:
     """The code point at `at` and its length in bytes; REPLACEMENT and the length of a malformed part.  at < end."""
     first = byte_at(text, at)
@@ -51,7 +46,6 @@ def decode_character(text: U8, at: int, end: int) -> tuple[int, int]:
     return point, rest + 1
 
 
-@kernel
 def lead(first: int) -> tuple[int, int]:
     """How many bytes follow the first byte of a character, and the bits it holds itself; 0 where none may begin so."""
     if 0xC2 <= first <= 0xDF:
@@ -63,7 +57,6 @@ def lead(first: int) -> tuple[int, int]:
     return 0, 0
 
 
-@kernel
 def copy_clean(target: U8, n: int, text: U8, lo: int, hi: int) -> int:
     """Write text[lo:hi] at target[n:], malformed parts replaced; returns where it ends, or -1 where it does not fit.
 
@@ -89,7 +82,6 @@ def copy_clean(target: U8, n: int, text: U8, lo: int, hi: int) -> int:
     return n
 
 
-@kernel
 def encode_utf8(out: U8, code_point: int) -> int:
     """A character as UTF-8; returns its bytes, at most 4."""
     if code_point < 0x80:

@@ -4,8 +4,6 @@ Nothing interrupts the program: a notification that is due is delivered when it 
 Stall.  Events may be signaled from any thread; all else is the boot processor's.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """What the process that runs the program leaves for the one that watches it: how it ended, even when it crashed."""
 
-from __future__ import annotations
-
 import ctypes
 import mmap
 import signal

@@ -1,7 +1,5 @@
 """Calls made to fail on request: which, how, and the same as text for a command line."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from barelm.contract import uefi

@@ -1,7 +1,5 @@
 """START HERE: a machine from its parts, its tables as the program finds them, and the program's one run."""
 
-from __future__ import annotations
-
 import time
 import zlib
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Memory services: pages out of a fixed amount of RAM at fixed addresses, pools out of pages (UEFI 7.2)."""
 
-from __future__ import annotations
-
 import bisect
 import ctypes
 

@@ -3,8 +3,6 @@
 Of what is opened only what is opened exclusively is remembered: it keeps the firmware's own driver off.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Protocol
 

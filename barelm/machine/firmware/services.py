@@ -1,7 +1,5 @@
 """Who answers a call: handlers by the service's name, replaceable, counted, and made to fail on request."""
 
-from __future__ import annotations
-
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping

@@ -1,7 +1,5 @@
 """The rest of a machine: time, the watchdog, ending, and the small services on memory (UEFI 7.5, 8.2 to 8.5)."""
 
-from __future__ import annotations
-
 import ctypes
 import threading
 import time

@@ -1,7 +1,5 @@
 """UEFI's tables as this firmware answers for them: `contract.uefi_protocols` by the specification's own names."""
 
-from __future__ import annotations
-
 import re
 
 from barelm.contract import uefi, uefi_protocols

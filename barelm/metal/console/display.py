@@ -5,8 +5,6 @@ view stands a status row.  What is to be seen is compared with what is shown, ce
 in memory and copied from its first to its last different cell.  The frame buffer is never read.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +13,6 @@ from barelm.contract import layout, uefi
 from barelm.contract.board import Figures
 from barelm.contract.console_state import DisplayState
 from barelm.dialect.memory import address_of, cells, copy_bytes, fill_bytes, i32_array, memory
-from barelm.dialect.rooms import metal
 from barelm.dialect.types import I32, padded
 from barelm.metal.arena import take
 from barelm.metal.console.glyphs import BLANK, LARGE, SMALL, glyph_of
@@ -53,7 +50,6 @@ class Display(NamedTuple):
     brushes: I32
 
 
-@metal
 def open_display(fw: Firmware, figures: Figures, state: DisplayState) -> Display:
     """The firmware's screen, blank, over a zeroed state.  Without one it has no columns."""
     state.history = HISTORY_ROWS
@@ -80,14 +76,12 @@ def open_display(fw: Firmware, figures: Figures, state: DisplayState) -> Display
     return d
 
 
-@metal
 def n_pixels(state: DisplayState) -> int:
     """Room to draw in: a row of glyphs, and, where the firmware has to copy it, that row at its full height."""
     lines = state.glyph_height + (state.cell_height if state.frame == 0 else 0)
     return lines * state.row_bytes // 4
 
 
-@metal
 def bind_display(state: DisplayState) -> Display:
     """The views of the block of memory."""
     if state.columns == 0:
@@ -102,7 +96,6 @@ def bind_display(state: DisplayState) -> Display:
                    i32_array(block, at_pixels, n_pixels(state)), i32_array(block, 0, 2 * PIXELS_OF_BRUSHES))
 
 
-@metal
 def mix_colours(d: Display) -> None:
     """For every paint the sixteen patterns of four pixels, as the screen wants them, and again as colours' numbers."""
     for i in range(PIXELS_OF_BRUSHES):
@@ -115,7 +108,6 @@ def mix_colours(d: Display) -> None:
         d.brushes[i] = pixel
 
 
-@metal
 def fill_screen(state: DisplayState, colour: int) -> None:
     """One colour everywhere."""
     pixel = cells(1)
@@ -123,7 +115,6 @@ def fill_screen(state: DisplayState, colour: int) -> None:
     blt(state.graphics, address_of(pixel), uefi.BLT_VIDEO_FILL, (0, 0, state.width, state.height), 0)
 
 
-@metal
 def close_display(fw: Firmware, d: Display) -> None:
     """Give the memory back, and the screen, black; from here on there is none."""
     if d.state.columns == 0:
@@ -136,7 +127,6 @@ def close_display(fw: Firmware, d: Display) -> None:
     d.state.rows = 0
 
 
-@metal
 def start_row(d: Display, row: int) -> None:
     """A row comes into being, blank; the view follows where it was at the bottom."""
     s = d.state
@@ -151,7 +141,6 @@ def start_row(d: Display, row: int) -> None:
     s.dirty = 1
 
 
-@metal
 def put_cell(d: Display, row: int, column: int, code_point: int, colour: int) -> None:
     """A character on a row that is kept; elsewhere it is dropped."""
     s = d.state
@@ -161,7 +150,6 @@ def put_cell(d: Display, row: int, column: int, code_point: int, colour: int) ->
         s.dirty = 1
 
 
-@metal
 def clear_row(d: Display, row: int, column: int) -> None:
     """Blank from there to the end of a row that is kept."""
     columns = d.state.columns
@@ -169,7 +157,6 @@ def clear_row(d: Display, row: int, column: int) -> None:
     fill_bytes(address_of(d.cells) + 4 * (row % d.state.history * columns + first), 0, 4 * (columns - first))
 
 
-@metal
 def clear_cells(d: Display, row: int, column: int) -> None:
     """Blank from there to the end of the row, and every row below."""
     s = d.state
@@ -178,7 +165,6 @@ def clear_cells(d: Display, row: int, column: int) -> None:
     s.dirty = 1
 
 
-@metal
 def place_cursor(d: Display, row: int, column: int) -> None:
     """A block on the cell where the next character comes; row -1: none."""
     d.state.cursor_row = row
@@ -186,7 +172,6 @@ def place_cursor(d: Display, row: int, column: int) -> None:
     d.state.dirty = 1
 
 
-@metal
 def put_status(d: Display, column: int, code_point: int) -> None:
     """A character on the status row."""
     s = d.state
@@ -195,7 +180,6 @@ def put_status(d: Display, column: int, code_point: int) -> None:
         s.dirty = 1
 
 
-@metal
 def clear_status(d: Display, column: int) -> None:
     """Blank the status row from there to its end."""
     s = d.state
@@ -204,7 +188,6 @@ def clear_status(d: Display, column: int) -> None:
     s.dirty = 1
 
 
-@metal
 def scroll_view(d: Display, n_rows: int) -> None:
     """Look back (negative) or forth, as far as rows are kept."""
     s = d.state
@@ -216,13 +199,11 @@ def scroll_view(d: Display, n_rows: int) -> None:
     s.top = top
 
 
-@metal
 def follow(d: Display) -> None:
     """Back to the bottom."""
     scroll_view(d, d.state.last + 1)
 
 
-@metal
 def clear_display(d: Display) -> None:
     """Everything blank, row 0 at the top, and no cursor."""
     s = d.state
@@ -234,7 +215,6 @@ def clear_display(d: Display) -> None:
     fill_bytes(address_of(d.cells) + 4 * s.history * s.columns, 0, 4 * s.columns)
 
 
-@metal
 def refresh(d: Display) -> None:
     """Draw what differs from what is shown."""
     s = d.state
@@ -262,7 +242,6 @@ def refresh(d: Display) -> None:
             show_cells(d, row, first, last)
 
 
-@metal
 def draw_cells(d: Display, row: int, first: int, last: int, brushes: int) -> None:
     """Cells of a row as they are shown into d.pixels, with the brushes at an address: four pixels at a time."""
     s = d.state
@@ -294,7 +273,6 @@ def draw_cells(d: Display, row: int, first: int, last: int, brushes: int) -> Non
             start += row_bytes
 
 
-@metal
 def show_cells(d: Display, row: int, first: int, last: int) -> None:
     """Cells of a row from d.pixels to the screen, each line as often as glyphs are enlarged."""
     s = d.state

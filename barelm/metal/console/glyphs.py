@@ -4,11 +4,8 @@
 other.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
-from barelm.dialect.rooms import metal
 from barelm.dialect.types import I32, U8, U16
 
 with np.load(__file__.rpartition("glyphs")[0] + "font.npz") as _font:
@@ -37,7 +34,6 @@ WIDE: I32 = np.array([
     0x1F600, 0x1F64F, 0x1F680, 0x1F6C5, 0x1F90C, 0x1F9FF, 0x20000, 0x3FFFD], np.int32)
 
 
-@metal
 def glyph_of(code_point: int) -> int:
     """The number of a character's glyph."""
     low = 0
@@ -53,7 +49,6 @@ def glyph_of(code_point: int) -> int:
     return MISSING
 
 
-@metal
 def cell_width(code_point: int) -> int:
     """How many cells a character takes: 1, or 0 for controls, combining marks and what is never seen."""
     for i in range(0, len(NO_CELL), 2):
@@ -62,7 +57,6 @@ def cell_width(code_point: int) -> int:
     return 1
 
 
-@metal
 def terminal_width(code_point: int) -> int:
     """How many columns a terminal gives a character: East Asian ones and pictures take two."""
     for i in range(0, len(WIDE), 2):

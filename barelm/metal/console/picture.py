@@ -3,12 +3,9 @@
 The header, then every row of the screen from the status row (number `rows`) up to row 0, make a file.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from barelm.dialect.memory import address_of
-from barelm.dialect.rooms import metal
 from barelm.dialect.types import U8
 from barelm.metal.console.display import PALETTE, PIXELS_OF_BRUSHES, Display, draw_cells
 
@@ -21,19 +18,16 @@ HEADER: U8 = np.frombuffer(b"BM" + np.array([0, 0, HEADER_BYTES, 40, 0, 0, 4 << 
                                             "<i4").tobytes() + PALETTE.astype("<i4").tobytes(), np.uint8).copy()
 
 
-@metal
 def line_bytes(d: Display) -> int:
     """Bytes of a line of pixels, a multiple of 4."""
     return (d.state.width + 7) // 8 * 4
 
 
-@metal
 def picture_bytes(d: Display) -> int:
     """The size of a picture."""
     return HEADER_BYTES + line_bytes(d) * d.state.height
 
 
-@metal
 def put_picture_header(d: Display, out: U8) -> int:
     """What a picture begins with; returns its bytes."""
     for i in range(HEADER_BYTES):
@@ -46,7 +40,6 @@ def put_picture_header(d: Display, out: U8) -> int:
     return HEADER_BYTES
 
 
-@metal
 def put_picture_row(d: Display, row: int, out: U8) -> int:
     """The lines of a row of the screen from the lowest up, with the margin at the first and the last; returns bytes."""
     s = d.state

@@ -1,11 +1,8 @@
 """Text on the firmware's console (UEFI 12.4), gathered in UTF-16 before it is called."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from barelm.contract.console_state import PlainState
-from barelm.dialect.rooms import metal
 from barelm.dialect.types import I64
 from barelm.metal.uefi.boot_services import Firmware
 from barelm.metal.uefi.text_output import console_row, output_string, set_attribute, set_cursor_position
@@ -14,7 +11,6 @@ ATTRIBUTES: I64 = np.array([0x07, 0x0B, 0x08, 0x0E, 0x0C], np.int64)
 """How it is asked for a colour (12.4.7)."""
 
 
-@metal
 def draw(fw: Firmware, p: PlainState, code_point: int) -> None:
     """One character where the cursor is."""
     if code_point >= 0x10000:
@@ -27,21 +23,18 @@ def draw(fw: Firmware, p: PlainState, code_point: int) -> None:
         show(fw, p)
 
 
-@metal
 def next_row(fw: Firmware, p: PlainState) -> None:
     """To the beginning of the next row."""
     draw(fw, p, 13)
     draw(fw, p, 10)
 
 
-@metal
 def go_to(fw: Firmware, p: PlainState, up: int, column: int) -> None:
     """So many rows up (down where negative), to a column."""
     show(fw, p)
     set_cursor_position(fw, column, max(console_row(fw) - up, 0))
 
 
-@metal
 def clear_rest(fw: Firmware, p: PlainState, column: int, below: int) -> None:
     """Blank from a column, where the cursor is, to the end of the row, and so many rows below."""
     for _ in range(column, p.width):
@@ -53,14 +46,12 @@ def clear_rest(fw: Firmware, p: PlainState, column: int, below: int) -> None:
     go_to(fw, p, below, column)
 
 
-@metal
 def set_colour(fw: Firmware, p: PlainState, colour: int) -> None:
     """The colour of what comes next."""
     show(fw, p)
     set_attribute(fw, int(ATTRIBUTES[colour]))
 
 
-@metal
 def show(fw: Firmware, p: PlainState) -> None:
     """Show what was gathered."""
     if p.filled > 0:

@@ -1,12 +1,9 @@
 """The screen the firmware shows: its size and its pixels, and how many characters of which size go on it (UEFI 12.9).
 """
 
-from __future__ import annotations
-
 from barelm.contract import uefi
 from barelm.contract.console_state import DisplayState
 from barelm.contract.uefi_protocols import GraphicsOutput, GraphicsOutputMode, GraphicsOutputModeInformation
-from barelm.dialect.rooms import metal
 from barelm.metal.uefi.boot_services import Firmware
 from barelm.metal.uefi.graphics_output import graphics_mode_size, set_graphics_mode
 
@@ -21,7 +18,6 @@ MOST_MODES = 256
 LARGEST_CELL = 48
 
 
-@metal
 def enlarge_screen(fw: Firmware, state: DisplayState) -> None:
     """Where the screen is small and the firmware offers a larger one, take that."""
     graphics = state.graphics
@@ -43,7 +39,6 @@ def enlarge_screen(fw: Firmware, state: DisplayState) -> None:
         state.old_mode = current + 1
 
 
-@metal
 def measure_screen(state: DisplayState) -> None:
     """Size, pixels and frame buffer of the mode that is set, and the cells that go on it."""
     mode = GraphicsOutputMode(GraphicsOutput(state.graphics).mode)

@@ -1,8 +1,5 @@
 """Text on our own screen (`display`): the row it stands on, and the margins."""
 
-from __future__ import annotations
-
-from barelm.dialect.rooms import metal
 from barelm.dialect.types import U8
 from barelm.kernels.text.utf8 import decode_character
 from barelm.metal.console.display import (
@@ -21,46 +18,39 @@ MARGIN = 1
 """Columns left free at both sides."""
 
 
-@metal
 def row_width(d: Display) -> int:
     """How many characters a row takes."""
     return max(d.state.columns - 2 * MARGIN, 8)
 
 
-@metal
 def draw(d: Display, column: int, code_point: int, colour: int) -> None:
     """One character at a column; what takes no cell is not drawn."""
     if cell_width(code_point) > 0:
         put_cell(d, d.state.row, MARGIN + column, code_point, colour)
 
 
-@metal
 def next_row(d: Display) -> None:
     """To the next row, which may be there already."""
     d.state.row += 1
     start_row(d, d.state.row)
 
 
-@metal
 def go_up(d: Display, n_rows: int) -> None:
     """So many rows up (down where negative)."""
     d.state.row -= n_rows
 
 
-@metal
 def clear_rest(d: Display, column: int) -> None:
     """Blank from a column to the end of the row, and every row below."""
     clear_cells(d, d.state.row, MARGIN + column)
 
 
-@metal
 def show_cursor(d: Display, column: int) -> None:
     """The cursor at a column (-1: none), and the view where it is."""
     follow(d)
     place_cursor(d, d.state.row if column >= 0 else -1, MARGIN + column)
 
 
-@metal
 def show_status(d: Display, line: U8) -> None:
     """The row at the bottom."""
     at = 0

@@ -3,12 +3,9 @@
 Where there are several, the first that can be had.  Its speed and framing stay as the firmware has set them.
 """
 
-from __future__ import annotations
-
 from barelm.contract import uefi
 from barelm.contract.console_state import SerialState
 from barelm.dialect.memory import address_of, cells
-from barelm.dialect.rooms import metal
 from barelm.dialect.sentences import MARK, Sentence, sentence
 from barelm.metal.uefi.boot_services import Firmware
 from barelm.metal.uefi.handles import close_exclusive, open_exclusively
@@ -20,7 +17,6 @@ PATIENCE_US = 1000000
 """A line that accepts nothing for so long is given up: perhaps nobody is at its other end."""
 
 
-@metal
 def open_serial(fw: Firmware, s: SerialState) -> None:
     """Take a line from the firmware's console, where there is one, into a zeroed state, and ask the terminal for its
     size.
@@ -37,7 +33,6 @@ def open_serial(fw: Firmware, s: SerialState) -> None:
         flush_serial(s)
 
 
-@metal
 def close_serial(fw: Firmware, s: SerialState) -> None:
     """Give the line back to the firmware's console."""
     flush_serial(s)
@@ -47,7 +42,6 @@ def close_serial(fw: Firmware, s: SerialState) -> None:
     s.protocol = 0
 
 
-@metal
 def send(s: SerialState, sequence: Sentence) -> None:
     """Gather what a terminal is told, in ASCII, with numbers below a thousand in it."""
     at = 0
@@ -65,7 +59,6 @@ def send(s: SerialState, sequence: Sentence) -> None:
         put_byte(s, 48 + number % 10)
 
 
-@metal
 def put_byte(s: SerialState, byte: int) -> None:
     """Gather a byte, where there is a line to write it to."""
     if s.protocol == 0:
@@ -76,7 +69,6 @@ def put_byte(s: SerialState, byte: int) -> None:
     s.filled += 1
 
 
-@metal
 def flush_serial(s: SerialState) -> None:
     """Write what was gathered.  A line that takes nothing any more is given up, and what was for it forgotten."""
     at = 0
@@ -93,7 +85,6 @@ def flush_serial(s: SerialState) -> None:
     s.filled = 0
 
 
-@metal
 def read_byte(s: SerialState) -> int:
     """The next byte that has come, or -1 where none waits."""
     if s.protocol == 0 or not serial_waits(s.protocol):

@@ -4,8 +4,6 @@ screen, the firmware's console.  Each is implemented in a file of its own; calle
 With `report` in the configuration, a program reads, and only the firmware's console is used.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from barelm.contract.board import Figures
@@ -13,7 +11,6 @@ from barelm.contract.console_state import ConsoleState
 from barelm.contract.regions import Workspace
 from barelm.contract.settings import SettingsView
 from barelm.dialect.processor import cycles
-from barelm.dialect.rooms import metal
 from barelm.dialect.types import U8
 from barelm.metal.console import plain_sink, screen_sink, terminal_sink
 from barelm.metal.console.display import Display, bind_display, close_display, open_display, refresh
@@ -42,19 +39,16 @@ class Console(NamedTuple):
     state: ConsoleState
 
 
-@metal
 def bind_console(fw: Firmware, workspace: Workspace) -> Console:
     """The console of a workspace, as it is."""
     return Console(fw, workspace.console)
 
 
-@metal
 def is_open(con: Console) -> bool:
     """Whether the console of a workspace was opened: a story may fail before."""
     return is_on(con, SCREEN) or is_on(con, PLAIN)
 
 
-@metal
 def plain_console(fw: Firmware, state: ConsoleState) -> Console:
     """The firmware's console alone, over a zeroed state, of which CONSOLE_WORDS are enough."""
     state.sinks[PLAIN].on = 1
@@ -62,7 +56,6 @@ def plain_console(fw: Firmware, state: ConsoleState) -> Console:
     return Console(fw, state)
 
 
-@metal
 def open_console(fw: Firmware, settings: SettingsView, figures: Figures, workspace: Workspace) -> Console:
     """A console over a zeroed workspace: to a person, the screen as configured and a serial line where there is one."""
     con = plain_console(fw, workspace.console)
@@ -77,13 +70,11 @@ def open_console(fw: Firmware, settings: SettingsView, figures: Figures, workspa
     return con
 
 
-@metal
 def screen_of(con: Console) -> Display:
     """The screen, which may not be there."""
     return bind_display(con.state.display)
 
 
-@metal
 def close_screen(con: Console) -> None:
     """Give the screen back to the firmware, blank."""
     flush(con)
@@ -94,7 +85,6 @@ def close_screen(con: Console) -> None:
         clear_screen(con.fw)
 
 
-@metal
 def close_line(con: Console, returns: bool) -> None:
     """Leave the terminal, for good or, where the program returns, to the firmware."""
     if is_on(con, LINE):
@@ -102,13 +92,11 @@ def close_line(con: Console, returns: bool) -> None:
         con.state.sinks[LINE].on = 0
 
 
-@metal
 def is_on(con: Console, sink: int) -> bool:
     """Whether a sink takes text."""
     return bool(con.state.sinks[sink].on != 0)
 
 
-@metal
 def columns_of(con: Console, sink: int) -> int:
     """How many characters a row of a sink takes."""
     if sink == SCREEN:
@@ -118,13 +106,11 @@ def columns_of(con: Console, sink: int) -> int:
     return con.state.plain.width
 
 
-@metal
 def width_on(sink: int, code_point: int) -> int:
     """How many columns a character takes."""
     return terminal_width(code_point) if sink == LINE else cell_width(code_point)
 
 
-@metal
 def draw(con: Console, sink: int, code_point: int) -> None:
     """One character where the sink stands."""
     s = con.state.sinks[sink]
@@ -137,7 +123,6 @@ def draw(con: Console, sink: int, code_point: int) -> None:
     s.at += width_on(sink, code_point)
 
 
-@metal
 def next_row(con: Console, sink: int) -> None:
     """To the beginning of the next row."""
     con.state.sinks[sink].at = 0
@@ -149,7 +134,6 @@ def next_row(con: Console, sink: int) -> None:
         plain_sink.next_row(con.fw, con.state.plain)
 
 
-@metal
 def go_to(con: Console, sink: int, up: int, column: int) -> None:
     """So many rows up (down where negative), to a column."""
     con.state.sinks[sink].at = column
@@ -161,7 +145,6 @@ def go_to(con: Console, sink: int, up: int, column: int) -> None:
         plain_sink.go_to(con.fw, con.state.plain, up, column)
 
 
-@metal
 def clear_rest(con: Console, sink: int, below: int) -> None:
     """Blank from where the sink stands to the end of the row, and so many rows below (on the screen all there are)."""
     at = con.state.sinks[sink].at
@@ -173,7 +156,6 @@ def clear_rest(con: Console, sink: int, below: int) -> None:
         plain_sink.clear_rest(con.fw, con.state.plain, at, below)
 
 
-@metal
 def flush(con: Console) -> None:
     """Show what was put."""
     plain_sink.show(con.fw, con.state.plain)
@@ -184,13 +166,11 @@ def flush(con: Console) -> None:
     con.state.shown_at = cycles()
 
 
-@metal
 def has_status(con: Console) -> bool:
     """Whether there is a row for the status: at the bottom of the screen, or of the terminal."""
     return is_on(con, SCREEN) or (is_on(con, LINE) and con.state.serial.status_row > 0)
 
 
-@metal
 def show_status(con: Console, line: U8) -> None:
     """Show UTF-8 there."""
     if is_on(con, LINE) and con.state.serial.status_row > 0:

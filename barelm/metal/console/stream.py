@@ -4,11 +4,8 @@ Each sink wraps at its own width, and takes a word that reaches the edge to the 
 by letter.
 """
 
-from __future__ import annotations
-
 from barelm.contract.console_state import MOST_WORD, N_SINKS
 from barelm.dialect.memory import memory
-from barelm.dialect.rooms import metal
 from barelm.dialect.types import U8
 from barelm.kernels.text.utf8 import decode_character, encode_utf8
 from barelm.metal.console import plain_sink, screen_sink, terminal_sink
@@ -35,7 +32,6 @@ from barelm.metal.console.sinks import (
 TAB_CELLS = 4
 
 
-@metal
 def set_colour(con: Console, colour: int) -> None:
     """The colour of what is put next."""
     if is_on(con, PLAIN) and con.state.colour != colour:
@@ -43,7 +39,6 @@ def set_colour(con: Console, colour: int) -> None:
     con.state.colour = colour
 
 
-@metal
 def put_code_point(con: Console, code_point: int) -> None:
     """One character on every sink; a line feed ends the row, other controls but tabs are dropped."""
     if con.state.into != 0:
@@ -55,7 +50,6 @@ def put_code_point(con: Console, code_point: int) -> None:
         put_code_point_everywhere(con, code_point)
 
 
-@metal
 def put_code_point_everywhere(con: Console, code_point: int) -> None:
     """The same for what is neither tab nor another control."""
     for sink in range(N_SINKS):
@@ -71,7 +65,6 @@ def put_code_point_everywhere(con: Console, code_point: int) -> None:
         con.state.n_word = con.state.n_word % MOST_WORD + 1
 
 
-@metal
 def put_wrapped(con: Console, sink: int, code_point: int) -> None:
     """One character on a sink; at the edge, the word it belongs to goes to the next row."""
     at = con.state.sinks[sink].at
@@ -94,7 +87,6 @@ def put_wrapped(con: Console, sink: int, code_point: int) -> None:
     draw(con, sink, code_point)
 
 
-@metal
 def begin_input(con: Console) -> None:
     """From here on a text is drawn again and again, by `show_input`."""
     con.state.n_word = 0
@@ -105,7 +97,6 @@ def begin_input(con: Console) -> None:
         s.input_row = 0
 
 
-@metal
 def show_input(con: Console, line: U8, n: int, cursor: int) -> None:
     """Draw line[:n] where `begin_input` was, with the cursor at byte `cursor` (-1: none)."""
     for sink in range(N_SINKS):
@@ -116,7 +107,6 @@ def show_input(con: Console, line: U8, n: int, cursor: int) -> None:
     flush(con)
 
 
-@metal
 def redraw(con: Console, sink: int, line: U8, n: int, cursor: int) -> None:
     """The same on one sink."""
     s = con.state.sinks[sink]
@@ -153,7 +143,6 @@ def redraw(con: Console, sink: int, line: U8, n: int, cursor: int) -> None:
     s.input_row = cursor_row
 
 
-@metal
 def end_input(con: Console, line: U8, n: int) -> None:
     """The text stays as it is; what follows comes below it."""
     show_input(con, line, n, n)
@@ -163,14 +152,12 @@ def end_input(con: Console, line: U8, n: int) -> None:
     flush(con)
 
 
-@metal
 def fit_line(con: Console) -> None:
     """Where the terminal has said how large it is, see to the row of its status."""
     if is_on(con, LINE):
         terminal_sink.fit_status(con.state.serial)
 
 
-@metal
 def scroll(con: Console, n_rows: int) -> None:
     """Look back on the screen, or forth again."""
     if is_on(con, SCREEN):
@@ -178,7 +165,6 @@ def scroll(con: Console, n_rows: int) -> None:
         refresh(screen_of(con))
 
 
-@metal
 def put_into(con: Console, code_point: int) -> None:
     """One character into the buffer that takes the text; what no longer fits is left out."""
     filled = con.state.into_filled

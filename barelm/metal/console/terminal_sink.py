@@ -1,12 +1,9 @@
 """Text on the terminal behind a serial line, by control sequences (ECMA-48)."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from barelm.contract.console_state import SerialState
 from barelm.dialect.memory import address_of, cells, memory
-from barelm.dialect.rooms import metal
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import I64, U8
 from barelm.kernels.text.utf8 import byte_at, encode_utf8
@@ -21,13 +18,11 @@ ENDLESS = 1000
 """What reports so many columns is no terminal but a program, which wants lines that are not wrapped."""
 
 
-@metal
 def row_width(s: SerialState) -> int:
     """How many characters a row takes.  The last column is left alone: what terminals do there differs."""
     return max(s.columns - 1, 8)
 
 
-@metal
 def draw(s: SerialState, code_point: int, colour: int) -> None:
     """One character where the cursor is."""
     if s.colour != colour:
@@ -39,13 +34,11 @@ def draw(s: SerialState, code_point: int, colour: int) -> None:
         put_byte(s, byte_at(block, i))
 
 
-@metal
 def next_row(s: SerialState) -> None:
     """To the beginning of the next row."""
     send(s, sentence("\r\n", ()))
 
 
-@metal
 def go_to(s: SerialState, up: int, column: int) -> None:
     """So many rows up (down where negative), to a column."""
     if up > 0:
@@ -57,7 +50,6 @@ def go_to(s: SerialState, up: int, column: int) -> None:
         send(s, sentence("\x1b[{}C", (column,)))
 
 
-@metal
 def clear_rest(s: SerialState, below: int) -> None:
     """Blank to the end of the row, and so many rows below."""
     send(s, sentence("\x1b[0K", ()))
@@ -67,14 +59,12 @@ def clear_rest(s: SerialState, below: int) -> None:
         send(s, sentence("\x1b[{}A", (below,)))
 
 
-@metal
 def fit_status(s: SerialState) -> None:
     """Where the terminal has said how large it is: keep its last row for the status, if it is one to look at."""
     if s.sized != 0 and s.rows != s.status_row:
         keep_row(s, s.rows if s.rows >= LEAST_ROWS and s.columns < ENDLESS else 0)
 
 
-@metal
 def keep_row(s: SerialState, row: int) -> None:
     """Keep a row, the last one, for the status: text scrolls above it.  0: keep none."""
     if s.status_row > 0:
@@ -85,7 +75,6 @@ def keep_row(s: SerialState, row: int) -> None:
         send(s, sentence("\n\x1b7\x1b[1;{}r\x1b8\x1b[A", (row - 1,)))
 
 
-@metal
 def show_status(s: SerialState, line: U8) -> None:
     """The row that is kept, in reverse, as far as the columns go; the cursor stays where it is."""
     send(s, sentence("\x1b7\x1b[{}H\x1b[2K\x1b[7m", (s.status_row,)))
@@ -97,7 +86,6 @@ def show_status(s: SerialState, line: U8) -> None:
     send(s, sentence("\x1b[0m\x1b8", ()))
 
 
-@metal
 def leave(fw: Firmware, s: SerialState, returns: bool) -> None:
     """The terminal as it was; where the program returns to it, the firmware has the line again, and clears it."""
     keep_row(s, 0)

@@ -1,10 +1,7 @@
 """What is written on the console: constant texts, numbers, and UTF-8 as it comes."""
 
-from __future__ import annotations
-
 from barelm.contract.console_state import ConsoleState
 from barelm.dialect.memory import address_of, cells, float_of_bits, i64_array, memory, text, u16_array
-from barelm.dialect.rooms import metal
 from barelm.dialect.sentences import (
     BYTES,
     CHARACTER,
@@ -26,7 +23,6 @@ from barelm.metal.console.stream import put_code_point, set_colour
 from barelm.metal.uefi.boot_services import Firmware
 
 
-@metal
 def put_text(con: Console, units: U16) -> None:
     """Put UTF-16 up to its zero, as a constant text has it; a character of two units as two."""
     i = 0
@@ -35,7 +31,6 @@ def put_text(con: Console, units: U16) -> None:
         i += 1
 
 
-@metal
 def put(con: Console, s: Sentence) -> None:
     """Put a sentence, its values in their places."""
     at = 0
@@ -48,7 +43,6 @@ def put(con: Console, s: Sentence) -> None:
             put_code_point(con, unit)
 
 
-@metal
 def put_value(con: Console, how: int, value: int, second: int) -> None:
     """A value of a sentence, shown as `dialect.sentences` says."""
     if how == DECIMAL:
@@ -73,7 +67,6 @@ def put_value(con: Console, how: int, value: int, second: int) -> None:
         put_hex(con, value, how - HEXADECIMAL)
 
 
-@metal
 def put_real(con: Console, bits: int) -> None:
     """Put a float32 that is not negative, given by its bits, with one to three decimals."""
     thousandths = int(float_of_bits(bits) * 1000 + 0.5)
@@ -86,7 +79,6 @@ def put_real(con: Console, bits: int) -> None:
         put_number(con, thousandths % 10)
 
 
-@metal
 def put_megabytes(con: Console, n_bytes: int) -> None:
     """Put a size in whole MB, or in GB with a decimal."""
     if n_bytes >= 10**10:
@@ -99,7 +91,6 @@ def put_megabytes(con: Console, n_bytes: int) -> None:
         put_text(con, text(" MB"))
 
 
-@metal
 def say(con: Console, colour: int, s: Sentence) -> None:
     """Put a sentence in a colour, end the row, and show it."""
     set_colour(con, colour)
@@ -109,7 +100,6 @@ def say(con: Console, colour: int, s: Sentence) -> None:
     flush(con)
 
 
-@metal
 def say_line(con: Console, colour: int, units: U16) -> None:
     """Put a constant text in a colour, end the row, and show it."""
     set_colour(con, colour)
@@ -119,13 +109,11 @@ def say_line(con: Console, colour: int, units: U16) -> None:
     flush(con)
 
 
-@metal
 def end_row(con: Console) -> None:
     """To the next row."""
     put_code_point(con, 10)
 
 
-@metal
 def put_number(con: Console, number: int) -> int:
     """Put a whole number in decimal, not below -10^18; returns how many digits it has."""
     if number < 0:
@@ -140,7 +128,6 @@ def put_number(con: Console, number: int) -> int:
     return n
 
 
-@metal
 def put_padded(con: Console, number: int, digits: int) -> None:
     """Put the last digits of a number, zeros in front."""
     divisor = 1
@@ -151,7 +138,6 @@ def put_padded(con: Console, number: int, digits: int) -> None:
         divisor //= 10
 
 
-@metal
 def put_ratio(con: Console, amount: int, per: int) -> None:
     """Put amount / per with one decimal below a hundred, and none above."""
     if per <= 0:
@@ -166,7 +152,6 @@ def put_ratio(con: Console, amount: int, per: int) -> None:
     put_number(con, tenths % 10)
 
 
-@metal
 def put_hex(con: Console, number: int, digits: int) -> None:
     """Put the low digits of a number in hexadecimal."""
     for place in range(digits - 1, -1, -1):
@@ -174,7 +159,6 @@ def put_hex(con: Console, number: int, digits: int) -> None:
         put_code_point(con, 48 + digit if digit < 10 else 87 + digit)
 
 
-@metal
 def put_words(con: Console, words: I64) -> None:
     """Put zero-padded UTF-8 held in int64 words."""
     data = memory(address_of(words), 8 * len(words))
@@ -184,14 +168,12 @@ def put_words(con: Console, words: I64) -> None:
     put_bytes(con, data, 0, n)
 
 
-@metal
 def put_bytes(con: Console, data: U8, lo: int, hi: int) -> None:
     """Put data[lo:hi], UTF-8 that may be cut anywhere; the rest of a character may come with the next call."""
     for i in range(lo, hi):
         decode_byte(con, int(data[i]) & 0xFF)
 
 
-@metal
 def decode_byte(con: Console, byte: int) -> None:
     """One byte of UTF-8 into the decoder; what is none shows as the replacement character, as in `utf8`."""
     decoder = con.state.decoders[int(con.state.into != 0)]
@@ -214,7 +196,6 @@ def decode_byte(con: Console, byte: int) -> None:
     decoder.code_point = bits
 
 
-@metal
 def may_go_on(point: int, pending: int) -> bool:
     """Whether a character may begin with these bits, so many bytes before its end: no overlong form, no surrogate."""
     if pending == 1:
@@ -222,7 +203,6 @@ def may_go_on(point: int, pending: int) -> bool:
     return pending == 0 or 0x10 <= point < 0x110
 
 
-@metal
 def begin_text(con: Console, buffer: U8) -> None:
     """What is put from here on goes into a buffer, as UTF-8; what does not fit is left out."""
     con.state.into = address_of(buffer)
@@ -231,14 +211,12 @@ def begin_text(con: Console, buffer: U8) -> None:
     con.state.decoders[1].pending = 0
 
 
-@metal
 def end_text(con: Console) -> int:
     """Text goes to the console again; returns how many bytes the buffer got."""
     con.state.into = 0
     return con.state.into_filled
 
 
-@metal
 def write_number(fw: Firmware, number: int) -> None:
     """Show a whole number on the firmware's console at once."""
     words = cells(CONSOLE_WORDS)

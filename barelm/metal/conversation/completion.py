@@ -8,11 +8,9 @@ consoles wrap lines and know few characters; every such line begins with "BARELM
     BARELM DONE 0               always the last: the status, without the error bit
 """
 
-from __future__ import annotations
-
 from barelm.contract import uefi
 from barelm.dialect.processor import cycles
-from barelm.dialect.rooms import Failure, metal
+from barelm.dialect.rooms import Failure
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import u64
 from barelm.kernels.text.chat_turn import has_chat
@@ -25,7 +23,6 @@ from barelm.metal.conversation.talk import Talk, bytes_of, transcript_of, vocabu
 DEFAULT_TOKENS = 256
 
 
-@metal
 def complete_prompt(t: Talk) -> None:
     """Go on with the configured prompt, or answer it."""
     seed_generator(t)
@@ -36,7 +33,6 @@ def complete_prompt(t: Talk) -> None:
     end_row(t.con)
 
 
-@metal
 def seed_generator(t: Talk) -> None:
     """Start the generator from the configured seed, or a fresh one."""
     if t.settings.seed == 0:
@@ -44,7 +40,6 @@ def seed_generator(t: Talk) -> None:
     transcript_of(t).rng[0] = u64(t.settings.seed)
 
 
-@metal
 def show_prompt(t: Talk, n_prompt: int) -> None:
     """The text to be gone on with; a program is told how many ids it is, a chat shows what was asked."""
     if t.settings.report != 0:
@@ -57,7 +52,6 @@ def show_prompt(t: Talk, n_prompt: int) -> None:
     flush(t.con)
 
 
-@metal
 def tokens_to_make(t: Talk, n_prompt: int) -> int:
     """How many tokens to generate: the last one made is never read, so the context holds one more than it reads."""
     room = t.header.seq_len - n_prompt + 1

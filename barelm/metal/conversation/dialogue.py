@@ -1,10 +1,8 @@
 """A conversation: a line from the keyboard, an answer, until someone leaves.  A new turn reads only its own tokens."""
 
-from __future__ import annotations
-
 from barelm.contract import board, uefi
 from barelm.dialect.memory import text
-from barelm.dialect.rooms import Failure, metal
+from barelm.dialect.rooms import Failure
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U8
 from barelm.kernels.text.chat_turn import has_chat
@@ -22,7 +20,6 @@ from barelm.metal.conversation.turns import add_turn, end_of, typed_of
 from barelm.metal.keys.line_editor import LEFT, open_editor, read_line, set_line
 
 
-@metal
 def hold_conversation(t: Talk) -> int:
     """Ask and answer; the configured prompt is the first question.  Returns how it ended, one of `commands`."""
     if not has_chat(vocabulary_of(t)):
@@ -41,7 +38,7 @@ def hold_conversation(t: Talk) -> int:
     while True:
         show_status(t, end_of(c, c.n_turns), 0, 0)
         ask(t)
-        n = read_line(t.con, keyboard_of(t), editor, t.workspace.board)
+        n = read_line(t.con, keyboard_of(t), editor, t.job, t.settings.cores)
         set_colour(t.con, TEXT)
         if n == LEFT:
             return LEAVE
@@ -60,7 +57,6 @@ def hold_conversation(t: Talk) -> int:
             answer(t, line[:n])
 
 
-@metal
 def ask(t: Talk) -> None:
     """A blank row, and the sign that it is the person's turn."""
     end_row(t.con)
@@ -68,7 +64,6 @@ def ask(t: Talk) -> None:
     put_text(t.con, text("> "))
 
 
-@metal
 def answer(t: Talk, typed: U8) -> None:
     """Append a turn and reply."""
     set_colour(t.con, TEXT)
@@ -82,7 +77,6 @@ def answer(t: Talk, typed: U8) -> None:
     make_answer(t)
 
 
-@metal
 def make_answer(t: Talk) -> None:
     """Reply to the last turn, and say what came of it."""
     turn = t.conversation.turns[t.conversation.n_turns - 1]

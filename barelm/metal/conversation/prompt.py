@@ -1,10 +1,8 @@
 """The configured prompt as the first token ids of the session."""
 
-from __future__ import annotations
-
 from barelm.contract import uefi
 from barelm.contract.conversation_state import EncodingSpace
-from barelm.dialect.rooms import Failure, metal
+from barelm.dialect.rooms import Failure
 from barelm.dialect.types import I64, U8
 from barelm.kernels.text.chat_turn import has_chat, takes_system
 from barelm.kernels.text.tokenizer import Vocabulary, clean_prompt, encode
@@ -16,7 +14,6 @@ TOO_LONG = "the prompt is longer than the context of the model"
 SHORTEN = "Shorten it, or take a model with a longer context."
 
 
-@metal
 def append_prompt(t: Talk) -> int:
     """The configured prompt as the session's first ids; returns how many.
 
@@ -45,7 +42,6 @@ def append_prompt(t: Talk) -> int:
     return n
 
 
-@metal
 def check_system(t: Talk) -> None:
     """Refuse a configured system text the model's template has no place for."""
     if t.settings.system.n_bytes > 0 and not takes_system(vocabulary_of(t)):
@@ -53,7 +49,6 @@ def check_system(t: Talk) -> None:
                       "Leave `system` out of barelm.toml.")
 
 
-@metal
 def plain_ids(v: Vocabulary, space: EncodingSpace, prompt: U8) -> I64:
     """The ids of a text as it stands; a chat model's special tokens count in it."""
     # Malformed UTF-8 grows when it is replaced; what fits a configuration fits the space all the same.

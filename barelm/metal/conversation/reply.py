@@ -1,11 +1,8 @@
 """A reply: read what is new, then choose, show and read token after token, until an end, a limit or the Esc key."""
 
-from __future__ import annotations
-
 from barelm.contract import board
 from barelm.dialect.memory import text
 from barelm.dialect.processor import cycles
-from barelm.dialect.rooms import metal
 from barelm.dialect.types import U8
 from barelm.kernels.session import ends
 from barelm.kernels.text.stops import watch_stops
@@ -22,7 +19,6 @@ SHOW_EVERY_MS = 30
 LINE_COLUMNS = 64
 
 
-@metal
 def make_reply(t: Talk, n: int, n_tokens: int) -> int:
     """Read what of tokens[:n] is not read yet, then make up to n_tokens; returns how many ids there are then.
 
@@ -46,7 +42,6 @@ def make_reply(t: Talk, n: int, n_tokens: int) -> int:
     return end
 
 
-@metal
 def make_tokens(t: Talk, n: int, end: int) -> int:
     """Generate from position n on; returns where it stopped, and leaves why in the figures."""
     figures = t.figures
@@ -80,7 +75,6 @@ def make_tokens(t: Talk, n: int, end: int) -> int:
     return n
 
 
-@metal
 def show_made(t: Talk, i: int, pending: U8, held: int) -> int:
     """Show tokens[i], just made, after `held` bytes kept back; how many are kept now, -1 where a stop string is whole.
     """
@@ -105,7 +99,6 @@ def show_made(t: Talk, i: int, pending: U8, held: int) -> int:
     return held - free
 
 
-@metal
 def show_token(t: Talk, i: int) -> None:
     """Put tokens[i]: its text for a person, its id for a program."""
     con = t.con
@@ -126,7 +119,6 @@ def show_token(t: Talk, i: int) -> None:
         end_line(t)
 
 
-@metal
 def end_line(t: Talk) -> None:
     """End a line for a program, where one is begun."""
     if t.settings.report != 0 and t.con.state.column > 0:

@@ -4,15 +4,12 @@ The second holds ids, turns and the key-value cache (see `contract.session_file`
 held with.  The same form holds the beginning of every conversation, computed on the host: `prefix.session`.
 """
 
-from __future__ import annotations
-
 from barelm.contract import board, uefi
 from barelm.contract.conversation_state import MOST_TURNS, SYSTEM_BYTES, TYPED_BYTES, Conversation, Turn
 from barelm.contract.layout import PAGE, Header
 from barelm.contract.session_file import CACHE_PARTS, PREFIX_PATH, SESSION_MAGIC, SESSION_VERSION, SessionHeader
 from barelm.contract.storage_state import Names
 from barelm.dialect.memory import address_of, cells, copy_bytes, fill_bytes, i64_array, memory, text, u64_array
-from barelm.dialect.rooms import metal
 from barelm.dialect.types import U8, U16, i64, padded, u64
 from barelm.kernels.checksum import extend_checksum
 from barelm.kernels.model import cache_part
@@ -27,7 +24,6 @@ FOLDER = "sessions\\"
 LOADED, NO_SESSION, OTHER_MODEL, DAMAGED, TOO_LONG = 0, 1, 2, 3, 4
 
 
-@metal
 def make_folder(root: int) -> int:
     """Have the folder of sessions; returns the status."""
     folder = open_for_writing(root, text("sessions"), uefi.FILE_MODE_CREATE, uefi.DIRECTORY)
@@ -37,7 +33,6 @@ def make_folder(root: int) -> int:
     return 0
 
 
-@metal
 def plain_name(c: Conversation, name: U16) -> U8:
     """A constant name, in ASCII, as somebody would give it."""
     for i in range(len(name) - 1):
@@ -45,7 +40,6 @@ def plain_name(c: Conversation, name: U16) -> U8:
     return c.name[:len(name) - 1]
 
 
-@metal
 def save_session(t: Talk, names: Names, n_tokens: int) -> int:
     """Write the first n ids, the turns they are, and what is cached of them; returns the status."""
     block = t.conversation.file
@@ -70,20 +64,17 @@ def save_session(t: Talk, names: Names, n_tokens: int) -> int:
     return finish_file(t.root, names, file, status)
 
 
-@metal
 def text_bytes(head: SessionHeader) -> int:
     """The size of what stands between header and cache."""
     return (8 * head.n_tokens + Turn.BYTES * head.n_turns + padded(head.system_bytes, 8)
             + padded(head.typed_bytes, 8))
 
 
-@metal
 def n_pieces(header: Header) -> int:
     """In how many pieces the cache is saved."""
     return CACHE_PARTS * header.n_layers * header.n_kv_heads
 
 
-@metal
 def cache_piece(t: Talk, k: int, n_cached: int) -> U8:
     """Piece k: a part of the cache (`kernels.model.cache_part`) of one head of a layer; it may be empty."""
     heads = t.header.n_layers * t.header.n_kv_heads
@@ -91,7 +82,6 @@ def cache_piece(t: Talk, k: int, n_cached: int) -> U8:
     return memory(t.model.state + first + k % heads * step, n_bytes)
 
 
-@metal
 def describe(t: Talk, head: SessionHeader, n_tokens: int) -> None:
     """The header but for its sums."""
     c = t.conversation
@@ -108,7 +98,6 @@ def describe(t: Talk, head: SessionHeader, n_tokens: int) -> None:
     head.rng = int(i64(transcript_of(t).rng[0]))
 
 
-@metal
 def gather_text(t: Talk, head: SessionHeader, out: U8) -> None:
     """Ids, turns and texts in a row, and their sum."""
     c = t.conversation
@@ -123,7 +112,6 @@ def gather_text(t: Talk, head: SessionHeader, out: U8) -> None:
     extend_checksum(head.text_sum, out, len(out))
 
 
-@metal
 def close_header(head: SessionHeader) -> bool:
     """Set the header's own sum; returns whether it was right before."""
     a = head.sum[0]
@@ -134,7 +122,6 @@ def close_header(head: SessionHeader) -> bool:
     return bool(head.sum[0] == a and head.sum[1] == b)
 
 
-@metal
 def load_session(t: Talk, file: int) -> int:
     """Take up a saved conversation; LOADED, or why not and the one being held goes on.
 
@@ -169,7 +156,6 @@ def load_session(t: Talk, file: int) -> int:
     return LOADED
 
 
-@metal
 def sizes_fit(header: Header, head: SessionHeader) -> bool:
     """Whether every count of a session's header is one this program could have written."""
     if not 0 <= head.n_tokens <= header.seq_len + 1:
@@ -181,7 +167,6 @@ def sizes_fit(header: Header, head: SessionHeader) -> bool:
     return bool(0 <= head.system_bytes <= SYSTEM_BYTES and 0 <= head.typed_bytes <= TYPED_BYTES)
 
 
-@metal
 def text_is_sound(header: Header, head: SessionHeader, body: U8) -> bool:
     """Whether every id is one of the vocabulary, and the turns follow one another."""
     ids = i64_array(body, 0, head.n_tokens)
@@ -201,7 +186,6 @@ def text_is_sound(header: Header, head: SessionHeader, body: U8) -> bool:
     return True
 
 
-@metal
 def take_text(t: Talk, head: SessionHeader, body: U8) -> None:
     """Make ids, turns and texts of a session those of the conversation; nothing is cached yet."""
     c = t.conversation
@@ -221,7 +205,6 @@ def take_text(t: Talk, head: SessionHeader, body: U8) -> None:
     copy_bytes(address_of(c.typed), at + padded(head.system_bytes, 8), head.typed_bytes)
 
 
-@metal
 def take_cache(t: Talk, head: SessionHeader, file: int) -> None:
     """Read the cache into place, and count it as such only where its sum matches."""
     t.job.cached = 0
@@ -237,7 +220,6 @@ def take_cache(t: Talk, head: SessionHeader, file: int) -> None:
         t.job.cached = head.n_cached
 
 
-@metal
 def load_named(t: Talk, names: Names) -> int:
     """Take up the session of that name; as `load_session`, or NO_SESSION."""
     file = open_either(t.root, names)
@@ -248,7 +230,6 @@ def load_named(t: Talk, names: Names) -> int:
     return verdict
 
 
-@metal
 def make_prefix(t: Talk) -> int:
     """Read the ids that every first turn begins with, and write them as PREFIX_PATH; returns how many, or the status.
     """
@@ -273,7 +254,6 @@ def make_prefix(t: Talk) -> int:
     return n
 
 
-@metal
 def take_up_prefix(t: Talk) -> None:
     """Put the beginning that was computed on the host in the cache, where it is of this model."""
     file = open_file(t.root, text(PREFIX_PATH))

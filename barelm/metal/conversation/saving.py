@@ -1,12 +1,9 @@
 """Saving and loading as a person asks for it: conversations, pictures of the screen, the machine report."""
 
-from __future__ import annotations
-
 from barelm.contract import uefi
 from barelm.contract.storage_state import Names
 from barelm.contract.uefi_protocols import FileInfo, Time
 from barelm.dialect.memory import address_of, text
-from barelm.dialect.rooms import metal
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U8
 from barelm.kernels.text.tokenizer import piece
@@ -43,7 +40,6 @@ from barelm.metal.uefi.file_protocol import close_file, open_file, read_file, wr
 NO_NAME = "A name has up to 40 characters, none of \" * / : < > ? \\ |, and does not begin with a dot."
 
 
-@metal
 def named(t: Talk, given: U8) -> U8:
     """The name somebody gave, or the date and time where they gave none."""
     if len(given) > 0:
@@ -54,7 +50,6 @@ def named(t: Talk, given: U8) -> U8:
     return t.conversation.name[:end_text(t.con)]
 
 
-@metal
 def save_conversation(t: Talk, given: U8) -> None:
     """`/save`: the text first, so that whoever finds a session finds its text beside it."""
     c = t.conversation
@@ -78,7 +73,6 @@ def save_conversation(t: Talk, given: U8) -> None:
         say(t.con, ACCENT, sentence("Saved.  /load {} goes on with it.", (name,)))
 
 
-@metal
 def markdown_of(t: Talk, name: U8) -> U8:
     """The conversation as a text to be read."""
     con = t.con
@@ -96,7 +90,6 @@ def markdown_of(t: Talk, name: U8) -> U8:
     return c.file[:end_text(con)]
 
 
-@metal
 def put_reply(t: Talk, k: int) -> None:
     """The reply of turn k."""
     v = vocabulary_of(t)
@@ -107,7 +100,6 @@ def put_reply(t: Talk, k: int) -> None:
         put_bytes(t.con, v.pieces, lo, hi)
 
 
-@metal
 def load_conversation(t: Talk, given: U8) -> None:
     """`/load NAME`: take it up, and show what was said."""
     names = names_in(t.workspace)
@@ -132,7 +124,6 @@ def load_conversation(t: Talk, given: U8) -> None:
         say_line(t.con, ALARM, text("That is longer than this program can take up."))
 
 
-@metal
 def show_conversation(t: Talk) -> None:
     """Everything that was said, as it stood on the screen."""
     for k in range(t.conversation.n_turns):
@@ -145,7 +136,6 @@ def show_conversation(t: Talk) -> None:
     flush(t.con)
 
 
-@metal
 def list_sessions(t: Talk) -> None:
     """`/list`: the conversations on the volume, with size and date."""
     con = t.con
@@ -170,7 +160,6 @@ def list_sessions(t: Talk) -> None:
     flush(con)
 
 
-@metal
 def put_file_date(con: Console, changed: Time) -> None:
     """When a file was changed, where that is known."""
     if changed.year > 1980:
@@ -178,7 +167,6 @@ def put_file_date(con: Console, changed: Time) -> None:
         put_date_and_time(con, changed, 32)
 
 
-@metal
 def take_picture(t: Talk, given: U8) -> None:
     """`/shot`: the screen as a .bmp file."""
     if not is_on(t.con, SCREEN):
@@ -201,7 +189,6 @@ def take_picture(t: Talk, given: U8) -> None:
     say_written(t.con, names, picture_bytes(d), status)
 
 
-@metal
 def save_report(t: Talk) -> None:
     """`/report`: measure this machine and write it down."""
     c = t.conversation
@@ -212,7 +199,6 @@ def save_report(t: Talk) -> None:
     say_written(t.con, names, n_bytes, write_whole(t.root, names, c.file[:n_bytes]))
 
 
-@metal
 def say_written(con: Console, names: Names, n_bytes: int, status: int) -> None:
     """That a file is there, and its size; or why it is not."""
     if status != 0:

@@ -1,10 +1,7 @@
 """What can be asked for in a conversation beside an answer: lines that begin with a slash."""
 
-from __future__ import annotations
-
 from barelm.contract.settings import OF_CONTEXT, REAL, SettingsView, Text, grouped, joined, usages
 from barelm.dialect.memory import address_of, copy_bytes, float_of_bits, load_i64, store_i64, text
-from barelm.dialect.rooms import metal
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U8, u64
 from barelm.kernels.text.chat_turn import takes_system
@@ -60,7 +57,6 @@ Esc or Ctrl-C stops an answer.  Page Up looks back.  Up: earlier lines.
 Alt-Enter, or a backslash and Enter: a new line."""
 
 
-@metal
 def obey(t: Talk, line: U8, n: int) -> int:
     """Do what line[:n], which begins with a slash, asks for; returns what to do next."""
     end = 1
@@ -91,7 +87,6 @@ def obey(t: Talk, line: U8, n: int) -> int:
     return GO_ON
 
 
-@metal
 def obey_alone(t: Talk, what: int) -> int:
     """Do what a command without arguments asks for; returns what to do next."""
     if what == HELP_:
@@ -126,7 +121,6 @@ def obey_alone(t: Talk, what: int) -> int:
     return GO_ON
 
 
-@metal
 def set_number(t: Talk, k: int, line: U8, at: int, n: int) -> None:
     """Set the k-th number that decides how the model speaks, or say what it is; what it must be where it is none."""
     place = t.settings.address + NUMBER_PLACES[k]
@@ -147,7 +141,6 @@ def set_number(t: Talk, k: int, line: U8, at: int, n: int) -> None:
         say(t.con, ACCENT, sentence("{} {}", (title, load_i64(place))))
 
 
-@metal
 def set_system(t: Talk, line: U8, at: int, n: int) -> None:
     """Set the system text, from the beginning of the conversation on; without one, say what it is."""
     con = t.con
@@ -170,7 +163,6 @@ def set_system(t: Talk, line: U8, at: int, n: int) -> None:
             say_line(con, DIM, text("Set, for all of this conversation."))
 
 
-@metal
 def set_stop(t: Talk, line: U8, at: int, n: int) -> None:
     """Set the one text at which answers end; without one, none."""
     target = t.conversation.stops
@@ -187,7 +179,6 @@ def set_stop(t: Talk, line: U8, at: int, n: int) -> None:
         say_line(t.con, DIM, text("Answers end by themselves.  /stop TEXT ends them where that comes."))
 
 
-@metal
 def set_text(setting: Text, target: U8, said: U8) -> None:
     """Keep what was said in `target`, as a setting."""
     copy_bytes(address_of(target), address_of(said), len(said))
@@ -195,7 +186,6 @@ def set_text(setting: Text, target: U8, said: U8) -> None:
     setting.n_bytes = len(said)
 
 
-@metal
 def take_back(t: Talk, what: int) -> int:
     """Undo the last reply (to be made again), or the last turn, or the last turn whose text is to be changed."""
     c = t.conversation

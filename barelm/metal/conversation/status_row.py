@@ -1,10 +1,7 @@
 """The status: a row at the bottom of screen and terminal, kept up to date while words come."""
 
-from __future__ import annotations
-
 from barelm.dialect.memory import text
 from barelm.dialect.processor import cycles
-from barelm.dialect.rooms import metal
 from barelm.dialect.sentences import sentence
 from barelm.metal.console import sinks
 from barelm.metal.console.sinks import has_status
@@ -15,7 +12,6 @@ from barelm.metal.conversation.talk import Talk
 EVERY_MS = 200
 
 
-@metal
 def show_status(t: Talk, n: int, made: int, took: int) -> None:
     """The model, how full its context is with n ids, how fast: `made` tokens in `took` cycles (0: the last answer's).
     """

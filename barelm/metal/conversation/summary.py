@@ -1,8 +1,5 @@
 """What talking took, in words: behind an answer, when somebody asks, and at the end."""
 
-from __future__ import annotations
-
-from barelm.dialect.rooms import metal
 from barelm.dialect.sentences import sentence
 from barelm.metal.console.sinks import DIM, flush
 from barelm.metal.console.writing import put, say
@@ -12,7 +9,6 @@ from barelm.metal.conversation.turns import end_of
 from barelm.metal.measuring.clock import microseconds
 
 
-@metal
 def tell_answer(t: Talk) -> None:
     """Where there is no status row: what the last reply took, in a line."""
     figures = t.figures
@@ -21,7 +17,6 @@ def tell_answer(t: Talk) -> None:
         figures.last_read, end_of(t.conversation, t.conversation.n_turns), t.header.seq_len)))
 
 
-@metal
 def tell_stats(t: Talk) -> None:
     """`/stats`: what was said, read and made, how fast, and what it takes."""
     figures = t.figures
@@ -37,7 +32,6 @@ def tell_stats(t: Talk) -> None:
             figures.memory, t.job.n_cores, t.settings.seed, t.header.file_bytes // 1000 * per_ms, figures.load_cycles)))
 
 
-@metal
 def summarise(t: Talk) -> None:
     """What was made, how fast, and what it took."""
     end_line(t)
@@ -49,7 +43,6 @@ def summarise(t: Talk) -> None:
     flush(t.con)
 
 
-@metal
 def summarise_for_a_person(t: Talk) -> None:
     """In two lines."""
     figures = t.figures
@@ -63,7 +56,6 @@ def summarise_for_a_person(t: Talk) -> None:
             t.job.n_cores, t.job.level + 2)))
 
 
-@metal
 def summarise_for_a_program(t: Talk) -> None:
     """A line for each measurement, by its name (see `completion`)."""
     figures = t.figures

@@ -1,7 +1,5 @@
 """Everything a conversation uses: console, loaded model, cores, turns, volume."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from barelm.contract.board import Board, Figures, Job, LoadedModel
@@ -10,7 +8,6 @@ from barelm.contract.layout import Header
 from barelm.contract.regions import Workspace
 from barelm.contract.settings import SettingsView, Text
 from barelm.dialect.memory import memory
-from barelm.dialect.rooms import metal
 from barelm.dialect.types import U8
 from barelm.kernels.model import SessionTranscript, bind_transcript
 from barelm.kernels.text.tokenizer import Vocabulary, bind_vocabulary
@@ -33,38 +30,32 @@ class Talk(NamedTuple):
     root: int  # the open volume
 
 
-@metal
 def open_talk(con: Console, b: Board, workspace: Workspace, root: int) -> Talk:
     """The views, once a model is loaded."""
     return Talk(con, b.job, b.model, b.settings, b.figures, Header(b.model.header), workspace.conversation, workspace,
                 root)
 
 
-@metal
 def vocabulary_of(t: Talk) -> Vocabulary:
     """The model's tokenizer."""
     return bind_vocabulary(t.header, t.model.sections)
 
 
-@metal
 def transcript_of(t: Talk) -> SessionTranscript:
     """The session's ids, and its generator."""
     return bind_transcript(t.header, memory(t.model.state, t.header.state_bytes))
 
 
-@metal
 def under_test(t: Talk) -> ModelUnderTest:
     """The model, to be tested and measured."""
     return ModelUnderTest(t.header, t.job, t.settings, transcript_of(t))
 
 
-@metal
 def bytes_of(given: Text) -> U8:
     """A text of the settings."""
     return memory(given.address, given.n_bytes)
 
 
-@metal
 def keyboard_of(t: Talk) -> Keyboard:
     """Whatever there is to type on."""
     return open_keyboard(t.con, t.settings, t.figures, t.workspace)

@@ -4,18 +4,14 @@ The ids of turn k are those of its text in the chat template, then those of the 
 so (`cores.place`), so that what is still in the key-value cache is not computed again, and all else is.
 """
 
-from __future__ import annotations
-
 from barelm.contract.conversation_state import MOST_TURNS, TYPED_BYTES, Conversation
 from barelm.dialect.memory import address_of, copy_bytes
-from barelm.dialect.rooms import metal
 from barelm.dialect.types import I64, U8
 from barelm.kernels.text.chat_turn import encode_turn, takes_system
 from barelm.metal.conversation.talk import Talk, bytes_of, transcript_of, vocabulary_of
 from barelm.metal.processors.cores import place
 
 
-@metal
 def end_of(c: Conversation, k: int) -> int:
     """How many ids the first k turns are."""
     if k == 0:
@@ -23,7 +19,6 @@ def end_of(c: Conversation, k: int) -> int:
     return c.turns[k - 1].end
 
 
-@metal
 def typed_end(c: Conversation, k: int) -> int:
     """How many bytes the texts typed in the first k turns are."""
     if k == 0:
@@ -31,13 +26,11 @@ def typed_end(c: Conversation, k: int) -> int:
     return c.turns[k - 1].typed_at + c.turns[k - 1].typed_bytes
 
 
-@metal
 def typed_of(c: Conversation, k: int) -> U8:
     """The text typed in turn k."""
     return c.typed[c.turns[k].typed_at:typed_end(c, k + 1)]
 
 
-@metal
 def system_of(t: Talk) -> U8:
     """The system text; none where the template has no place for one."""
     system = bytes_of(t.settings.system)
@@ -46,7 +39,6 @@ def system_of(t: Talk) -> U8:
     return system
 
 
-@metal
 def turn_ids(t: Talk, k: int, typed: U8) -> I64:
     """The ids of a text as turn k, until the next text is encoded; empty where it is too long for that."""
     space = t.conversation.encoding
@@ -56,7 +48,6 @@ def turn_ids(t: Talk, k: int, typed: U8) -> I64:
     return space.ids[:max(n, 0)]
 
 
-@metal
 def room_for_reply(t: Talk) -> int:
     """How many tokens an answer should find free."""
     wanted = t.settings.tokens
@@ -65,7 +56,6 @@ def room_for_reply(t: Talk) -> int:
     return min(wanted, t.header.seq_len // 4)
 
 
-@metal
 def add_turn(t: Talk, typed: U8) -> bool:
     """Append a turn; where it does not fit, the oldest turns are dropped.  False: it is too long, nothing changed."""
     c = t.conversation
@@ -97,7 +87,6 @@ def add_turn(t: Talk, typed: U8) -> bool:
     return True
 
 
-@metal
 def drop_oldest(t: Talk, most: int) -> None:
     """Forget the oldest turn, and more until what is left are at most `most` ids."""
     c = t.conversation
@@ -110,7 +99,6 @@ def drop_oldest(t: Talk, most: int) -> None:
     c.dropped += k
 
 
-@metal
 def begin_with(t: Talk, k: int) -> bool:
     """Let turn k be the first, its ids anew with the system text as it is now; False where that does not fit.
 
@@ -136,7 +124,6 @@ def begin_with(t: Talk, k: int) -> bool:
     return True
 
 
-@metal
 def move_up(c: Conversation, k: int, shift: int) -> None:
     """Let turn k and those behind it be the first ones, and their replies lie `shift` ids further on."""
     typed = c.typed
@@ -153,7 +140,6 @@ def move_up(c: Conversation, k: int, shift: int) -> None:
     c.n_turns -= k
 
 
-@metal
 def forget(c: Conversation) -> None:
     """Begin anew.  What is cached stays where the next text begins alike."""
     c.n_turns = 0

@@ -5,8 +5,6 @@ inserted; what is no character is one of the constants from UP on.  Firmware tel
 protocol only; a terminal sends UTF-8 and the escape sequences of xterm, VT220, rxvt and the Linux console.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +16,6 @@ from barelm.contract.regions import Workspace
 from barelm.contract.settings import SettingsView
 from barelm.contract.uefi_protocols import SystemTable
 from barelm.dialect.processor import cycles
-from barelm.dialect.rooms import metal
 from barelm.dialect.types import I64
 from barelm.kernels.text.utf8 import decode_character, lead
 from barelm.metal.console.serial_line import read_byte
@@ -67,7 +64,6 @@ class Keyboard(NamedTuple):
     state: KeyboardState
 
 
-@metal
 def open_keyboard(con: Console, settings: SettingsView, figures: Figures, workspace: Workspace) -> Keyboard:
     """The keyboard of a workspace, zeroed at first, and the terminal of its console; it may be opened again."""
     state = workspace.keyboard
@@ -78,7 +74,6 @@ def open_keyboard(con: Console, settings: SettingsView, figures: Figures, worksp
     return Keyboard(con.fw, settings.keyboard, figures, con.state.serial, state)
 
 
-@metal
 def close_keyboard(k: Keyboard) -> None:
     """Give its timer back."""
     if k.state.timer != 0:
@@ -86,7 +81,6 @@ def close_keyboard(k: Keyboard) -> None:
     k.state.timer = 0
 
 
-@metal
 def next_key(k: Keyboard) -> int:
     """The next key, one kept first; 0 where none waits."""
     ahead = k.state.ahead
@@ -96,7 +90,6 @@ def next_key(k: Keyboard) -> int:
     return fresh_key(k)
 
 
-@metal
 def fresh_key(k: Keyboard) -> int:
     """The next key from where keys come from; 0 where none waits."""
     if k.state.next != 0:
@@ -112,7 +105,6 @@ def fresh_key(k: Keyboard) -> int:
     return key_of_line(k)
 
 
-@metal
 def wait_for_key(k: Keyboard, milliseconds: int) -> int:
     """The next key, waited for so long (negative: for ever); 0: none came; -1: there is nothing to type on."""
     start = cycles()
@@ -127,7 +119,6 @@ def wait_for_key(k: Keyboard, milliseconds: int) -> int:
         sleep(k.fw, k.state.timer, POLL_US)
 
 
-@metal
 def stop_asked(k: Keyboard) -> bool:
     """Whether Esc or Ctrl-C was pressed; other keys are kept for `next_key`, as many as there is room for."""
     ahead = k.state.ahead
@@ -142,7 +133,6 @@ def stop_asked(k: Keyboard) -> bool:
             ahead.put += 1
 
 
-@metal
 def key_of_stroke(k: Keyboard, stroke: int) -> int:
     """The key of what `read_stroke` returned; 0 where it is none, or only a part of one."""
     unit = stroke & 0xFFFF
@@ -166,7 +156,6 @@ def key_of_stroke(k: Keyboard, stroke: int) -> int:
     return key_of_unit(k, unit, shift, shift & uefi.CONTROL_PRESSED != 0)
 
 
-@metal
 def key_of_scan(k: Keyboard, scan: int, shift: int) -> int:
     """The same for a key with a scan code."""
     if scan == uefi.SCAN_ESC:
@@ -178,7 +167,6 @@ def key_of_scan(k: Keyboard, scan: int, shift: int) -> int:
     return key if key <= F1 + 11 else 0
 
 
-@metal
 def key_of_unit(k: Keyboard, unit: int, shift: int, control: bool) -> int:
     """The same for a key that has a character on a US keyboard."""
     alt = shift & ALT_PRESSED != 0
@@ -192,7 +180,6 @@ def key_of_unit(k: Keyboard, unit: int, shift: int, control: bool) -> int:
     return key_of_character(k, character)
 
 
-@metal
 def key_of_character(k: Keyboard, character: int) -> int:
     """A character typed on the firmware's keyboard, joined with the dead key before it; 0 where it is dead itself."""
     before = k.state.dead
@@ -213,7 +200,6 @@ def key_of_character(k: Keyboard, character: int) -> int:
     return int(ACCENT[before - 1])
 
 
-@metal
 def key_of_line(k: Keyboard) -> int:
     """The next key from the serial line; 0 where none waits."""
     byte = read_byte(k.serial)
@@ -233,7 +219,6 @@ def key_of_line(k: Keyboard) -> int:
     return ESCAPE if alone else 0
 
 
-@metal
 def key_of_byte(k: Keyboard, byte: int) -> int:
     """The key that is complete with a byte of the serial line; 0 where none is."""
     if k.state.mode != GROUND:
@@ -258,7 +243,6 @@ def key_of_byte(k: Keyboard, byte: int) -> int:
     return BACKSPACE if byte == DELETE_BYTE else byte
 
 
-@metal
 def key_of_part(k: Keyboard, byte: int) -> int:
     """The same for a byte of a character of several; what is not UTF-8 is dropped, and so are the controls of C1."""
     if byte >= 0xC0:
@@ -276,7 +260,6 @@ def key_of_part(k: Keyboard, byte: int) -> int:
     return code_point if length == n + 1 and code_point >= 0xA0 else 0
 
 
-@metal
 def key_of_sequence(k: Keyboard, byte: int) -> int:
     """The key that is complete with a byte of an escape sequence; 0 where none is; -1 where the byte is no part of it.
     """
@@ -310,7 +293,6 @@ def key_of_sequence(k: Keyboard, byte: int) -> int:
     return 0
 
 
-@metal
 def key_of_escape(k: Keyboard, byte: int) -> int:
     """The same for the byte behind an escape: the beginning of a sequence, or a character typed with Alt."""
     if byte == ESCAPE:
@@ -336,7 +318,6 @@ def key_of_escape(k: Keyboard, byte: int) -> int:
     return -1 if byte < 32 or byte > 127 else 0
 
 
-@metal
 def key_of_final(k: Keyboard, mode: int, byte: int) -> int:
     """The key of a complete sequence with the final `byte`; 0 where there is no such key."""
     first = k.state.numbers[0]

@@ -9,12 +9,9 @@ or on 1.  AltGr is the right Alt key, or Ctrl and Alt together; it is seen where
 The characters are those of the layouts of xkeyboard-config, less what is printed on no key.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from barelm.contract.layout import KEYBOARDS
-from barelm.dialect.rooms import metal
 from barelm.dialect.types import U16
 
 KEYS = 47
@@ -78,7 +75,6 @@ LAYOUTS: U16 = np.frombuffer("".join(_TABLES[name] for name in KEYBOARDS).encode
 """The tables of KEYBOARDS, one behind the other; the first is the US one."""
 
 
-@metal
 def character_at(layout: int, unit: int, third: bool) -> int:
     """What the key that firmware calls `unit` is in a layout, with AltGr if `third`; 0: nothing."""
     if layout == 0:
@@ -93,7 +89,6 @@ def character_at(layout: int, unit: int, third: bool) -> int:
     return unit
 
 
-@metal
 def dead_number(character: int) -> int:
     """Which of DEAD a character is, from 1; 0: it is none."""
     for i in range(len(_DEAD)):
@@ -102,7 +97,6 @@ def dead_number(character: int) -> int:
     return 0
 
 
-@metal
 def combined(dead: int, base: int) -> int:
     """A character with the accent of a dead key; 0 where there is no such character."""
     for i in range(len(_BASES)):

@@ -4,13 +4,10 @@ The history is one text, each line with a zero behind it, the oldest first.  Who
 that was being typed at its end again: there it is kept meanwhile.
 """
 
-from __future__ import annotations
-
-from barelm.contract.board import Board
+from barelm.contract.board import Job
 from barelm.contract.console_state import EditorState
 from barelm.contract.regions import Workspace
 from barelm.dialect.memory import address_of, cells, memory
-from barelm.dialect.rooms import metal
 from barelm.dialect.types import U8
 from barelm.kernels.text.utf8 import byte_at, encode_utf8
 from barelm.metal.console.sinks import Console
@@ -30,14 +27,12 @@ BACKSLASH = 92
 BACK, FORTH = -1, 1
 
 
-@metal
 def open_editor(workspace: Workspace) -> EditorState:
     """The editor of a workspace, zeroed at first."""
     return workspace.editor
 
 
-@metal
-def read_line(con: Console, k: Keyboard, e: EditorState, b: Board) -> int:
+def read_line(con: Console, k: Keyboard, e: EditorState, job: Job, most_cores: int) -> int:
     """Have a line typed behind what is on the screen, an empty one unless `set_line` gave one to start with.
 
     The team rests while nobody types.  Returns its bytes, in `e.line`; or LEFT after Ctrl-C or Ctrl-D on an empty line,
@@ -57,7 +52,7 @@ def read_line(con: Console, k: Keyboard, e: EditorState, b: Board) -> int:
             drawn = True
             key = wait_for_key(k, REST_MS)
             if key == 0:
-                rest_team(b.job, b.figures.cycles_per_ms)
+                rest_team(job, k.figures.cycles_per_ms)
                 key = wait_for_key(k, -1)
         if key < 0:
             result = LEFT
@@ -71,11 +66,10 @@ def read_line(con: Console, k: Keyboard, e: EditorState, b: Board) -> int:
             result = edit(e, key)
             drawn = drawn and result == KEPT
     end_input(con, e.line, e.n)
-    wake_team(k.fw, b.job, b.settings.cores, b.figures.cycles_per_ms)
+    wake_team(k.fw, job, most_cores, k.figures.cycles_per_ms)
     return e.n if result == SUBMITTED else LEFT
 
 
-@metal
 def set_line(e: EditorState, text: U8) -> None:
     """Start with a text, as much of it as there is room for, the cursor at its end."""
     n = min(len(text), len(e.line))
@@ -89,7 +83,6 @@ def set_line(e: EditorState, text: U8) -> None:
     e.done = 0
 
 
-@metal
 def edit(e: EditorState, key: int) -> int:
     """One key into the line."""
     n = e.n
@@ -129,7 +122,6 @@ def edit(e: EditorState, key: int) -> int:
     return CHANGED if to != cursor else KEPT
 
 
-@metal
 def destination(e: EditorState, key: int) -> int:
     """Where a key moves the cursor; -1 where it does not move one, or there is no line above or below."""
     if key == keyboard.LEFT or key == B:
@@ -151,13 +143,11 @@ def destination(e: EditorState, key: int) -> int:
     return -1
 
 
-@metal
 def goes_on(e: EditorState, at: int) -> bool:
     """Whether a byte of the line is not the first of its character."""
     return byte_at(e.line, at) & 0xC0 == 0x80
 
 
-@metal
 def past_character(e: EditorState, step: int) -> int:
     """The place a character from the cursor."""
     at = e.cursor + step
@@ -166,7 +156,6 @@ def past_character(e: EditorState, step: int) -> int:
     return min(max(at, 0), e.n)
 
 
-@metal
 def past_word(e: EditorState, step: int) -> int:
     """The place behind the next word from the cursor; seen backwards, in front of it."""
     at = e.cursor
@@ -176,7 +165,6 @@ def past_word(e: EditorState, step: int) -> int:
     return at
 
 
-@metal
 def row_end(e: EditorState, at: int, step: int) -> int:
     """The end of the row a place is in, or its beginning."""
     while 0 <= at + min(step, 0) < e.n and int(e.line[at + min(step, 0)]) != LINE_FEED:
@@ -184,13 +172,11 @@ def row_end(e: EditorState, at: int, step: int) -> int:
     return at
 
 
-@metal
 def is_of_word(byte: int) -> bool:
     """Whether a byte is part of a word: a letter, a digit, or of a character beyond ASCII."""
     return byte >= 0x80 or 97 <= byte | 32 <= 122 or 48 <= byte <= 57
 
 
-@metal
 def same_column(e: EditorState, home: int, lo: int, hi: int) -> int:
     """The place in line[lo:hi] before which there are as many characters as there are from `home` to the cursor."""
     column = 0
@@ -203,7 +189,6 @@ def same_column(e: EditorState, home: int, lo: int, hi: int) -> int:
     return at
 
 
-@metal
 def replace(e: EditorState, hi: int, key: int) -> int:
     """Put a character (0: nothing) in place of what is between the cursor and byte `hi`, where there is room for it."""
     word = cells(1)
@@ -227,7 +212,6 @@ def replace(e: EditorState, hi: int, key: int) -> int:
     return CHANGED
 
 
-@metal
 def remember(e: EditorState) -> None:
     """Put the line into the history, unless it is empty, the last one there, or longer than half of it."""
     n = e.n
@@ -239,7 +223,6 @@ def remember(e: EditorState) -> None:
         append(e)
 
 
-@metal
 def append(e: EditorState) -> int:
     """Put the line, at most half of it long, at the end of the history, the oldest making room; returns where."""
     n = e.n
@@ -257,7 +240,6 @@ def append(e: EditorState) -> int:
     return used
 
 
-@metal
 def forget_draft(e: EditorState) -> None:
     """The line that is shown is the one being typed from here on."""
     if e.draft > 0:
@@ -265,7 +247,6 @@ def forget_draft(e: EditorState) -> None:
     e.draft = 0
 
 
-@metal
 def recall(e: EditorState, older: bool) -> int:
     """Show the line before in the history, or the one after; a line longer than half of the history stays."""
     if e.draft == 0:

@@ -1,15 +1,11 @@
 """Time from the cycle counter, measured once against the firmware's own wait."""
 
-from __future__ import annotations
-
 from barelm.dialect.processor import cycles
-from barelm.dialect.rooms import metal
 from barelm.metal.uefi.boot_services import Firmware, stall
 
 WAIT_US = 4000
 
 
-@metal
 def cycles_per_ms(fw: Firmware) -> int:
     """How far the counter advances in a millisecond: the least of three waits, for a wait is never too short."""
     least = 0
@@ -22,7 +18,6 @@ def cycles_per_ms(fw: Firmware) -> int:
     return max(least * 1000 // WAIT_US, 1)
 
 
-@metal
 def microseconds(n_cycles: int, per_ms: int) -> int:
     """Cycles as microseconds."""
     return n_cycles * 1000 // per_ms

@@ -1,7 +1,5 @@
 """Facts of the machine: processor, memory, firmware, time; as values, and as text."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from barelm.contract import uefi
@@ -9,7 +7,6 @@ from barelm.contract.regions import Workspace
 from barelm.contract.uefi_protocols import MemoryDescriptor, SystemTable, Time
 from barelm.dialect.memory import address_of, cells, load_u8, load_u16
 from barelm.dialect.processor import cpu_name
-from barelm.dialect.rooms import metal
 from barelm.dialect.sentences import sentence
 from barelm.metal.console.sinks import Console
 from barelm.metal.console.stream import put_code_point
@@ -31,7 +28,6 @@ class MemoryFacts(NamedTuple):
     reserved: int
 
 
-@metal
 def memory_facts(fw: Firmware, workspace: Workspace) -> MemoryFacts:
     """The memory map, added up; all zero where the firmware does not show it."""
     n_bytes, step = memory_map(fw, workspace.memory_map)
@@ -63,7 +59,6 @@ def memory_facts(fw: Firmware, workspace: Workspace) -> MemoryFacts:
                        reserved)
 
 
-@metal
 def put_cpu_name(con: Console) -> None:
     """The processor's name as it says itself, without the blanks some put in."""
     name = cells(6)
@@ -84,14 +79,12 @@ def put_cpu_name(con: Console) -> None:
         put_plain(con, letter)
 
 
-@metal
 def put_plain(con: Console, character: int) -> None:
     """A character of a name somebody gave; none that would break a text in quotes, and no control."""
     if character >= 32 and character != 34 and character != 92 and not 127 <= character < 160:
         put_code_point(con, character)
 
 
-@metal
 def put_firmware_name(con: Console) -> None:
     """The firmware's vendor, as the system table has it (4.3); what would break a text in quotes left out."""
     at = SystemTable(con.fw.table).firmware_vendor
@@ -105,14 +98,12 @@ def put_firmware_name(con: Console) -> None:
             put_plain(con, unit)
 
 
-@metal
 def put_uefi_revision(con: Console) -> None:
     """Which UEFI the firmware keeps to, as 2.10."""
     revision = SystemTable(con.fw.table).revision
     put(con, sentence("{}.{}", (revision >> 16, (revision & 0xFFFF) // 10)))
 
 
-@metal
 def put_time(con: Console, between: int) -> bool:
     """The date and time, as 2026-11-24, the character `between`, 19:31:02; False where the firmware has no clock."""
     now = cells(2)
@@ -122,7 +113,6 @@ def put_time(con: Console, between: int) -> bool:
     return True
 
 
-@metal
 def put_date_and_time(con: Console, time: Time, between: int) -> None:
     """The same of a time that is known."""
     colon = 46 if between == 45 else 58  # in a file name there is none

@@ -1,12 +1,9 @@
 """What the machine reports about itself when asked: /cpu, /bench, /selftest."""
 
-from __future__ import annotations
-
 from barelm.contract.board import Job
 from barelm.contract.regions import Workspace
 from barelm.dialect.memory import text
 from barelm.dialect.processor import cpu_features, feature_name, level_name
-from barelm.dialect.rooms import metal
 from barelm.dialect.sentences import sentence
 from barelm.metal.console.sinks import ACCENT, ALARM, DIM, Console
 from barelm.metal.console.stream import set_colour
@@ -26,7 +23,6 @@ from barelm.metal.measuring.selftest import (
 from barelm.metal.processors.cores import processors_present
 
 
-@metal
 def tell_cpu(con: Console, job: Job, workspace: Workspace) -> None:
     """`/cpu`: processor, cores, memory, firmware."""
     set_colour(con, DIM)
@@ -42,7 +38,6 @@ def tell_cpu(con: Console, job: Job, workspace: Workspace) -> None:
     say_line(con, DIM, text(""))
 
 
-@metal
 def put_features(con: Console) -> None:
     """The vector instructions there are, used or not."""
     features = cpu_features()
@@ -53,7 +48,6 @@ def put_features(con: Console) -> None:
         number += 1
 
 
-@metal
 def tell_bench(con: Console, m: ModelUnderTest, per_ms: int, start: int) -> None:
     """`/bench`: tokens a second, reading and making, by number of cores; measured behind the first `start` ids."""
     if start + BENCH_TOKENS > m.header.seq_len:
@@ -68,7 +62,6 @@ def tell_bench(con: Console, m: ModelUnderTest, per_ms: int, start: int) -> None
         n_cores = next_count(n_cores, m.job.team)
 
 
-@metal
 def tell_selftest(con: Console, m: ModelUnderTest) -> None:
     """`/selftest`: does this machine compute as the one the model was packed on?"""
     verdict = self_test(m)

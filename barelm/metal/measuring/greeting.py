@@ -1,13 +1,10 @@
 """The start screen: program, processor, memory, firmware; and the screen of a run that failed."""
 
-from __future__ import annotations
-
 from barelm.contract.failure_record import FailureRecord
 from barelm.contract.layout import Header
 from barelm.contract.regions import Workspace
 from barelm.contract.settings import SettingsView
 from barelm.dialect.memory import memory, text, u16_array
-from barelm.dialect.rooms import metal
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U16
 from barelm.metal.console.sinks import ACCENT, ALARM, DIM, TEXT, Console
@@ -20,7 +17,6 @@ MOST_UNITS = 1024
 """Of a text placed in the program."""
 
 
-@metal
 def greet(con: Console, settings: SettingsView, workspace: Workspace) -> None:
     """The start screen, as far as it does not depend on the model."""
     if settings.report != 0:
@@ -37,7 +33,6 @@ def greet(con: Console, settings: SettingsView, workspace: Workspace) -> None:
     say_line(con, DIM, text("\n"))
 
 
-@metal
 def introduce(con: Console, settings: SettingsView, header: Header) -> None:
     """The model, before it is loaded."""
     if settings.report != 0:
@@ -46,7 +41,6 @@ def introduce(con: Console, settings: SettingsView, header: Header) -> None:
     say(con, DIM, sentence("   {:MB} of memory, context {} tokens\n", (header.memory_bytes, header.seq_len)))
 
 
-@metal
 def say_failure(con: Console, failure: FailureRecord) -> int:
     """What went wrong, what to do, where; returns the status."""
     set_colour(con, ALARM)
@@ -57,7 +51,6 @@ def say_failure(con: Console, failure: FailureRecord) -> int:
     return failure.status
 
 
-@metal
 def constant(address: int) -> U16:
     """A text placed in the program, and what lies behind its zero."""
     return u16_array(memory(address, 2 * MOST_UNITS), 0, MOST_UNITS)

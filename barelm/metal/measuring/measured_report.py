@@ -1,7 +1,5 @@
 """The machine report: `report.json` on the volume, read on the host by `barelm report`."""
 
-from __future__ import annotations
-
 from barelm.contract import layout
 from barelm.contract.board import Figures
 from barelm.contract.layout import Header
@@ -9,7 +7,6 @@ from barelm.contract.regions import Workspace
 from barelm.contract.uefi_protocols import SystemTable
 from barelm.dialect.memory import address_of, cells, load_u8, memory, text
 from barelm.dialect.processor import cpu_signature, cpu_vendor, level_name
-from barelm.dialect.rooms import metal
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U8, U16
 from barelm.kernels.text.utf8 import decode_character
@@ -38,7 +35,6 @@ from barelm.metal.measuring.selftest import (
 from barelm.metal.processors.cores import processors_present
 
 
-@metal
 def make_report(con: Console, workspace: Workspace, m: ModelUnderTest, figures: Figures, out: U8, start: int) -> int:
     """Measure, and put the report together in `out`; returns its bytes.  Behind `start` ids the context has room."""
     verdict = verdict_name(self_test(m))
@@ -62,7 +58,6 @@ def make_report(con: Console, workspace: Workspace, m: ModelUnderTest, figures: 
     return end_text(con)
 
 
-@metal
 def verdict_name(verdict: int) -> U16:
     """What a self-test said, as the report has it."""
     if verdict == PASSED:
@@ -72,7 +67,6 @@ def verdict_name(verdict: int) -> U16:
     return text("none")
 
 
-@metal
 def put_cpu_numbers(con: Console, level: int) -> None:
     """Vendor, family, model and stepping, and the level computed at."""
     put_text(con, text('", "vendor": "'))
@@ -85,7 +79,6 @@ def put_cpu_numbers(con: Console, level: int) -> None:
         family, model, stepping, level_name(level))))
 
 
-@metal
 def put_cores_and_memory(con: Console, workspace: Workspace, team: int) -> None:
     """How many processors there are, and what the memory map says."""
     present, enabled = processors_present(con.fw)
@@ -97,7 +90,6 @@ def put_cores_and_memory(con: Console, workspace: Workspace, team: int) -> None:
         (m.total, m.free, m.largest_free, m.regions, m.loader, m.boot_services, m.runtime, m.reserved)))
 
 
-@metal
 def put_screen(con: Console) -> None:
     """The screen's size, where there is one."""
     if not is_on(con, SCREEN):
@@ -108,7 +100,6 @@ def put_screen(con: Console) -> None:
         state.width, state.height, state.columns, state.rows)))
 
 
-@metal
 def put_model(con: Console, header: Header) -> None:
     """The model's name, as far as it breaks no text in quotes, and its size."""
     put_text(con, text(',\n "model": {"name": "'))
@@ -122,7 +113,6 @@ def put_model(con: Console, header: Header) -> None:
         header.file_bytes, header.sum_a, header.seq_len)))
 
 
-@metal
 def put_speeds(con: Console, m: ModelUnderTest, per_ms: int, start: int) -> None:
     """What each number of cores takes; nothing where the context has no room to measure in."""
     if start + BENCH_TOKENS > m.header.seq_len:

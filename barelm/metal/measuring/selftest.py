@@ -4,8 +4,6 @@ When a model is packed, the host computes an example: fixed ids are read, the mo
 ids and every bit of the logits, is the same on every machine that works.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from barelm.contract import board
@@ -14,7 +12,6 @@ from barelm.contract.layout import GOLDEN_MOST, GOLDEN_PROMPT, Header
 from barelm.contract.settings import SettingsView
 from barelm.dialect.memory import address_of, cells, memory, text, u64_array
 from barelm.dialect.processor import cycles
-from barelm.dialect.rooms import metal
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U64, f32, u64
 from barelm.kernels.checksum import extend_checksum
@@ -41,7 +38,6 @@ class ModelUnderTest(NamedTuple):
     transcript: SessionTranscript
 
 
-@metal
 def self_test(m: ModelUnderTest) -> int:
     """Compute the packed example again and compare.  The conversation stays, but has to be read again."""
     n = m.header.golden_n
@@ -61,7 +57,6 @@ def self_test(m: ModelUnderTest) -> int:
     return PASSED if good else FAILED
 
 
-@metal
 def compute_example(m: ModelUnderTest, sums: U64) -> int:
     """Read the given ids, choose and read the rest; returns how many there are, `sums` over the logits of each step."""
     temperature = m.settings.temperature
@@ -89,7 +84,6 @@ def compute_example(m: ModelUnderTest, sums: U64) -> int:
     return n
 
 
-@metal
 def measure(m: ModelUnderTest, n_cores: int, start: int) -> tuple[int, int]:
     """Cycles that reading BENCH_PREFILL ids and then BENCH_DECODE, one by one, takes so many cores.
 
@@ -114,7 +108,6 @@ def measure(m: ModelUnderTest, n_cores: int, start: int) -> tuple[int, int]:
     return read - began, done - read
 
 
-@metal
 def next_count(n_cores: int, team: int) -> int:
     """How many cores to measure after n: 1, 2, 3, 4, 6, 8, 12, 16, ..., the whole team; 0 at the end."""
     if n_cores >= team:
@@ -125,7 +118,6 @@ def next_count(n_cores: int, team: int) -> int:
     return min(n_cores + step, team)
 
 
-@metal
 def tell_example(con: Console, m: ModelUnderTest) -> None:
     """To a program: GOLDEN, the two sums of the logits as four numbers of 32 bits, then the ids."""
     words = cells(2)

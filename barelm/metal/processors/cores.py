@@ -4,13 +4,10 @@ Waking is slow and firmware is not re-entrant, so workers are started once, neve
 end.  The team does without one that does not start within WAIT_MS.
 """
 
-from __future__ import annotations
-
 from barelm.contract import board, uefi
 from barelm.contract.board import Board, Job
 from barelm.dialect.memory import atomic_add, atomic_load, atomic_store
 from barelm.dialect.processor import call_engine, cycles, enable_vectors, pause
-from barelm.dialect.rooms import metal
 from barelm.dialect.types import I64
 from barelm.metal.uefi.boot_services import Firmware, stall
 from barelm.metal.uefi.handles import locate_protocol
@@ -23,7 +20,6 @@ HOME_MS = 5000
 """How long a worker may take to come home: on a PC it takes none, in a process on a busy host it waits its turn."""
 
 
-@metal
 def gather_team(fw: Firmware, job: Job, limit: int, per_ms: int) -> int:
     """Wake the other processors, up to `limit` in all (0: no limit); returns how many compute, this one included."""
     mp = locate_protocol(fw, uefi.MP_SERVICES_PROTOCOL)
@@ -47,7 +43,6 @@ def gather_team(fw: Firmware, job: Job, limit: int, per_ms: int) -> int:
     return 1 + min(came, wanted - 1)
 
 
-@metal
 def processors_present(fw: Firmware) -> tuple[int, int]:
     """How many processors there are, and how many of them are enabled; one where nobody says."""
     mp = locate_protocol(fw, uefi.MP_SERVICES_PROTOCOL)
@@ -56,7 +51,6 @@ def processors_present(fw: Firmware) -> tuple[int, int]:
     return count_processors(mp)
 
 
-@metal
 def worker(address: int) -> int:
     """What another processor runs, given the board's address: claim a number, then work until told to stop."""
     job = Board(address).job
@@ -67,7 +61,6 @@ def worker(address: int) -> int:
     return 0
 
 
-@metal
 def work(job: Job, core: int) -> None:
     """Run every command, as core number `core`, until told to stop."""
     enable_vectors(job.level)
@@ -84,7 +77,6 @@ def work(job: Job, core: int) -> None:
             call_engine(job.level, job.address, core)
 
 
-@metal
 def command(job: Job, what: int, position: int) -> int:
     """Run a command on the whole team; returns what this core's engine returned."""
     job.command = what
@@ -99,7 +91,6 @@ def command(job: Job, what: int, position: int) -> int:
     return result
 
 
-@metal
 def place(job: Job, tokens: I64, at: int, token: int) -> None:
     """Put an id of the session at a position; from the first that differs on, nothing is cached."""
     if tokens[at] != token:
@@ -107,14 +98,12 @@ def place(job: Job, tokens: I64, at: int, token: int) -> None:
     tokens[at] = token
 
 
-@metal
 def give_order(job: Job, n_cores: int) -> None:
     """Have the first cores of the team do what stands on the board; the others must not even look at it."""
     count = (atomic_load(job.order, 0) >> board.ORDER_BITS) + 1
     atomic_store(job.order, 0, count << board.ORDER_BITS | n_cores)
 
 
-@metal
 def rest_team(job: Job, per_ms: int) -> None:
     """Send the workers back to the firmware while nobody asks for anything.
 
@@ -134,7 +123,6 @@ def rest_team(job: Job, per_ms: int) -> None:
         atomic_store(job.claims, 0, 0)
 
 
-@metal
 def wake_team(fw: Firmware, job: Job, limit: int, per_ms: int) -> None:
     """Have them back, up to `limit` in all.  The firmware may need a moment to notice that they are home."""
     if job.resting == 0:

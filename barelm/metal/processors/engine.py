@@ -1,18 +1,14 @@
 """The engine: one command of the board, run by one core.  Compiled once per CPU level."""
 
-from __future__ import annotations
-
 from barelm.contract import board
 from barelm.contract.board import Board
 from barelm.contract.layout import Header
 from barelm.dialect.memory import memory
-from barelm.dialect.rooms import metal
 from barelm.kernels.model import bind_state, bind_weights, read_config
 from barelm.kernels.session import Sampling, choose, decode, prefill
 from barelm.kernels.team import Team
 
 
-@metal
 def engine(address: int, core: int) -> int:
     """Run the command on the board at an address, as core number `core`; returns the token where one is chosen."""
     b = Board(address)

@@ -5,11 +5,8 @@ strings.  A line that is none of this, or a key nobody knows, is named on the sc
 rows of `contract.settings`.
 """
 
-from __future__ import annotations
-
 from barelm.contract.settings import FLAG, NAME, REAL, ROWS, TEXT, TEXTS, WHOLE, SettingsView, Text, joined
 from barelm.dialect.memory import address_of, store_i64, text
-from barelm.dialect.rooms import metal
 from barelm.dialect.types import U8
 from barelm.metal.console.writing import write_number
 from barelm.metal.storage.toml_values import (
@@ -36,7 +33,6 @@ KEY_DEFAULTS = tuple(row.word(row.default) for row in ROWS.values())
 NAMES, NAMES_AT = joined("false true" if row.kind == FLAG else " ".join(row.names) for row in ROWS.values())
 
 
-@metal
 def read_settings(fw: Firmware, settings: SettingsView, data: U8, n: int) -> None:
     """Read the file data[:n] over the defaults; strings are unescaped in place."""
     for key in range(len(KEY_KINDS)):
@@ -60,7 +56,6 @@ def read_settings(fw: Firmware, settings: SettingsView, data: U8, n: int) -> Non
         at = end + 1
 
 
-@metal
 def read_line(settings: SettingsView, data: U8, lo: int, hi: int) -> bool:
     """One line; False where it says nothing we know."""
     lo = skip_blanks(data, lo, hi)

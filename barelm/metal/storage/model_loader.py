@@ -5,8 +5,6 @@ tried again in smaller pieces, and at last through the workspace.  File offset a
 page; firmware copies every sector once more where they are not.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from barelm.contract import layout, uefi
@@ -16,7 +14,7 @@ from barelm.contract.regions import Workspace
 from barelm.contract.storage_state import LoadProgress
 from barelm.dialect.memory import address_of, copy_bytes, memory, text
 from barelm.dialect.processor import cycles
-from barelm.dialect.rooms import Failure, metal
+from barelm.dialect.rooms import Failure
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U8, padded, u64
 from barelm.kernels.checksum import extend_checksum
@@ -47,7 +45,6 @@ class Loading(NamedTuple):
     bounce: U8  # where every disk controller can write
 
 
-@metal
 def read_model_header(workspace: Workspace, file: int) -> Header:
     """The header of the model file, checked, in the workspace."""
     n_bytes = file_size(file)
@@ -66,7 +63,6 @@ def read_model_header(workspace: Workspace, file: int) -> Header:
     return header
 
 
-@metal
 def load_model(con: Console, b: Board, workspace: Workspace, header: Header, file: int) -> None:
     """Find room for the model and read every section; raises where memory, disk or file fail."""
     model = b.model
@@ -89,7 +85,6 @@ def load_model(con: Console, b: Board, workspace: Workspace, header: Header, fil
         show_input(con, progress.line, 0, -1)
 
 
-@metal
 def load_section(loading: Loading, section: int) -> None:
     """Read one section chunk by chunk, summing each while the processor's caches still hold some of it."""
     entry = loading.header.sections[section]
@@ -108,7 +103,6 @@ def load_section(loading: Loading, section: int) -> None:
         raise Failure(uefi.EFI_CRC_ERROR, "the model file is damaged: a checksum does not match", REPACK)
 
 
-@metal
 def read_chunk(loading: Loading, offset: int, target: int, n_bytes: int) -> None:
     """n bytes from `offset` of the file to `target`, in ever smaller reads while the firmware refuses."""
     size = n_bytes
@@ -135,7 +129,6 @@ def read_chunk(loading: Loading, offset: int, target: int, n_bytes: int) -> None
                           "Write the image again, or try another stick or port.")
 
 
-@metal
 def show_progress(loading: Loading, done: int) -> None:
     """Now and then: a bar, how much is loaded, how fast, and how long it will take."""
     con, progress = loading.con, loading.progress

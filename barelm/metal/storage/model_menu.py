@@ -1,7 +1,5 @@
 """Which model: the packed models of the volume, and a menu where there are several."""
 
-from __future__ import annotations
-
 from barelm.contract import layout, uefi
 from barelm.contract.board import Board
 from barelm.contract.regions import Workspace
@@ -9,7 +7,7 @@ from barelm.contract.settings import SettingsView
 from barelm.contract.storage_state import MODEL_UNITS, MOST_MODELS, ModelEntry, ModelList
 from barelm.dialect.memory import address_of, copy_bytes, memory, text, u16_array
 from barelm.dialect.processor import cycles
-from barelm.dialect.rooms import Failure, metal
+from barelm.dialect.rooms import Failure
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U8, U16
 from barelm.kernels.header import DAMAGED, OTHER_VERSION, SOUND, check_header
@@ -30,7 +28,6 @@ TRIANGLE = 0x25B6
 WAITS, CHOSEN = -1, -2  # in place of the seconds that are left
 
 
-@metal
 def list_models(workspace: Workspace, root: int) -> ModelList:
     """The .blm files in the root of the volume."""
     models = workspace.models
@@ -52,7 +49,6 @@ def list_models(workspace: Workspace, root: int) -> ModelList:
     return models
 
 
-@metal
 def add_model(models: ModelList, name: U16) -> None:
     """One more, of the name of a file with its zero."""
     entry = models.entries[models.n]
@@ -62,7 +58,6 @@ def add_model(models: ModelList, name: U16) -> None:
     models.n += 1
 
 
-@metal
 def judge_models(models: ModelList, root: int, settings: SettingsView, free: int) -> None:
     """Read every model's header, and say whether it can do what is configured; `free`: bytes of memory, 0: not known.
     """
@@ -75,7 +70,6 @@ def judge_models(models: ModelList, root: int, settings: SettingsView, free: int
                 models.entries[k].verdict = CANNOT_CHAT
 
 
-@metal
 def judge_model(models: ModelList, entry: ModelEntry, root: int) -> None:
     """Read a model's header, and say whether it is one."""
     header = models.header
@@ -94,7 +88,6 @@ def judge_model(models: ModelList, entry: ModelEntry, root: int) -> None:
     close_file(file)
 
 
-@metal
 def open_chosen_model(con: Console, k: Keyboard, models: ModelList, root: int, b: Board, again: bool) -> int:
     """The model file to load, open: the only one, the configured one, or the one a person chooses.
 
@@ -117,7 +110,6 @@ def open_chosen_model(con: Console, k: Keyboard, models: ModelList, root: int, b
     return file
 
 
-@metal
 def default_model(models: ModelList, wanted: U8) -> int:
     """The configured model, else model.blm, else the first that can be loaded, else the first; -1: not there."""
     if len(wanted) > 0:
@@ -132,7 +124,6 @@ def default_model(models: ModelList, wanted: U8) -> int:
     return 0
 
 
-@metal
 def find_model(models: ModelList, wanted: U8 | U16) -> int:
     """The model whose file has a name, in either case (beyond ASCII none has); -1: none."""
     for k in range(models.n):
@@ -145,7 +136,6 @@ def find_model(models: ModelList, wanted: U8 | U16) -> int:
     return -1
 
 
-@metal
 def choose(con: Console, k: Keyboard, models: ModelList, chosen: int, countdown_s: int, per_ms: int) -> int:
     """Have a person choose a model; the one marked at first is taken when the countdown (WAITS: none) is over."""
     counts = countdown_s >= 0
@@ -170,7 +160,6 @@ def choose(con: Console, k: Keyboard, models: ModelList, chosen: int, countdown_
         chosen = marked_by(key, chosen, models.n)
 
 
-@metal
 def marked_by(key: int, marked: int, n: int) -> int:
     """Which of n models is marked after a key."""
     if key == UP:
@@ -186,7 +175,6 @@ def marked_by(key: int, marked: int, n: int) -> int:
     return marked
 
 
-@metal
 def put_menu(con: Console, models: ModelList, chosen: int, left: int) -> int:
     """The menu as a text; returns its bytes.  `left`: seconds before the default is taken, or one of the two."""
     begin_text(con, models.menu)
@@ -200,7 +188,6 @@ def put_menu(con: Console, models: ModelList, chosen: int, left: int) -> int:
     return end_text(con)
 
 
-@metal
 def put_model(con: Console, entry: ModelEntry, width: int, mark: int) -> None:
     """A row of the menu, the sizes one below the other behind names of up to `width`."""
     put(con, sentence("\n {:c} {}", (mark, entry.name)))

@@ -3,11 +3,8 @@
 `data[lo:hi]` is where a value stands and all there is behind it: blanks and a comment may follow, nothing else.
 """
 
-from __future__ import annotations
-
 from barelm.contract.settings import MOST_TEXT_BYTES, MOST_TEXTS, Text
 from barelm.dialect.memory import address_of, bits_of_float
-from barelm.dialect.rooms import metal
 from barelm.dialect.types import U8, U16, f32
 from barelm.kernels.text.utf8 import encode_utf8
 
@@ -16,7 +13,6 @@ CARRIAGE_RETURN, COMMA, DOT, ZERO, NINE, EQUALS = 13, 44, 46, 48, 57, 61
 LEFT_BRACKET, RIGHT_BRACKET, LOWER_A, LOWER_U, LOWER_Z = 91, 93, 97, 117, 122
 
 
-@metal
 def skip_blanks(data: U8, lo: int, hi: int) -> int:
     """The first place from lo on that is not blank."""
     while lo < hi and (data[lo] == SPACE or data[lo] == TAB or data[lo] == CARRIAGE_RETURN):
@@ -24,14 +20,12 @@ def skip_blanks(data: U8, lo: int, hi: int) -> int:
     return lo
 
 
-@metal
 def rest_is_blank(data: U8, at: int, hi: int) -> bool:
     """Whether nothing but blanks and a comment follows."""
     at = skip_blanks(data, at, hi)
     return at >= hi or data[at] == HASH
 
 
-@metal
 def word_number(data: U8, lo: int, hi: int, words: U16) -> int:
     """Which of the `words`, with one space between two and a zero behind the last, data[lo:hi] is, counted from 0; -1:
     none.
@@ -54,7 +48,6 @@ def word_number(data: U8, lo: int, hi: int, words: U16) -> int:
     return -1
 
 
-@metal
 def parse_whole(data: U8, lo: int, hi: int) -> int:
     """The whole number of at most eighteen digits, not negative, that data[lo:hi] is; -1: none."""
     at = lo
@@ -67,7 +60,6 @@ def parse_whole(data: U8, lo: int, hi: int) -> int:
     return value
 
 
-@metal
 def parse_real(data: U8, lo: int, hi: int) -> int:
     """The bits of the float32 nearest to the decimal, not negative, that data[lo:hi] is; -1: none.
 
@@ -95,7 +87,6 @@ def parse_real(data: U8, lo: int, hi: int) -> int:
     return bits_of_float(f32(float(value) / float(scale)))
 
 
-@metal
 def parse_name(data: U8, lo: int, hi: int, quoted: bool, names: U16) -> int:
     """Which of the `names` (as in `word_number`) data[lo:hi] is, in double quotes or of small letters; -1: none."""
     if quoted:
@@ -110,7 +101,6 @@ def parse_name(data: U8, lo: int, hi: int, quoted: bool, names: U16) -> int:
     return word_number(data, lo, end, names)
 
 
-@metal
 def unescape(data: U8, lo: int, hi: int, to: int) -> tuple[int, int]:
     """Write what the basic string at data[lo:hi] stands for to data[to:], where to is at most lo + 1.
 
@@ -140,7 +130,6 @@ def unescape(data: U8, lo: int, hi: int, to: int) -> tuple[int, int]:
     return at + 1, to
 
 
-@metal
 def unescaped(letter: int) -> int:
     """The character a backslash and this letter stand for; any other stands for itself."""
     if letter == 110:
@@ -152,7 +141,6 @@ def unescaped(letter: int) -> int:
     return letter
 
 
-@metal
 def hexadecimal(data: U8, at: int, hi: int) -> int:
     """Four hexadecimal digits as a number."""
     value = 0
@@ -162,7 +150,6 @@ def hexadecimal(data: U8, at: int, hi: int) -> int:
     return value
 
 
-@metal
 def read_string(found: Text, data: U8, lo: int, hi: int) -> bool:
     """A string, unescaped where it stands: its place into `found`."""
     end, to = unescape(data, lo, hi, lo + 1)
@@ -173,7 +160,6 @@ def read_string(found: Text, data: U8, lo: int, hi: int) -> bool:
     return True
 
 
-@metal
 def read_strings(found: Text, data: U8, lo: int, hi: int) -> bool:
     """A short string or an array of some, the same way, each with a zero behind it; empty ones are left out."""
     at = lo

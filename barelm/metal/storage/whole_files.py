@@ -4,13 +4,10 @@ A file is written under another name, flushed, and only then takes the place of 
 a file that exists, so the old one is deleted just before: a reader that finds only the other name takes that.
 """
 
-from __future__ import annotations
-
 from barelm.contract import uefi
 from barelm.contract.regions import Workspace
 from barelm.contract.storage_state import NAME_UNITS, Names
 from barelm.dialect.memory import address_of, text, u16_array
-from barelm.dialect.rooms import metal
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U8, U16
 from barelm.kernels.text.utf8 import decode_character
@@ -31,13 +28,11 @@ MOST_NAME = 40
 """Characters of a name somebody gives."""
 
 
-@metal
 def names_in(workspace: Workspace) -> Names:
     """The buffers for names."""
     return workspace.names
 
 
-@metal
 def name_file(names: Names, folder: U16, given: U8, suffix: U16) -> bool:
     """Set path, path beside and name from what somebody gave; False where FAT or UEFI cannot take it."""
     n = 0
@@ -66,7 +61,6 @@ def name_file(names: Names, folder: U16, given: U8, suffix: U16) -> bool:
     return True
 
 
-@metal
 def may_be_named(code_point: int) -> bool:
     """Whether a character may stand in a file name here: no path, no wildcard, nothing beyond UCS-2."""
     if code_point < 32 or code_point == 127 or code_point >= 0xD800:
@@ -78,7 +72,6 @@ def may_be_named(code_point: int) -> bool:
     return True
 
 
-@metal
 def begin_file(root: int, names: Names) -> int:
     """The file beside, empty and open for writing; 0 or the status where that failed.
 
@@ -96,7 +89,6 @@ def begin_file(root: int, names: Names) -> int:
     return open_for_writing(root, names.beside, uefi.FILE_MODE_CREATE, 0)
 
 
-@metal
 def finish_file(root: int, names: Names, file: int, status: int) -> int:
     """Let the file beside take its place, or where `status` says that writing failed, go; returns the status."""
     if status == 0:
@@ -114,7 +106,6 @@ def finish_file(root: int, names: Names, file: int, status: int) -> int:
     return status
 
 
-@metal
 def take_name(names: Names, file: int) -> int:
     """Rename the file beside; returns the status."""
     status = file_info(file, names.info)
@@ -132,7 +123,6 @@ def take_name(names: Names, file: int) -> int:
     return set_file_info(file, names.info, size)
 
 
-@metal
 def write_whole(root: int, names: Names, source: U8) -> int:
     """Write a file from memory; returns the status."""
     file = begin_file(root, names)
@@ -144,7 +134,6 @@ def write_whole(root: int, names: Names, source: U8) -> int:
     return finish_file(root, names, file, status)
 
 
-@metal
 def open_either(root: int, names: Names) -> int:
     """A file for reading; after a power cut between deleting the old one and renaming, the one beside.  0: none."""
     file = open_file(root, names.path)
@@ -153,7 +142,6 @@ def open_either(root: int, names: Names) -> int:
     return file
 
 
-@metal
 def say_status(con: Console, status: int) -> None:
     """Why nothing was written, in a line."""
     reason = status & 0xFFFF
@@ -169,7 +157,6 @@ def say_status(con: Console, status: int) -> None:
             "Not written: the firmware reports error {}.  Is the stick still there?", (reason,)))
 
 
-@metal
 def is_called(name: U16, suffix: U16) -> int:
     """How many units stand before the suffix a name ends in; 0 where it does not, in either case."""
     n = 0

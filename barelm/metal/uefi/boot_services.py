@@ -1,14 +1,11 @@
 """Calls into the firmware: what `efi_main` was given, memory, time that passes (UEFI 4.3, 7.2, 7.5)."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from barelm.contract import uefi
 from barelm.contract.uefi_protocols import BootServices, SystemTable
 from barelm.dialect.memory import address_of, cells
 from barelm.dialect.processor import call_efi
-from barelm.dialect.rooms import metal
 from barelm.dialect.types import U8
 
 
@@ -23,38 +20,32 @@ class Firmware(NamedTuple):
     con_out: int
 
 
-@metal
 def open_firmware(image: int, table: int) -> Firmware:
     """The services behind a system table."""
     system = SystemTable(table)
     return Firmware(image, table, system.boot_services, system.runtime_services, system.con_in, system.con_out)
 
 
-@metal
 def disable_watchdog(fw: Firmware) -> int:
     """The firmware resets the machine after five minutes unless told not to (7.5)."""
     return call_efi(BootServices(fw.boot).set_watchdog_timer, (0, 0, 0, 0))
 
 
-@metal
 def stall(fw: Firmware, microseconds: int) -> int:
     """Wait, the processor busy."""
     return call_efi(BootServices(fw.boot).stall, (microseconds,))
 
 
-@metal
 def allocate_pages(fw: Firmware, n_pages: int) -> int:
     """The address of n fresh pages of 4 KiB, or 0 where the firmware refuses."""
     return pages_below(fw, uefi.ALLOCATE_ANY_PAGES, 0, n_pages)
 
 
-@metal
 def allocate_low_pages(fw: Firmware, n_pages: int) -> int:
     """The same below 4 GiB, where every disk controller can write."""
     return pages_below(fw, uefi.ALLOCATE_MAX_ADDRESS, 0xFFFFFFFF, n_pages)
 
 
-@metal
 def pages_below(fw: Firmware, how: int, highest: int, n_pages: int) -> int:
     """Pages by an EFI_ALLOCATE_TYPE (7.2.1), or 0."""
     place = cells(1)
@@ -64,13 +55,11 @@ def pages_below(fw: Firmware, how: int, highest: int, n_pages: int) -> int:
     return place[0]
 
 
-@metal
 def free_pages(fw: Firmware, address: int, n_pages: int) -> int:
     """Give pages back."""
     return call_efi(BootServices(fw.boot).free_pages, (address, n_pages))
 
 
-@metal
 def memory_map(fw: Firmware, target: U8) -> tuple[int, int]:
     """The memory map (7.2.3) into a buffer: its bytes (0: refused), and how many of them one descriptor has."""
     words = cells(4)

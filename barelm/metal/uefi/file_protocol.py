@@ -1,18 +1,14 @@
 """Calls into the firmware: the volume the program was started from, and the files on it (UEFI 13.4, 13.5)."""
 
-from __future__ import annotations
-
 from barelm.contract import uefi
 from barelm.contract.uefi_protocols import FileProtocol, LoadedImage, SimpleFileSystem
 from barelm.dialect.memory import address_of, cells
 from barelm.dialect.processor import call_efi
-from barelm.dialect.rooms import metal
 from barelm.dialect.types import U8, U16
 from barelm.metal.uefi.boot_services import Firmware
 from barelm.metal.uefi.handles import protocol_of
 
 
-@metal
 def open_own_volume(fw: Firmware) -> int:
     """The root directory of the volume this program was started from, or 0."""
     loaded = protocol_of(fw, fw.image, uefi.LOADED_IMAGE_PROTOCOL)
@@ -27,13 +23,11 @@ def open_own_volume(fw: Firmware) -> int:
     return root[0]
 
 
-@metal
 def open_file(root: int, name: U16) -> int:
     """A file of a volume, for reading, or 0."""
     return max(open_for_writing(root, name, uefi.FILE_MODE_READ, 0), 0)
 
 
-@metal
 def open_for_writing(root: int, name: U16, mode: int, kind: int) -> int:
     """A file or directory of a volume; `mode` may create it, with the attributes `kind`.  Not positive: the status."""
     file = cells(1)
@@ -43,7 +37,6 @@ def open_for_writing(root: int, name: U16, mode: int, kind: int) -> int:
     return file[0]
 
 
-@metal
 def write_file(file: int, source: int, n_bytes: int) -> int:
     """Write n bytes from an address; returns the status."""
     n = cells(1)
@@ -54,19 +47,16 @@ def write_file(file: int, source: int, n_bytes: int) -> int:
     return status
 
 
-@metal
 def flush_file(file: int) -> int:
     """Have everything written reach the medium; returns the status."""
     return call_efi(FileProtocol(file).flush, (file,))
 
 
-@metal
 def delete_file(file: int) -> int:
     """Delete an open file and close it."""
     return call_efi(FileProtocol(file).delete, (file,))
 
 
-@metal
 def file_info(file: int, info: U8) -> int:
     """EFI_FILE_INFO (13.5.16) of an open file; returns the status."""
     n = cells(1)
@@ -75,26 +65,22 @@ def file_info(file: int, info: U8) -> int:
                     (file, address_of(uefi.FILE_INFO), address_of(n), address_of(info)))
 
 
-@metal
 def set_file_info(file: int, info: U8, n_bytes: int) -> int:
     """Change a file to be as n bytes of EFI_FILE_INFO say: another name renames it; returns the status."""
     return call_efi(FileProtocol(file).set_info,
                     (file, address_of(uefi.FILE_INFO), n_bytes, address_of(info)))
 
 
-@metal
 def close_file(file: int) -> int:
     """Close a file or a directory."""
     return call_efi(FileProtocol(file).close, (file,))
 
 
-@metal
 def seek(file: int, position: int) -> int:
     """Set where the next read begins."""
     return call_efi(FileProtocol(file).set_position, (file, position))
 
 
-@metal
 def file_size(file: int) -> int:
     """The size of a file in bytes, or -1."""
     position = cells(1)
@@ -107,7 +93,6 @@ def file_size(file: int) -> int:
     return position[0]
 
 
-@metal
 def read_file(file: int, target: int, n_bytes: int) -> int:
     """Read up to n bytes to an address; returns how many came, or -1 where the firmware reports an error."""
     n = cells(1)

@@ -1,7 +1,5 @@
 """Calls into the firmware: the modes of the screen, and pixels on it (UEFI 12.9)."""
 
-from __future__ import annotations
-
 from barelm.contract import uefi
 from barelm.contract.uefi_protocols import (
     BootServices,
@@ -11,12 +9,10 @@ from barelm.contract.uefi_protocols import (
 )
 from barelm.dialect.memory import address_of, cells
 from barelm.dialect.processor import call_efi
-from barelm.dialect.rooms import metal
 from barelm.metal.uefi.boot_services import Firmware
 from barelm.metal.uefi.handles import locate_protocol, protocol_of
 
 
-@metal
 def find_graphics(fw: Firmware) -> int:
     """The graphics output of the screen the firmware's console is on, or the first there is, or 0."""
     found = protocol_of(fw, SystemTable(fw.table).console_out_handle, uefi.GRAPHICS_OUTPUT_PROTOCOL)
@@ -25,7 +21,6 @@ def find_graphics(fw: Firmware) -> int:
     return locate_protocol(fw, uefi.GRAPHICS_OUTPUT_PROTOCOL)
 
 
-@metal
 def graphics_mode_size(fw: Firmware, graphics: int, number: int) -> tuple[int, int]:
     """Width and height of a mode in pixels, (0, 0) where the firmware does not say."""
     result = cells(2)
@@ -38,13 +33,11 @@ def graphics_mode_size(fw: Firmware, graphics: int, number: int) -> tuple[int, i
     return size
 
 
-@metal
 def set_graphics_mode(graphics: int, number: int) -> int:
     """Switch to a mode; returns the status."""
     return call_efi(GraphicsOutput(graphics).set_mode, (graphics, number))
 
 
-@metal
 def blt(graphics: int, source: int, operation: int, place: tuple[int, int, int, int], row_bytes: int) -> int:
     """Pixels (blue, green, red, 0) from an address to (x, y, width, height) on the screen; returns the status."""
     x, y, width, height = place

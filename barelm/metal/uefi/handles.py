@@ -1,17 +1,13 @@
 """Calls into the firmware: which protocol is on which handle, and who has it (UEFI 7.3)."""
 
-from __future__ import annotations
-
 from barelm.contract import uefi
 from barelm.contract.uefi_protocols import BootServices
 from barelm.dialect.memory import address_of, cells, load_i64
 from barelm.dialect.processor import call_efi
-from barelm.dialect.rooms import metal
 from barelm.dialect.types import U8
 from barelm.metal.uefi.boot_services import Firmware
 
 
-@metal
 def protocol_of(fw: Firmware, handle: int, guid: U8) -> int:
     """The interface of a protocol on a handle, or 0."""
     interface = cells(1)
@@ -20,7 +16,6 @@ def protocol_of(fw: Firmware, handle: int, guid: U8) -> int:
     return interface[0]
 
 
-@metal
 def locate_protocol(fw: Firmware, guid: U8) -> int:
     """The first interface of a protocol anywhere, or 0."""
     interface = cells(1)
@@ -29,7 +24,6 @@ def locate_protocol(fw: Firmware, guid: U8) -> int:
     return interface[0]
 
 
-@metal
 def publish_interface(fw: Firmware, guid: U8, interface: int) -> int:
     """Put an interface of our own on this program's handle, so that whatever else runs of it finds it."""
     handle = cells(1)
@@ -38,13 +32,11 @@ def publish_interface(fw: Firmware, guid: U8, interface: int) -> int:
                     (address_of(handle), address_of(guid), 0, interface))
 
 
-@metal
 def withdraw_interface(fw: Firmware, guid: U8, interface: int) -> int:
     """Take it off again."""
     return call_efi(BootServices(fw.boot).uninstall_protocol_interface, (fw.image, address_of(guid), interface))
 
 
-@metal
 def open_exclusively(fw: Firmware, guid: U8) -> tuple[int, int]:
     """The first handle with a protocol this program can have for itself alone, and the interface; 0 where none is."""
     boot = BootServices(fw.boot)
@@ -62,7 +54,6 @@ def open_exclusively(fw: Firmware, guid: U8) -> tuple[int, int]:
     return found, words[2] if found != 0 else 0
 
 
-@metal
 def close_exclusive(fw: Firmware, handle: int, guid: U8) -> int:
     """Let go of it, and have the firmware's drivers take it up again."""
     boot = BootServices(fw.boot)

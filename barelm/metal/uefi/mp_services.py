@@ -1,15 +1,11 @@
 """Calls into the firmware: the other processors (PI 1.8, volume 2, 13.4)."""
 
-from __future__ import annotations
-
 from barelm.contract.uefi_protocols import BootServices, MpServices
 from barelm.dialect.memory import address_of, cells
 from barelm.dialect.processor import call_efi, worker_entry
-from barelm.dialect.rooms import metal
 from barelm.metal.uefi.boot_services import Firmware
 
 
-@metal
 def count_processors(mp: int) -> tuple[int, int]:
     """Processors, and those that are enabled; 1 where the service fails."""
     counts = cells(2)
@@ -18,7 +14,6 @@ def count_processors(mp: int) -> tuple[int, int]:
     return counts[0], counts[1]
 
 
-@metal
 def start_workers(fw: Firmware, mp: int, board: int) -> tuple[int, int]:
     """Start every other processor in `worker_entry`, without waiting for them; returns the status, and the event that
     is signalled when all are done.

@@ -1,15 +1,11 @@
 """Calls into the firmware: the bytes of a serial line (UEFI 12.8)."""
 
-from __future__ import annotations
-
 from barelm.contract import uefi
 from barelm.contract.uefi_protocols import SerialIo, SerialIoMode
 from barelm.dialect.memory import address_of, cells
 from barelm.dialect.processor import call_efi
-from barelm.dialect.rooms import metal
 
 
-@metal
 def set_serial_timeout(port: int, microseconds: int) -> int:
     """How long a serial port is to wait for a byte, all else as it is; returns how long it does (0: unknown)."""
     mode = SerialIoMode(SerialIo(port).mode)
@@ -20,7 +16,6 @@ def set_serial_timeout(port: int, microseconds: int) -> int:
     return mode.timeout
 
 
-@metal
 def serial_waits(port: int) -> bool:
     """Whether a serial port says that a byte waits to be read."""
     control = cells(1)
@@ -28,19 +23,16 @@ def serial_waits(port: int) -> bool:
     return status == 0 and control[0] & uefi.SERIAL_INPUT_BUFFER_EMPTY == 0
 
 
-@metal
 def read_serial(port: int, address: int, n_bytes: int) -> int:
     """Read up to n bytes of a serial port; returns how many came."""
     return move_serial(SerialIo(port).read, port, address, n_bytes)
 
 
-@metal
 def write_serial(port: int, address: int, n_bytes: int) -> int:
     """Write up to n bytes to a serial port; returns how many it took."""
     return move_serial(SerialIo(port).write, port, address, n_bytes)
 
 
-@metal
 def move_serial(service: int, port: int, address: int, n_bytes: int) -> int:
     """Read or write (`service`); returns how many bytes it did."""
     n = cells(1)

@@ -1,16 +1,12 @@
 """Calls into the firmware: the keys of its keyboard (UEFI 12.2, 12.3)."""
 
-from __future__ import annotations
-
 from barelm.contract import uefi
 from barelm.contract.uefi_protocols import KeyData, SimpleTextInput, SimpleTextInputEx
 from barelm.dialect.memory import address_of, cells
 from barelm.dialect.processor import call_efi
-from barelm.dialect.rooms import metal
 from barelm.metal.uefi.boot_services import Firmware
 
 
-@metal
 def read_stroke(fw: Firmware, extended: int) -> int:
     """The next key typed, as shift state << 32 | scan code << 16 | UTF-16 unit, or -1 where none waits.
 

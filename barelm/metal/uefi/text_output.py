@@ -1,17 +1,13 @@
 """Calls into the firmware: the text on its console, where it has one (UEFI 12.4)."""
 
-from __future__ import annotations
-
 from barelm.contract import uefi
 from barelm.contract.uefi_protocols import SimpleTextOutput, SimpleTextOutputMode
 from barelm.dialect.memory import address_of, cells, text
 from barelm.dialect.processor import call_efi
-from barelm.dialect.rooms import metal
 from barelm.dialect.types import U16
 from barelm.metal.uefi.boot_services import Firmware
 
 
-@metal
 def output_string(fw: Firmware, units: U16, at: int) -> int:
     """Show UTF-16 text from unit `at` to its terminating zero."""
     if fw.con_out == 0:
@@ -19,25 +15,21 @@ def output_string(fw: Firmware, units: U16, at: int) -> int:
     return call_efi(SimpleTextOutput(fw.con_out).output_string, (fw.con_out, address_of(units) + 2 * at))
 
 
-@metal
 def say(fw: Firmware, units: U16) -> None:
     """Show a constant text."""
     output_string(fw, units, 0)
 
 
-@metal
 def new_line(fw: Firmware) -> None:
     """End the line."""
     say(fw, text("\r\n"))
 
 
-@metal
 def console_mode(fw: Firmware) -> SimpleTextOutputMode:
     """The mode it is in; there has to be one."""
     return SimpleTextOutputMode(SimpleTextOutput(fw.con_out).mode)
 
 
-@metal
 def console_columns(fw: Firmware) -> int:
     """How many columns it has."""
     size = cells(2)
@@ -47,13 +39,11 @@ def console_columns(fw: Firmware) -> int:
     return size[0]
 
 
-@metal
 def console_row(fw: Firmware) -> int:
     """In which row its cursor is."""
     return 0 if fw.con_out == 0 else console_mode(fw).cursor_row & 0xFFFF
 
 
-@metal
 def set_cursor_position(fw: Firmware, column: int, row: int) -> int:
     """Put its cursor somewhere."""
     if fw.con_out == 0:
@@ -61,7 +51,6 @@ def set_cursor_position(fw: Firmware, column: int, row: int) -> int:
     return call_efi(SimpleTextOutput(fw.con_out).set_cursor_position, (fw.con_out, column, row))
 
 
-@metal
 def set_attribute(fw: Firmware, attribute: int) -> int:
     """The colour of what it shows next, by the numbers of UEFI 12.4.7."""
     if fw.con_out == 0:
@@ -69,7 +58,6 @@ def set_attribute(fw: Firmware, attribute: int) -> int:
     return call_efi(SimpleTextOutput(fw.con_out).set_attribute, (fw.con_out, attribute))
 
 
-@metal
 def clear_screen(fw: Firmware) -> int:
     """Blank it."""
     if fw.con_out == 0:

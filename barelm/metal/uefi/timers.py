@@ -1,16 +1,12 @@
 """Calls into the firmware: events, and the wait for a key or a time (UEFI 7.1)."""
 
-from __future__ import annotations
-
 from barelm.contract import uefi
 from barelm.contract.uefi_protocols import BootServices, SimpleTextInput
 from barelm.dialect.memory import address_of, cells
 from barelm.dialect.processor import call_efi
-from barelm.dialect.rooms import metal
 from barelm.metal.uefi.boot_services import Firmware, stall
 
 
-@metal
 def create_timer(fw: Firmware) -> int:
     """A timer event, or 0 where the firmware refuses."""
     event = cells(1)
@@ -19,7 +15,6 @@ def create_timer(fw: Firmware) -> int:
     return event[0]
 
 
-@metal
 def close_event(fw: Firmware, event: int) -> int:
     """Give an event back, if it is one."""
     if event == 0:
@@ -27,7 +22,6 @@ def close_event(fw: Firmware, event: int) -> int:
     return call_efi(BootServices(fw.boot).close_event, (event,))
 
 
-@metal
 def sleep(fw: Firmware, timer: int, microseconds: int) -> None:
     """Until a key waits at the firmware's keyboard, or so long; the processor is busy only where events fail."""
     boot = BootServices(fw.boot)

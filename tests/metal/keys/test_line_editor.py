@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from barelm.contract.board import Board
+from barelm.contract.board import Figures
 from barelm.contract.console_state import EditorState
 from barelm.dialect.memory import memory
 from barelm.dialect.structs import room as array_of
@@ -305,9 +305,8 @@ class Watched:
 
     def read(self) -> int:
         """`read_line`."""
-        keyboard: Any = SimpleNamespace(fw=None)
-        board = Board.over(np.zeros(Board.BYTES, np.uint8))
-        return int(line_editor.read_line(None, keyboard, self.e, board))  # type: ignore[arg-type]
+        keyboard: Any = SimpleNamespace(fw=None, figures=Figures.over(np.zeros(Figures.BYTES, np.uint8)))
+        return int(line_editor.read_line(None, keyboard, self.e, None, 0))  # type: ignore[arg-type]
 
 
 @pytest.fixture

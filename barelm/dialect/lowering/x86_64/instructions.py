@@ -3,8 +3,6 @@
 The models are those of a processor that knows no leaf of CPUID.
 """
 
-from __future__ import annotations
-
 import time
 from typing import Any
 

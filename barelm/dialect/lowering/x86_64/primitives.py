@@ -3,8 +3,6 @@
 Bits of CPUID: Intel SDM volume 2, CPUID; AMD APM volume 3, appendix E.
 """
 
-from __future__ import annotations
-
 from barelm.dialect.lowering.x86_64.instructions import (
     cpuid,
     enable_xsave,

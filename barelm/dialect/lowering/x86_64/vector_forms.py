@@ -1,7 +1,5 @@
 """Forms of x86-64's levels: dot products by PMADDUBSW, float16 by VCVTPH2PS."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from llvmlite import ir

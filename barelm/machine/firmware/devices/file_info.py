@@ -1,7 +1,5 @@
 """EFI_FILE_INFO and EFI_FILE_SYSTEM_INFO as bytes, from what a volume holds (UEFI 13.5.16, 13.5.17)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The graphics output on a screen that is a shared file: modes, frame buffer, block transfer (UEFI 12.9)."""
 
-from __future__ import annotations
-
 import ctypes
 import mmap
 import os

@@ -4,8 +4,6 @@ What is read goes from the disk image into the program's memory without a stop i
 way.  Nothing is held back: a service that returns has written its sectors.  Where UEFI leaves a choice, it is EDK II's.
 """
 
-from __future__ import annotations
-
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -4,8 +4,6 @@ What runs on one runs without Python's lock.  A procedure that has not come back
 its processor stays busy for good.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable

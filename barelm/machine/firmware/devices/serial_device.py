@@ -3,8 +3,6 @@
 EFI_SERIAL_IO_PROTOCOL (UEFI 12.8): bytes as they are, both ways.
 """
 
-from __future__ import annotations
-
 import os
 import stat
 import threading

@@ -3,8 +3,6 @@
 Both only while the console is on the wire (see `serial`).
 """
 
-from __future__ import annotations
-
 import codecs
 from collections import deque
 

@@ -5,8 +5,6 @@ message in all lines but the last, which is what to do.  Exit code 0: the progra
 status.  2: there was nothing to run.  3: it crashed or was stopped.  4: the power was cut, as asked for.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -5,8 +5,6 @@ stack of its thread.  Every stack of the program ends (its highest address) at a
 last word of that block holds the stack pointer to go back to.
 """
 
-from __future__ import annotations
-
 STACK_BLOCK = 0x20000
 
 # enter(rdi function, rsi first, rdx second, rcx top of its stack) -> rax: calls into the program.

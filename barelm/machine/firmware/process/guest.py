@@ -1,7 +1,5 @@
 """The program's memory seen from the firmware: words, strings, buffers at an address.  A null pointer is refused."""
 
-from __future__ import annotations
-
 import ctypes
 
 from barelm.contract import uefi

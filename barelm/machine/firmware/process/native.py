@@ -1,7 +1,5 @@
 """What the firmware asks of Linux: mapped memory with permissions, code that crosses into the program, faults."""
 
-from __future__ import annotations
-
 import ctypes
 import signal
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """A PE32+ application into memory: sections at their places with their permissions, addresses relocated."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import pefile
