@@ -44,7 +44,8 @@ class Reference:
 
     def _attention(self, l: int, x: F64, positions: NDArray[np.int64], parts: list[slice]) -> F64:
         s, size = self._shape, self._shape.head_dim
-        q, k, v = ((x @ self._tensors[f"layers.{l}.{name}"].T).reshape(len(x), -1, size) for name in ("wq", "wk", "wv"))
+        q, k, v = ((x @ self._tensors[f"layers.{l}.w{which}"].T + self._tensors.get(f"layers.{l}.b{which}", 0.0)
+                    ).reshape(len(x), -1, size) for which in "qkv")
         q, k = (self._rotated(heads, positions).swapaxes(0, 1) for heads in (q, k))
         out = np.empty((s.n_heads, len(x), size))
         for text, part in enumerate(parts):

@@ -1,4 +1,4 @@
-"""GGUF files for tests: a writer of our own, which writes lies as readily, and small Llamas made from a seed."""
+"""GGUF files for tests: a writer of our own, which writes lies as readily, and small models made from a seed."""
 
 from __future__ import annotations
 
@@ -102,21 +102,23 @@ class SmallLlama:
     type: str = "F32"
     tied: bool = True
     vocab: str = "bytelevel"
+    architecture: str = "llama"  # or "qwen2", which has biases
     types: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, Value] = field(default_factory=dict)
 
     def all_metadata(self) -> dict[str, Value]:
         """Every entry, in the order of the file."""
+        own = {
+            "block_count": Value(U32, self.n_layers), "context_length": Value(U32, self.seq_len),
+            "embedding_length": Value(U32, self.dim), "feed_forward_length": Value(U32, self.hidden_dim),
+            "attention.head_count": Value(U32, self.n_heads), "attention.head_count_kv": Value(U32, self.n_kv_heads),
+            "attention.key_length": Value(U32, self.head_dim), "attention.value_length": Value(U32, self.head_dim),
+            "rope.freq_base": Value(F32, 10000.0), "rope.dimension_count": Value(U32, self.head_dim),
+            "attention.layer_norm_rms_epsilon": Value(F32, 1e-5)}
         entries = {
-            "general.architecture": Value(STRING, "llama"), "general.name": Value(STRING, f"small {self.seed}"),
-            "llama.block_count": Value(U32, self.n_layers), "llama.context_length": Value(U32, self.seq_len),
-            "llama.embedding_length": Value(U32, self.dim), "llama.feed_forward_length": Value(U32, self.hidden_dim),
-            "llama.attention.head_count": Value(U32, self.n_heads),
-            "llama.attention.head_count_kv": Value(U32, self.n_kv_heads),
-            "llama.attention.key_length": Value(U32, self.head_dim),
-            "llama.attention.value_length": Value(U32, self.head_dim),
-            "llama.rope.freq_base": Value(F32, 10000.0), "llama.rope.dimension_count": Value(U32, self.head_dim),
-            "llama.attention.layer_norm_rms_epsilon": Value(F32, 1e-5)}
+            "general.architecture": Value(STRING, self.architecture),
+            "general.name": Value(STRING, f"small {self.seed}"),
+            **{f"{self.architecture}.{key}": value for key, value in own.items()}}
         words = bytelevel_vocab() if self.vocab == "bytelevel" else sentencepiece_vocab()
         return entries | words | dict(self.metadata)
 
@@ -134,12 +136,16 @@ class SmallLlama:
                 "attn_v": (self.dim, kv_dim), "attn_output": (q_dim, self.dim), "ffn_norm": (self.dim,),
                 "ffn_gate": (self.dim, self.hidden_dim), "ffn_up": (self.dim, self.hidden_dim),
                 "ffn_down": (self.hidden_dim, self.dim)}
+            if self.architecture == "qwen2":
+                layer |= {"attn_q.bias": (q_dim,), "attn_k.bias": (kv_dim,), "attn_v.bias": (kv_dim,)}
             sizes |= {f"blk.{l}.{name}": size for name, size in layer.items()}
-        return [self._tensor(rng, f"{name}.weight", size) for name, size in sizes.items()]
+        return [self._tensor(rng, name if name.endswith(".bias") else f"{name}.weight", size)
+                for name, size in sizes.items()]
 
     def _tensor(self, rng: np.random.Generator, name: str, sizes: tuple[int, ...]) -> Stored:
         if len(sizes) == 1:
-            data = (1 + rng.normal(0, 0.1, sizes)).astype(np.float32).tobytes()
+            values = rng.normal(0, 0.5, sizes) if name.endswith(".bias") else 1 + rng.normal(0, 0.1, sizes)
+            data = values.astype(np.float32).tobytes()
             return Stored(name, BY_NAME["F32"].type_id, sizes, data)
         form = next((form for end, form in self.types.items() if name.endswith(end)), self.type)
         scale = 0.5 if name == "token_embd.weight" else sizes[0] ** -0.5

@@ -18,6 +18,7 @@ BYTE_PIECES = tuple(b"<0x%02X>" % byte for byte in range(256))
 CHARACTERS = " etaoinshrdlu.,\n<>éß世🙂"
 
 NORMS = ("attention_norm", "ffn_norm")
+BIASES = {"bq", "bk", "bv"}
 MATRICES = ("wq", "wk", "wv", "wo", "w1", "w2", "w3")
 V0_LAYERS = ("attention_norm", "wq", "wk", "wv", "wo", "ffn_norm", "w1", "w2", "w3")
 
@@ -45,25 +46,30 @@ def synthetic_vocab(seed: int = 1, size: int = 320) -> Vocab:
 
 def tiny_checkpoint(seed: int = 1, *, dim: int = 32, hidden_dim: int = 48, n_layers: int = 2, n_heads: int = 4,
                     n_kv_heads: int = 2, vocab_size: int = 320, seq_len: int = 64, tied: bool = True,
-                    rotary: str = "pairs", name: str = "tiny", vocab: Vocab | None = None) -> Checkpoint:
+                    biased: bool = False, rotary: str = "pairs", name: str = "tiny",
+                    vocab: Vocab | None = None) -> Checkpoint:
     """A model of random weights; the same seed and sizes give the same bits.  `vocab` comes before `vocab_size`."""
     vocab = vocab or synthetic_vocab(seed, vocab_size)
     rng = np.random.default_rng(seed)
     shape = Shape(dim, hidden_dim, n_layers, n_heads, n_kv_heads, len(vocab), seq_len, dim // n_heads,
                   rotary=rotary)
     tensors: dict[str, Tensor] = {}
-    for key, (rows, cols) in tensor_sizes(shape, tied).items():
+    for key, (rows, cols) in tensor_sizes(shape, tied, biased).items():
         if key.endswith("norm"):
             values = 1 + rng.normal(0, 0.1, cols)
+        elif rows == 1:
+            values = rng.normal(0, 0.5, cols)
         else:
             values = rng.normal(0, 1, (rows, cols)) / np.sqrt(cols if key != "token_embedding" else 4)
         tensors[key] = float32_tensor(values.astype(np.float32))
     return Checkpoint(name, "made from a seed", shape, tensors, vocab)
 
 
-def tensor_sizes(shape: Shape, tied: bool) -> dict[str, tuple[int, int]]:
+def tensor_sizes(shape: Shape, tied: bool, biased: bool = False) -> dict[str, tuple[int, int]]:
     """Rows and columns of every tensor, by the keys of `Checkpoint.tensors`."""
-    names = [name for name in shape.tensors() if name != "classifier" or not tied]
+    left_out = {"classifier"} if tied else set()
+    left_out |= set() if biased else BIASES
+    names = [name for name in shape.tensors() if name not in left_out]
     return {key: shape.tensors()[name] for name in names
             for key in (_of_layers(shape, name) if name in PER_LAYER else [name])}
 

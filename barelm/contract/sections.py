@@ -84,10 +84,12 @@ SECTIONS = (
     Section("special tokens", INT32, "n_specials", 3, "begin and end of its text, id; then the texts"),
     Section("chat", INT32, "n_chat_pieces", 1,
             "ends of the pieces around a conversation's texts; then these; without a chat the reason alone"),
+    Section("bqkv", VECTOR, {"bq": "q_dim", "bk": "kv_dim", "bv": "kv_dim"}, 1,
+            "what is added to queries, keys and values", True, may_be_absent=True),
 )
 N_SECTIONS = len(SECTIONS)
 (PIECES, PIECE_ENDS, CHARS, BYTE_TOKENS, MERGES, ROPE, ATTENTION_NORM, FFN_NORM, FINAL_NORM, EMBEDDING, WQKV, WO, W13,
- W2, CLASSIFIER, CATEGORIES, WORDS, SPECIALS, CHAT) = range(N_SECTIONS)
+ W2, CLASSIFIER, CATEGORIES, WORDS, SPECIALS, CHAT, BQKV) = range(N_SECTIONS)
 assert N_SECTIONS <= MOST_SECTIONS, "the header has no room for so many sections"
 
 MATRICES = tuple(number for number, row in enumerate(SECTIONS) if row.form is MATRIX)

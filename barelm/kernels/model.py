@@ -44,6 +44,7 @@ class Weights(NamedTuple):
     w13: Matrix  # (layer, 2 hidden_dim, dim), vectors of w1 and w3 in turn
     w2: Matrix  # (layer, dim, hidden_dim)
     classifier: Matrix  # (vocab_size, dim)
+    bqkv: F32_2D  # (layer, q_dim + 2 kv_dim); no rows in a model without biases
 
 
 class State(NamedTuple):
@@ -160,12 +161,16 @@ def bind_weights(header: Header, addresses: I64) -> Weights:
         bind_matrix(header, addresses, sections.WO),
         bind_matrix(header, addresses, sections.W13),
         bind_matrix(header, addresses, sections.W2),
-        bind_matrix(header, addresses, classifier))
+        bind_matrix(header, addresses, classifier),
+        bind_vectors(header, addresses, sections.BQKV, c.n_layers))
 
 
 def bind_vectors(header: Header, addresses: I64, number: int, layers: int) -> F32_2D:
-    """One section as vectors, a row for each layer."""
-    return f32_array(section(header, addresses, number), 0, (layers, header.sections[number].rows))
+    """One section as vectors, a row for each layer; no rows where it is absent."""
+    data = section(header, addresses, number)
+    if len(data) == 0:
+        layers = 0
+    return f32_array(data, 0, (layers, header.sections[number].rows))
 
 
 def bind_matrix(header: Header, addresses: I64, number: int) -> Matrix:

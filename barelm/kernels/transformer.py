@@ -38,10 +38,13 @@ def last_of(a: Activations, n: int) -> Activations:
 
 
 def attention_block(c: Config, w: Weights, s: State, l: int, pos: int, n: int, team: Team) -> None:
-    """x = x + Wo attention(Wq x̂, Wk x̂, Wv x̂) with x̂ = rmsnorm(x)"""
+    """x = x + Wo attention(Wq x̂ + bq, Wk x̂ + bk, Wv x̂ + bv) with x̂ = rmsnorm(x), and no b in most models"""
     normalise(c, s, w.attention_norm, l, 0, n, team)
     lo, hi = share(w.wqkv.rows // LANES, team)
     matmul(s.qkv, w.wqkv, l, s.xn, n, lo, hi)
+    if len(w.bqkv) > 0:
+        for t in range(n):
+            add(s.qkv[t], w.bqkv[l], lo, hi)
     meet(team)
     position(c, w, s, l, pos, n, team)
     attention(c, s, l, pos, n, team)

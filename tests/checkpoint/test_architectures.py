@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,32 @@ from barelm.checkpoint import architectures
 from barelm.checkpoint.architectures import FAMILIES
 from barelm.checkpoint.architectures.family import TENSORS, Family
 from barelm.checkpoint.checkpoint import PER_LAYER
-from barelm.contract import layout
+from barelm.contract import layout, sections
 from barelm.contract.sections import SECTIONS
+
+ADDING = Path(__file__).parents[2] / "docs" / "ADDING.md"
+
+
+def blocks(section: str) -> list[str]:
+    """The Python of a section of docs/ADDING.md."""
+    text = ADDING.read_text().partition(f"## {section}\n")[2].partition("\n## ")[0]
+    return [textwrap.dedent(block) for block in re.findall(r"```python\n(.*?) *```", text, re.DOTALL)]
+
+
+def test_the_page_shows_what_qwen2_is() -> None:
+    """An architecture as docs/ADDING.md writes it is one, and the file that is there."""
+    file = Path(architectures.__file__).with_name("qwen2.py").read_text()
+    made: dict[str, Family] = {}
+    for block in blocks("An architecture"):
+        assert block in file
+        exec(block, {"TENSORS": TENSORS, "Family": Family}, made)
+    assert made["FAMILY"] == FAMILIES["qwen2"]
+
+
+def test_the_page_shows_a_row_that_is_there() -> None:
+    """A section as docs/ADDING.md writes it."""
+    made = [eval(block.strip().rstrip(","), vars(sections)) for block in blocks("A section")]
+    assert made == [SECTIONS[sections.BQKV]]
 
 
 def test_every_file_is_a_family() -> None:

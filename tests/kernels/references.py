@@ -44,7 +44,8 @@ def logits(checkpoint: Checkpoint, tokens: list[int]) -> F64:
     for l in range(s.n_layers):
         w = {key.rpartition(".")[2]: value for key, value in t.items() if key.startswith(f"layers.{l}.")}
         h = rmsnorm(x, w["attention_norm"], s.norm_eps)
-        q, k, v = ((h @ w[name].T).reshape(len(tokens), -1, s.head_dim) for name in ("wq", "wk", "wv"))
+        q, k, v = ((h @ w[f"w{which}"].T + w.get(f"b{which}", 0.0)).reshape(len(tokens), -1, s.head_dim)
+                   for which in "qkv")
         q, k = (rotate(heads, s.rope_theta, s.rotary) for heads in (q, k))
         group = s.n_heads // s.n_kv_heads
         heads = [attend(q[:, i], k[:, i // group], v[:, i // group]) for i in range(s.n_heads)]

@@ -23,14 +23,14 @@ from tests.kernels.agree import agree, arrays
 from tests.models import tiny_checkpoint
 from tests.worlds import World, alone, interpreter, jit, same_bits
 
-MODELS = {
+MODELS: dict[str, dict[str, Any]] = {
     "even": {},
     "untied": {"tied": False, "seq_len": 40},
     "one head": {"dim": 16, "n_heads": 1, "n_kv_heads": 1, "hidden_dim": 16, "n_layers": 1},
     "odd sizes": {"dim": 36, "n_heads": 6, "n_kv_heads": 3, "hidden_dim": 21, "vocab_size": 303, "seq_len": 37},
     "all heads alike": {"dim": 40, "n_heads": 4, "n_kv_heads": 4, "hidden_dim": 50, "vocab_size": 317},
     "wide heads": {"dim": 80, "n_heads": 2, "n_kv_heads": 1, "hidden_dim": 8},
-    "halves": {"rotary": "halves", "dim": 24, "n_heads": 4, "n_kv_heads": 2},
+    "halves and biases": {"rotary": "halves", "biased": True, "dim": 36, "n_heads": 6, "n_kv_heads": 3},
 }
 models = pytest.mark.parametrize("sizes", MODELS.values(), ids=MODELS)
 quants = pytest.mark.parametrize("quant", ["f32", "q8", "q4"])
@@ -123,10 +123,10 @@ def prefill_on_threads() -> Any:
 
 @quants
 @pytest.mark.parametrize("n_cores", [2, 5])
-@pytest.mark.parametrize("sizes", [MODELS["even"], MODELS["odd sizes"]], ids=["even", "odd sizes"])
-def test_a_team_gives_the_bits_of_one(pack: Pack, prefill_on_threads: Any, sizes: dict[str, Any],
-                                      n_cores: int, quant: str) -> None:
-    checkpoint = tiny_checkpoint(6, **sizes)
+@pytest.mark.parametrize("name", ["even", "odd sizes", "halves and biases"])
+def test_a_team_gives_the_bits_of_one(pack: Pack, prefill_on_threads: Any, name: str, n_cores: int,
+                                      quant: str) -> None:
+    checkpoint = tiny_checkpoint(6, **MODELS[name])
     packed = pack(checkpoint, quant)
     tokens = some_tokens(checkpoint, 9)
     expected = bits(prefilled(jit, packed, tokens))

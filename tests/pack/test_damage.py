@@ -31,7 +31,7 @@ SMALL = 16 << 20
 @pytest.fixture
 def packed(pack: Pack) -> Packed:
     """A tiny model with every section of its kind."""
-    return pack(tiny_checkpoint(tied=False))
+    return pack(tiny_checkpoint(tied=False, biased=True))
 
 
 def section_span(header: Header, number: int) -> tuple[int, int]:

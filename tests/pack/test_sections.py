@@ -28,7 +28,7 @@ ODD: dict[str, Any] = {"dim": 36, "n_heads": 6, "n_kv_heads": 3, "hidden_dim": 2
 @pytest.fixture
 def packed(pack: Pack) -> Packed:
     """A model whose sizes are no whole vectors."""
-    return pack(tiny_checkpoint(tied=False, **ODD))
+    return pack(tiny_checkpoint(tied=False, biased=True, **ODD))
 
 
 def test_a_row_is_what_the_table_can_hold() -> None:
@@ -109,7 +109,8 @@ def test_one_that_is_optional_or_empty_is_passed_over(packed: Packed, optional: 
 
 def test_a_table_of_fewer_sections_is_one_where_the_rest_may_be_absent(pack: Pack) -> None:
     packed = pack(tiny_checkpoint())
-    for count, sound in ((sections.N_SECTIONS - 1, False), (-1, False), (layout.MOST_SECTIONS + 1, False),
+    needed = max(number for number, row in enumerate(SECTIONS) if not row.may_be_absent) + 1
+    for count, sound in ((needed - 1, False), (-1, False), (layout.MOST_SECTIONS + 1, False), (needed, True),
                          (sections.N_SECTIONS, True)):
         header = Header.over(packed.header.base.copy())
         header.n_sections = count
