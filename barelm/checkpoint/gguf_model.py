@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from barelm.checkpoint.architectures import FAMILIES
-from barelm.checkpoint.architectures.family import Family
+from barelm.checkpoint.architectures.model_family import ModelFamily
 from barelm.checkpoint.checkpoint import PER_LAYER, Checkpoint, Shape, Tensor
 from barelm.checkpoint.gguf import StoredTensor, read_container
 from barelm.checkpoint.gguf_metadata import Metadata
@@ -59,7 +59,7 @@ def _name(metadata: Metadata) -> str:
     return name if name and name.isprintable() else metadata.container.path.stem
 
 
-def _family(metadata: Metadata) -> Family:
+def _family(metadata: Metadata) -> ModelFamily:
     """The family whose name the file gives, where it has no trait the decoder has not."""
     family = FAMILIES.get(metadata.architecture)
     if family is None:
@@ -75,7 +75,7 @@ def _family(metadata: Metadata) -> Family:
     return family
 
 
-def _shape(metadata: Metadata, family: Family) -> Shape:
+def _shape(metadata: Metadata, family: ModelFamily) -> Shape:
     """The sizes, those that are possible together."""
     vocab_size = len(metadata.strings("tokenizer.ggml.tokens"))
     if metadata.whole(metadata.own("vocab_size"), vocab_size) != vocab_size:
@@ -148,7 +148,7 @@ def _rope_factors(metadata: Metadata, name: str, head_dim: int) -> tuple[float, 
     return tuple(map(float, factors))
 
 
-def _tensors(metadata: Metadata, family: Family, shape: Shape) -> Iterator[tuple[str, Tensor]]:
+def _tensors(metadata: Metadata, family: ModelFamily, shape: Shape) -> Iterator[tuple[str, Tensor]]:
     """Every tensor of the model by `Checkpoint`'s names.  Raises BarelmError where one is missing or one too many."""
     container = metadata.container
     if shape.n_layers > len(container.tensors):
@@ -164,16 +164,13 @@ def _tensors(metadata: Metadata, family: Family, shape: Shape) -> Iterator[tuple
             raise metadata.damaged(f"the tensor {stored_name} is missing")
 
 
-def _expected(family: Family, shape: Shape) -> Iterator[tuple[str, tuple[str, int, int]]]:
+def _expected(family: ModelFamily, shape: Shape) -> Iterator[tuple[str, tuple[str, int, int]]]:
     """Name there, and name here, rows and columns of every tensor."""
     sizes = shape.tensors()
+    layers = [(f"layers.{l}.", l) for l in range(shape.n_layers)]
     for name, stored in family.tensors.items():
-        if name not in PER_LAYER:
-            yield stored, (name, *sizes[name])
-    for l in range(shape.n_layers):
-        for name, stored in family.tensors.items():
-            if name in PER_LAYER:
-                yield stored.format(l), (f"layers.{l}.{name}", *sizes[name])
+        for prefix, l in layers if name in PER_LAYER else [("", 0)]:
+            yield stored.format(l), (prefix + name, *sizes[name])
 
 
 def _stranger(metadata: Metadata, name: str) -> BarelmError:

@@ -10,7 +10,7 @@ import pytest
 
 from barelm.checkpoint import architectures
 from barelm.checkpoint.architectures import FAMILIES
-from barelm.checkpoint.architectures.family import TENSORS, Family
+from barelm.checkpoint.architectures.model_family import TENSORS, ModelFamily
 from barelm.checkpoint.checkpoint import PER_LAYER
 from barelm.contract import layout, sections
 from barelm.contract.sections import SECTIONS
@@ -27,10 +27,10 @@ def blocks(section: str) -> list[str]:
 def test_the_page_shows_what_qwen2_is() -> None:
     """An architecture as docs/ADDING.md writes it is one, and the file that is there."""
     file = Path(architectures.__file__).with_name("qwen2.py").read_text()
-    made: dict[str, Family] = {}
+    made: dict[str, ModelFamily] = {}
     for block in blocks("An architecture"):
         assert block in file
-        exec(block, {"TENSORS": TENSORS, "Family": Family}, made)
+        exec(block, {"TENSORS": TENSORS, "ModelFamily": ModelFamily}, made)
     assert made["FAMILY"] == FAMILIES["qwen2"]
 
 
@@ -41,12 +41,12 @@ def test_the_page_shows_a_row_that_is_there() -> None:
 
 
 def test_every_file_is_a_family() -> None:
-    names = {path.stem for path in Path(architectures.__file__).parent.glob("*.py")} - {"__init__", "family"}
+    names = {path.stem for path in Path(architectures.__file__).parent.glob("*.py")} - {"__init__", "model_family"}
     assert {family.architecture for family in FAMILIES.values()} == names == set(FAMILIES)
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
-def test_a_family_speaks_of_the_one_decoder(family: Family) -> None:
+def test_a_family_speaks_of_the_one_decoder(family: ModelFamily) -> None:
     ours = {name for row in SECTIONS for name in row.tensors}
     assert set(TENSORS) <= set(family.tensors) <= ours and family.may_be_absent <= ours
     assert all(("{}" in stored) == (name in PER_LAYER) for name, stored in family.tensors.items())

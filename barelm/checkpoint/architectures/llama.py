@@ -1,5 +1,5 @@
 """Llama (Touvron et al. 2023) and what is built alike: SmolLM, TinyLlama, Mistral."""
 
-from barelm.checkpoint.architectures.family import Family
+from barelm.checkpoint.architectures.model_family import ModelFamily
 
-FAMILY = Family("llama", rope_factors="rope_freqs.weight")
+FAMILY = ModelFamily("llama", rope_factors="rope_freqs.weight")

@@ -30,7 +30,7 @@ CHANGES = {
 
 
 @dataclass(frozen=True)
-class Family:
+class ModelFamily:
     """A family: the name of its architecture, with which its keys begin, and what differs from the others."""
 
     architecture: str
