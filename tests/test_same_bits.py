@@ -36,6 +36,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "Q4_1": {"type": "Q4_1", "types": {"token_embd.weight": "Q8_0"}},  # as the default model is
     "Q4_0": {"type": "Q4_0", "tied": False, "n_kv_heads": 1},
     "Q8_0": {"type": "Q8_0", "n_kv_heads": 4},
+    "qwen2": {"architecture": "qwen2", "type": "Q8_0", "tied": False},
 }
 KV = ("f32", "f16", "q8")
 N_TOKENS = 24
