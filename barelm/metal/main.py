@@ -12,17 +12,8 @@ from barelm.dialect.processor import NO_LEVEL, TOO_OLD, TOO_OLD_HINT, cpu_level,
 from barelm.dialect.rooms import Failure
 from barelm.dialect.sentences import sentence
 from barelm.metal import arena
-from barelm.metal.console.sinks import (
-    CONSOLE_WORDS,
-    Console,
-    bind_console,
-    close_line,
-    close_screen,
-    flush,
-    is_open,
-    open_console,
-    plain_console,
-)
+from barelm.metal.console import sinks
+from barelm.metal.console.sinks import CONSOLE_WORDS, Console
 from barelm.metal.console.writing import put, put_text
 from barelm.metal.conversation.completion import complete_prompt
 from barelm.metal.conversation.dialogue import hold_conversation
@@ -62,7 +53,7 @@ def efi_main(image: int, table: int) -> int:
     b.job.level = find_level()
     enable_vectors(b.job.level)
 
-    con = open_console(fw, b.settings, b.figures, workspace)
+    con = sinks.open_console(fw, b.settings, b.figures, workspace)
     greet(con, b.settings, workspace)
     ending = ANOTHER_MODEL
     while ending == ANOTHER_MODEL:
@@ -175,14 +166,14 @@ def report_failure(image: int, table: int, failure: int) -> int:
     place = protocol_of(fw, image, uefi.BARELM_WORKSPACE)
     if place == 0:
         words = cells(CONSOLE_WORDS)
-        con = plain_console(fw, ConsoleState(address_of(words)))
+        con = sinks.plain_console(fw, ConsoleState(address_of(words)))
         status = say_failure(con, FailureRecord(failure))
     else:
         workspace = Workspace(place)
         b = workspace.board
-        con = bind_console(fw, workspace)
-        if not is_open(con):
-            con = open_console(fw, b.settings, b.figures, workspace)
+        con = sinks.bind_console(fw, workspace)
+        if not sinks.is_open(con):
+            con = sinks.open_console(fw, b.settings, b.figures, workspace)
         status = say_failure(con, FailureRecord(failure))
         if b.settings.report == 0:
             pause_to_read(con, b, workspace, FAILURE_WAIT_S)
@@ -193,10 +184,10 @@ def report_failure(image: int, table: int, failure: int) -> int:
 
 def done(con: Console, status: int, returns: bool) -> None:
     """The last line, for whoever waits for it; the console goes back to the firmware."""
-    close_screen(con)
+    sinks.close_screen(con)
     put(con, sentence("BARELM DONE {}\n", (status & 0xFFFF,)))
-    flush(con)
-    close_line(con, returns)
+    sinks.flush(con)
+    sinks.close_line(con, returns)
 
 
 def pause_to_read(con: Console, b: Board, workspace: Workspace, seconds: int) -> None:
@@ -204,8 +195,8 @@ def pause_to_read(con: Console, b: Board, workspace: Workspace, seconds: int) ->
     if seconds == 0:
         return
     put_text(con, text("Press any key to go on."))
-    flush(con)
+    sinks.flush(con)
     b.figures.cycles_per_ms = cycles_per_ms(con.fw)
     wait_for_key(open_keyboard(con, b.settings, b.figures, workspace), seconds * 1000)
     put_text(con, text("\n"))
-    flush(con)
+    sinks.flush(con)

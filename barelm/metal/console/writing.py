@@ -1,21 +1,9 @@
 """What is written on the console: constant texts, numbers, and UTF-8 as it comes."""
 
 from barelm.contract.console_state import ConsoleState
+from barelm.dialect import sentences
 from barelm.dialect.memory import address_of, cells, float_of_bits, i64_array, memory, text, u16_array
-from barelm.dialect.sentences import (
-    BYTES,
-    CHARACTER,
-    DECIMAL,
-    FLOAT,
-    HEXADECIMAL,
-    MARK,
-    MEGABYTES,
-    PADDED,
-    QUOTIENT,
-    UNITS,
-    WORDS,
-    Sentence,
-)
+from barelm.dialect.sentences import MARK, Sentence
 from barelm.dialect.types import I64, U8, U16
 from barelm.kernels.text.utf8 import REPLACEMENT, lead
 from barelm.metal.console.sinks import CONSOLE_WORDS, TEXT, Console, flush, plain_console
@@ -45,26 +33,26 @@ def put(con: Console, s: Sentence) -> None:
 
 def put_value(con: Console, how: int, value: int, second: int) -> None:
     """A value of a sentence, shown as `dialect.sentences` says."""
-    if how == DECIMAL:
+    if how == sentences.DECIMAL:
         put_number(con, value)
-    elif how == FLOAT:
+    elif how == sentences.FLOAT:
         put_real(con, value)
-    elif how == BYTES:
+    elif how == sentences.BYTES:
         put_bytes(con, memory(value, second), 0, second)
-    elif how == UNITS:
+    elif how == sentences.UNITS:
         put_text(con, u16_array(memory(value, 2 * second), 0, second))
-    elif how == WORDS:
+    elif how == sentences.WORDS:
         put_words(con, i64_array(memory(value, 8 * second), 0, second))
-    elif how == CHARACTER:
+    elif how == sentences.CHARACTER:
         put_code_point(con, value)
-    elif how == MEGABYTES:
+    elif how == sentences.MEGABYTES:
         put_megabytes(con, value)
-    elif how == QUOTIENT:
+    elif how == sentences.QUOTIENT:
         put_ratio(con, value, second)
-    elif how < HEXADECIMAL:
-        put_padded(con, value, how - PADDED)
+    elif how < sentences.HEXADECIMAL:
+        put_padded(con, value, how - sentences.PADDED)
     else:
-        put_hex(con, value, how - HEXADECIMAL)
+        put_hex(con, value, how - sentences.HEXADECIMAL)
 
 
 def put_real(con: Console, bits: int) -> None:

@@ -11,17 +11,8 @@ from barelm.metal.console.picture import picture_bytes, put_picture_header, put_
 from barelm.metal.console.sinks import ACCENT, ALARM, DIM, PERSON, SCREEN, TEXT, Console, flush, is_on, screen_of
 from barelm.metal.console.stream import set_colour
 from barelm.metal.console.writing import begin_text, end_row, end_text, put, put_bytes, put_text, say, say_line
-from barelm.metal.conversation.saved_sessions import (
-    DAMAGED,
-    FOLDER,
-    LOADED,
-    NO_SESSION,
-    OTHER_MODEL,
-    load_named,
-    make_folder,
-    plain_name,
-    save_session,
-)
+from barelm.metal.conversation import saved_sessions
+from barelm.metal.conversation.saved_sessions import DAMAGED, FOLDER, LOADED, NO_SESSION, OTHER_MODEL
 from barelm.metal.conversation.talk import Talk, transcript_of, under_test, vocabulary_of
 from barelm.metal.conversation.turns import end_of, system_of, typed_of
 from barelm.metal.measuring.facts import put_date_and_time, put_time
@@ -61,12 +52,12 @@ def save_conversation(t: Talk, given: U8) -> None:
     if c.n_turns == 0:
         say_line(t.con, ALARM, text("Nothing was said yet."))
         return
-    status = make_folder(t.root)
+    status = saved_sessions.make_folder(t.root)
     if status == 0:
         status = write_whole(t.root, names, markdown_of(t, name))
     name_file(names, text(FOLDER), name, text(".session"))
     if status == 0:
-        status = save_session(t, names, end_of(c, c.n_turns))
+        status = saved_sessions.save_session(t, names, end_of(c, c.n_turns))
     if status != 0:
         say_status(t.con, status)
     else:
@@ -109,7 +100,7 @@ def load_conversation(t: Talk, given: U8) -> None:
     if not name_file(names, text(FOLDER), given, text(".session")):
         say_line(t.con, ALARM, text(NO_NAME))
         return
-    verdict = load_named(t, names)
+    verdict = saved_sessions.load_named(t, names)
     if verdict == LOADED:
         show_conversation(t)
         if t.job.cached == 0:
@@ -195,7 +186,7 @@ def save_report(t: Talk) -> None:
     names = names_in(t.workspace)
     say_line(t.con, DIM, text("Measuring ..."))
     n_bytes = make_report(t.con, t.workspace, under_test(t), t.figures, c.file, end_of(c, c.n_turns))
-    name_file(names, text(""), plain_name(c, text("report")), text(".json"))
+    name_file(names, text(""), saved_sessions.plain_name(c, text("report")), text(".json"))
     say_written(t.con, names, n_bytes, write_whole(t.root, names, c.file[:n_bytes]))
 
 

@@ -7,13 +7,7 @@ from barelm.dialect.types import U8, u64
 from barelm.kernels.text.chat_turn import takes_system
 from barelm.metal.console.sinks import ACCENT, ALARM, DIM
 from barelm.metal.console.writing import say, say_line
-from barelm.metal.conversation.saving import (
-    list_sessions,
-    load_conversation,
-    save_conversation,
-    save_report,
-    take_picture,
-)
+from barelm.metal.conversation import saving
 from barelm.metal.conversation.summary import tell_stats
 from barelm.metal.conversation.talk import Talk, bytes_of, transcript_of, under_test, vocabulary_of
 from barelm.metal.conversation.turns import begin_with, drop_oldest, end_of, forget
@@ -71,11 +65,11 @@ def obey(t: Talk, line: U8, n: int) -> int:
     elif what < len(NUMBER_KINDS):
         set_number(t, what, line, at, n)
     elif what == SAVE:
-        save_conversation(t, line[at:n])
+        saving.save_conversation(t, line[at:n])
     elif what == LOAD:
-        load_conversation(t, line[at:n])
+        saving.load_conversation(t, line[at:n])
     elif what == SHOT:
-        take_picture(t, line[at:n])
+        saving.take_picture(t, line[at:n])
     elif what == SYSTEM:
         set_system(t, line, at, n)
     elif what == STOP:
@@ -97,7 +91,7 @@ def obey_alone(t: Talk, what: int) -> int:
         forget(t.conversation)
         say_line(t.con, DIM, text("What was said is forgotten."))
     elif what == LIST:
-        list_sessions(t)
+        saving.list_sessions(t)
     elif what == STATS:
         tell_stats(t)
     elif what == CPU:
@@ -107,7 +101,7 @@ def obey_alone(t: Talk, what: int) -> int:
     elif what == SELFTEST:
         tell_selftest(t.con, under_test(t))
     elif what == REPORT:
-        save_report(t)
+        saving.save_report(t)
     elif what == MODEL:
         if list_models(t.workspace, t.root).n > 1:
             return ANOTHER_MODEL

@@ -13,16 +13,7 @@ from barelm.dialect.types import U8, U16
 from barelm.kernels.text.utf8 import decode_character
 from barelm.metal.console.sinks import ALARM, Console
 from barelm.metal.console.writing import say, say_line
-from barelm.metal.uefi.file_protocol import (
-    close_file,
-    delete_file,
-    file_info,
-    flush_file,
-    open_file,
-    open_for_writing,
-    set_file_info,
-    write_file,
-)
+from barelm.metal.uefi import file_protocol
 
 MOST_NAME = 40
 """Characters of a name somebody gives."""
@@ -77,38 +68,38 @@ def begin_file(root: int, names: Names) -> int:
 
     One that was left over is the only copy if the power failed before it was renamed: then it is kept.
     """
-    left_over = open_for_writing(root, names.beside, uefi.FILE_MODE_CHANGE, 0)
+    left_over = file_protocol.open_for_writing(root, names.beside, uefi.FILE_MODE_CHANGE, 0)
     if left_over > 0:
-        old = open_file(root, names.path)
+        old = file_protocol.open_file(root, names.path)
         if old != 0:
-            close_file(old)
-            delete_file(left_over)
+            file_protocol.close_file(old)
+            file_protocol.delete_file(left_over)
         else:
             take_name(names, left_over)
-            close_file(left_over)
-    return open_for_writing(root, names.beside, uefi.FILE_MODE_CREATE, 0)
+            file_protocol.close_file(left_over)
+    return file_protocol.open_for_writing(root, names.beside, uefi.FILE_MODE_CREATE, 0)
 
 
 def finish_file(root: int, names: Names, file: int, status: int) -> int:
     """Let the file beside take its place, or where `status` says that writing failed, go; returns the status."""
     if status == 0:
-        status = flush_file(file)
+        status = file_protocol.flush_file(file)
     if status != 0:
-        delete_file(file)
+        file_protocol.delete_file(file)
         return status
-    old = open_for_writing(root, names.path, uefi.FILE_MODE_CHANGE, 0)
+    old = file_protocol.open_for_writing(root, names.path, uefi.FILE_MODE_CHANGE, 0)
     if old > 0:
-        delete_file(old)
+        file_protocol.delete_file(old)
     status = take_name(names, file)
     if status == 0:
-        flush_file(file)
-    close_file(file)
+        file_protocol.flush_file(file)
+    file_protocol.close_file(file)
     return status
 
 
 def take_name(names: Names, file: int) -> int:
     """Rename the file beside; returns the status."""
-    status = file_info(file, names.info)
+    status = file_protocol.file_info(file, names.info)
     if status != 0:
         return status
     n = 0
@@ -120,7 +111,7 @@ def take_name(names: Names, file: int) -> int:
     size = uefi.INFO_NAME + 2 * (n + 1)
     names.info[0] = size & 0xFF
     names.info[1] = size >> 8
-    return set_file_info(file, names.info, size)
+    return file_protocol.set_file_info(file, names.info, size)
 
 
 def write_whole(root: int, names: Names, source: U8) -> int:
@@ -130,15 +121,15 @@ def write_whole(root: int, names: Names, source: U8) -> int:
         return file
     status = 0
     if len(source) > 0:
-        status = write_file(file, address_of(source), len(source))
+        status = file_protocol.write_file(file, address_of(source), len(source))
     return finish_file(root, names, file, status)
 
 
 def open_either(root: int, names: Names) -> int:
     """A file for reading; after a power cut between deleting the old one and renaming, the one beside.  0: none."""
-    file = open_file(root, names.path)
+    file = file_protocol.open_file(root, names.path)
     if file == 0:
-        file = open_file(root, names.beside)
+        file = file_protocol.open_file(root, names.beside)
     return file
 
 

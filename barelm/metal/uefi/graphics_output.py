@@ -1,12 +1,7 @@
 """Calls into the firmware: the modes of the screen, and pixels on it (UEFI 12.9)."""
 
 from barelm.contract import uefi
-from barelm.contract.uefi_protocols import (
-    BootServices,
-    GraphicsOutput,
-    GraphicsOutputModeInformation,
-    SystemTable,
-)
+from barelm.contract.uefi_protocols import BootServices, GraphicsOutput, GraphicsOutputModeInformation, SystemTable
 from barelm.dialect.memory import address_of, cells
 from barelm.dialect.processor import call_efi
 from barelm.metal.uefi.boot_services import Firmware
