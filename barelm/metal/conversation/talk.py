@@ -7,6 +7,7 @@ from barelm.contract.conversation_state import Conversation
 from barelm.contract.layout import Header
 from barelm.contract.regions import Workspace
 from barelm.contract.settings import SettingsView, Text
+from barelm.contract.storage_state import Names
 from barelm.dialect.memory import memory
 from barelm.dialect.types import U8
 from barelm.kernels.model import SessionTranscript, bind_transcript
@@ -14,6 +15,7 @@ from barelm.kernels.text.tokenizer import Vocabulary, bind_vocabulary
 from barelm.metal.console.sinks import Console
 from barelm.metal.keys.keyboard import Keyboard, open_keyboard
 from barelm.metal.measuring.selftest import ModelUnderTest
+from barelm.metal.storage.whole_files import names_in
 
 
 class Talk(NamedTuple):
@@ -26,14 +28,15 @@ class Talk(NamedTuple):
     figures: Figures
     header: Header
     conversation: Conversation
+    names: Names  # of a file
     workspace: Workspace  # for those whose regions are others
     root: int  # the open volume
 
 
 def open_talk(con: Console, b: Board, workspace: Workspace, root: int) -> Talk:
     """The views, once a model is loaded."""
-    return Talk(con, b.job, b.model, b.settings, b.figures, Header(b.model.header), workspace.conversation, workspace,
-                root)
+    return Talk(con, b.job, b.model, b.settings, b.figures, Header(b.model.header), workspace.conversation,
+                names_in(workspace), workspace, root)
 
 
 def vocabulary_of(t: Talk) -> Vocabulary:

@@ -14,16 +14,12 @@ from barelm.metal.processors.cores import place
 
 def end_of(c: Conversation, k: int) -> int:
     """How many ids the first k turns are."""
-    if k == 0:
-        return 0
-    return c.turns[k - 1].end
+    return c.turns[k - 1].end if k > 0 else 0
 
 
 def typed_end(c: Conversation, k: int) -> int:
     """How many bytes the texts typed in the first k turns are."""
-    if k == 0:
-        return 0
-    return c.turns[k - 1].typed_at + c.turns[k - 1].typed_bytes
+    return c.turns[k - 1].typed_at + c.turns[k - 1].typed_bytes if k > 0 else 0
 
 
 def typed_of(c: Conversation, k: int) -> U8:
@@ -50,9 +46,7 @@ def turn_ids(t: Talk, k: int, typed: U8) -> I64:
 
 def room_for_reply(t: Talk) -> int:
     """How many tokens an answer should find free."""
-    wanted = t.settings.tokens
-    if wanted == 0:
-        wanted = 256
+    wanted = t.settings.tokens if t.settings.tokens > 0 else 256
     return min(wanted, t.header.seq_len // 4)
 
 
@@ -112,12 +106,9 @@ def begin_with(t: Talk, k: int) -> bool:
     if n == 0 or n + n_rest > t.header.seq_len:
         return False
     tokens = transcript_of(t).tokens
-    if n > old:
-        for i in range(n_rest - 1, -1, -1):
-            place(t.job, tokens, n + i, tokens[old + i])
-    else:
-        for i in range(n_rest):
-            place(t.job, tokens, n + i, tokens[old + i])
+    for done in range(n_rest):
+        i = n_rest - 1 - done if n > old else done
+        place(t.job, tokens, n + i, tokens[old + i])
     for i in range(n):
         place(t.job, tokens, i, ids[i])
     move_up(c, k, n - old)

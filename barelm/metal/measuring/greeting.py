@@ -43,10 +43,8 @@ def introduce(con: Console, settings: SettingsView, header: Header) -> None:
 
 def say_failure(con: Console, failure: FailureRecord) -> int:
     """What went wrong, what to do, where; returns the status."""
-    set_colour(con, ALARM)
-    put(con, sentence("\nbarelm stopped: {}\n", (constant(failure.message),)))
-    set_colour(con, TEXT)
-    put(con, sentence("{}\n", (constant(failure.hint),)))
+    say(con, ALARM, sentence("\nbarelm stopped: {}", (constant(failure.message),)))
+    say(con, TEXT, sentence("{}", (constant(failure.hint),)))
     say(con, DIM, sentence("({}, status {})", (constant(failure.place), failure.status & 0xFFFF)))
     return failure.status
 

@@ -46,9 +46,7 @@ def gather_team(fw: Firmware, job: Job, limit: int, per_ms: int) -> int:
 def processors_present(fw: Firmware) -> tuple[int, int]:
     """How many processors there are, and how many of them are enabled; one where nobody says."""
     mp = locate_protocol(fw, uefi.MP_SERVICES_PROTOCOL)
-    if mp == 0:
-        return 1, 1
-    return count_processors(mp)
+    return count_processors(mp) if mp != 0 else (1, 1)
 
 
 def worker(address: int) -> int:

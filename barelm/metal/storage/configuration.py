@@ -7,12 +7,12 @@ rows of `contract.settings`.
 
 from barelm.contract.settings import FLAG, NAME, REAL, ROWS, TEXT, TEXTS, WHOLE, SettingsView, Text, joined
 from barelm.dialect.memory import address_of, store_i64, text
+from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U8
-from barelm.metal.console.writing import write_number
+from barelm.metal.console.writing import say_early
 from barelm.metal.storage import toml_values
 from barelm.metal.storage.toml_values import EQUALS, HASH, LINE_FEED, SPACE, TAB
 from barelm.metal.uefi.boot_services import Firmware
-from barelm.metal.uefi.text_output import new_line, say
 
 KEY_NAMES = " ".join(ROWS)
 KEY_KINDS = tuple(row.kind for row in ROWS.values())
@@ -36,10 +36,7 @@ def read_settings(fw: Firmware, settings: SettingsView, data: U8, n: int) -> Non
         while end < n and data[end] != LINE_FEED:
             end += 1
         if not read_line(settings, data, at, end):
-            say(fw, text("barelm.toml: line "))
-            write_number(fw, line)
-            say(fw, text(" is not understood and passed over."))
-            new_line(fw)
+            say_early(fw, sentence("barelm.toml: line {} is not understood and passed over.\n", (line,)))
         line += 1
         at = end + 1
 
