@@ -12,7 +12,7 @@ from barelm.dialect.memory import address_of, cells, copy_bytes, fill_bytes, i64
 from barelm.dialect.types import U8, U16, i64, padded, u64
 from barelm.kernels.checksum import extend_checksum
 from barelm.kernels.model import cache_part
-from barelm.metal.conversation.talk import Talk, transcript_of
+from barelm.metal.conversation.talk import Talk, set_text, transcript_of
 from barelm.metal.conversation.turns import add_turn, end_of, forget, system_of, turn_ids, typed_end
 from barelm.metal.processors.cores import command, place
 from barelm.metal.storage.whole_files import begin_file, finish_file, name_file, open_either
@@ -191,9 +191,7 @@ def take_text(t: Talk, head: SessionHeader, body: U8) -> None:
     c.n_turns = head.n_turns
     at += Turn.BYTES * head.n_turns
     if head.n_turns > 0:
-        copy_bytes(address_of(c.system), at, head.system_bytes)
-        t.settings.system.address = address_of(c.system)
-        t.settings.system.n_bytes = head.system_bytes
+        set_text(t.settings.system, c.system, memory(at, head.system_bytes))
         transcript_of(t).rng[0] = u64(head.rng)
     copy_bytes(address_of(c.typed), at + padded(head.system_bytes, 8), head.typed_bytes)
 

@@ -8,7 +8,7 @@ from barelm.contract.layout import Header
 from barelm.contract.regions import Workspace
 from barelm.contract.settings import SettingsView, Text
 from barelm.contract.storage_state import Names
-from barelm.dialect.memory import memory
+from barelm.dialect.memory import address_of, copy_bytes, memory
 from barelm.dialect.types import U8
 from barelm.kernels.model import SessionTranscript, bind_transcript
 from barelm.kernels.text.tokenizer import Vocabulary, bind_vocabulary
@@ -57,6 +57,13 @@ def under_test(t: Talk) -> ModelUnderTest:
 def bytes_of(given: Text) -> U8:
     """A text of the settings."""
     return memory(given.address, given.n_bytes)
+
+
+def set_text(setting: Text, target: U8, said: U8) -> None:
+    """Keep what was said in `target`, as a setting."""
+    copy_bytes(address_of(target), address_of(said), len(said))
+    setting.address = address_of(target)
+    setting.n_bytes = len(said)
 
 
 def keyboard_of(t: Talk) -> Keyboard:

@@ -44,16 +44,11 @@ def turn_ids(t: Talk, k: int, typed: U8) -> I64:
     return space.ids[:max(n, 0)]
 
 
-def room_for_reply(t: Talk) -> int:
-    """How many tokens an answer should find free."""
-    wanted = t.settings.tokens if t.settings.tokens > 0 else 256
-    return min(wanted, t.header.seq_len // 4)
-
-
 def add_turn(t: Talk, typed: U8) -> bool:
     """Append a turn; where it does not fit, the oldest turns are dropped.  False: it is too long, nothing changed."""
     c = t.conversation
     seq_len = t.header.seq_len
+    n_reply = min(t.settings.tokens if t.settings.tokens > 0 else 256, seq_len // 4)  # that an answer should find free
     n_alone = 0
     if len(typed) <= len(c.encoding.text):
         n_alone = len(turn_ids(t, 0, typed))
@@ -64,7 +59,7 @@ def add_turn(t: Talk, typed: U8) -> bool:
         start = end_of(c, k)
         at = typed_end(c, k)
         ids = turn_ids(t, k, typed)
-        if k == 0 or (start + len(ids) + room_for_reply(t) <= seq_len and len(ids) > 0
+        if k == 0 or (start + len(ids) + n_reply <= seq_len and len(ids) > 0
                       and at + len(typed) <= TYPED_BYTES and k < MOST_TURNS):
             break
         drop_oldest(t, max(seq_len // 2 - len(ids), 0))

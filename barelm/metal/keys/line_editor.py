@@ -88,8 +88,7 @@ def edit(e: EditorState, key: int) -> int:
     cursor = e.cursor
     if key == RETURN and n > 0 and cursor == n and int(e.line[n - 1]) == BACKSLASH:
         e.cursor = n - 1
-        replace(e, n, LINE_FEED)
-        return CHANGED
+        return replace(e, n, LINE_FEED)
     if key == RETURN:
         forget_draft(e)
         remember(e)

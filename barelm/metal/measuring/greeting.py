@@ -24,7 +24,7 @@ def greet(con: Console, settings: SettingsView, workspace: Workspace) -> None:
     say_line(con, ACCENT, text("barelm\n"))
     set_colour(con, DIM)
     put_cpu_name(con)
-    n = processors_present(con.fw)[1]
+    _, n = processors_present(con.fw)
     plural = text("") if n == 1 else text("s")
     put(con, sentence(", {} processor{}, {:MB} of memory\n", (n, plural, memory_facts(con.fw, workspace).total)))
     put_firmware_name(con)

@@ -143,9 +143,7 @@ def choose(con: Console, k: Keyboard, models: ModelList, chosen: int, countdown_
     while True:
         left = max((deadline - cycles()) // (1000 * per_ms) + 1, 0) if counts else WAITS
         show_input(con, models.menu, put_menu(con, models, chosen, left), -1)
-        key = 0
-        if left != 0:
-            key = wait_for_key(k, 250 if counts else -1)
+        key = wait_for_key(k, 250 if counts else -1) if left != 0 else 0
         is_usable = models.entries[chosen].verdict == SOUND
         if key < 0 or left == 0 or (key == ENTER and is_usable):
             end_input(con, models.menu, put_menu(con, models, chosen, CHOSEN))
