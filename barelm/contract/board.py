@@ -8,20 +8,15 @@ from barelm.contract.settings import SettingsView
 from barelm.dialect.structs import Struct, room
 from barelm.dialect.types import I64
 
-PREFILL = 1
-DECODE = 2
-CHOOSE = 3
-STOP = 4
+PREFILL, DECODE, CHOOSE, STOP = 1, 2, 3, 4
+"""Commands."""
 
 ORDER_BITS = 16
 ORDER_CORES = (1 << ORDER_BITS) - 1
 CLOSED = 1 << 32
 
-ENDED_ITSELF = 0
-ENDED_AT_LIMIT = 1
-ENDED_AT_STOP = 2  # a stop string
-ENDED_BY_KEY = 3
-
+ENDED_ITSELF, ENDED_AT_LIMIT, ENDED_AT_STOP, ENDED_BY_KEY = range(4)
+"""Why an answer ended; ENDED_AT_STOP: at a stop string."""
 
 
 class LoadedModel(Struct):

@@ -3,10 +3,7 @@
 from barelm.dialect.structs import Array, Struct, room
 from barelm.dialect.types import I32, I64, U8, U16
 
-N_SINKS = 3
-MOST_WORD = 64
-UNITS = 512
-N_KEYS = 256
+N_SINKS, MOST_WORD, UNITS, N_KEYS = 3, 64, 512, 256
 
 
 class Sink(Struct):

@@ -4,9 +4,7 @@ from barelm.contract.layout import TEXT_BYTES
 from barelm.dialect.structs import Array, Struct, room
 from barelm.dialect.types import I64, U8
 
-MOST_TURNS = 638
-TYPED_BYTES = 81920
-SYSTEM_BYTES = 16384
+MOST_TURNS, TYPED_BYTES, SYSTEM_BYTES = 638, 81920, 16384
 
 
 class Turn(Struct):

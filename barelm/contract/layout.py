@@ -13,12 +13,8 @@ VERSION = 5
 HEADER_BYTES = 4096
 PAGE = 4096
 
-N_EOS = 4
-NAME_WORDS = 8
-GOLDEN_PROMPT = 8
-GOLDEN_MOST = 24
-MOST_SECTIONS = 32
-SECTION_NAME_WORDS = 2
+N_EOS, NAME_WORDS, SECTION_NAME_WORDS, MOST_SECTIONS = 4, 8, 2, 32
+GOLDEN_PROMPT, GOLDEN_MOST = 8, 24
 
 
 class SectionEntry(Struct):
@@ -103,26 +99,19 @@ FIRST_COUNT, LAST_COUNT = Header.offset_of("n_chars"), Header.offset_of("n_chat_
 """Where the counts lie, none below 0."""
 
 # Forms of the key-value cache.
-KV_F32 = 0
-KV_F16 = 1
-KV_Q8 = 2
+KV_F32, KV_F16, KV_Q8 = range(3)
 KV_NAMES = ("f32", "f16", "q8")
 
 # Rotary pairs of a head of d components: (0, 1), (2, 3), ...; or (0, d / 2), (1, d / 2 + 1), ...
-PAIRS = 0
-HALVES = 1
+PAIRS, HALVES = range(2)
 ROTARY_NAMES = ("pairs", "halves")
 
 # Tokenizers.
-SENTENCEPIECE = 0
-BYTELEVEL = 1
+SENTENCEPIECE, BYTELEVEL = range(2)
 
 # Pre-tokenizers.
 PRETOKENIZERS = ("", "gpt-2", "smollm", "llama-bpe", "qwen2")
-GPT2 = 1
-SMOLLM = 2
-LLAMA_BPE = 3
-QWEN2 = 4
+GPT2, SMOLLM, LLAMA_BPE, QWEN2 = range(1, 5)
 
 # Chat: its pieces, what stands around the texts of a conversation.
 BEFORE_SYSTEM = 0
@@ -135,10 +124,7 @@ CHAT_PIECES = 6
 
 # Chat: the texts put between the pieces.  Bits 2 * slot and 2 * slot + 1 of the flags: the template strips white space
 # on the left, on the right.
-SYSTEM = 0
-USER_AFTER_SYSTEM = 1
-FIRST_USER = 2
-NEXT_USER = 3
+SYSTEM, USER_AFTER_SYSTEM, FIRST_USER, NEXT_USER = range(4)
 CHAT_SLOTS = 4
 TAKES_SYSTEM = 1 << 8
 

@@ -34,8 +34,12 @@ def take(fw: Firmware, figures: Figures, n_bytes: int) -> int:
     return address
 
 
-def take_weights(fw: Firmware, model: LoadedModel, figures: Figures, header: Header) -> bool:
-    """Room for the sections: one block for the whole file, or a block each where the firmware refuses one so large."""
+def take_model(fw: Firmware, model: LoadedModel, figures: Figures, header: Header) -> bool:
+    """Room for a model; False where there is not enough.
+
+    For the sections one block for the whole file, or a block each where the firmware refuses one so large; for the
+    state one, zeroed.
+    """
     whole = take(fw, figures, header.file_bytes)
     for section in range(header.n_sections):
         entry = header.sections[section]
@@ -46,36 +50,27 @@ def take_weights(fw: Firmware, model: LoadedModel, figures: Figures, header: Hea
             if model.sections[section] == 0:
                 return False
     model.whole = whole
-    return True
-
-
-def take_state(fw: Firmware, model: LoadedModel, figures: Figures, header: Header) -> bool:
-    """Room for the state, zeroed."""
     model.state = take(fw, figures, header.state_bytes)
-    if model.state == 0:
-        return False
-    fill_bytes(model.state, 0, header.state_bytes)
-    return True
+    if model.state != 0:
+        fill_bytes(model.state, 0, header.state_bytes)
+    return model.state != 0
 
 
 def give_back_model(fw: Firmware, model: LoadedModel, figures: Figures, header: Header) -> None:
     """Return the pages of weights and state to the firmware."""
-    if model.whole != 0:
-        give(fw, figures, model.whole, header.file_bytes)
-    else:
-        for section in range(header.n_sections):
-            entry = header.sections[section]
-            if model.sections[section] != 0:
-                give(fw, figures, model.sections[section], entry.n_bytes)
-    if model.state != 0:
-        give(fw, figures, model.state, header.state_bytes)
+    for section in range(header.n_sections):
+        if model.whole == 0:
+            give(fw, figures, model.sections[section], header.sections[section].n_bytes)
+    give(fw, figures, model.whole, header.file_bytes)
+    give(fw, figures, model.state, header.state_bytes)
     fill_bytes(model.address, 0, LoadedModel.BYTES)
 
 
 def give(fw: Firmware, figures: Figures, address: int, n_bytes: int) -> None:
-    """Return what was taken."""
-    free_pages(fw, address, padded(n_bytes, layout.PAGE) // layout.PAGE)
-    figures.memory -= padded(n_bytes, layout.PAGE)
+    """Return what was taken; 0: nothing was."""
+    if address != 0:
+        free_pages(fw, address, padded(n_bytes, layout.PAGE) // layout.PAGE)
+        figures.memory -= padded(n_bytes, layout.PAGE)
 
 
 def give_back(fw: Firmware, workspace: Workspace) -> None:

@@ -12,35 +12,17 @@ from barelm.dialect.processor import NO_LEVEL, TOO_OLD, TOO_OLD_HINT, cpu_level,
 from barelm.dialect.rooms import Failure
 from barelm.dialect.sentences import sentence
 from barelm.metal import arena
-from barelm.metal.console.sinks import (
-    CONSOLE_WORDS,
-    Console,
-    bind_console,
-    close_line,
-    close_screen,
-    flush,
-    is_open,
-    open_console,
-    plain_console,
-)
+from barelm.metal.console import sinks
+from barelm.metal.console.sinks import CONSOLE_WORDS, Console
 from barelm.metal.console.writing import put, put_text
-from barelm.metal.conversation.completion import complete_prompt
-from barelm.metal.conversation.dialogue import hold_conversation
-from barelm.metal.conversation.saved_sessions import make_prefix, take_up_prefix
+from barelm.metal.conversation import completion, dialogue, saved_sessions, summary
 from barelm.metal.conversation.slash_commands import ANOTHER_MODEL, LEAVE, RESTART, SWITCH_OFF
-from barelm.metal.conversation.summary import summarise
 from barelm.metal.conversation.talk import Talk, open_talk, under_test
 from barelm.metal.conversation.turns import forget
 from barelm.metal.keys.keyboard import close_keyboard, open_keyboard, wait_for_key
-from barelm.metal.measuring.clock import cycles_per_ms
-from barelm.metal.measuring.facts import memory_facts
-from barelm.metal.measuring.figures import tell_selftest
-from barelm.metal.measuring.greeting import greet, introduce, say_failure
-from barelm.metal.measuring.selftest import tell_example
+from barelm.metal.measuring import clock, facts, figures, greeting, selftest
 from barelm.metal.processors.cores import gather_team, rest_team, wake_team
-from barelm.metal.storage.configuration import read_settings
-from barelm.metal.storage.model_loader import load_model, read_model_header
-from barelm.metal.storage.model_menu import judge_models, list_models, open_chosen_model
+from barelm.metal.storage import configuration, model_loader, model_menu
 from barelm.metal.uefi.boot_services import Firmware, disable_watchdog, open_firmware
 from barelm.metal.uefi.file_protocol import close_file, open_file, open_own_volume, read_file
 from barelm.metal.uefi.handles import protocol_of
@@ -58,12 +40,12 @@ def efi_main(image: int, table: int) -> int:
     b.figures.memory = layout.WORKSPACE
     root = find_volume(fw)
     read_configuration(fw, workspace, b, root)
-    b.figures.cycles_per_ms = cycles_per_ms(fw)
+    b.figures.cycles_per_ms = clock.cycles_per_ms(fw)
     b.job.level = find_level()
     enable_vectors(b.job.level)
 
-    con = open_console(fw, b.settings, b.figures, workspace)
-    greet(con, b.settings, workspace)
+    con = sinks.open_console(fw, b.settings, b.figures, workspace)
+    greeting.greet(con, b.settings, workspace)
     ending = ANOTHER_MODEL
     while ending == ANOTHER_MODEL:
         header = load_chosen_model(con, b, workspace, root)
@@ -71,7 +53,7 @@ def efi_main(image: int, table: int) -> int:
         t = open_talk(con, b, workspace, root)
         ending = run_model(t)
         if ending != ANOTHER_MODEL:
-            summarise(t)
+            summary.summarise(t)
         rest_team(b.job, b.figures.cycles_per_ms)
         arena.give_back_model(fw, b.model, b.figures, header)
     close_file(root)
@@ -80,12 +62,13 @@ def efi_main(image: int, table: int) -> int:
 
 def load_chosen_model(con: Console, b: Board, workspace: Workspace, root: int) -> Header:
     """The header of the model of the volume, or of that which a person chooses, when all of it is in memory."""
-    models = list_models(workspace, root)
-    judge_models(models, root, b.settings, memory_facts(con.fw, workspace).free)
-    file = open_chosen_model(con, open_keyboard(con, b.settings, b.figures, workspace), models, root, b, b.job.team > 0)
-    header = read_model_header(workspace, file)
-    introduce(con, b.settings, header)
-    load_model(con, b, workspace, header, file)
+    models = model_menu.list_models(workspace, root)
+    model_menu.judge_models(models, root, b.settings, facts.memory_facts(con.fw, workspace).free)
+    keyboard = open_keyboard(con, b.settings, b.figures, workspace)
+    file = model_menu.open_chosen_model(con, keyboard, models, root, b, b.job.team > 0)
+    header = model_loader.read_model_header(workspace, file)
+    greeting.introduce(con, b.settings, header)
+    model_loader.load_model(con, b, workspace, header, file)
     close_file(file)
     return header
 
@@ -105,16 +88,16 @@ def run_model(t: Talk) -> int:
     t.figures.last_made = 0
     if t.settings.selftest != 0:
         if t.settings.report != 0:
-            tell_example(t.con, under_test(t))
+            selftest.tell_example(t.con, under_test(t))
         else:
-            tell_selftest(t.con, under_test(t))
+            figures.tell_selftest(t.con, under_test(t))
     if t.settings.prefix != 0:
-        put(t.con, sentence("BARELM prefix {}\n", (make_prefix(t),)))
+        put(t.con, sentence("BARELM prefix {}\n", (saved_sessions.make_prefix(t),)))
         return LEAVE
-    take_up_prefix(t)
+    saved_sessions.take_up_prefix(t)
     if t.settings.chat != 0:
-        return hold_conversation(t)
-    complete_prompt(t)
+        return dialogue.hold_conversation(t)
+    completion.complete_prompt(t)
     return LEAVE
 
 
@@ -138,7 +121,7 @@ def read_configuration(fw: Firmware, workspace: Workspace, b: Board, root: int) 
         if n_bytes < 0:
             raise Failure(uefi.EFI_DEVICE_ERROR, "the disk reports an error while barelm.toml is read",
                           "Write the image again, or try another stick or port.")
-    read_settings(fw, b.settings, target[:n_bytes], n_bytes)
+    configuration.read_settings(fw, b.settings, target[:n_bytes], n_bytes)
 
 
 def find_level() -> int:
@@ -157,9 +140,7 @@ def farewell(con: Console, b: Board, workspace: Workspace, ending: int) -> int:
         at_end = AT_END_SHUTDOWN
     elif ending == RESTART:
         at_end = AT_END_RESTART
-    elif b.settings.report == 0:
-        pause_to_read(con, b, workspace, b.settings.wait)
-    close_keyboard(open_keyboard(con, b.settings, b.figures, workspace))
+    leave_keyboard(con, b, workspace, b.settings.wait if ending == LEAVE else 0)
     done(con, uefi.EFI_SUCCESS, at_end == AT_END_RETURN)
     arena.give_back(fw, workspace)
     if at_end == AT_END_SHUTDOWN:
@@ -175,37 +156,36 @@ def report_failure(image: int, table: int, failure: int) -> int:
     place = protocol_of(fw, image, uefi.BARELM_WORKSPACE)
     if place == 0:
         words = cells(CONSOLE_WORDS)
-        con = plain_console(fw, ConsoleState(address_of(words)))
-        status = say_failure(con, FailureRecord(failure))
+        con = sinks.plain_console(fw, ConsoleState(address_of(words)))
+        status = greeting.say_failure(con, FailureRecord(failure))
     else:
         workspace = Workspace(place)
         b = workspace.board
-        con = bind_console(fw, workspace)
-        if not is_open(con):
-            con = open_console(fw, b.settings, b.figures, workspace)
-        status = say_failure(con, FailureRecord(failure))
-        if b.settings.report == 0:
-            pause_to_read(con, b, workspace, FAILURE_WAIT_S)
-        close_keyboard(open_keyboard(con, b.settings, b.figures, workspace))
+        con = sinks.bind_console(fw, workspace)
+        if not sinks.is_open(con):
+            con = sinks.open_console(fw, b.settings, b.figures, workspace)
+        status = greeting.say_failure(con, FailureRecord(failure))
+        leave_keyboard(con, b, workspace, FAILURE_WAIT_S)
     done(con, status, True)
     return status
 
 
 def done(con: Console, status: int, returns: bool) -> None:
     """The last line, for whoever waits for it; the console goes back to the firmware."""
-    close_screen(con)
+    sinks.close_screen(con)
     put(con, sentence("BARELM DONE {}\n", (status & 0xFFFF,)))
-    flush(con)
-    close_line(con, returns)
+    sinks.flush(con)
+    sinks.close_line(con, returns)
 
 
-def pause_to_read(con: Console, b: Board, workspace: Workspace, seconds: int) -> None:
-    """Give a reader time: until a key is pressed, or so many seconds are over."""
-    if seconds == 0:
-        return
-    put_text(con, text("Press any key to go on."))
-    flush(con)
-    b.figures.cycles_per_ms = cycles_per_ms(con.fw)
-    wait_for_key(open_keyboard(con, b.settings, b.figures, workspace), seconds * 1000)
-    put_text(con, text("\n"))
-    flush(con)
+def leave_keyboard(con: Console, b: Board, workspace: Workspace, seconds: int) -> None:
+    """Give a reader time, until a key is pressed or so many seconds are over, and the keyboard back."""
+    keyboard = open_keyboard(con, b.settings, b.figures, workspace)
+    if seconds > 0 and b.settings.report == 0:
+        put_text(con, text("Press any key to go on."))
+        sinks.flush(con)
+        b.figures.cycles_per_ms = clock.cycles_per_ms(con.fw)
+        wait_for_key(keyboard, seconds * 1000)
+        put_text(con, text("\n"))
+        sinks.flush(con)
+    close_keyboard(keyboard)

@@ -21,16 +21,17 @@ from tests.built import program, seeded_cache
 REPOSITORY = Path(__file__).parents[2]
 
 SMALL = """
+from barelm.dialect.memory import text
 from barelm.dialect.processor import cpu_level
 from barelm.dialect.rooms import metal
 from barelm.metal.uefi.boot_services import open_firmware
-from barelm.metal.uefi.text_output import new_line
+from barelm.metal.uefi.text_output import output_string
 from tests.aot.small import build
 import hashlib
 
 @metal
 def main(image: int, table: int) -> int:
-    new_line(open_firmware(image, table))
+    output_string(open_firmware(image, table), text("\r\n"))
     return cpu_level()
 
 print(hashlib.sha256(build(main)).hexdigest())

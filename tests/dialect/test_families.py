@@ -39,12 +39,13 @@ from barelm.aot.pe import check_program, read_program
 from barelm.dialect.memory import cells
 from barelm.dialect.processor import *
 from barelm.dialect.rooms import metal
-from barelm.metal.console.writing import write_number
+from barelm.dialect.sentences import sentence
+from barelm.metal.console.writing import say_early
 from barelm.metal.main import find_level, report_failure
 from barelm.metal.processors.cores import worker
 from barelm.metal.processors.engine import engine
 from barelm.metal.uefi.boot_services import open_firmware
-from barelm.metal.uefi.text_output import say
+from barelm.metal.uefi.text_output import output_string
 
 @metal
 def main(image: int, table: int) -> int:
@@ -55,10 +56,10 @@ def main(image: int, table: int) -> int:
     cpu_vendor(words[6:])
     fw = open_firmware(image, table)
     for word in words:
-        write_number(fw, word)
-    write_number(fw, cpu_signature()[0] + cpu_features())
-    say(fw, feature_name(0))
-    say(fw, level_name(level))
+        say_early(fw, sentence("{}", (word,)))
+    say_early(fw, sentence("{}", (cpu_signature()[0] + cpu_features(),)))
+    output_string(fw, feature_name(0))
+    output_string(fw, level_name(level))
     return cycles()
 
 program = link({**compile_story(main, report_failure, worker), **compile_engine(engine)})

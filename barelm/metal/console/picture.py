@@ -5,7 +5,7 @@ The header, then every row of the screen from the status row (number `rows`) up 
 
 import numpy as np
 
-from barelm.dialect.memory import address_of
+from barelm.dialect.memory import address_of, copy_bytes, fill_bytes
 from barelm.dialect.types import U8
 from barelm.metal.console.display import PALETTE, PIXELS_OF_BRUSHES, Display, draw_cells
 
@@ -30,8 +30,7 @@ def picture_bytes(d: Display) -> int:
 
 def put_picture_header(d: Display, out: U8) -> int:
     """What a picture begins with; returns its bytes."""
-    for i in range(HEADER_BYTES):
-        out[i] = HEADER[i]
+    copy_bytes(address_of(out), address_of(HEADER), HEADER_BYTES)
     for i in range(4):
         out[FILE_BYTES + i] = picture_bytes(d) >> 8 * i & 0xFF
         out[PICTURE_WIDTH + i] = d.state.width >> 8 * i & 0xFF
@@ -47,8 +46,7 @@ def put_picture_row(d: Display, row: int, out: U8) -> int:
     below = s.height - s.upper - (s.rows + 1) * s.cell_height if row == s.rows else 0
     n_lines = below + s.cell_height + (s.upper if row == 0 else 0)
     n = n_lines * line_bytes(d)
-    for i in range(n):
-        out[i] = 0
+    fill_bytes(address_of(out), 0, n)
     for line in range(s.cell_height):
         source = (s.cell_height - 1 - line) // s.scale * (s.row_bytes // 4)
         target = (below + line) * line_bytes(d) + s.left // 2

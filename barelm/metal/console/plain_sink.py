@@ -56,5 +56,5 @@ def show(fw: Firmware, p: PlainState) -> None:
     """Show what was gathered."""
     if p.filled > 0:
         p.units[p.filled] = 0
-        output_string(fw, p.units, 0)
+        output_string(fw, p.units)
         p.filled = 0

@@ -2,16 +2,8 @@
 
 from barelm.dialect.types import U8
 from barelm.kernels.text.utf8 import decode_character
-from barelm.metal.console.display import (
-    Display,
-    clear_cells,
-    clear_status,
-    follow,
-    place_cursor,
-    put_cell,
-    put_status,
-    start_row,
-)
+from barelm.metal.console import display
+from barelm.metal.console.display import Display
 from barelm.metal.console.glyphs import cell_width
 
 MARGIN = 1
@@ -26,13 +18,13 @@ def row_width(d: Display) -> int:
 def draw(d: Display, column: int, code_point: int, colour: int) -> None:
     """One character at a column; what takes no cell is not drawn."""
     if cell_width(code_point) > 0:
-        put_cell(d, d.state.row, MARGIN + column, code_point, colour)
+        display.put_cell(d, d.state.row, MARGIN + column, code_point, colour)
 
 
 def next_row(d: Display) -> None:
     """To the next row, which may be there already."""
     d.state.row += 1
-    start_row(d, d.state.row)
+    display.start_row(d, d.state.row)
 
 
 def go_up(d: Display, n_rows: int) -> None:
@@ -42,13 +34,13 @@ def go_up(d: Display, n_rows: int) -> None:
 
 def clear_rest(d: Display, column: int) -> None:
     """Blank from a column to the end of the row, and every row below."""
-    clear_cells(d, d.state.row, MARGIN + column)
+    display.clear_cells(d, d.state.row, MARGIN + column)
 
 
 def show_cursor(d: Display, column: int) -> None:
     """The cursor at a column (-1: none), and the view where it is."""
-    follow(d)
-    place_cursor(d, d.state.row if column >= 0 else -1, MARGIN + column)
+    display.follow(d)
+    display.place_cursor(d, d.state.row if column >= 0 else -1, MARGIN + column)
 
 
 def show_status(d: Display, line: U8) -> None:
@@ -57,7 +49,7 @@ def show_status(d: Display, line: U8) -> None:
     column = 0
     while at < len(line):
         code_point, length = decode_character(line, at, len(line))
-        put_status(d, column, code_point)
+        display.put_status(d, column, code_point)
         column += 1
         at += length
-    clear_status(d, column)
+    display.clear_status(d, column)

@@ -18,8 +18,7 @@ PATIENCE_US = 1000000
 
 
 def open_serial(fw: Firmware, s: SerialState) -> None:
-    """Take a line from the firmware's console, where there is one, into a zeroed state, and ask the terminal for its
-    size.
+    """Take a line from the firmware's console, where there is one, into a zeroed state; ask the terminal for its size.
 
     The answer comes among what is typed (see `metal.keys.keyboard`), as it does later when the terminal's size changes.
     """
@@ -90,6 +89,4 @@ def read_byte(s: SerialState) -> int:
     if s.protocol == 0 or not serial_waits(s.protocol):
         return -1
     byte = cells(1)
-    if read_serial(s.protocol, address_of(byte), 1) != 1:
-        return -1
-    return byte[0] & 0xFF
+    return byte[0] & 0xFF if read_serial(s.protocol, address_of(byte), 1) == 1 else -1

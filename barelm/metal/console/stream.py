@@ -8,33 +8,16 @@ from barelm.contract.console_state import MOST_WORD, N_SINKS
 from barelm.dialect.memory import memory
 from barelm.dialect.types import U8
 from barelm.kernels.text.utf8 import decode_character, encode_utf8
-from barelm.metal.console import plain_sink, screen_sink, terminal_sink
+from barelm.metal.console import plain_sink, screen_sink, sinks, terminal_sink
 from barelm.metal.console.display import refresh, scroll_view
-from barelm.metal.console.sinks import (
-    LINE,
-    LINE_FEED,
-    PLAIN,
-    SCREEN,
-    SPACE,
-    TAB,
-    Console,
-    clear_rest,
-    columns_of,
-    draw,
-    flush,
-    go_to,
-    is_on,
-    next_row,
-    screen_of,
-    width_on,
-)
+from barelm.metal.console.sinks import LINE, LINE_FEED, PLAIN, SCREEN, SPACE, TAB, Console
 
 TAB_CELLS = 4
 
 
 def set_colour(con: Console, colour: int) -> None:
     """The colour of what is put next."""
-    if is_on(con, PLAIN) and con.state.colour != colour:
+    if sinks.is_on(con, PLAIN) and con.state.colour != colour:
         plain_sink.set_colour(con.fw, con.state.plain, colour)
     con.state.colour = colour
 
@@ -53,9 +36,9 @@ def put_code_point(con: Console, code_point: int) -> None:
 def put_code_point_everywhere(con: Console, code_point: int) -> None:
     """The same for what is neither tab nor another control."""
     for sink in range(N_SINKS):
-        if is_on(con, sink):
+        if sinks.is_on(con, sink):
             if code_point == LINE_FEED:
-                next_row(con, sink)
+                sinks.next_row(con, sink)
             else:
                 put_wrapped(con, sink, code_point)
     if code_point == SPACE or code_point == LINE_FEED:
@@ -68,23 +51,23 @@ def put_code_point_everywhere(con: Console, code_point: int) -> None:
 def put_wrapped(con: Console, sink: int, code_point: int) -> None:
     """One character on a sink; at the edge, the word it belongs to goes to the next row."""
     at = con.state.sinks[sink].at
-    width = columns_of(con, sink)
-    if at + width_on(sink, code_point) > width:
+    width = sinks.columns_of(con, sink)
+    if at + sinks.width_on(sink, code_point) > width:
         n = con.state.n_word
         taken = 0
         for i in range(n):
-            taken += width_on(sink, int(con.state.word[i]))
+            taken += sinks.width_on(sink, int(con.state.word[i]))
         if code_point == SPACE or n == 0 or 2 * taken > width:
-            next_row(con, sink)
+            sinks.next_row(con, sink)
             if code_point == SPACE:
                 return
         else:
-            go_to(con, sink, 0, at - taken)
-            clear_rest(con, sink, 0)
-            next_row(con, sink)
+            sinks.go_to(con, sink, 0, at - taken)
+            sinks.clear_rest(con, sink, 0)
+            sinks.next_row(con, sink)
             for i in range(n):
-                draw(con, sink, int(con.state.word[i]))
-    draw(con, sink, code_point)
+                sinks.draw(con, sink, int(con.state.word[i]))
+    sinks.draw(con, sink, code_point)
 
 
 def begin_input(con: Console) -> None:
@@ -100,18 +83,18 @@ def begin_input(con: Console) -> None:
 def show_input(con: Console, line: U8, n: int, cursor: int) -> None:
     """Draw line[:n] where `begin_input` was, with the cursor at byte `cursor` (-1: none)."""
     for sink in range(N_SINKS):
-        if is_on(con, sink):
+        if sinks.is_on(con, sink):
             redraw(con, sink, line, n, cursor)
-    if is_on(con, SCREEN):
-        screen_sink.show_cursor(screen_of(con), con.state.sinks[SCREEN].at if cursor >= 0 else -1)
-    flush(con)
+    if sinks.is_on(con, SCREEN):
+        screen_sink.show_cursor(sinks.screen_of(con), con.state.sinks[SCREEN].at if cursor >= 0 else -1)
+    sinks.flush(con)
 
 
 def redraw(con: Console, sink: int, line: U8, n: int, cursor: int) -> None:
     """The same on one sink."""
     s = con.state.sinks[sink]
-    width = columns_of(con, sink)
-    go_to(con, sink, s.input_row, s.input_column)
+    width = sinks.columns_of(con, sink)
+    sinks.go_to(con, sink, s.input_row, s.input_column)
     rows = 0
     cursor_row = 0
     cursor_column = s.input_column
@@ -123,22 +106,22 @@ def redraw(con: Console, sink: int, line: U8, n: int, cursor: int) -> None:
         if i == cursor and code_point == LINE_FEED:
             cursor_row = rows
             cursor_column = s.at
-        if code_point == LINE_FEED or s.at + width_on(sink, code_point) > width:
-            clear_rest(con, sink, 0)
-            next_row(con, sink)
-            go_to(con, sink, 0, s.input_column)
+        if code_point == LINE_FEED or s.at + sinks.width_on(sink, code_point) > width:
+            sinks.clear_rest(con, sink, 0)
+            sinks.next_row(con, sink)
+            sinks.go_to(con, sink, 0, s.input_column)
             rows += 1
         if i == cursor and code_point != LINE_FEED:
             cursor_row = rows
             cursor_column = s.at
         if code_point != LINE_FEED:
-            draw(con, sink, code_point)
+            sinks.draw(con, sink, code_point)
         i += length
     if cursor == n or cursor < 0:
         cursor_row = rows
         cursor_column = s.at
-    clear_rest(con, sink, max(s.input_rows - rows, 0))
-    go_to(con, sink, rows - cursor_row, cursor_column)
+    sinks.clear_rest(con, sink, max(s.input_rows - rows, 0))
+    sinks.go_to(con, sink, rows - cursor_row, cursor_column)
     s.input_rows = rows
     s.input_row = cursor_row
 
@@ -146,23 +129,23 @@ def redraw(con: Console, sink: int, line: U8, n: int, cursor: int) -> None:
 def end_input(con: Console, line: U8, n: int) -> None:
     """The text stays as it is; what follows comes below it."""
     show_input(con, line, n, n)
-    if is_on(con, SCREEN):
-        screen_sink.show_cursor(screen_of(con), -1)
+    if sinks.is_on(con, SCREEN):
+        screen_sink.show_cursor(sinks.screen_of(con), -1)
     put_code_point(con, LINE_FEED)
-    flush(con)
+    sinks.flush(con)
 
 
 def fit_line(con: Console) -> None:
     """Where the terminal has said how large it is, see to the row of its status."""
-    if is_on(con, LINE):
+    if sinks.is_on(con, LINE):
         terminal_sink.fit_status(con.state.serial)
 
 
 def scroll(con: Console, n_rows: int) -> None:
     """Look back on the screen, or forth again."""
-    if is_on(con, SCREEN):
-        scroll_view(screen_of(con), n_rows)
-        refresh(screen_of(con))
+    if sinks.is_on(con, SCREEN):
+        scroll_view(sinks.screen_of(con), n_rows)
+        refresh(sinks.screen_of(con))
 
 
 def put_into(con: Console, code_point: int) -> None:

@@ -1,21 +1,9 @@
 """What is written on the console: constant texts, numbers, and UTF-8 as it comes."""
 
 from barelm.contract.console_state import ConsoleState
+from barelm.dialect import sentences
 from barelm.dialect.memory import address_of, cells, float_of_bits, i64_array, memory, text, u16_array
-from barelm.dialect.sentences import (
-    BYTES,
-    CHARACTER,
-    DECIMAL,
-    FLOAT,
-    HEXADECIMAL,
-    MARK,
-    MEGABYTES,
-    PADDED,
-    QUOTIENT,
-    UNITS,
-    WORDS,
-    Sentence,
-)
+from barelm.dialect.sentences import MARK, Sentence, sentence
 from barelm.dialect.types import I64, U8, U16
 from barelm.kernels.text.utf8 import REPLACEMENT, lead
 from barelm.metal.console.sinks import CONSOLE_WORDS, TEXT, Console, flush, plain_console
@@ -45,46 +33,49 @@ def put(con: Console, s: Sentence) -> None:
 
 def put_value(con: Console, how: int, value: int, second: int) -> None:
     """A value of a sentence, shown as `dialect.sentences` says."""
-    if how == DECIMAL:
+    if how == sentences.DECIMAL:
         put_number(con, value)
-    elif how == FLOAT:
+    elif how == sentences.FLOAT:
         put_real(con, value)
-    elif how == BYTES:
+    elif how == sentences.BYTES:
         put_bytes(con, memory(value, second), 0, second)
-    elif how == UNITS:
+    elif how == sentences.UNITS:
         put_text(con, u16_array(memory(value, 2 * second), 0, second))
-    elif how == WORDS:
+    elif how == sentences.WORDS:
         put_words(con, i64_array(memory(value, 8 * second), 0, second))
-    elif how == CHARACTER:
+    elif how == sentences.CHARACTER:
         put_code_point(con, value)
-    elif how == MEGABYTES:
+    elif how == sentences.MEGABYTES:
         put_megabytes(con, value)
-    elif how == QUOTIENT:
+    elif how == sentences.QUOTIENT:
         put_ratio(con, value, second)
-    elif how < HEXADECIMAL:
-        put_padded(con, value, how - PADDED)
+    elif how < sentences.HEXADECIMAL:
+        put_digits(con, value, how - sentences.PADDED, 10)
     else:
-        put_hex(con, value, how - HEXADECIMAL)
+        put_digits(con, value, how - sentences.HEXADECIMAL, 16)
 
 
 def put_real(con: Console, bits: int) -> None:
     """Put a float32 that is not negative, given by its bits, with one to three decimals."""
     thousandths = int(float_of_bits(bits) * 1000 + 0.5)
-    put_number(con, thousandths // 1000)
-    put_code_point(con, 46)
-    put_number(con, thousandths // 100 % 10)
+    put_decimal(con, thousandths // 100)
     if thousandths % 100 != 0:
         put_number(con, thousandths // 10 % 10)
     if thousandths % 10 != 0:
         put_number(con, thousandths % 10)
 
 
+def put_decimal(con: Console, tenths: int) -> None:
+    """Put a number with one decimal."""
+    put_number(con, tenths // 10)
+    put_code_point(con, 46)
+    put_number(con, tenths % 10)
+
+
 def put_megabytes(con: Console, n_bytes: int) -> None:
     """Put a size in whole MB, or in GB with a decimal."""
     if n_bytes >= 10**10:
-        put_number(con, n_bytes // 10**9)
-        put_code_point(con, 46)
-        put_number(con, n_bytes // 10**8 % 10)
+        put_decimal(con, n_bytes // 10**8)
         put_text(con, text(" GB"))
     else:
         put_number(con, (n_bytes + 10**6 - 1) // 10**6)
@@ -104,9 +95,7 @@ def say_line(con: Console, colour: int, units: U16) -> None:
     """Put a constant text in a colour, end the row, and show it."""
     set_colour(con, colour)
     put_text(con, units)
-    end_row(con)
-    set_colour(con, TEXT)
-    flush(con)
+    say(con, colour, sentence("", ()))
 
 
 def end_row(con: Console) -> None:
@@ -124,39 +113,29 @@ def put_number(con: Console, number: int) -> int:
     while number // divisor >= 10:
         divisor *= 10
         n += 1
-    put_padded(con, number, n)
+    put_digits(con, number, n, 10)
     return n
 
 
-def put_padded(con: Console, number: int, digits: int) -> None:
-    """Put the last digits of a number, zeros in front."""
-    divisor = 1
-    for _ in range(digits - 1):
-        divisor *= 10
-    while divisor > 0:
-        put_code_point(con, 48 + number // divisor % 10)
-        divisor //= 10
+def put_digits(con: Console, number: int, n: int, base: int) -> None:
+    """Put the last n digits of a number in a base up to 16, zeros in front."""
+    for place in range(n - 1, -1, -1):
+        digit = number
+        for _ in range(place):
+            digit //= base
+        digit %= base
+        put_code_point(con, 48 + digit if digit < 10 else 87 + digit)
 
 
 def put_ratio(con: Console, amount: int, per: int) -> None:
     """Put amount / per with one decimal below a hundred, and none above."""
+    tenths = (amount * 10 + per // 2) // max(per, 1)
     if per <= 0:
         put_code_point(con, 45)
-        return
-    tenths = (amount * 10 + per // 2) // per
-    if tenths >= 1000:
+    elif tenths >= 1000:
         put_number(con, (amount + per // 2) // per)
-        return
-    put_number(con, tenths // 10)
-    put_code_point(con, 46)
-    put_number(con, tenths % 10)
-
-
-def put_hex(con: Console, number: int, digits: int) -> None:
-    """Put the low digits of a number in hexadecimal."""
-    for place in range(digits - 1, -1, -1):
-        digit = number >> (4 * place) & 15
-        put_code_point(con, 48 + digit if digit < 10 else 87 + digit)
+    else:
+        put_decimal(con, tenths)
 
 
 def put_words(con: Console, words: I64) -> None:
@@ -217,9 +196,9 @@ def end_text(con: Console) -> int:
     return con.state.into_filled
 
 
-def write_number(fw: Firmware, number: int) -> None:
-    """Show a whole number on the firmware's console at once."""
+def say_early(fw: Firmware, s: Sentence) -> None:
+    """Show a sentence on the firmware's console, where ours is not open yet."""
     words = cells(CONSOLE_WORDS)
     con = plain_console(fw, ConsoleState(address_of(words)))
-    put_number(con, number)
+    put(con, s)
     flush(con)

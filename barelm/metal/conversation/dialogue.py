@@ -9,12 +9,9 @@ from barelm.kernels.text.chat_turn import has_chat
 from barelm.metal.console.sinks import ALARM, DIM, PERSON, TEXT, flush, has_status
 from barelm.metal.console.stream import set_colour
 from barelm.metal.console.writing import end_row, put, put_text, say, say_line
-from barelm.metal.conversation.completion import seed_generator
+from barelm.metal.conversation import completion, reply, status_row, summary
 from barelm.metal.conversation.prompt import check_system
-from barelm.metal.conversation.reply import make_reply
 from barelm.metal.conversation.slash_commands import ANSWER, EDIT, GO_ON, LEAVE, obey
-from barelm.metal.conversation.status_row import show_status
-from barelm.metal.conversation.summary import tell_answer
 from barelm.metal.conversation.talk import Talk, bytes_of, keyboard_of, vocabulary_of
 from barelm.metal.conversation.turns import add_turn, end_of, typed_of
 from barelm.metal.keys.line_editor import LEFT, open_editor, read_line, set_line
@@ -26,7 +23,7 @@ def hold_conversation(t: Talk) -> int:
         raise Failure(uefi.EFI_UNSUPPORTED, "this model cannot chat: it has no chat template",
                       "Take a chat model, or leave `chat` out of barelm.toml.")
     check_system(t)
-    seed_generator(t)
+    completion.seed_generator(t)
     say_line(t.con, DIM, text("Type a message and press Enter.  Esc stops an answer; /help lists more."))
     c = t.conversation
     prompt = bytes_of(t.settings.prompt)
@@ -36,7 +33,7 @@ def hold_conversation(t: Talk) -> int:
         answer(t, prompt)
     editor = open_editor(t.workspace)
     while True:
-        show_status(t, end_of(c, c.n_turns), 0, 0)
+        status_row.show_status(t, end_of(c, c.n_turns), 0, 0)
         ask(t)
         n = read_line(t.con, keyboard_of(t), editor, t.job, t.settings.cores)
         set_colour(t.con, TEXT)
@@ -83,7 +80,7 @@ def make_answer(t: Talk) -> None:
     n_tokens = t.header.seq_len - turn.end + 1
     if t.settings.tokens > 0:
         n_tokens = min(n_tokens, t.settings.tokens)
-    turn.end = make_reply(t, turn.end, n_tokens)
+    turn.end = reply.make_reply(t, turn.end, n_tokens)
     end_row(t.con)
     ended = t.figures.ended
     if ended == board.ENDED_BY_KEY:
@@ -93,5 +90,5 @@ def make_answer(t: Talk) -> None:
     elif ended == board.ENDED_AT_LIMIT:
         say_line(t.con, DIM, text("[the context is full; what is said next makes room]"))
     if not has_status(t.con):
-        tell_answer(t)
+        summary.tell_answer(t)
     flush(t.con)

@@ -76,14 +76,12 @@ def make_tokens(t: Talk, n: int, end: int) -> int:
 
 
 def show_made(t: Talk, i: int, pending: U8, held: int) -> int:
-    """Show tokens[i], just made, after `held` bytes kept back; how many are kept now, -1 where a stop string is whole.
-    """
+    """Show tokens[i], just made, after `held` bytes kept back; how many are kept now, -1: a stop string is whole."""
     stops = bytes_of(t.settings.stop)
+    if len(stops) == 0 or t.settings.report != 0:
+        show_token(t, i)
     if len(stops) == 0:
-        show_token(t, i)
         return 0
-    if t.settings.report != 0:
-        show_token(t, i)
     v = vocabulary_of(t)
     lo, hi = piece(v, int(transcript_of(t).tokens[max(i - 1, 0)]), int(transcript_of(t).tokens[i]))
     for at in range(lo, min(hi, lo + len(pending) - held)):
@@ -105,9 +103,7 @@ def show_token(t: Talk, i: int) -> None:
     tokens = transcript_of(t).tokens
     if t.settings.report == 0:
         v = vocabulary_of(t)
-        previous = -1
-        if i > 0:
-            previous = int(tokens[i - 1])
+        previous = int(tokens[i - 1]) if i > 0 else -1
         lo, hi = piece(v, previous, int(tokens[i]))
         put_bytes(con, v.pieces, lo, hi)
         return

@@ -8,15 +8,14 @@ from barelm.contract import board, uefi
 from barelm.contract.conversation_state import MOST_TURNS, SYSTEM_BYTES, TYPED_BYTES, Conversation, Turn
 from barelm.contract.layout import PAGE, Header
 from barelm.contract.session_file import CACHE_PARTS, PREFIX_PATH, SESSION_MAGIC, SESSION_VERSION, SessionHeader
-from barelm.contract.storage_state import Names
 from barelm.dialect.memory import address_of, cells, copy_bytes, fill_bytes, i64_array, memory, text, u64_array
 from barelm.dialect.types import U8, U16, i64, padded, u64
 from barelm.kernels.checksum import extend_checksum
 from barelm.kernels.model import cache_part
-from barelm.metal.conversation.talk import Talk, transcript_of
+from barelm.metal.conversation.talk import Talk, set_text, transcript_of
 from barelm.metal.conversation.turns import add_turn, end_of, forget, system_of, turn_ids, typed_end
 from barelm.metal.processors.cores import command, place
-from barelm.metal.storage.whole_files import begin_file, finish_file, name_file, names_in, open_either
+from barelm.metal.storage.whole_files import begin_file, finish_file, name_file, open_either
 from barelm.metal.uefi.file_protocol import close_file, open_file, open_for_writing, read_file, seek, write_file
 
 FOLDER = "sessions\\"
@@ -27,10 +26,9 @@ LOADED, NO_SESSION, OTHER_MODEL, DAMAGED, TOO_LONG = 0, 1, 2, 3, 4
 def make_folder(root: int) -> int:
     """Have the folder of sessions; returns the status."""
     folder = open_for_writing(root, text("sessions"), uefi.FILE_MODE_CREATE, uefi.DIRECTORY)
-    if folder <= 0:
-        return folder
-    close_file(folder)
-    return 0
+    if folder > 0:
+        close_file(folder)
+    return min(folder, 0)
 
 
 def plain_name(c: Conversation, name: U16) -> U8:
@@ -40,7 +38,7 @@ def plain_name(c: Conversation, name: U16) -> U8:
     return c.name[:len(name) - 1]
 
 
-def save_session(t: Talk, names: Names, n_tokens: int) -> int:
+def save_session(t: Talk, n_tokens: int) -> int:
     """Write the first n ids, the turns they are, and what is cached of them; returns the status."""
     block = t.conversation.file
     head = SessionHeader(address_of(block))
@@ -53,7 +51,7 @@ def save_session(t: Talk, names: Names, n_tokens: int) -> int:
         piece = cache_piece(t, k, head.n_cached)
         extend_checksum(head.cache_sum, piece, len(piece))
     close_header(head)
-    file = begin_file(t.root, names)
+    file = begin_file(t.root, t.names)
     if file <= 0:
         return file
     status = write_file(file, address_of(block), n_bytes)
@@ -61,7 +59,7 @@ def save_session(t: Talk, names: Names, n_tokens: int) -> int:
         piece = cache_piece(t, k, head.n_cached)
         if status == 0 and len(piece) > 0:
             status = write_file(file, address_of(piece), len(piece))
-    return finish_file(t.root, names, file, status)
+    return finish_file(t.root, t.names, file, status)
 
 
 def text_bytes(head: SessionHeader) -> int:
@@ -132,9 +130,7 @@ def load_session(t: Talk, file: int) -> int:
     if read_file(file, address_of(block), PAGE) != PAGE:
         return DAMAGED
     head = SessionHeader(address_of(block))
-    if head.magic != SESSION_MAGIC or head.version != SESSION_VERSION:
-        return DAMAGED
-    if not close_header(head):
+    if head.magic != SESSION_MAGIC or head.version != SESSION_VERSION or not close_header(head):
         return DAMAGED
     if head.model_sum_a != t.header.sum_a or head.model_sum_b != t.header.sum_b:
         return OTHER_MODEL
@@ -158,13 +154,10 @@ def load_session(t: Talk, file: int) -> int:
 
 def sizes_fit(header: Header, head: SessionHeader) -> bool:
     """Whether every count of a session's header is one this program could have written."""
-    if not 0 <= head.n_tokens <= header.seq_len + 1:
-        return False
-    if not 0 <= head.n_cached <= min(head.n_tokens, header.seq_len):
-        return False
-    if not 0 <= head.n_turns <= MOST_TURNS:
-        return False
-    return bool(0 <= head.system_bytes <= SYSTEM_BYTES and 0 <= head.typed_bytes <= TYPED_BYTES)
+    return bool(0 <= head.n_tokens <= header.seq_len + 1
+                and 0 <= head.n_cached <= min(head.n_tokens, header.seq_len)
+                and 0 <= head.n_turns <= MOST_TURNS
+                and 0 <= head.system_bytes <= SYSTEM_BYTES and 0 <= head.typed_bytes <= TYPED_BYTES)
 
 
 def text_is_sound(header: Header, head: SessionHeader, body: U8) -> bool:
@@ -198,9 +191,7 @@ def take_text(t: Talk, head: SessionHeader, body: U8) -> None:
     c.n_turns = head.n_turns
     at += Turn.BYTES * head.n_turns
     if head.n_turns > 0:
-        copy_bytes(address_of(c.system), at, head.system_bytes)
-        t.settings.system.address = address_of(c.system)
-        t.settings.system.n_bytes = head.system_bytes
+        set_text(t.settings.system, c.system, memory(at, head.system_bytes))
         transcript_of(t).rng[0] = u64(head.rng)
     copy_bytes(address_of(c.typed), at + padded(head.system_bytes, 8), head.typed_bytes)
 
@@ -220,9 +211,9 @@ def take_cache(t: Talk, head: SessionHeader, file: int) -> None:
         t.job.cached = head.n_cached
 
 
-def load_named(t: Talk, names: Names) -> int:
-    """Take up the session of that name; as `load_session`, or NO_SESSION."""
-    file = open_either(t.root, names)
+def load_named(t: Talk) -> int:
+    """Take up the session that `t.names` names; as `load_session`, or NO_SESSION."""
+    file = open_either(t.root, t.names)
     if file == 0:
         return NO_SESSION
     verdict = load_session(t, file)
@@ -231,8 +222,7 @@ def load_named(t: Talk, names: Names) -> int:
 
 
 def make_prefix(t: Talk) -> int:
-    """Read the ids that every first turn begins with, and write them as PREFIX_PATH; returns how many, or the status.
-    """
+    """Read the ids that every first turn begins with, and write them as PREFIX_PATH; returns how many, or a status."""
     c = t.conversation
     add_turn(t, plain_name(c, text("a")))
     tokens = transcript_of(t).tokens
@@ -246,12 +236,9 @@ def make_prefix(t: Talk) -> int:
         return 0
     t.job.cached = 0
     command(t.job, board.PREFILL, n)
-    names = names_in(t.workspace)
-    name_file(names, text(""), plain_name(c, text("prefix")), text(".session"))
-    status = save_session(t, names, n)
-    if status != 0:
-        return status
-    return n
+    name_file(t.names, text(""), plain_name(c, text("prefix")), text(".session"))
+    status = save_session(t, n)
+    return status if status != 0 else n
 
 
 def take_up_prefix(t: Talk) -> None:

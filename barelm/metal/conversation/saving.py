@@ -2,39 +2,22 @@
 
 from barelm.contract import uefi
 from barelm.contract.storage_state import Names
-from barelm.contract.uefi_protocols import FileInfo, Time
+from barelm.contract.uefi_protocols import FileInfo
 from barelm.dialect.memory import address_of, text
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U8
 from barelm.kernels.text.tokenizer import piece
 from barelm.metal.console.picture import picture_bytes, put_picture_header, put_picture_row
-from barelm.metal.console.sinks import ACCENT, ALARM, DIM, PERSON, SCREEN, TEXT, Console, flush, is_on, screen_of
+from barelm.metal.console.sinks import ACCENT, ALARM, DIM, PERSON, SCREEN, Console, flush, is_on, screen_of
 from barelm.metal.console.stream import set_colour
 from barelm.metal.console.writing import begin_text, end_row, end_text, put, put_bytes, put_text, say, say_line
-from barelm.metal.conversation.saved_sessions import (
-    DAMAGED,
-    FOLDER,
-    LOADED,
-    NO_SESSION,
-    OTHER_MODEL,
-    load_named,
-    make_folder,
-    plain_name,
-    save_session,
-)
+from barelm.metal.conversation import saved_sessions
+from barelm.metal.conversation.saved_sessions import DAMAGED, FOLDER, LOADED, NO_SESSION, OTHER_MODEL
 from barelm.metal.conversation.talk import Talk, transcript_of, under_test, vocabulary_of
 from barelm.metal.conversation.turns import end_of, system_of, typed_of
 from barelm.metal.measuring.facts import put_date_and_time, put_time
 from barelm.metal.measuring.measured_report import make_report
-from barelm.metal.storage.whole_files import (
-    begin_file,
-    finish_file,
-    is_called,
-    name_file,
-    names_in,
-    say_status,
-    write_whole,
-)
+from barelm.metal.storage.whole_files import begin_file, finish_file, is_called, name_file, say_status, write_whole
 from barelm.metal.uefi.file_protocol import close_file, open_file, read_file, write_file
 
 NO_NAME = "A name has up to 40 characters, none of \" * / : < > ? \\ |, and does not begin with a dot."
@@ -53,20 +36,19 @@ def named(t: Talk, given: U8) -> U8:
 def save_conversation(t: Talk, given: U8) -> None:
     """`/save`: the text first, so that whoever finds a session finds its text beside it."""
     c = t.conversation
-    names = names_in(t.workspace)
     name = named(t, given)
-    if not name_file(names, text(FOLDER), name, text(".md")):
+    if not name_file(t.names, text(FOLDER), name, text(".md")):
         say_line(t.con, ALARM, text(NO_NAME))
         return
     if c.n_turns == 0:
         say_line(t.con, ALARM, text("Nothing was said yet."))
         return
-    status = make_folder(t.root)
+    status = saved_sessions.make_folder(t.root)
     if status == 0:
-        status = write_whole(t.root, names, markdown_of(t, name))
-    name_file(names, text(FOLDER), name, text(".session"))
+        status = write_whole(t.root, t.names, markdown_of(t, name))
+    name_file(t.names, text(FOLDER), name, text(".session"))
     if status == 0:
-        status = save_session(t, names, end_of(c, c.n_turns))
+        status = saved_sessions.save_session(t, end_of(c, c.n_turns))
     if status != 0:
         say_status(t.con, status)
     else:
@@ -102,14 +84,13 @@ def put_reply(t: Talk, k: int) -> None:
 
 def load_conversation(t: Talk, given: U8) -> None:
     """`/load NAME`: take it up, and show what was said."""
-    names = names_in(t.workspace)
     if len(given) == 0:
         say_line(t.con, ALARM, text("/load takes a name; /list shows those there are."))
         return
-    if not name_file(names, text(FOLDER), given, text(".session")):
+    if not name_file(t.names, text(FOLDER), given, text(".session")):
         say_line(t.con, ALARM, text(NO_NAME))
         return
-    verdict = load_named(t, names)
+    verdict = saved_sessions.load_named(t)
     if verdict == LOADED:
         show_conversation(t)
         if t.job.cached == 0:
@@ -128,9 +109,7 @@ def show_conversation(t: Talk) -> None:
     """Everything that was said, as it stood on the screen."""
     for k in range(t.conversation.n_turns):
         end_row(t.con)
-        set_colour(t.con, PERSON)
-        put(t.con, sentence("> {}\n", (typed_of(t.conversation, k),)))
-        set_colour(t.con, TEXT)
+        say(t.con, PERSON, sentence("> {}", (typed_of(t.conversation, k),)))
         put_reply(t, k)
         end_row(t.con)
     flush(t.con)
@@ -142,7 +121,7 @@ def list_sessions(t: Talk) -> None:
     folder = open_file(t.root, text("sessions"))
     n = 0
     if folder != 0:
-        block = names_in(t.workspace).info
+        block = t.names.info
         info = FileInfo(address_of(block))
         while read_file(folder, info.address, len(block)) > uefi.INFO_NAME:
             length = is_called(info.file_name, text(".session"))
@@ -151,20 +130,14 @@ def list_sessions(t: Talk) -> None:
                 put(con, sentence("{}", (info.file_name[:length],)))
                 set_colour(con, DIM)
                 put(con, sentence("   {:MB}", (info.file_size,)))
-                put_file_date(con, info.modification_time)
-                end_row(con)
-                set_colour(con, TEXT)
+                if info.modification_time.year > 1980:
+                    put_text(con, text("   "))
+                    put_date_and_time(con, info.modification_time, 32)
+                say_line(con, DIM, text(""))
         close_file(folder)
     if n == 0:
         say_line(con, DIM, text("No conversation is saved here yet.  /save NAME saves this one."))
     flush(con)
-
-
-def put_file_date(con: Console, changed: Time) -> None:
-    """When a file was changed, where that is known."""
-    if changed.year > 1980:
-        put_text(con, text("   "))
-        put_date_and_time(con, changed, 32)
 
 
 def take_picture(t: Talk, given: U8) -> None:
@@ -172,31 +145,29 @@ def take_picture(t: Talk, given: U8) -> None:
     if not is_on(t.con, SCREEN):
         say_line(t.con, ALARM, text("There is no screen to take a picture of."))
         return
-    names = names_in(t.workspace)
-    if not name_file(names, text(""), named(t, given), text(".bmp")):
+    if not name_file(t.names, text(""), named(t, given), text(".bmp")):
         say_line(t.con, ALARM, text(NO_NAME))
         return
     d = screen_of(t.con)
     block = t.conversation.file
-    file = begin_file(t.root, names)
+    file = begin_file(t.root, t.names)
     status = file
     if file > 0:
         status = write_file(file, address_of(block), put_picture_header(d, block))
         for row in range(d.state.rows, -1, -1):
             if status == 0:
                 status = write_file(file, address_of(block), put_picture_row(d, row, block))
-        status = finish_file(t.root, names, file, status)
-    say_written(t.con, names, picture_bytes(d), status)
+        status = finish_file(t.root, t.names, file, status)
+    say_written(t.con, t.names, picture_bytes(d), status)
 
 
 def save_report(t: Talk) -> None:
     """`/report`: measure this machine and write it down."""
     c = t.conversation
-    names = names_in(t.workspace)
     say_line(t.con, DIM, text("Measuring ..."))
     n_bytes = make_report(t.con, t.workspace, under_test(t), t.figures, c.file, end_of(c, c.n_turns))
-    name_file(names, text(""), plain_name(c, text("report")), text(".json"))
-    say_written(t.con, names, n_bytes, write_whole(t.root, names, c.file[:n_bytes]))
+    name_file(t.names, text(""), saved_sessions.plain_name(c, text("report")), text(".json"))
+    say_written(t.con, t.names, n_bytes, write_whole(t.root, t.names, c.file[:n_bytes]))
 
 
 def say_written(con: Console, names: Names, n_bytes: int, status: int) -> None:

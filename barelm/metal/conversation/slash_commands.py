@@ -1,21 +1,15 @@
 """What can be asked for in a conversation beside an answer: lines that begin with a slash."""
 
-from barelm.contract.settings import OF_CONTEXT, REAL, SettingsView, Text, grouped, joined, usages
-from barelm.dialect.memory import address_of, copy_bytes, float_of_bits, load_i64, store_i64, text
+from barelm.contract.settings import OF_CONTEXT, REAL, SettingsView, grouped, joined, usages
+from barelm.dialect.memory import float_of_bits, load_i64, store_i64, text
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U8, u64
 from barelm.kernels.text.chat_turn import takes_system
 from barelm.metal.console.sinks import ACCENT, ALARM, DIM
 from barelm.metal.console.writing import say, say_line
-from barelm.metal.conversation.saving import (
-    list_sessions,
-    load_conversation,
-    save_conversation,
-    save_report,
-    take_picture,
-)
+from barelm.metal.conversation import saving
 from barelm.metal.conversation.summary import tell_stats
-from barelm.metal.conversation.talk import Talk, bytes_of, transcript_of, under_test, vocabulary_of
+from barelm.metal.conversation.talk import Talk, bytes_of, set_text, transcript_of, under_test, vocabulary_of
 from barelm.metal.conversation.turns import begin_with, drop_oldest, end_of, forget
 from barelm.metal.measuring.figures import tell_bench, tell_cpu, tell_selftest
 from barelm.metal.storage.model_menu import list_models
@@ -41,6 +35,7 @@ SEED = [row.name for row, _ in NUMBERS].index("seed")
 
 HELP_, SYSTEM, STOP, RETRY, UNDO, EDIT_, CLEAR, SAVE, LOAD, LIST, MODEL, STATS, CPU, BENCH, SHOT, SELFTEST, REPORT, \
     REBOOT, OFF, QUIT = range(len(NUMBERS), len(NUMBERS) + 20)
+ENDINGS = RESTART, SWITCH_OFF, LEAVE  # of the last three
 COMMANDS = NUMBER_COMMANDS + (" help system stop retry undo edit clear save load list model stats cpu bench shot "
                               "selftest report reboot off quit")
 
@@ -71,11 +66,11 @@ def obey(t: Talk, line: U8, n: int) -> int:
     elif what < len(NUMBER_KINDS):
         set_number(t, what, line, at, n)
     elif what == SAVE:
-        save_conversation(t, line[at:n])
+        saving.save_conversation(t, line[at:n])
     elif what == LOAD:
-        load_conversation(t, line[at:n])
+        saving.load_conversation(t, line[at:n])
     elif what == SHOT:
-        take_picture(t, line[at:n])
+        saving.take_picture(t, line[at:n])
     elif what == SYSTEM:
         set_system(t, line, at, n)
     elif what == STOP:
@@ -97,7 +92,7 @@ def obey_alone(t: Talk, what: int) -> int:
         forget(t.conversation)
         say_line(t.con, DIM, text("What was said is forgotten."))
     elif what == LIST:
-        list_sessions(t)
+        saving.list_sessions(t)
     elif what == STATS:
         tell_stats(t)
     elif what == CPU:
@@ -107,17 +102,13 @@ def obey_alone(t: Talk, what: int) -> int:
     elif what == SELFTEST:
         tell_selftest(t.con, under_test(t))
     elif what == REPORT:
-        save_report(t)
+        saving.save_report(t)
     elif what == MODEL:
         if list_models(t.workspace, t.root).n > 1:
             return ANOTHER_MODEL
         say_line(t.con, DIM, text("There is only one model on this volume."))
-    elif what == REBOOT:
-        return RESTART
-    elif what == OFF:
-        return SWITCH_OFF
-    elif what == QUIT:
-        return LEAVE
+    elif what >= REBOOT:
+        return ENDINGS[what - REBOOT]
     return GO_ON
 
 
@@ -177,13 +168,6 @@ def set_stop(t: Talk, line: U8, at: int, n: int) -> None:
         say_line(t.con, DIM, text("Answers end there."))
     else:
         say_line(t.con, DIM, text("Answers end by themselves.  /stop TEXT ends them where that comes."))
-
-
-def set_text(setting: Text, target: U8, said: U8) -> None:
-    """Keep what was said in `target`, as a setting."""
-    copy_bytes(address_of(target), address_of(said), len(said))
-    setting.address = address_of(target)
-    setting.n_bytes = len(said)
 
 
 def take_back(t: Talk, what: int) -> int:

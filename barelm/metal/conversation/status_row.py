@@ -13,8 +13,7 @@ EVERY_MS = 200
 
 
 def show_status(t: Talk, n: int, made: int, took: int) -> None:
-    """The model, how full its context is with n ids, how fast: `made` tokens in `took` cycles (0: the last answer's).
-    """
+    """The model, how full its context is with n ids, how fast: `made` tokens in `took` cycles (0: as answered last)."""
     con = t.con
     figures = t.figures
     fit_line(con)

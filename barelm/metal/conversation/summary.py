@@ -33,27 +33,22 @@ def tell_stats(t: Talk) -> None:
 
 
 def summarise(t: Talk) -> None:
-    """What was made, how fast, and what it took."""
+    """What was made, how fast, and what it took: in two lines, or to a program by name (see `completion`)."""
     end_line(t)
     flush(t.con)
-    if t.settings.report == 0:
-        summarise_for_a_person(t)
-    else:
-        summarise_for_a_program(t)
-    flush(t.con)
-
-
-def summarise_for_a_person(t: Talk) -> None:
-    """In two lines."""
     figures = t.figures
     per_ms = figures.cycles_per_ms
-    put(t.con, sentence(
-        "\n{} tokens, {:/} a second; prompt of {}, {:/} a second; seed {}\n"
-        "loaded at {:/} MB/s; memory {:/} MB; cores {}; x86-64-v{}\n", (
-            figures.n_generated, max(figures.n_generated - 1, 0) * 1000 * per_ms, figures.decode_cycles,
-            figures.n_prompt, figures.n_prompt * 1000 * per_ms, figures.prefill_cycles, t.settings.seed,
-            t.header.file_bytes // 1000 * per_ms, figures.load_cycles, figures.memory, 1000000,
-            t.job.n_cores, t.job.level + 2)))
+    if t.settings.report != 0:
+        summarise_for_a_program(t)
+    else:
+        put(t.con, sentence(
+            "\n{} tokens, {:/} a second; prompt of {}, {:/} a second; seed {}\n"
+            "loaded at {:/} MB/s; memory {:/} MB; cores {}; x86-64-v{}\n", (
+                figures.n_generated, max(figures.n_generated - 1, 0) * 1000 * per_ms, figures.decode_cycles,
+                figures.n_prompt, figures.n_prompt * 1000 * per_ms, figures.prefill_cycles, t.settings.seed,
+                t.header.file_bytes // 1000 * per_ms, figures.load_cycles, figures.memory, 1000000,
+                t.job.n_cores, t.job.level + 2)))
+    flush(t.con)
 
 
 def summarise_for_a_program(t: Talk) -> None:

@@ -7,13 +7,15 @@ from barelm.contract.conversation_state import Conversation
 from barelm.contract.layout import Header
 from barelm.contract.regions import Workspace
 from barelm.contract.settings import SettingsView, Text
-from barelm.dialect.memory import memory
+from barelm.contract.storage_state import Names
+from barelm.dialect.memory import address_of, copy_bytes, memory
 from barelm.dialect.types import U8
 from barelm.kernels.model import SessionTranscript, bind_transcript
 from barelm.kernels.text.tokenizer import Vocabulary, bind_vocabulary
 from barelm.metal.console.sinks import Console
 from barelm.metal.keys.keyboard import Keyboard, open_keyboard
 from barelm.metal.measuring.selftest import ModelUnderTest
+from barelm.metal.storage.whole_files import names_in
 
 
 class Talk(NamedTuple):
@@ -26,14 +28,15 @@ class Talk(NamedTuple):
     figures: Figures
     header: Header
     conversation: Conversation
+    names: Names  # of a file
     workspace: Workspace  # for those whose regions are others
     root: int  # the open volume
 
 
 def open_talk(con: Console, b: Board, workspace: Workspace, root: int) -> Talk:
     """The views, once a model is loaded."""
-    return Talk(con, b.job, b.model, b.settings, b.figures, Header(b.model.header), workspace.conversation, workspace,
-                root)
+    return Talk(con, b.job, b.model, b.settings, b.figures, Header(b.model.header), workspace.conversation,
+                names_in(workspace), workspace, root)
 
 
 def vocabulary_of(t: Talk) -> Vocabulary:
@@ -54,6 +57,13 @@ def under_test(t: Talk) -> ModelUnderTest:
 def bytes_of(given: Text) -> U8:
     """A text of the settings."""
     return memory(given.address, given.n_bytes)
+
+
+def set_text(setting: Text, target: U8, said: U8) -> None:
+    """Keep what was said in `target`, as a setting."""
+    copy_bytes(address_of(target), address_of(said), len(said))
+    setting.address = address_of(target)
+    setting.n_bytes = len(said)
 
 
 def keyboard_of(t: Talk) -> Keyboard:

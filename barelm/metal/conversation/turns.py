@@ -14,16 +14,12 @@ from barelm.metal.processors.cores import place
 
 def end_of(c: Conversation, k: int) -> int:
     """How many ids the first k turns are."""
-    if k == 0:
-        return 0
-    return c.turns[k - 1].end
+    return c.turns[k - 1].end if k > 0 else 0
 
 
 def typed_end(c: Conversation, k: int) -> int:
     """How many bytes the texts typed in the first k turns are."""
-    if k == 0:
-        return 0
-    return c.turns[k - 1].typed_at + c.turns[k - 1].typed_bytes
+    return c.turns[k - 1].typed_at + c.turns[k - 1].typed_bytes if k > 0 else 0
 
 
 def typed_of(c: Conversation, k: int) -> U8:
@@ -48,18 +44,11 @@ def turn_ids(t: Talk, k: int, typed: U8) -> I64:
     return space.ids[:max(n, 0)]
 
 
-def room_for_reply(t: Talk) -> int:
-    """How many tokens an answer should find free."""
-    wanted = t.settings.tokens
-    if wanted == 0:
-        wanted = 256
-    return min(wanted, t.header.seq_len // 4)
-
-
 def add_turn(t: Talk, typed: U8) -> bool:
     """Append a turn; where it does not fit, the oldest turns are dropped.  False: it is too long, nothing changed."""
     c = t.conversation
     seq_len = t.header.seq_len
+    n_reply = min(t.settings.tokens if t.settings.tokens > 0 else 256, seq_len // 4)  # that an answer should find free
     n_alone = 0
     if len(typed) <= len(c.encoding.text):
         n_alone = len(turn_ids(t, 0, typed))
@@ -70,7 +59,7 @@ def add_turn(t: Talk, typed: U8) -> bool:
         start = end_of(c, k)
         at = typed_end(c, k)
         ids = turn_ids(t, k, typed)
-        if k == 0 or (start + len(ids) + room_for_reply(t) <= seq_len and len(ids) > 0
+        if k == 0 or (start + len(ids) + n_reply <= seq_len and len(ids) > 0
                       and at + len(typed) <= TYPED_BYTES and k < MOST_TURNS):
             break
         drop_oldest(t, max(seq_len // 2 - len(ids), 0))
@@ -112,12 +101,9 @@ def begin_with(t: Talk, k: int) -> bool:
     if n == 0 or n + n_rest > t.header.seq_len:
         return False
     tokens = transcript_of(t).tokens
-    if n > old:
-        for i in range(n_rest - 1, -1, -1):
-            place(t.job, tokens, n + i, tokens[old + i])
-    else:
-        for i in range(n_rest):
-            place(t.job, tokens, n + i, tokens[old + i])
+    for done in range(n_rest):
+        i = n_rest - 1 - done if n > old else done
+        place(t.job, tokens, n + i, tokens[old + i])
     for i in range(n):
         place(t.job, tokens, i, ids[i])
     move_up(c, k, n - old)

@@ -15,6 +15,7 @@ from barelm.contract.console_state import N_KEYS, KeyboardState, SerialState
 from barelm.contract.regions import Workspace
 from barelm.contract.settings import SettingsView
 from barelm.contract.uefi_protocols import SystemTable
+from barelm.dialect.memory import address_of, fill_bytes
 from barelm.dialect.processor import cycles
 from barelm.dialect.types import I64
 from barelm.kernels.text.utf8 import decode_character, lead
@@ -76,8 +77,7 @@ def open_keyboard(con: Console, settings: SettingsView, figures: Figures, worksp
 
 def close_keyboard(k: Keyboard) -> None:
     """Give its timer back."""
-    if k.state.timer != 0:
-        close_event(k.fw, k.state.timer)
+    close_event(k.fw, k.state.timer)
     k.state.timer = 0
 
 
@@ -96,13 +96,11 @@ def fresh_key(k: Keyboard) -> int:
         key = k.state.next
         k.state.next = 0
         return key
-    stroke = read_stroke(k.fw, k.state.extended)
-    while stroke >= 0:
-        key = key_of_stroke(k, stroke)
-        if key != 0:
-            return key
+    while True:
         stroke = read_stroke(k.fw, k.state.extended)
-    return key_of_line(k)
+        key = key_of_stroke(k, stroke) if stroke >= 0 else key_of_line(k)
+        if key != 0 or stroke < 0:
+            return key
 
 
 def wait_for_key(k: Keyboard, milliseconds: int) -> int:
@@ -185,10 +183,8 @@ def key_of_character(k: Keyboard, character: int) -> int:
     before = k.state.dead
     dead = dead_number(character) if k.layout > 0 else 0
     if before == 0 or character == 0:
-        if dead > 0:
-            k.state.dead = dead
-            return 0
-        return character
+        k.state.dead = dead
+        return character if dead == 0 else 0
     k.state.dead = 0
     if dead > 0:
         character = int(ACCENT[dead - 1])
@@ -261,8 +257,7 @@ def key_of_part(k: Keyboard, byte: int) -> int:
 
 
 def key_of_sequence(k: Keyboard, byte: int) -> int:
-    """The key that is complete with a byte of an escape sequence; 0 where none is; -1 where the byte is no part of it.
-    """
+    """The key that is complete with a byte of an escape sequence; 0: none is; -1: the byte is no part of it."""
     mode = k.state.mode
     k.state.mode = GROUND
     if mode == ESCAPED:
@@ -302,8 +297,7 @@ def key_of_escape(k: Keyboard, byte: int) -> int:
         k.state.mode = CONTROL_SEQUENCE if byte == 91 else SINGLE_SHIFT
         k.state.strange = 0
         k.state.n_numbers = 0
-        for i in range(len(k.state.numbers)):
-            k.state.numbers[i] = 0
+        fill_bytes(address_of(k.state.numbers), 0, 8 * len(k.state.numbers))
         return 0
     if byte == 80 or byte == 88 or 93 <= byte <= 95:
         k.state.mode = STRING

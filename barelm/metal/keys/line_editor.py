@@ -7,7 +7,7 @@ that was being typed at its end again: there it is kept meanwhile.
 from barelm.contract.board import Job
 from barelm.contract.console_state import EditorState
 from barelm.contract.regions import Workspace
-from barelm.dialect.memory import address_of, cells, memory
+from barelm.dialect.memory import address_of, cells, copy_bytes, memory
 from barelm.dialect.types import U8
 from barelm.kernels.text.utf8 import byte_at, encode_utf8
 from barelm.metal.console.sinks import Console
@@ -75,8 +75,7 @@ def set_line(e: EditorState, text: U8) -> None:
     n = min(len(text), len(e.line))
     while 0 < n < len(text) and int(text[n]) & 0xC0 == 0x80:
         n -= 1
-    for i in range(n):
-        e.line[i] = text[i]
+    copy_bytes(address_of(e.line), address_of(text), n)
     forget_draft(e)
     e.n = n
     e.cursor = n
@@ -89,8 +88,7 @@ def edit(e: EditorState, key: int) -> int:
     cursor = e.cursor
     if key == RETURN and n > 0 and cursor == n and int(e.line[n - 1]) == BACKSLASH:
         e.cursor = n - 1
-        replace(e, n, LINE_FEED)
-        return CHANGED
+        return replace(e, n, LINE_FEED)
     if key == RETURN:
         forget_draft(e)
         remember(e)
@@ -199,14 +197,10 @@ def replace(e: EditorState, hi: int, key: int) -> int:
     shift = lo + n_new - hi
     if shift == 0 and key == 0 or n + shift > len(e.line):
         return KEPT
-    if shift > 0:
-        for i in range(n - 1, hi - 1, -1):
-            e.line[i + shift] = e.line[i]
-    else:
-        for i in range(hi, n):
-            e.line[i + shift] = e.line[i]
-    for i in range(n_new):
-        e.line[lo + i] = block[i]
+    for i in range(n - hi):
+        at = n - 1 - i if shift > 0 else hi + i
+        e.line[at + shift] = e.line[at]
+    copy_bytes(address_of(e.line) + lo, address_of(block), n_new)
     e.n = n + shift
     e.cursor = lo + n_new
     return CHANGED
@@ -233,8 +227,7 @@ def append(e: EditorState) -> int:
     for i in range(dropped, used):
         e.history[i - dropped] = e.history[i]
     used -= dropped
-    for i in range(n):
-        e.history[used + i] = e.line[i]
+    copy_bytes(address_of(e.history) + used, address_of(e.line), n)
     e.history[used + n] = 0
     e.used = used + n + 1
     return used

@@ -31,13 +31,7 @@ class MemoryFacts(NamedTuple):
 def memory_facts(fw: Firmware, workspace: Workspace) -> MemoryFacts:
     """The memory map, added up; all zero where the firmware does not show it."""
     n_bytes, step = memory_map(fw, workspace.memory_map)
-    loader = 0
-    boot = 0
-    runtime = 0
-    free = 0
-    largest = 0
-    reserved = 0
-    acpi = 0
+    loader = boot = runtime = free = largest = reserved = acpi = 0
     for at in range(0, n_bytes, step):
         descriptor = MemoryDescriptor(address_of(workspace.memory_map) + at)
         kind = descriptor.type
@@ -69,14 +63,12 @@ def put_cpu_name(con: Console) -> None:
         letter = load_u8(address_of(name) + i)
         if letter == 0:
             return
-        if letter == 32:
-            blank = begun
-            continue
-        if blank:
-            put_code_point(con, 32)
-        blank = False
-        begun = True
-        put_plain(con, letter)
+        if letter != 32:
+            if blank:
+                put_code_point(con, 32)
+            put_plain(con, letter)
+            begun = True
+        blank = begun and letter == 32
 
 
 def put_plain(con: Console, character: int) -> None:

@@ -8,18 +8,9 @@ from barelm.dialect.sentences import sentence
 from barelm.metal.console.sinks import ACCENT, ALARM, DIM, Console
 from barelm.metal.console.stream import set_colour
 from barelm.metal.console.writing import put, say, say_line
+from barelm.metal.measuring import selftest
 from barelm.metal.measuring.facts import memory_facts, put_cpu_name, put_firmware_name
-from barelm.metal.measuring.selftest import (
-    BENCH_DECODE,
-    BENCH_PREFILL,
-    BENCH_TOKENS,
-    FAILED,
-    PASSED,
-    ModelUnderTest,
-    measure,
-    next_count,
-    self_test,
-)
+from barelm.metal.measuring.selftest import BENCH_DECODE, BENCH_PREFILL, BENCH_TOKENS, FAILED, PASSED, ModelUnderTest
 from barelm.metal.processors.cores import processors_present
 
 
@@ -55,16 +46,16 @@ def tell_bench(con: Console, m: ModelUnderTest, per_ms: int, start: int) -> None
         return
     n_cores = 1
     while n_cores > 0:
-        read, made = measure(m, n_cores, start)
+        read, made = selftest.measure(m, n_cores, start)
         plural = text(": ") if n_cores == 1 else text("s:")
         say(con, DIM, sentence("{} core{} reads {:/}, makes {:/} tokens a second", (
             n_cores, plural, BENCH_PREFILL * 1000 * per_ms, read, BENCH_DECODE * 1000 * per_ms, made)))
-        n_cores = next_count(n_cores, m.job.team)
+        n_cores = selftest.next_count(n_cores, m.job.team)
 
 
 def tell_selftest(con: Console, m: ModelUnderTest) -> None:
     """`/selftest`: does this machine compute as the one the model was packed on?"""
-    verdict = self_test(m)
+    verdict = selftest.self_test(m)
     if verdict == PASSED:
         say_line(con, ACCENT, text("Self-test passed: every bit as on the machine that packed the model."))
     elif verdict == FAILED:

@@ -24,7 +24,7 @@ def greet(con: Console, settings: SettingsView, workspace: Workspace) -> None:
     say_line(con, ACCENT, text("barelm\n"))
     set_colour(con, DIM)
     put_cpu_name(con)
-    n = processors_present(con.fw)[1]
+    _, n = processors_present(con.fw)
     plural = text("") if n == 1 else text("s")
     put(con, sentence(", {} processor{}, {:MB} of memory\n", (n, plural, memory_facts(con.fw, workspace).total)))
     put_firmware_name(con)
@@ -43,10 +43,8 @@ def introduce(con: Console, settings: SettingsView, header: Header) -> None:
 
 def say_failure(con: Console, failure: FailureRecord) -> int:
     """What went wrong, what to do, where; returns the status."""
-    set_colour(con, ALARM)
-    put(con, sentence("\nbarelm stopped: {}\n", (constant(failure.message),)))
-    set_colour(con, TEXT)
-    put(con, sentence("{}\n", (constant(failure.hint),)))
+    say(con, ALARM, sentence("\nbarelm stopped: {}", (constant(failure.message),)))
+    say(con, TEXT, sentence("{}", (constant(failure.hint),)))
     say(con, DIM, sentence("({}, status {})", (constant(failure.place), failure.status & 0xFFFF)))
     return failure.status
 

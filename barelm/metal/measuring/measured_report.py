@@ -12,41 +12,24 @@ from barelm.dialect.types import U8, U16
 from barelm.kernels.text.utf8 import decode_character
 from barelm.metal.console.sinks import SCREEN, Console, is_on
 from barelm.metal.console.writing import begin_text, end_text, put, put_text
+from barelm.metal.measuring import facts, selftest
 from barelm.metal.measuring.clock import microseconds
-from barelm.metal.measuring.facts import (
-    memory_facts,
-    put_cpu_name,
-    put_firmware_name,
-    put_plain,
-    put_time,
-    put_uefi_revision,
-)
-from barelm.metal.measuring.selftest import (
-    BENCH_DECODE,
-    BENCH_PREFILL,
-    BENCH_TOKENS,
-    FAILED,
-    PASSED,
-    ModelUnderTest,
-    measure,
-    next_count,
-    self_test,
-)
+from barelm.metal.measuring.selftest import BENCH_DECODE, BENCH_PREFILL, BENCH_TOKENS, FAILED, PASSED, ModelUnderTest
 from barelm.metal.processors.cores import processors_present
 
 
 def make_report(con: Console, workspace: Workspace, m: ModelUnderTest, figures: Figures, out: U8, start: int) -> int:
     """Measure, and put the report together in `out`; returns its bytes.  Behind `start` ids the context has room."""
-    verdict = verdict_name(self_test(m))
+    verdict = verdict_name(selftest.self_test(m))
     begin_text(con, out)
     put_text(con, text('{"format": 1, "time": "'))
-    put_time(con, 84)
+    facts.put_time(con, 84)
     put_text(con, text('",\n "firmware": {"vendor": "'))
-    put_firmware_name(con)
+    facts.put_firmware_name(con)
     put(con, sentence('", "revision": "0x{:x8}", "uefi": "', (SystemTable(con.fw.table).firmware_revision,)))
-    put_uefi_revision(con)
+    facts.put_uefi_revision(con)
     put_text(con, text('"},\n "cpu": {"name": "'))
-    put_cpu_name(con)
+    facts.put_cpu_name(con)
     put_cpu_numbers(con, m.job.level)
     put_cores_and_memory(con, workspace, m.job.team)
     put_screen(con)
@@ -73,7 +56,7 @@ def put_cpu_numbers(con: Console, level: int) -> None:
     vendor = cells(2)
     cpu_vendor(vendor)
     for i in range(16):
-        put_plain(con, load_u8(address_of(vendor) + i))
+        facts.put_plain(con, load_u8(address_of(vendor) + i))
     family, model, stepping = cpu_signature()
     put(con, sentence('", "family": {}, "model": {}, "stepping": {}, "level": "{}"', (
         family, model, stepping, level_name(level))))
@@ -83,7 +66,7 @@ def put_cores_and_memory(con: Console, workspace: Workspace, team: int) -> None:
     """How many processors there are, and what the memory map says."""
     present, enabled = processors_present(con.fw)
     put(con, sentence('}},\n "cores": {{"present": {}, "enabled": {}, "answered": {}}}', (present, enabled, team)))
-    m = memory_facts(con.fw, workspace)
+    m = facts.memory_facts(con.fw, workspace)
     put(con, sentence(
         ',\n "memory": {{"total_bytes": {}, "free_bytes": {}, "largest_free_bytes": {}, "regions": {}, '
         '"loader_bytes": {}, "boot_services_bytes": {}, "runtime_bytes": {}, "reserved_bytes": {}}}',
@@ -107,7 +90,7 @@ def put_model(con: Console, header: Header) -> None:
     at = 0
     while at < len(name) and name[at] != 0:
         code_point, length = decode_character(name, at, len(name))
-        put_plain(con, code_point)
+        facts.put_plain(con, code_point)
         at += length
     put(con, sentence('", "bytes": {}, "sum": "{:x16}", "context": {}}}', (
         header.file_bytes, header.sum_a, header.seq_len)))
@@ -119,10 +102,10 @@ def put_speeds(con: Console, m: ModelUnderTest, per_ms: int, start: int) -> None
         return
     n_cores = 1
     while n_cores > 0:
-        read, made = measure(m, n_cores, start)
+        read, made = selftest.measure(m, n_cores, start)
         if n_cores > 1:
             put_text(con, text(",\n   "))
         put(con, sentence(
             '{{"cores": {}, "prefill_tokens": {}, "prefill_us": {}, "decode_tokens": {}, "decode_us": {}}}',
             (n_cores, BENCH_PREFILL, microseconds(read, per_ms), BENCH_DECODE, microseconds(made, per_ms))))
-        n_cores = next_count(n_cores, m.job.team)
+        n_cores = selftest.next_count(n_cores, m.job.team)

@@ -10,7 +10,7 @@ from barelm.contract import board
 from barelm.contract.board import Job
 from barelm.contract.layout import GOLDEN_MOST, GOLDEN_PROMPT, Header
 from barelm.contract.settings import SettingsView
-from barelm.dialect.memory import address_of, cells, memory, text, u64_array
+from barelm.dialect.memory import address_of, cells, copy_bytes, memory, text, u64_array
 from barelm.dialect.processor import cycles
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U64, f32, u64
@@ -45,8 +45,7 @@ def self_test(m: ModelUnderTest) -> int:
         return NO_EXAMPLE
     kept = cells(GOLDEN_MOST)
     tokens = m.transcript.tokens
-    for i in range(n):
-        kept[i] = tokens[i]
+    copy_bytes(address_of(kept), address_of(tokens), 8 * n)
     words = cells(2)
     sums = u64_array(memory(address_of(words), 16), 0, 2)
     good = compute_example(m, sums) == n

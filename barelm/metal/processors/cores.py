@@ -25,9 +25,8 @@ def gather_team(fw: Firmware, job: Job, limit: int, per_ms: int) -> int:
     mp = locate_protocol(fw, uefi.MP_SERVICES_PROTOCOL)
     if mp == 0 or limit == 1:
         return 1
-    wanted = count_processors(mp)[1]
-    if limit > 0 and limit < wanted:
-        wanted = limit
+    _, enabled = count_processors(mp)
+    wanted = min(enabled, limit) if limit > 0 else enabled
     if wanted <= 1:
         return 1
     status, event = start_workers(fw, mp, job.address)
@@ -46,9 +45,7 @@ def gather_team(fw: Firmware, job: Job, limit: int, per_ms: int) -> int:
 def processors_present(fw: Firmware) -> tuple[int, int]:
     """How many processors there are, and how many of them are enabled; one where nobody says."""
     mp = locate_protocol(fw, uefi.MP_SERVICES_PROTOCOL)
-    if mp == 0:
-        return 1, 1
-    return count_processors(mp)
+    return count_processors(mp) if mp != 0 else (1, 1)
 
 
 def worker(address: int) -> int:

@@ -27,4 +27,3 @@ def engine(address: int, core: int) -> int:
     else:
         decode(c, w, s, job.position, team)
     return 0
-

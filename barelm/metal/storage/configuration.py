@@ -7,24 +7,12 @@ rows of `contract.settings`.
 
 from barelm.contract.settings import FLAG, NAME, REAL, ROWS, TEXT, TEXTS, WHOLE, SettingsView, Text, joined
 from barelm.dialect.memory import address_of, store_i64, text
+from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U8
-from barelm.metal.console.writing import write_number
-from barelm.metal.storage.toml_values import (
-    EQUALS,
-    HASH,
-    LINE_FEED,
-    SPACE,
-    TAB,
-    parse_name,
-    parse_real,
-    parse_whole,
-    read_string,
-    read_strings,
-    skip_blanks,
-    word_number,
-)
+from barelm.metal.console.writing import say_early
+from barelm.metal.storage import toml_values
+from barelm.metal.storage.toml_values import EQUALS, HASH, LINE_FEED, SPACE, TAB
 from barelm.metal.uefi.boot_services import Firmware
-from barelm.metal.uefi.text_output import new_line, say
 
 KEY_NAMES = " ".join(ROWS)
 KEY_KINDS = tuple(row.kind for row in ROWS.values())
@@ -48,39 +36,36 @@ def read_settings(fw: Firmware, settings: SettingsView, data: U8, n: int) -> Non
         while end < n and data[end] != LINE_FEED:
             end += 1
         if not read_line(settings, data, at, end):
-            say(fw, text("barelm.toml: line "))
-            write_number(fw, line)
-            say(fw, text(" is not understood and passed over."))
-            new_line(fw)
+            say_early(fw, sentence("barelm.toml: line {} is not understood and passed over.\n", (line,)))
         line += 1
         at = end + 1
 
 
 def read_line(settings: SettingsView, data: U8, lo: int, hi: int) -> bool:
     """One line; False where it says nothing we know."""
-    lo = skip_blanks(data, lo, hi)
+    lo = toml_values.skip_blanks(data, lo, hi)
     if lo == hi or data[lo] == HASH:
         return True
     end = lo
     while end < hi and data[end] != EQUALS and data[end] != SPACE and data[end] != TAB:
         end += 1
-    key = word_number(data, lo, end, text(KEY_NAMES))
-    at = skip_blanks(data, end, hi)
+    key = toml_values.word_number(data, lo, end, text(KEY_NAMES))
+    at = toml_values.skip_blanks(data, end, hi)
     if key < 0 or at == hi or data[at] != EQUALS:
         return False
-    at = skip_blanks(data, at + 1, hi)
+    at = toml_values.skip_blanks(data, at + 1, hi)
     kind = KEY_KINDS[key]
     place = settings.address + KEY_PLACES[key]
     if kind == TEXT:
-        return read_string(Text(place), data, at, hi)
+        return toml_values.read_string(Text(place), data, at, hi)
     if kind == TEXTS:
-        return read_strings(Text(place), data, at, hi)
+        return toml_values.read_strings(Text(place), data, at, hi)
     if kind == WHOLE:
-        value = parse_whole(data, at, hi)
+        value = toml_values.parse_whole(data, at, hi)
     elif kind == REAL:
-        value = parse_real(data, at, hi)
+        value = toml_values.parse_real(data, at, hi)
     else:
-        value = parse_name(data, at, hi, kind == NAME, text(NAMES)[NAMES_AT[key]:])
+        value = toml_values.parse_name(data, at, hi, kind == NAME, text(NAMES)[NAMES_AT[key]:])
     if value >= 0:
         store_i64(place, value)
     return value >= 0

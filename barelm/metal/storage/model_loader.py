@@ -66,8 +66,7 @@ def read_model_header(workspace: Workspace, file: int) -> Header:
 def load_model(con: Console, b: Board, workspace: Workspace, header: Header, file: int) -> None:
     """Find room for the model and read every section; raises where memory, disk or file fail."""
     model = b.model
-    if (not arena.take_weights(con.fw, model, b.figures, header)
-            or not arena.take_state(con.fw, model, b.figures, header)):
+    if not arena.take_model(con.fw, model, b.figures, header):
         say(con, ALARM, sentence("This model takes {:MB} of memory.", (header.memory_bytes,)))
         raise Failure(uefi.EFI_OUT_OF_RESOURCES, "the firmware has not enough memory for this model",
                       "Take a smaller model, or a machine with more memory.")

@@ -59,15 +59,14 @@ def add_model(models: ModelList, name: U16) -> None:
 
 
 def judge_models(models: ModelList, root: int, settings: SettingsView, free: int) -> None:
-    """Read every model's header, and say whether it can do what is configured; `free`: bytes of memory, 0: not known.
-    """
+    """Read every model's header, and say whether it can do what is configured; `free`: bytes of memory, or 0."""
     for k in range(models.n):
-        judge_model(models, models.entries[k], root)
-        if models.entries[k].verdict == SOUND:
-            if free > 0 and models.entries[k].memory_bytes + SPARE > free:
-                models.entries[k].verdict = TOO_LARGE
-            elif settings.chat != 0 and models.header.n_chat_pieces == 0:
-                models.entries[k].verdict = CANNOT_CHAT
+        entry = models.entries[k]
+        judge_model(models, entry, root)
+        if entry.verdict == SOUND and free > 0 and entry.memory_bytes + SPARE > free:
+            entry.verdict = TOO_LARGE
+        elif entry.verdict == SOUND and settings.chat != 0 and models.header.n_chat_pieces == 0:
+            entry.verdict = CANNOT_CHAT
 
 
 def judge_model(models: ModelList, entry: ModelEntry, root: int) -> None:
@@ -83,8 +82,7 @@ def judge_model(models: ModelList, entry: ModelEntry, root: int) -> None:
         entry.verdict = check_header(header, models.sums, entry.file_bytes)
         entry.memory_bytes = header.memory_bytes
         entry.seq_len = header.seq_len
-        for i in range(layout.NAME_WORDS):
-            entry.title[i] = header.name[i]
+        copy_bytes(address_of(entry.title), address_of(header.name), 8 * layout.NAME_WORDS)
     close_file(file)
 
 
@@ -145,9 +143,7 @@ def choose(con: Console, k: Keyboard, models: ModelList, chosen: int, countdown_
     while True:
         left = max((deadline - cycles()) // (1000 * per_ms) + 1, 0) if counts else WAITS
         show_input(con, models.menu, put_menu(con, models, chosen, left), -1)
-        key = 0
-        if left != 0:
-            key = wait_for_key(k, 250 if counts else -1)
+        key = wait_for_key(k, 250 if counts else -1) if left != 0 else 0
         is_usable = models.entries[chosen].verdict == SOUND
         if key < 0 or left == 0 or (key == ENTER and is_usable):
             end_input(con, models.menu, put_menu(con, models, chosen, CHOSEN))

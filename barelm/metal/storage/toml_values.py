@@ -27,24 +27,21 @@ def rest_is_blank(data: U8, at: int, hi: int) -> bool:
 
 
 def word_number(data: U8, lo: int, hi: int, words: U16) -> int:
-    """Which of the `words`, with one space between two and a zero behind the last, data[lo:hi] is, counted from 0; -1:
-    none.
-    """
+    """Which of the `words`, one space between two and a zero behind the last, data[lo:hi] is, from 0; -1: none."""
     number = 0
-    start = 0
+    alike = 0  # letters of the word from its first on; -1: it is another
     for i in range(len(words)):
-        if words[i] != SPACE and words[i] != 0:
-            continue
-        if i - start == hi - lo:
-            k = 0
-            while k < hi - lo and int(data[lo + k]) == int(words[start + k]):
-                k += 1
-            if k == hi - lo:
+        if words[i] == SPACE or words[i] == 0:
+            if alike == hi - lo:
                 return number
-        if words[i] == 0:
-            break
-        number += 1
-        start = i + 1
+            if words[i] == 0:
+                return -1
+            number += 1
+            alike = 0
+        elif 0 <= alike < hi - lo and int(data[lo + alike]) == int(words[i]):
+            alike += 1
+        else:
+            alike = -1
     return -1
 
 

@@ -6,23 +6,15 @@ a file that exists, so the old one is deleted just before: a reader that finds o
 
 from barelm.contract import uefi
 from barelm.contract.regions import Workspace
-from barelm.contract.storage_state import NAME_UNITS, Names
-from barelm.dialect.memory import address_of, text, u16_array
+from barelm.contract.storage_state import Names
+from barelm.contract.uefi_protocols import FileInfo
+from barelm.dialect.memory import address_of, copy_bytes, text
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U8, U16
 from barelm.kernels.text.utf8 import decode_character
 from barelm.metal.console.sinks import ALARM, Console
 from barelm.metal.console.writing import say, say_line
-from barelm.metal.uefi.file_protocol import (
-    close_file,
-    delete_file,
-    file_info,
-    flush_file,
-    open_file,
-    open_for_writing,
-    set_file_info,
-    write_file,
-)
+from barelm.metal.uefi import file_protocol
 
 MOST_NAME = 40
 """Characters of a name somebody gives."""
@@ -46,19 +38,20 @@ def name_file(names: Names, folder: U16, given: U8, suffix: U16) -> bool:
         at += length
     if n == 0 or names.name[0] == 46 or names.name[0] == 32:
         return False
-    for i in range(len(suffix)):
-        names.name[n + i] = suffix[i]
+    copy_units(names.name, n, suffix)
     n_folder = len(folder) - 1
-    for i in range(n_folder):
-        names.path[i] = folder[i]
-        names.beside[i] = folder[i]
-    for i in range(n + len(suffix)):
-        names.path[n_folder + i] = names.name[i]
-        names.beside[n_folder + i] = names.name[i]
+    copy_units(names.path, 0, folder)
+    copy_units(names.path, n_folder, names.name[:n + len(suffix)])
+    copy_units(names.beside, 0, names.path)
     end = n_folder + n + len(suffix) - 1
     names.beside[end] = 126
     names.beside[end + 1] = 0
     return True
+
+
+def copy_units(target: U16, at: int, source: U16) -> None:
+    """Copy UTF-16 to target[at:]."""
+    copy_bytes(address_of(target) + 2 * at, address_of(source), 2 * len(source))
 
 
 def may_be_named(code_point: int) -> bool:
@@ -77,50 +70,44 @@ def begin_file(root: int, names: Names) -> int:
 
     One that was left over is the only copy if the power failed before it was renamed: then it is kept.
     """
-    left_over = open_for_writing(root, names.beside, uefi.FILE_MODE_CHANGE, 0)
+    left_over = file_protocol.open_for_writing(root, names.beside, uefi.FILE_MODE_CHANGE, 0)
     if left_over > 0:
-        old = open_file(root, names.path)
+        old = file_protocol.open_file(root, names.path)
         if old != 0:
-            close_file(old)
-            delete_file(left_over)
+            file_protocol.close_file(old)
+            file_protocol.delete_file(left_over)
         else:
             take_name(names, left_over)
-            close_file(left_over)
-    return open_for_writing(root, names.beside, uefi.FILE_MODE_CREATE, 0)
+            file_protocol.close_file(left_over)
+    return file_protocol.open_for_writing(root, names.beside, uefi.FILE_MODE_CREATE, 0)
 
 
 def finish_file(root: int, names: Names, file: int, status: int) -> int:
     """Let the file beside take its place, or where `status` says that writing failed, go; returns the status."""
     if status == 0:
-        status = flush_file(file)
+        status = file_protocol.flush_file(file)
     if status != 0:
-        delete_file(file)
+        file_protocol.delete_file(file)
         return status
-    old = open_for_writing(root, names.path, uefi.FILE_MODE_CHANGE, 0)
+    old = file_protocol.open_for_writing(root, names.path, uefi.FILE_MODE_CHANGE, 0)
     if old > 0:
-        delete_file(old)
+        file_protocol.delete_file(old)
     status = take_name(names, file)
     if status == 0:
-        flush_file(file)
-    close_file(file)
+        file_protocol.flush_file(file)
+    file_protocol.close_file(file)
     return status
 
 
 def take_name(names: Names, file: int) -> int:
     """Rename the file beside; returns the status."""
-    status = file_info(file, names.info)
+    status = file_protocol.file_info(file, names.info)
     if status != 0:
         return status
-    n = 0
-    target = u16_array(names.info, uefi.INFO_NAME, NAME_UNITS)
-    while names.name[n] != 0:
-        target[n] = names.name[n]
-        n += 1
-    target[n] = 0
-    size = uefi.INFO_NAME + 2 * (n + 1)
-    names.info[0] = size & 0xFF
-    names.info[1] = size >> 8
-    return set_file_info(file, names.info, size)
+    info = FileInfo(address_of(names.info))
+    copy_units(info.file_name, 0, names.name)
+    info.size = uefi.INFO_NAME + 2 * (length_of(names.name) + 1)
+    return file_protocol.set_file_info(file, names.info, info.size)
 
 
 def write_whole(root: int, names: Names, source: U8) -> int:
@@ -130,16 +117,14 @@ def write_whole(root: int, names: Names, source: U8) -> int:
         return file
     status = 0
     if len(source) > 0:
-        status = write_file(file, address_of(source), len(source))
+        status = file_protocol.write_file(file, address_of(source), len(source))
     return finish_file(root, names, file, status)
 
 
 def open_either(root: int, names: Names) -> int:
     """A file for reading; after a power cut between deleting the old one and renaming, the one beside.  0: none."""
-    file = open_file(root, names.path)
-    if file == 0:
-        file = open_file(root, names.beside)
-    return file
+    file = file_protocol.open_file(root, names.path)
+    return file if file != 0 else file_protocol.open_file(root, names.beside)
 
 
 def say_status(con: Console, status: int) -> None:
@@ -157,12 +142,17 @@ def say_status(con: Console, status: int) -> None:
             "Not written: the firmware reports error {}.  Is the stick still there?", (reason,)))
 
 
-def is_called(name: U16, suffix: U16) -> int:
-    """How many units stand before the suffix a name ends in; 0 where it does not, in either case."""
+def length_of(name: U16) -> int:
+    """How many units stand before the zero."""
     n = 0
     while n < len(name) and name[n] != 0:
         n += 1
-    length = n - (len(suffix) - 1)
+    return n
+
+
+def is_called(name: U16, suffix: U16) -> int:
+    """How many units stand before the suffix a name ends in; 0 where it does not, in either case."""
+    length = length_of(name) - (len(suffix) - 1)
     for i in range(len(suffix) - 1):
         if length <= 0 or int(name[length + i]) | 32 != int(suffix[i]) | 32:
             return 0

@@ -50,9 +50,8 @@ def pages_below(fw: Firmware, how: int, highest: int, n_pages: int) -> int:
     """Pages by an EFI_ALLOCATE_TYPE (7.2.1), or 0."""
     place = cells(1)
     place[0] = highest
-    if call_efi(BootServices(fw.boot).allocate_pages, (how, uefi.LOADER_DATA, n_pages, address_of(place))) != 0:
-        return 0
-    return place[0]
+    status = call_efi(BootServices(fw.boot).allocate_pages, (how, uefi.LOADER_DATA, n_pages, address_of(place)))
+    return place[0] if status == 0 else 0
 
 
 def free_pages(fw: Firmware, address: int, n_pages: int) -> int:

@@ -18,9 +18,8 @@ def open_own_volume(fw: Firmware) -> int:
     if file_system == 0:
         return 0
     root = cells(1)
-    if call_efi(SimpleFileSystem(file_system).open_volume, (file_system, address_of(root))) != 0:
-        return 0
-    return root[0]
+    status = call_efi(SimpleFileSystem(file_system).open_volume, (file_system, address_of(root)))
+    return root[0] if status == 0 else 0
 
 
 def open_file(root: int, name: U16) -> int:
@@ -32,9 +31,7 @@ def open_for_writing(root: int, name: U16, mode: int, kind: int) -> int:
     """A file or directory of a volume; `mode` may create it, with the attributes `kind`.  Not positive: the status."""
     file = cells(1)
     status = call_efi(FileProtocol(root).open, (root, address_of(file), address_of(name), mode, kind))
-    if status != 0:
-        return status
-    return file[0]
+    return file[0] if status == 0 else status
 
 
 def write_file(file: int, source: int, n_bytes: int) -> int:
@@ -42,9 +39,7 @@ def write_file(file: int, source: int, n_bytes: int) -> int:
     n = cells(1)
     n[0] = n_bytes
     status = call_efi(FileProtocol(file).write, (file, address_of(n), source))
-    if status == 0 and n[0] != n_bytes:
-        return uefi.EFI_VOLUME_FULL
-    return status
+    return uefi.EFI_VOLUME_FULL if status == 0 and n[0] != n_bytes else status
 
 
 def flush_file(file: int) -> int:
@@ -86,17 +81,13 @@ def file_size(file: int) -> int:
     position = cells(1)
     if seek(file, uefi.END_OF_FILE) != 0:
         return -1
-    if call_efi(FileProtocol(file).get_position, (file, address_of(position))) != 0:
-        return -1
-    if seek(file, 0) != 0:
-        return -1
-    return position[0]
+    status = call_efi(FileProtocol(file).get_position, (file, address_of(position)))
+    return position[0] if status == 0 and seek(file, 0) == 0 else -1
 
 
 def read_file(file: int, target: int, n_bytes: int) -> int:
     """Read up to n bytes to an address; returns how many came, or -1 where the firmware reports an error."""
     n = cells(1)
     n[0] = n_bytes
-    if call_efi(FileProtocol(file).read, (file, address_of(n), target)) != 0:
-        return -1
-    return n[0]
+    status = call_efi(FileProtocol(file).read, (file, address_of(n), target))
+    return n[0] if status == 0 else -1

@@ -1,12 +1,7 @@
 """Calls into the firmware: the modes of the screen, and pixels on it (UEFI 12.9)."""
 
 from barelm.contract import uefi
-from barelm.contract.uefi_protocols import (
-    BootServices,
-    GraphicsOutput,
-    GraphicsOutputModeInformation,
-    SystemTable,
-)
+from barelm.contract.uefi_protocols import BootServices, GraphicsOutput, GraphicsOutputModeInformation, SystemTable
 from barelm.dialect.memory import address_of, cells
 from barelm.dialect.processor import call_efi
 from barelm.metal.uefi.boot_services import Firmware
@@ -16,9 +11,7 @@ from barelm.metal.uefi.handles import locate_protocol, protocol_of
 def find_graphics(fw: Firmware) -> int:
     """The graphics output of the screen the firmware's console is on, or the first there is, or 0."""
     found = protocol_of(fw, SystemTable(fw.table).console_out_handle, uefi.GRAPHICS_OUTPUT_PROTOCOL)
-    if found != 0:
-        return found
-    return locate_protocol(fw, uefi.GRAPHICS_OUTPUT_PROTOCOL)
+    return found if found != 0 else locate_protocol(fw, uefi.GRAPHICS_OUTPUT_PROTOCOL)
 
 
 def graphics_mode_size(fw: Firmware, graphics: int, number: int) -> tuple[int, int]:

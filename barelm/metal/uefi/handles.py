@@ -11,17 +11,15 @@ from barelm.metal.uefi.boot_services import Firmware
 def protocol_of(fw: Firmware, handle: int, guid: U8) -> int:
     """The interface of a protocol on a handle, or 0."""
     interface = cells(1)
-    if call_efi(BootServices(fw.boot).handle_protocol, (handle, address_of(guid), address_of(interface))) != 0:
-        return 0
-    return interface[0]
+    status = call_efi(BootServices(fw.boot).handle_protocol, (handle, address_of(guid), address_of(interface)))
+    return interface[0] if status == 0 else 0
 
 
 def locate_protocol(fw: Firmware, guid: U8) -> int:
     """The first interface of a protocol anywhere, or 0."""
     interface = cells(1)
-    if call_efi(BootServices(fw.boot).locate_protocol, (address_of(guid), 0, address_of(interface))) != 0:
-        return 0
-    return interface[0]
+    status = call_efi(BootServices(fw.boot).locate_protocol, (address_of(guid), 0, address_of(interface)))
+    return interface[0] if status == 0 else 0
 
 
 def publish_interface(fw: Firmware, guid: U8, interface: int) -> int:

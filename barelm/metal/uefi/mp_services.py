@@ -15,9 +15,7 @@ def count_processors(mp: int) -> tuple[int, int]:
 
 
 def start_workers(fw: Firmware, mp: int, board: int) -> tuple[int, int]:
-    """Start every other processor in `worker_entry`, without waiting for them; returns the status, and the event that
-    is signalled when all are done.
-    """
+    """Start every other processor in `worker_entry` and go on; returns the status, and the event that all are done."""
     event = cells(1)
     status = call_efi(BootServices(fw.boot).create_event, (0, 0, 0, 0, address_of(event)))
     if status != 0:

@@ -2,27 +2,17 @@
 
 from barelm.contract import uefi
 from barelm.contract.uefi_protocols import SimpleTextOutput, SimpleTextOutputMode
-from barelm.dialect.memory import address_of, cells, text
+from barelm.dialect.memory import address_of, cells
 from barelm.dialect.processor import call_efi
 from barelm.dialect.types import U16
 from barelm.metal.uefi.boot_services import Firmware
 
 
-def output_string(fw: Firmware, units: U16, at: int) -> int:
-    """Show UTF-16 text from unit `at` to its terminating zero."""
+def output_string(fw: Firmware, units: U16) -> int:
+    """Show UTF-16 text up to its terminating zero."""
     if fw.con_out == 0:
         return uefi.EFI_SUCCESS
-    return call_efi(SimpleTextOutput(fw.con_out).output_string, (fw.con_out, address_of(units) + 2 * at))
-
-
-def say(fw: Firmware, units: U16) -> None:
-    """Show a constant text."""
-    output_string(fw, units, 0)
-
-
-def new_line(fw: Firmware) -> None:
-    """End the line."""
-    say(fw, text("\r\n"))
+    return call_efi(SimpleTextOutput(fw.con_out).output_string, (fw.con_out, address_of(units)))
 
 
 def console_mode(fw: Firmware) -> SimpleTextOutputMode:

@@ -10,9 +10,8 @@ from barelm.metal.uefi.boot_services import Firmware, stall
 def create_timer(fw: Firmware) -> int:
     """A timer event, or 0 where the firmware refuses."""
     event = cells(1)
-    if call_efi(BootServices(fw.boot).create_event, (uefi.EVT_TIMER, 0, 0, 0, address_of(event))) != 0:
-        return 0
-    return event[0]
+    status = call_efi(BootServices(fw.boot).create_event, (uefi.EVT_TIMER, 0, 0, 0, address_of(event)))
+    return event[0] if status == 0 else 0
 
 
 def close_event(fw: Firmware, event: int) -> int:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from barelm.contract.console_state import ConsoleState
+from barelm.dialect.sentences import sentence
 from barelm.metal.console import writing
 from barelm.metal.console.sinks import CONSOLE_WORDS, Console, flush, plain_console
 from tests.metal.fake import FakeFirmware
@@ -45,10 +46,10 @@ class Screen:
 
 @both_worlds
 @pytest.mark.parametrize("number", NUMBERS)
-def test_write_number(world: World, number: int) -> None:
+def test_say_early(world: World, number: int) -> None:
     firmware = FakeFirmware()
-    world(writing.write_number)(firmware.fw, number)
-    assert firmware.screen == str(number)
+    world(writing.say_early)(firmware.fw, sentence("line {}", (number,)))
+    assert firmware.screen == f"line {number}"
 
 
 @both_worlds
@@ -73,10 +74,10 @@ def test_put_ratio(amount: int, per: int, shown: str) -> None:
     (0x123456789ABCDEF0, 16, None, "123456789abcdef0"), (-1, 16, None, "f" * 16)])
 def test_digits_in_front(number: int, digits: int, padded: str | None, hexadecimal: str) -> None:
     screens = Screen(), Screen()
-    writing.put_hex(screens[0].con, number, digits)
+    writing.put_digits(screens[0].con, number, digits, 16)
     assert screens[0].text == hexadecimal
     if padded is not None:
-        writing.put_padded(screens[1].con, number, digits)
+        writing.put_digits(screens[1].con, number, digits, 10)
         assert screens[1].text == padded
 
 
@@ -145,7 +146,7 @@ def test_words_stop_at_the_first_zero() -> None:
 def test_a_machine_without_a_screen_is_fine() -> None:
     firmware = FakeFirmware()
     firmware.table.put(con_out=0)
-    writing.write_number(firmware.fw, 5)
+    writing.say_early(firmware.fw, sentence("{}", (5,)))
     con = plain_console(firmware.fw, ConsoleState.over(np.zeros(ConsoleState.BYTES, np.uint8)))
     writing.put_number(con, 5)
     flush(con)

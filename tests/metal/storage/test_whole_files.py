@@ -115,7 +115,8 @@ def test_a_volume_that_says_nothing_but_writes_less() -> None:
     volume = Volume({"my file.txt": OLD})
     writing = write_file
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(whole_files, "write_file", lambda file, at, n: writing(file, at, n - 1) or uefi.EFI_VOLUME_FULL)
+        patch.setattr("barelm.metal.uefi.file_protocol.write_file",
+                      lambda file, at, n: writing(file, at, n - 1) or uefi.EFI_VOLUME_FULL)
         assert volume.write(NEW) == uefi.EFI_VOLUME_FULL and volume.files == {"my file.txt": OLD}
 
 

@@ -44,8 +44,7 @@ from barelm.metal.uefi.text_output import (
     clear_screen,
     console_columns,
     console_row,
-    new_line,
-    say,
+    output_string,
     set_attribute,
     set_cursor_position,
 )
@@ -88,14 +87,14 @@ def test_pages_are_given_and_taken_back(start: Start) -> None:
 def test_text_is_shown_where_the_console_is(start: Start) -> None:
     machine = start()
     fw = machine.fw
-    say(fw, text("héllo"))
-    new_line(fw)
+    output_string(fw, text("héllo"))
+    output_string(fw, text("\r\n"))
     assert machine.shown.decode() == "héllo\n" and (console_columns(fw), console_row(fw)) == (80, 1)
     assert set_attribute(fw, 3) == set_cursor_position(fw, 5, 7) == 0 and console_row(fw) == 7
     assert set_cursor_position(fw, 500, 0) == ERROR | uefi.EFI_UNSUPPORTED
     assert clear_screen(fw) == 0 and console_row(fw) == 0
     mute = fw._replace(con_out=0)
-    say(mute, text("nothing"))
+    output_string(mute, text("nothing"))
     assert (console_columns(mute), console_row(mute), clear_screen(mute)) == (80, 0, 0)
     assert b"nothing" not in machine.shown
 
