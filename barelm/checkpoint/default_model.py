@@ -11,14 +11,11 @@ import subprocess
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 from barelm.child_python import child_command
 from barelm.errors import BarelmError
-from barelm.host_files import cache_folder, written_beside
-
-Progress = Callable[[int, int], None]
+from barelm.host_files import Progress, cache_folder, no_progress, written_beside
 
 NAME = "smollm2"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -43,7 +40,7 @@ def default_model(progress: Progress | None = None) -> Path:
     """
     kept = find_default_model() or cache_folder("models-fetched") / FILE
     if not kept.is_file():
-        _fetch(kept, progress or _nothing)
+        _fetch(kept, progress or no_progress)
     return kept
 
 
@@ -61,10 +58,6 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return -1
-
-
-def _nothing(done: int, total: int) -> None:
-    """Progress nobody watches."""
 
 
 def _fetch(target: Path, progress: Progress) -> None:

@@ -16,12 +16,12 @@ from typing import BinaryIO
 
 from barelm.disk.directory import ATTR_ARCHIVE, ATTR_DIRECTORY, Facts, Folder, Node, pack_dots, stamp
 from barelm.disk.fat32 import DIRECTORY_SLOTS, FILE_LIMIT, VOLUME_SLOTS
-from barelm.disk.medium import Progress, changed, no_progress
+from barelm.disk.medium import changed
 from barelm.disk.names import PATH_LIMIT, SLOT_BYTES, count_slots, name_fault, short_names
 from barelm.disk.table import Chain, VolumeFullError
 from barelm.disk.volume import Volume
 from barelm.errors import BarelmError
-from barelm.host_files import reading
+from barelm.host_files import Progress, no_progress, reading
 
 _CHUNK = 8 << 20
 _ZEROS = memoryview(bytes(1 << 20))

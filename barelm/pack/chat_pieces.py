@@ -10,7 +10,7 @@ is set): a template that prints the date prints that one for ever.
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,8 +52,7 @@ class ChatPieces:
 
     def texts(self) -> tuple[str, ...]:
         """The pieces in the order of `layout`."""
-        return (self.before_system, self.system_to_user, self.before_first_user, self.before_next_user,
-                self.before_reply, self.after_reply)
+        return astuple(self)[:layout.CHAT_PIECES]
 
     def turn(self, user: str, system: str = "", *, first: bool = True) -> str:
         """The text of one turn, up to the reply: what `kernels.text.chat_turn.write_turn` writes."""

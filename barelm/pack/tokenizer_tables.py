@@ -23,27 +23,11 @@ SHORTEST_SPECIAL = 2
 
 @dataclass(frozen=True)
 class TokenizerTables:
-    """The arrays behind the tokenizer's sections, under the names of `contract.sections`."""
+    """The arrays behind the tokenizer's sections, by the numbers of `contract.sections`, and what they came from."""
 
-    pieces: NDArray[np.uint8]
-    piece_ends: NDArray[np.int32]
-    chars: NDArray[np.int64]
-    byte_tokens: NDArray[np.int32]
-    merges: NDArray[np.int64]
-    categories: NDArray[np.int32]
-    words: NDArray[np.int32]
-    specials: NDArray[np.uint8]
+    sections: dict[int, NDArray[Any]]
     n_specials: int
-    chat: NDArray[np.uint8]
     chat_pieces: ChatPieces | str
-
-    def sections(self) -> dict[int, NDArray[Any]]:
-        """Each section's array by its number."""
-        return {
-            sections.PIECES: self.pieces, sections.PIECE_ENDS: self.piece_ends, sections.CHARS: self.chars,
-            sections.BYTE_TOKENS: self.byte_tokens, sections.MERGES: self.merges,
-            sections.CATEGORIES: self.categories, sections.WORDS: self.words, sections.SPECIALS: self.specials,
-            sections.CHAT: self.chat}
 
 
 def tokenizer_tables(vocab: Vocab) -> TokenizerTables:
@@ -54,19 +38,17 @@ def tokenizer_tables(vocab: Vocab) -> TokenizerTables:
     pieces = chat_pieces(vocab)
     specials = sorted_specials(vocab)
     needs_categories = vocab.kind == "bytelevel" or isinstance(pieces, ChatPieces)
-    return TokenizerTables(
-        pieces=np.frombuffer(b"".join(vocab.outputs), np.uint8),
-        piece_ends=np.cumsum([len(piece) for piece in vocab.outputs], dtype=np.int64).astype(np.int32),
-        chars=_characters(vocab),
-        byte_tokens=np.array(vocab.byte_ids, np.int32),
-        merges=_merges(vocab),
-        categories=category_table() if needs_categories else np.zeros(0, np.int32),
-        words=_words(vocab),
-        specials=_special_section(specials),
-        n_specials=len(specials),
-        chat=chat_section(pieces),
-        chat_pieces=pieces,
-    )
+    return TokenizerTables({
+        sections.PIECES: np.frombuffer(b"".join(vocab.outputs), np.uint8),
+        sections.PIECE_ENDS: np.cumsum([len(piece) for piece in vocab.outputs], dtype=np.int64).astype(np.int32),
+        sections.CHARS: _characters(vocab),
+        sections.BYTE_TOKENS: np.array(vocab.byte_ids, np.int32),
+        sections.MERGES: _merges(vocab),
+        sections.CATEGORIES: category_table() if needs_categories else np.zeros(0, np.int32),
+        sections.WORDS: _words(vocab),
+        sections.SPECIALS: _special_section(specials),
+        sections.CHAT: chat_section(pieces),
+    }, len(specials), pieces)
 
 
 def describe_tokenizer(header: Header, vocab: Vocab, tables: TokenizerTables) -> None:
@@ -78,12 +60,12 @@ def describe_tokenizer(header: Header, vocab: Vocab, tables: TokenizerTables) ->
     header.add_bos = vocab.add_bos
     header.add_space = vocab.add_space_prefix
     header.max_piece_bytes = max(len(piece) for piece in vocab.outputs)
-    header.n_chars = len(tables.chars) // 2
-    header.n_merges = len(tables.merges) // 2
+    header.n_chars = len(tables.sections[sections.CHARS]) // 2
+    header.n_merges = len(tables.sections[sections.MERGES]) // 2
     if vocab.kind == "bytelevel":
         header.pretokenizer = layout.PRETOKENIZERS.index(vocab.pretokenizer)
-    header.n_categories = len(tables.categories)
-    header.n_words = len(tables.words)
+    header.n_categories = len(tables.sections[sections.CATEGORIES])
+    header.n_words = len(tables.sections[sections.WORDS])
     header.n_specials = tables.n_specials
     describe_chat(header, tables.chat_pieces)
 

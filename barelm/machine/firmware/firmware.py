@@ -23,7 +23,6 @@ from barelm.contract.uefi_protocols import (
 )
 from barelm.dialect.structs import Struct
 from barelm.disk import open_editor
-from barelm.disk.directory import Folder
 from barelm.errors import BarelmError
 from barelm.machine.firmware.devices.graphics import Graphics
 from barelm.machine.firmware.devices.hosted_volume import Files
@@ -126,8 +125,8 @@ class HostedFirmware:
         return self.services.enter(self.program.entry, self.image_handle, self.table, stack)
 
     def _load(self) -> Image:
-        found = self.volume.find(PROGRAM)
-        if found is None or isinstance(found, Folder):
+        found = self.volume.lookup(PROGRAM)
+        if found is None:
             raise BarelmError(f"there is no {PROGRAM} in {self.volume.medium.path}",
                               "Build the image with `barelm image`.")
         return load_image(self.volume.read(found, 0, found.size), self.memory)
@@ -163,7 +162,7 @@ class HostedFirmware:
         if self.graphics is not None:
             self._protocol(console, GraphicsOutput, mode=self.graphics.mode.address)
         serial = self._protocol(0, SerialIo, revision=0x10000, mode=self.serial_port.mode.address)
-        self.protocols.drive(serial, guid_of(SerialIo), self.serial_port)
+        self.protocols.drive(serial, guid_of(SerialIo), self.serial_port.connect)
         self._protocol(0, MpServices)
         vendor = _VENDOR.encode("utf-16-le") + bytes(2)
         vendor_address = self.memory.pool(len(vendor), uefi.RUNTIME_SERVICES_DATA)

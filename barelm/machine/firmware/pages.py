@@ -33,7 +33,7 @@ class Memory:
         self.key = 1
         self._starts: list[int] = []
         self._regions: list[tuple[int, int]] = []  # (end, type) of the region at the same index of _starts
-        self._pools: dict[int, int] = {}  # address -> bytes of the slot, or of the pages
+        self._pools: dict[int, tuple[int, int]] = {}  # address -> type, and bytes of the slot or of the pages
         self._slots: dict[tuple[int, int], list[int]] = {}
         n_bytes = memory_mb << 20
         low = min(n_bytes, LOW_END - LOW_BASE)
@@ -73,7 +73,7 @@ class Memory:
                 slots += range(page + PAGE - size, page - 1, -size)
             address = slots.pop()
             ctypes.memset(address, _GARBAGE, size)
-        self._pools[address] = kind << 56 | size
+        self._pools[address] = kind, size
         return address
 
     @service(BootServices)
@@ -127,10 +127,8 @@ class Memory:
     @service(BootServices)
     def free_pool(self, address: int) -> None:
         """7.2.5"""
-        entry = self._pools.pop(address, None)
-        if entry is None:
-            raise guest.EfiError(uefi.EFI_INVALID_PARAMETER)
-        kind, size = entry >> 56, entry & (1 << 56) - 1
+        require(address in self._pools)
+        kind, size = self._pools.pop(address)
         if size > _LARGEST_SLOT:
             self.free_pages(address, size // PAGE)
         else:

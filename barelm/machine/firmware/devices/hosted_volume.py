@@ -192,8 +192,7 @@ class Files:
         return self._services.table(FileProtocol, address, revision=_REVISION_2)
 
     def _file(self, this: int) -> OpenFile:
-        if this not in self._open:
-            raise EfiError(uefi.EFI_INVALID_PARAMETER)
+        require(this in self._open)
         return self._open[this]
 
     def _is_there(self, node: Node) -> bool:
