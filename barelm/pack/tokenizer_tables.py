@@ -1,6 +1,6 @@
 """A vocabulary as the sorted tables `kernels.text.tokenizer` searches."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,24 +79,18 @@ def _ordinary(vocab: Vocab) -> Iterable[tuple[int, bytes]]:
 def _characters(vocab: Vocab) -> NDArray[np.int64]:
     """Every piece that is one character: its UTF-8 as a big-endian number, its token; the first of equal pieces."""
     table: dict[int, int] = {}
-    if vocab.kind == "bytelevel":
-        return _sorted_pairs([], [])
-    for token, piece in _ordinary(vocab):
-        if 0 < len(piece) <= 4 and _is_one_character(piece):
+    for token, piece in () if vocab.kind == "bytelevel" else _ordinary(vocab):
+        if 0 < len(piece) <= 4 and all(byte & 0xC0 == 0x80 for byte in piece[1:]):
             table.setdefault(int.from_bytes(piece, "big"), token)
-    return _sorted_pairs(list(table), list(table.values()))
-
-
-def _is_one_character(piece: bytes) -> bool:
-    return all(byte & 0xC0 == 0x80 for byte in piece[1:])
+    return _sorted_pairs(table)
 
 
 def _merges(vocab: Vocab) -> NDArray[np.int64]:
     """left << 32 | right to rank << 32 | merged for every pair of tokens that merges."""
-    keys: dict[int, int] = {}
+    table: dict[int, int] = {}
     for left, right, rank, merged in _listed_merges(vocab) if vocab.kind == "bytelevel" else _score_merges(vocab):
-        keys.setdefault(left << 32 | right, rank << 32 | merged)
-    return _sorted_pairs(list(keys), list(keys.values()))
+        table.setdefault(left << 32 | right, rank << 32 | merged)
+    return _sorted_pairs(table)
 
 
 def _first_ids(vocab: Vocab) -> dict[bytes, int]:
@@ -106,31 +100,27 @@ def _first_ids(vocab: Vocab) -> dict[bytes, int]:
     return ids
 
 
-def _listed_merges(vocab: Vocab) -> list[tuple[int, int, int, int]]:
+def _listed_merges(vocab: Vocab) -> Iterator[tuple[int, int, int, int]]:
     """Byte-level BPE: the pairs listed, the earlier first."""
     ids = _first_ids(vocab)
-    triples = []
     for rank, (left, right) in enumerate(vocab.merges):
         merged = ids.get(vocab.pieces[left] + vocab.pieces[right])
         if merged is None:
             raise BarelmError(f"merge {rank} of the tokenizer makes {vocab.pieces[left] + vocab.pieces[right]!r}, "
                               "which is no token", "Was the file converted completely?")
-        triples.append((left, right, rank, merged))
-    return triples
+        yield left, right, rank, merged
 
 
-def _score_merges(vocab: Vocab) -> list[tuple[int, int, int, int]]:
+def _score_merges(vocab: Vocab) -> Iterator[tuple[int, int, int, int]]:
     """SentencePiece: any two pieces whose concatenation is a piece merge, a higher score first, equals together."""
     ids = _first_ids(vocab)
     ranks = {score: rank for rank, score in enumerate(sorted(set(vocab.scores), reverse=True))}
-    triples = []
     for piece, merged in ids.items():
         rank = ranks[vocab.scores[merged]]
         for cut in range(1, len(piece)):
             left, right = ids.get(piece[:cut]), ids.get(piece[cut:])
             if left is not None and right is not None:
-                triples.append((left, right, rank, merged))
-    return triples
+                yield left, right, rank, merged
 
 
 def _words(vocab: Vocab) -> NDArray[np.int32]:
@@ -158,7 +148,5 @@ def _special_section(specials: list[tuple[bytes, int]]) -> NDArray[np.uint8]:
     return np.frombuffer(directory.tobytes() + b"".join(text for text, _ in specials), np.uint8)
 
 
-def _sorted_pairs(keys: list[int], values: list[int]) -> NDArray[np.int64]:
-    order = np.argsort(np.array(keys, np.int64), kind="stable")
-    pairs = np.stack([np.array(keys, np.int64)[order], np.array(values, np.int64)[order]], axis=1)
-    return np.ascontiguousarray(pairs.reshape(-1))
+def _sorted_pairs(table: dict[int, int]) -> NDArray[np.int64]:
+    return np.array(sorted(table.items()), np.int64).reshape(-1)

@@ -151,8 +151,6 @@ def contraction(text: U8, at: int, end: int, any_case: bool) -> int:
         second |= 0x20
     if first == 0x73 or first == 0x74 or first == 0x6D or first == 0x64:
         return 2
-    if second == 0x65 and (first == 0x72 or first == 0x76):
-        return 3
-    if first == 0x6C and second == 0x6C:
+    if second == 0x65 and (first == 0x72 or first == 0x76) or first == 0x6C and second == 0x6C:
         return 3
     return 0

@@ -278,10 +278,7 @@ class Files:
 
 def _is_below(node: Node, folder: Node) -> bool:
     """Whether something is in a directory, or in one in it: while that is open, the directory keeps its name."""
-    above = node.parent
-    while above is not None and above is not folder:
-        above = above.parent
-    return above is folder
+    return node.parent is not None and (node.parent is folder or _is_below(node.parent, folder))
 
 
 def _give(content: bytes, size: int, buffer: int) -> None:

@@ -8,7 +8,9 @@ message in all lines but the last, which is what to do.  Exit code 0: the progra
 status.  2: there was nothing to run.  3: it crashed or was stopped.  4: the power was cut, as asked for.
 """
 
+import ctypes
 import json
+import mmap
 import os
 import resource
 import signal
@@ -35,7 +37,7 @@ class Process:
 
     def off(self, status: int) -> None:
         """Note the program's status and end."""
-        self._report.ended(status)
+        self._report.returned, self._report.has_returned = status, 1
         os._exit(0 if status == 0 else 1)
 
     def power_cut(self) -> None:
@@ -64,7 +66,7 @@ def main(text: str) -> int:
     report_fd = setup.pop("report_fd")
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    report = Report()
+    report = Report.from_buffer(mmap.mmap(-1, ctypes.sizeof(Report)))
     child = os.fork()
     if child == 0:
         native.die_with_parent()
@@ -96,7 +98,7 @@ def _run(setup: dict[str, Any], report: Report) -> None:
         switch = Process(report)
         firmware = HostedFirmware(Setup(**setup), switch, report)
         kept = native.prepare_thread()
-        native.note_faults(report.address)
+        native.note_faults(ctypes.addressof(report))
         switch.off(firmware.run())
         del kept
     except BarelmError as error:
