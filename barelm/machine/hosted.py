@@ -85,12 +85,11 @@ class HostedSession:
         self._errors = tempfile.TemporaryFile()
         self._pixels = tempfile.TemporaryFile() if machine.screen else None
         shared = [self._pixels.fileno()] if self._pixels else []
-        screen = [f"--screen={Screen(*machine.screen, machine.pixels)}"] if machine.screen else []
-        command = child_command(
-            CHILD, os.path.abspath(spec.image), f"--memory-mb={spec.memory_mb}", f"--cores={spec.cores}",
-            f"--report-fd={report_out}", *(f"--fault={fault}" for fault in machine.faults),
-            *(f"--screen-fd={fd}" for fd in shared), *screen, *(["--writable"] if spec.writable else []),
-            f"--power-cut={machine.power_cut}")
+        setup = {"image": os.path.abspath(spec.image), "memory_mb": spec.memory_mb, "cores": spec.cores,
+                 "writable": spec.writable, "faults": [*map(str, machine.faults)], "power_cut": machine.power_cut,
+                 "screen": str(Screen(*machine.screen, machine.pixels)) if machine.screen else None,
+                 "screen_fd": shared[0] if shared else None, "report_fd": report_out}
+        command = child_command(CHILD, json.dumps(setup))
         try:
             environment = child_environment(OPENBLAS_NUM_THREADS="1")  # NumPy comes along: no threads for it
             self._process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE,

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from barelm.errors import BarelmError
 from barelm.machine.qemu_packages import install_hint
@@ -92,7 +91,8 @@ def read_descriptor(path: Path) -> Ovmf | None:
         mapping = descriptor["mapping"]
         fits = ("uefi" in descriptor["interface-types"] and mapping["device"] == "flash"
                 and mapping.get("mode", "split") == "split" and not _UNWANTED & set(descriptor["features"])
-                and any(_is_for_q35(target) for target in descriptor["targets"]))
+                and any(fnmatch.fnmatchcase(_MACHINE, board) for target in descriptor["targets"]
+                        if target["architecture"] == "x86_64" for board in target["machines"]))
         if not fits:
             return None
         code, variables = mapping["executable"], mapping["nvram-template"]
@@ -104,10 +104,6 @@ def read_descriptor(path: Path) -> Ovmf | None:
 def first_present(pairs: Iterable[tuple[Path, Path]]) -> Ovmf | None:
     """The first pair of code and variables of which both exist."""
     return next((Ovmf(code, variables) for code, variables in pairs if code.is_file() and variables.is_file()), None)
-
-
-def _is_for_q35(target: Any) -> bool:
-    return target["architecture"] == "x86_64" and any(fnmatch.fnmatchcase(_MACHINE, m) for m in target["machines"])
 
 
 def _from_environment(environment: Mapping[str, str]) -> Ovmf | None:

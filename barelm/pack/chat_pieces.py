@@ -9,8 +9,7 @@ is set): a template that prints the date prints that one for ever.
 """
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,8 +51,7 @@ class ChatPieces:
 
     def texts(self) -> tuple[str, ...]:
         """The pieces in the order of `layout`."""
-        return (self.before_system, self.system_to_user, self.before_first_user, self.before_next_user,
-                self.before_reply, self.after_reply)
+        return astuple(self)[:layout.CHAT_PIECES]
 
     def turn(self, user: str, system: str = "", *, first: bool = True) -> str:
         """The text of one turn, up to the reply: what `kernels.text.chat_turn.write_turn` writes."""
@@ -137,7 +135,9 @@ def _cut(template: ChatTemplate) -> ChatPieces:
         raise Refused("it asks for a second reply in another way than for the first")
     before_system, system_to_user, takes_system = _system(template, reply if asks else None)
     plain = ChatPieces(before_system, system_to_user, first, between, reply, after, 0, takes_system)
-    pieces = _with_strips(template, plain)
+    slots = [slot for slot in range(layout.CHAT_SLOTS)
+             if takes_system or slot not in (layout.SYSTEM, layout.USER_AFTER_SYSTEM)]
+    pieces = replace(plain, strips=sum(_strips_in(template, slot) << 2 * slot for slot in slots))
     _compare(template, pieces, lead, asks)
     return pieces
 
@@ -151,15 +151,6 @@ def _system(template: ChatTemplate, reply: str | None) -> tuple[str, str, bool]:
     if reply is not None and rest != reply:
         raise Refused("it asks for a reply in another way where there is a system text")
     return before, between, True
-
-
-def _with_strips(template: ChatTemplate, plain: ChatPieces) -> ChatPieces:
-    """The pieces with the bits of `strips` that the template shows, slot by slot."""
-    strips = 0
-    for slot in range(layout.CHAT_SLOTS):
-        if plain.takes_system or slot not in (layout.SYSTEM, layout.USER_AFTER_SYSTEM):
-            strips |= _strips_in(template, slot) << 2 * slot
-    return replace(plain, strips=strips)
 
 
 def _strips_in(template: ChatTemplate, slot: int) -> int:
@@ -185,13 +176,9 @@ def _compare(template: ChatTemplate, pieces: ChatPieces, lead: str, asks: bool) 
         talk = [Message("system", system)] if system else []
         for user, reply in zip(users, replies):
             talk += [Message("user", user), Message("assistant", reply)]
-        asked = _joined(pieces, system, users, [lead + reply for reply in replies[:-1]])
+        turns = [pieces.turn(user, system, first=k == 0) for k, user in enumerate(users)]
+        asked = "".join(turn + lead + reply for turn, reply in zip(turns, replies[:-1])) + turns[-1]
         answered = asked + lead + replies[-1] + pieces.after_reply
         if (asks and template.render(talk[:-1], asking=True) != asked
                 or template.render(talk, asking=False) != answered):
             raise Refused(f"its output is not made of fixed pieces around the texts (seen in turn {n_turns})")
-
-
-def _joined(pieces: ChatPieces, system: str, users: Sequence[str], replies: Sequence[str]) -> str:
-    said = [pieces.turn(user, system, first=k == 0) for k, user in enumerate(users)]
-    return "".join(turn + reply for turn, reply in itertools.zip_longest(said, replies, fillvalue=""))

@@ -33,9 +33,11 @@ class ChatTemplate:
 
         if len(vocab.chat_template) > LONGEST:
             raise Refused(f"it is longer than {LONGEST} characters")
+        packed_at = time.gmtime(int(os.environ.get("SOURCE_DATE_EPOCH") or time.time()))
         environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
         environment.filters["tojson"] = _to_json
-        environment.globals.update(raise_exception=_raise_exception, strftime_now=_strftime_at(_packing_time()))
+        environment.globals.update(raise_exception=_raise_exception,
+                                   strftime_now=lambda form: time.strftime(form, packed_at))
         self._tokens = {"bos_token": _token_text(vocab, vocab.bos_id),
                         "eos_token": _token_text(vocab, vocab.eos_ids[0] if vocab.eos_ids else -1)}
         try:
@@ -86,11 +88,3 @@ def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, 
              sort_keys: bool = False) -> str:
     # jinja2's own escapes for HTML, which no prompt is.
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
-
-
-def _packing_time() -> time.struct_time:
-    return time.gmtime(int(os.environ.get("SOURCE_DATE_EPOCH") or time.time()))
-
-
-def _strftime_at(when: time.struct_time) -> Any:
-    return lambda form: time.strftime(form, when)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from barelm.contract import layout
-from barelm.contract.layout import Header, SectionEntry
+from barelm.contract.layout import Header
 from barelm.contract.sections import CHAT, SECTIONS
 from barelm.errors import BarelmError
 from barelm.kernels.header import CUT_SHORT, DAMAGED, NOT_A_MODEL, OTHER_VERSION, check_header, unknown_section
@@ -113,7 +113,10 @@ def read_packed(path: Path, *, verify: bool = True) -> Packed:
     for number in range(max(header.n_sections, len(SECTIONS))):
         entry = header.sections[number]
         section = np.asarray(image[entry.offset:entry.offset + entry.n_bytes])
-        if verify and not _sums_match(entry, section):
+        sums = np.zeros(2, np.uint64)
+        if verify:
+            checksum(sums, section)
+        if verify and [*map(int, sums.view(np.int64))] != [entry.sum_a, entry.sum_b]:
             raise BarelmError(f"section '{text_of(entry.name)}' of {path} is damaged: its checksum does not match",
                               HINT)
         sections.append(section)
@@ -128,9 +131,3 @@ def model_name(header: Header) -> str:
 def text_of(words: NDArray[np.int64]) -> str:
     """The text in some zero-padded words."""
     return words.tobytes().rstrip(b"\0").decode(errors="replace")
-
-
-def _sums_match(entry: SectionEntry, section: NDArray[np.uint8]) -> bool:
-    sums = np.zeros(2, np.uint64)
-    checksum(sums, section)
-    return [*map(int, sums.view(np.int64))] == [entry.sum_a, entry.sum_b]

@@ -1,6 +1,6 @@
 """A vocabulary as the sorted tables `kernels.text.tokenizer` searches."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,27 +23,11 @@ SHORTEST_SPECIAL = 2
 
 @dataclass(frozen=True)
 class TokenizerTables:
-    """The arrays behind the tokenizer's sections, under the names of `contract.sections`."""
+    """The arrays behind the tokenizer's sections, by the numbers of `contract.sections`, and what they came from."""
 
-    pieces: NDArray[np.uint8]
-    piece_ends: NDArray[np.int32]
-    chars: NDArray[np.int64]
-    byte_tokens: NDArray[np.int32]
-    merges: NDArray[np.int64]
-    categories: NDArray[np.int32]
-    words: NDArray[np.int32]
-    specials: NDArray[np.uint8]
+    sections: dict[int, NDArray[Any]]
     n_specials: int
-    chat: NDArray[np.uint8]
     chat_pieces: ChatPieces | str
-
-    def sections(self) -> dict[int, NDArray[Any]]:
-        """Each section's array by its number."""
-        return {
-            sections.PIECES: self.pieces, sections.PIECE_ENDS: self.piece_ends, sections.CHARS: self.chars,
-            sections.BYTE_TOKENS: self.byte_tokens, sections.MERGES: self.merges,
-            sections.CATEGORIES: self.categories, sections.WORDS: self.words, sections.SPECIALS: self.specials,
-            sections.CHAT: self.chat}
 
 
 def tokenizer_tables(vocab: Vocab) -> TokenizerTables:
@@ -54,19 +38,17 @@ def tokenizer_tables(vocab: Vocab) -> TokenizerTables:
     pieces = chat_pieces(vocab)
     specials = sorted_specials(vocab)
     needs_categories = vocab.kind == "bytelevel" or isinstance(pieces, ChatPieces)
-    return TokenizerTables(
-        pieces=np.frombuffer(b"".join(vocab.outputs), np.uint8),
-        piece_ends=np.cumsum([len(piece) for piece in vocab.outputs], dtype=np.int64).astype(np.int32),
-        chars=_characters(vocab),
-        byte_tokens=np.array(vocab.byte_ids, np.int32),
-        merges=_merges(vocab),
-        categories=category_table() if needs_categories else np.zeros(0, np.int32),
-        words=_words(vocab),
-        specials=_special_section(specials),
-        n_specials=len(specials),
-        chat=chat_section(pieces),
-        chat_pieces=pieces,
-    )
+    return TokenizerTables({
+        sections.PIECES: np.frombuffer(b"".join(vocab.outputs), np.uint8),
+        sections.PIECE_ENDS: np.cumsum([len(piece) for piece in vocab.outputs], dtype=np.int64).astype(np.int32),
+        sections.CHARS: _characters(vocab),
+        sections.BYTE_TOKENS: np.array(vocab.byte_ids, np.int32),
+        sections.MERGES: _merges(vocab),
+        sections.CATEGORIES: category_table() if needs_categories else np.zeros(0, np.int32),
+        sections.WORDS: _words(vocab),
+        sections.SPECIALS: _special_section(specials),
+        sections.CHAT: chat_section(pieces),
+    }, len(specials), pieces)
 
 
 def describe_tokenizer(header: Header, vocab: Vocab, tables: TokenizerTables) -> None:
@@ -78,12 +60,12 @@ def describe_tokenizer(header: Header, vocab: Vocab, tables: TokenizerTables) ->
     header.add_bos = vocab.add_bos
     header.add_space = vocab.add_space_prefix
     header.max_piece_bytes = max(len(piece) for piece in vocab.outputs)
-    header.n_chars = len(tables.chars) // 2
-    header.n_merges = len(tables.merges) // 2
+    header.n_chars = len(tables.sections[sections.CHARS]) // 2
+    header.n_merges = len(tables.sections[sections.MERGES]) // 2
     if vocab.kind == "bytelevel":
         header.pretokenizer = layout.PRETOKENIZERS.index(vocab.pretokenizer)
-    header.n_categories = len(tables.categories)
-    header.n_words = len(tables.words)
+    header.n_categories = len(tables.sections[sections.CATEGORIES])
+    header.n_words = len(tables.sections[sections.WORDS])
     header.n_specials = tables.n_specials
     describe_chat(header, tables.chat_pieces)
 
@@ -97,24 +79,18 @@ def _ordinary(vocab: Vocab) -> Iterable[tuple[int, bytes]]:
 def _characters(vocab: Vocab) -> NDArray[np.int64]:
     """Every piece that is one character: its UTF-8 as a big-endian number, its token; the first of equal pieces."""
     table: dict[int, int] = {}
-    if vocab.kind == "bytelevel":
-        return _sorted_pairs([], [])
-    for token, piece in _ordinary(vocab):
-        if 0 < len(piece) <= 4 and _is_one_character(piece):
+    for token, piece in () if vocab.kind == "bytelevel" else _ordinary(vocab):
+        if 0 < len(piece) <= 4 and all(byte & 0xC0 == 0x80 for byte in piece[1:]):
             table.setdefault(int.from_bytes(piece, "big"), token)
-    return _sorted_pairs(list(table), list(table.values()))
-
-
-def _is_one_character(piece: bytes) -> bool:
-    return all(byte & 0xC0 == 0x80 for byte in piece[1:])
+    return _sorted_pairs(table)
 
 
 def _merges(vocab: Vocab) -> NDArray[np.int64]:
     """left << 32 | right to rank << 32 | merged for every pair of tokens that merges."""
-    keys: dict[int, int] = {}
+    table: dict[int, int] = {}
     for left, right, rank, merged in _listed_merges(vocab) if vocab.kind == "bytelevel" else _score_merges(vocab):
-        keys.setdefault(left << 32 | right, rank << 32 | merged)
-    return _sorted_pairs(list(keys), list(keys.values()))
+        table.setdefault(left << 32 | right, rank << 32 | merged)
+    return _sorted_pairs(table)
 
 
 def _first_ids(vocab: Vocab) -> dict[bytes, int]:
@@ -124,31 +100,27 @@ def _first_ids(vocab: Vocab) -> dict[bytes, int]:
     return ids
 
 
-def _listed_merges(vocab: Vocab) -> list[tuple[int, int, int, int]]:
+def _listed_merges(vocab: Vocab) -> Iterator[tuple[int, int, int, int]]:
     """Byte-level BPE: the pairs listed, the earlier first."""
     ids = _first_ids(vocab)
-    triples = []
     for rank, (left, right) in enumerate(vocab.merges):
         merged = ids.get(vocab.pieces[left] + vocab.pieces[right])
         if merged is None:
             raise BarelmError(f"merge {rank} of the tokenizer makes {vocab.pieces[left] + vocab.pieces[right]!r}, "
                               "which is no token", "Was the file converted completely?")
-        triples.append((left, right, rank, merged))
-    return triples
+        yield left, right, rank, merged
 
 
-def _score_merges(vocab: Vocab) -> list[tuple[int, int, int, int]]:
+def _score_merges(vocab: Vocab) -> Iterator[tuple[int, int, int, int]]:
     """SentencePiece: any two pieces whose concatenation is a piece merge, a higher score first, equals together."""
     ids = _first_ids(vocab)
     ranks = {score: rank for rank, score in enumerate(sorted(set(vocab.scores), reverse=True))}
-    triples = []
     for piece, merged in ids.items():
         rank = ranks[vocab.scores[merged]]
         for cut in range(1, len(piece)):
             left, right = ids.get(piece[:cut]), ids.get(piece[cut:])
             if left is not None and right is not None:
-                triples.append((left, right, rank, merged))
-    return triples
+                yield left, right, rank, merged
 
 
 def _words(vocab: Vocab) -> NDArray[np.int32]:
@@ -176,7 +148,5 @@ def _special_section(specials: list[tuple[bytes, int]]) -> NDArray[np.uint8]:
     return np.frombuffer(directory.tobytes() + b"".join(text for text, _ in specials), np.uint8)
 
 
-def _sorted_pairs(keys: list[int], values: list[int]) -> NDArray[np.int64]:
-    order = np.argsort(np.array(keys, np.int64), kind="stable")
-    pairs = np.stack([np.array(keys, np.int64)[order], np.array(values, np.int64)[order]], axis=1)
-    return np.ascontiguousarray(pairs.reshape(-1))
+def _sorted_pairs(table: dict[int, int]) -> NDArray[np.int64]:
+    return np.array(sorted(table.items()), np.int64).reshape(-1)

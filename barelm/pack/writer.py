@@ -89,8 +89,8 @@ def plan_header(checkpoint: Checkpoint, tables: TokenizerTables, quant: str = "k
     for section in range(N_SECTIONS):
         entry = header.sections[section]
         _describe_section(header, entry, checkpoint, section, quant)
-        if section in tables.sections():
-            entry.n_bytes = tables.sections()[section].nbytes
+        if section in tables.sections:
+            entry.n_bytes = tables.sections[section].nbytes
         # Sums run over whole 64-bit words.
         entry.n_bytes = padded(int(entry.n_bytes), 8)
         entry.offset = offset
@@ -139,7 +139,7 @@ def _describe_section(header: Header, entry: SectionEntry, checkpoint: Checkpoin
 def section_parts(checkpoint: Checkpoint, tables: TokenizerTables, section: int, kind: int = encodings.F32
                   ) -> Iterator[Bytes]:
     """The bytes of a section, a few megabytes at a time, padded to whole 64-bit words."""
-    small, seq_len = tables.sections(), checkpoint.shape.seq_len
+    small, seq_len = tables.sections, checkpoint.shape.seq_len
     if section in small:
         yield _whole_words(small[section])
     elif section == ROPE:

@@ -76,9 +76,7 @@ def gpt2_word(table: I32, text: U8, at: int, end: int, digits_apart: bool) -> in
     length = contraction(text, at, end, False)
     if length > 0:
         return at + length
-    begin = at
-    if byte_at(text, at) == BLANK:
-        begin = at + 1
+    begin = at + 1 if byte_at(text, at) == BLANK else at
     found, after = category_at(table, text, begin, end)
     if found == NUMBER and digits_apart:
         # A blank before a number is the end of the text before it.
@@ -145,9 +143,7 @@ def contraction(text: U8, at: int, end: int, any_case: bool) -> int:
     if at + 1 >= end or byte_at(text, at) != 0x27:
         return 0
     first = byte_at(text, at + 1)
-    second = 0
-    if at + 2 < end:
-        second = byte_at(text, at + 2)
+    second = byte_at(text, at + 2) if at + 2 < end else 0
     if any_case:
         if first == 0xC5 and second == 0xBF:
             return 3
@@ -155,8 +151,6 @@ def contraction(text: U8, at: int, end: int, any_case: bool) -> int:
         second |= 0x20
     if first == 0x73 or first == 0x74 or first == 0x6D or first == 0x64:
         return 2
-    if second == 0x65 and (first == 0x72 or first == 0x76):
-        return 3
-    if first == 0x6C and second == 0x6C:
+    if second == 0x65 and (first == 0x72 or first == 0x76) or first == 0x6C and second == 0x6C:
         return 3
     return 0

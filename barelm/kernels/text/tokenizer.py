@@ -311,6 +311,4 @@ def piece(v: Vocabulary, previous: int, token: int) -> tuple[int, int]:
 
 def piece_begin(v: Vocabulary, token: int) -> int:
     """Where in `pieces` the bytes of `token` begin."""
-    if token > 0:
-        return int(v.piece_ends[token - 1])
-    return 0
+    return int(v.piece_ends[token - 1]) if token > 0 else 0

@@ -65,19 +65,9 @@ def copy_clean(target: U8, n: int, text: U8, lo: int, hi: int) -> int:
     at = lo
     while at < hi:
         point, length = decode_character(text, at, hi)
-        written = length
-        if point == REPLACEMENT:
-            written = 3
-        if n + written > len(target):
+        if n + (3 if point == REPLACEMENT else length) > len(target):
             return -1
-        if point == REPLACEMENT:
-            target[n] = 0xEF
-            target[n + 1] = 0xBF
-            target[n + 2] = 0xBD
-        else:
-            for k in range(length):
-                target[n + k] = text[at + k]
-        n += written
+        n += encode_utf8(target[n:], point)
         at += length
     return n
 
@@ -87,17 +77,13 @@ def encode_utf8(out: U8, code_point: int) -> int:
     if code_point < 0x80:
         out[0] = code_point
         return 1
-    if code_point < 0x800:
-        out[0] = 0xC0 | code_point >> 6
-        out[1] = 0x80 | (code_point & 0x3F)
-        return 2
-    if code_point < 0x10000:
-        out[0] = 0xE0 | code_point >> 12
-        out[1] = 0x80 | (code_point >> 6 & 0x3F)
-        out[2] = 0x80 | (code_point & 0x3F)
-        return 3
-    out[0] = 0xF0 | code_point >> 18
-    out[1] = 0x80 | (code_point >> 12 & 0x3F)
-    out[2] = 0x80 | (code_point >> 6 & 0x3F)
-    out[3] = 0x80 | (code_point & 0x3F)
-    return 4
+    n = 2
+    if code_point >= 0x800:
+        n = 3
+    if code_point >= 0x10000:
+        n = 4
+    for k in range(n - 1, 0, -1):
+        out[k] = 0x80 | (code_point & 0x3F)
+        code_point >>= 6
+    out[0] = (0xF00 >> n & 0xFF) | code_point  # as many ones as there are bytes, then a zero
+    return n

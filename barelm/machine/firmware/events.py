@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from barelm.contract import uefi
 from barelm.contract.uefi_protocols import BootServices
 from barelm.machine.firmware.process import guest
-from barelm.machine.firmware.process.guest import EfiError, require
+from barelm.machine.firmware.process.guest import require
 from barelm.machine.firmware.services import service
 
 TPL_APPLICATION, TPL_CALLBACK, TPL_NOTIFY, TPL_HIGH_LEVEL = 4, 8, 16, 31  # EFI_TPL (7.1)
@@ -158,8 +158,7 @@ class Events:
         self.deliver()
 
     def _known(self, handle: int) -> Event:
-        if handle not in self._events:
-            raise EfiError(uefi.EFI_INVALID_PARAMETER)
+        require(handle in self._events)
         return self._events[handle]
 
     def _signal(self, handle: int, event: Event) -> None:

@@ -46,8 +46,3 @@ def qualified(name: str) -> str:
     if len(found) != 1:
         raise ValueError(f"{name} is {'ambiguous' if found else 'not a service of this firmware'}")
     return found[0]
-
-
-def status_name(status: int) -> str:
-    """A status code as the specification writes it, or its number."""
-    return next((name for name, value in STATUSES.items() if value == status), f"status {status:#x}")

@@ -6,24 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from barelm.contract import uefi
-from barelm.contract.uefi_protocols import (
-    BootServices,
-    GraphicsOutput,
-    LoadedImage,
-    MpServices,
-    RuntimeServices,
-    SerialIo,
-    SimpleFileSystem,
-    SimpleTextInput,
-    SimpleTextInputEx,
-    SimpleTextOutput,
-    SystemTable,
-    TableHeader,
-)
+from barelm.contract import uefi, uefi_protocols
 from barelm.dialect.structs import Struct
 from barelm.disk import open_editor
-from barelm.disk.directory import Folder
 from barelm.errors import BarelmError
 from barelm.machine.firmware.devices.graphics import Graphics
 from barelm.machine.firmware.devices.hosted_volume import Files
@@ -101,7 +86,7 @@ class HostedFirmware:
         self.volume = open_editor(setup.image, writable=setup.writable, clock=time.gmtime)
         self.volume.medium.after_write = self._wrote
         self.program = self._load()
-        report.loaded(self.program.base, self.program.size)
+        report.base, report.size = self.program.base, self.program.size
         self.protocols = Protocols(self.memory, self.services)
         self.files = Files(self.volume, self.memory, self.services)
         self.wire = Wire(self.events.wake, switch.unplugged)
@@ -126,14 +111,14 @@ class HostedFirmware:
         return self.services.enter(self.program.entry, self.image_handle, self.table, stack)
 
     def _load(self) -> Image:
-        found = self.volume.find(PROGRAM)
-        if found is None or isinstance(found, Folder):
+        found = self.volume.lookup(PROGRAM)
+        if found is None:
             raise BarelmError(f"there is no {PROGRAM} in {self.volume.medium.path}",
                               "Build the image with `barelm image`.")
         return load_image(self.volume.read(found, 0, found.size), self.memory)
 
     def _wrote(self, number: int) -> None:
-        self._report.wrote(number)
+        self._report.writes = number
         if number == self._power_cut:
             self._switch.power_cut()
 
@@ -141,11 +126,11 @@ class HostedFirmware:
         address = self.memory.pool(kind.BYTES, uefi.RUNTIME_SERVICES_DATA)
         return self.services.table(kind, address, **data)
 
-    def _headed_table(self, kind: type[TableHeader], signature: bytes, **data: int) -> int:
+    def _headed_table(self, kind: type[uefi_protocols.TableHeader], signature: bytes, **data: int) -> int:
         """A table that begins with EFI_TABLE_HEADER (4.2)."""
         address = self._table(kind, signature=int.from_bytes(signature, "little"), revision=_REVISION_2_10,
                               header_size=kind.BYTES, **data)
-        TableHeader(address).crc32 = zlib.crc32(guest.read_bytes(address, kind.BYTES))
+        uefi_protocols.TableHeader(address).crc32 = zlib.crc32(guest.read_bytes(address, kind.BYTES))
         return address
 
     def _protocol(self, handle: int, kind: type[Struct], **data: int) -> int:
@@ -155,25 +140,25 @@ class HostedFirmware:
     def _write_tables(self) -> int:
         """The system table and all it leads to (4.3); returns its address."""
         key = self.text_input.wait_for_key
-        con_in = self._table(SimpleTextInput, wait_for_key=key)
-        con_out = self._table(SimpleTextOutput, mode=self.text_output.mode.address)
-        console = self.protocols.add(0, guid_of(SimpleTextInput), con_in)
-        self.protocols.add(console, guid_of(SimpleTextOutput), con_out)
-        self._protocol(console, SimpleTextInputEx, wait_for_key_ex=key)
+        con_in = self._table(uefi_protocols.SimpleTextInput, wait_for_key=key)
+        con_out = self._table(uefi_protocols.SimpleTextOutput, mode=self.text_output.mode.address)
+        console = self.protocols.add(0, guid_of(uefi_protocols.SimpleTextInput), con_in)
+        self.protocols.add(console, guid_of(uefi_protocols.SimpleTextOutput), con_out)
+        self._protocol(console, uefi_protocols.SimpleTextInputEx, wait_for_key_ex=key)
         if self.graphics is not None:
-            self._protocol(console, GraphicsOutput, mode=self.graphics.mode.address)
-        serial = self._protocol(0, SerialIo, revision=0x10000, mode=self.serial_port.mode.address)
-        self.protocols.drive(serial, guid_of(SerialIo), self.serial_port)
-        self._protocol(0, MpServices)
+            self._protocol(console, uefi_protocols.GraphicsOutput, mode=self.graphics.mode.address)
+        serial = self._protocol(0, uefi_protocols.SerialIo, revision=0x10000, mode=self.serial_port.mode.address)
+        self.protocols.drive(serial, guid_of(uefi_protocols.SerialIo), self.serial_port.connect)
+        self._protocol(0, uefi_protocols.MpServices)
         vendor = _VENDOR.encode("utf-16-le") + bytes(2)
         vendor_address = self.memory.pool(len(vendor), uefi.RUNTIME_SERVICES_DATA)
         guest.put_bytes(vendor_address, vendor)
         return self._headed_table(
-            SystemTable, b"IBI SYST", firmware_vendor=vendor_address, firmware_revision=1,
+            uefi_protocols.SystemTable, b"IBI SYST", firmware_vendor=vendor_address, firmware_revision=1,
             console_in_handle=console, con_in=con_in, console_out_handle=console, con_out=con_out,
             standard_error_handle=console, std_err=con_out,
-            runtime_services=self._headed_table(RuntimeServices, b"RUNTSERV"),
-            boot_services=self._headed_table(BootServices, b"BOOTSERV"))
+            runtime_services=self._headed_table(uefi_protocols.RuntimeServices, b"RUNTSERV"),
+            boot_services=self._headed_table(uefi_protocols.BootServices, b"BOOTSERV"))
 
     def _write_image_handle(self) -> int:
         """The handle of the program with EFI_LOADED_IMAGE_PROTOCOL (9.1), and that of its volume."""
@@ -182,12 +167,12 @@ class HostedFirmware:
         file_path = b"\x04\x04" + (4 + len(path)).to_bytes(2, "little") + path + _DEVICE_PATH_END
         paths = self.memory.pool(len(file_path))
         guest.put_bytes(paths, file_path)
-        device = self._protocol(0, SimpleFileSystem, revision=0x10000)
+        device = self._protocol(0, uefi_protocols.SimpleFileSystem, revision=0x10000)
         self.protocols.add(device, bytes(uefi.DEVICE_PATH_PROTOCOL), paths + len(file_path) - len(_DEVICE_PATH_END))
         return self._protocol(
-            0, LoadedImage, revision=0x1000, system_table=self.table, device_handle=device, file_path=paths,
-            image_base=self.program.base, image_size=self.program.size, image_code_type=uefi.LOADER_CODE,
-            image_data_type=uefi.LOADER_DATA)
+            0, uefi_protocols.LoadedImage, revision=0x1000, system_table=self.table, device_handle=device,
+            file_path=paths, image_base=self.program.base, image_size=self.program.size,
+            image_code_type=uefi.LOADER_CODE, image_data_type=uefi.LOADER_DATA)
 
 
 def _memory(memory_mb: int) -> Memory:

@@ -1,6 +1,5 @@
 """Memory services: pages out of a fixed amount of RAM at fixed addresses, pools out of pages (UEFI 7.2)."""
 
-import bisect
 import ctypes
 
 from barelm.contract import uefi
@@ -31,9 +30,8 @@ class Memory:
     def __init__(self, memory_mb: int) -> None:
         """Set aside `memory_mb` MiB; raises MemoryError where the address space has no room."""
         self.key = 1
-        self._starts: list[int] = []
-        self._regions: list[tuple[int, int]] = []  # (end, type) of the region at the same index of _starts
-        self._pools: dict[int, int] = {}  # address -> bytes of the slot, or of the pages
+        self._regions: list[tuple[int, int, int]] = []  # start, end, type
+        self._pools: dict[int, tuple[int, int]] = {}  # address -> type, and bytes of the slot or of the pages
         self._slots: dict[tuple[int, int], list[int]] = {}
         n_bytes = memory_mb << 20
         low = min(n_bytes, LOW_END - LOW_BASE)
@@ -42,18 +40,17 @@ class Memory:
                 if not native.reserve(size, base):
                     raise MemoryError(f"no room for {size >> 20} MiB at {base:#x}")
                 native.prefer_huge_pages(base, size)
-                self._starts.append(base)
-                self._regions.append((base + size, uefi.CONVENTIONAL_MEMORY))
+                self._regions.append((base, base + size, uefi.CONVENTIONAL_MEMORY))
 
     def release(self) -> None:
         """Give the RAM back to the process: nothing of the machine may be touched any more."""
-        for start, (end, _) in zip(self._starts, self._regions):
+        for start, end, _ in self._regions:
             native.release(start, end - start)
 
     def allocate(self, n_pages: int, kind: int, highest: int = guest.MASK) -> int:
         """The address of n pages that end at `highest` or below; the topmost there are.  Raises EfiError."""
         size = n_pages * PAGE
-        for start, (end, found) in zip(reversed(self._starts), reversed(self._regions)):
+        for start, end, found in reversed(self._regions):
             at = min(end, (highest + 1) // PAGE * PAGE) - size
             if found == uefi.CONVENTIONAL_MEMORY and at >= start:
                 self._claim(at, at + size, kind)
@@ -73,7 +70,7 @@ class Memory:
                 slots += range(page + PAGE - size, page - 1, -size)
             address = slots.pop()
             ctypes.memset(address, _GARBAGE, size)
-        self._pools[address] = kind << 56 | size
+        self._pools[address] = kind, size
         return address
 
     @service(BootServices)
@@ -101,14 +98,14 @@ class Memory:
     @service(BootServices)
     def get_memory_map(self, size: int, descriptors: int, key: int, descriptor_size: int, version: int) -> None:
         """7.2.3; descriptors are longer than their fields, as they may be, so that nobody counts on the length."""
-        needed = DESCRIPTOR_BYTES * len(self._starts)
+        needed = DESCRIPTOR_BYTES * len(self._regions)
         room = guest.word(size)
         guest.put_word(size, needed)
         if descriptor_size:
             guest.put_word(descriptor_size, DESCRIPTOR_BYTES)
         require(room >= needed, uefi.EFI_BUFFER_TOO_SMALL)
         require(descriptors)
-        for i, (start, (end, kind)) in enumerate(zip(self._starts, self._regions)):
+        for i, (start, end, kind) in enumerate(self._regions):
             at = MemoryDescriptor(descriptors + i * DESCRIPTOR_BYTES)
             at.type, at.physical_start, at.virtual_start = kind, start, 0
             at.number_of_pages, at.attribute = (end - start) // PAGE, _WRITE_BACK
@@ -127,10 +124,8 @@ class Memory:
     @service(BootServices)
     def free_pool(self, address: int) -> None:
         """7.2.5"""
-        entry = self._pools.pop(address, None)
-        if entry is None:
-            raise guest.EfiError(uefi.EFI_INVALID_PARAMETER)
-        kind, size = entry >> 56, entry & (1 << 56) - 1
+        require(address in self._pools)
+        kind, size = self._pools.pop(address)
         if size > _LARGEST_SLOT:
             self.free_pages(address, size // PAGE)
         else:
@@ -138,16 +133,8 @@ class Memory:
 
     def _all_of(self, start: int, end: int, free: bool) -> bool:
         """Whether [start, end) is RAM and all of it is free, or all of it is not."""
-        at = start
-        index = bisect.bisect_right(self._starts, start) - 1
-        while 0 <= index < len(self._starts) and self._starts[index] <= at < self._regions[index][0]:
-            last, kind = self._regions[index]
-            if (kind == uefi.CONVENTIONAL_MEMORY) != free:
-                return False
-            at, index = last, index + 1
-            if at >= end:
-                return True
-        return False
+        return end - start == sum(min(hi, end) - max(lo, start) for lo, hi, kind in self._regions
+                                  if lo < end and hi > start and (kind == uefi.CONVENTIONAL_MEMORY) == free)
 
     def _claim(self, start: int, end: int, kind: int) -> None:
         """Hand out free pages."""
@@ -159,7 +146,7 @@ class Memory:
     def _mark(self, start: int, end: int, kind: int) -> None:
         """Set the type of [start, end), all of it RAM; neighbours of one type become one region."""
         pieces: list[tuple[int, int, int]] = []
-        for lo, (hi, found) in zip(self._starts, self._regions):
+        for lo, hi, found in self._regions:
             pieces += [(lo, min(hi, start), found)] if lo < start else []
             pieces += [(max(lo, start), min(hi, end), kind)] if lo < end and hi > start else []
             pieces += [(max(lo, end), hi, found)] if hi > end else []
@@ -168,8 +155,7 @@ class Memory:
             if merged and merged[-1][1:] == (lo, found):
                 lo = merged.pop()[0]
             merged.append((lo, hi, found))
-        self._starts = [lo for lo, _, _ in merged]
-        self._regions = [(hi, found) for _, hi, found in merged]
+        self._regions = merged
         self.key += 1
 
 

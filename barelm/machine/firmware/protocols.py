@@ -3,8 +3,7 @@
 Of what is opened only what is opened exclusively is remembered: it keeps the firmware's own driver off.
 """
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator
 
 from barelm.contract import uefi
 from barelm.contract.uefi_protocols import BootServices
@@ -17,14 +16,8 @@ _FIRST_HANDLE, _HANDLE_STEP = 0x800, 0x8  # below the events: no two things shar
 _MOST_PROTOCOLS = 64
 
 
-class Driver(Protocol):
-    """What the firmware has on a protocol as long as no program has it for itself alone."""
-
-    def connect(self) -> None:
-        """Take it up."""
-
-    def disconnect(self) -> None:
-        """Let go of it."""
+Driver = Callable[[bool], None]
+"""What the firmware has on a protocol, to take it up or to let go of it while a program has it for itself alone."""
 
 
 class Protocols:
@@ -62,11 +55,7 @@ class Protocols:
     @service(BootServices)
     def uninstall_protocol_interface(self, handle: int, protocol: int, interface: int) -> None:
         """7.3.3"""
-        interfaces = self._interfaces(handle)
-        require(interfaces.get(guest.guid(protocol)) == interface, uefi.EFI_NOT_FOUND)
-        del interfaces[guest.guid(protocol)]
-        if not interfaces:
-            del self._handles[handle]
+        self._remove(handle, [(guest.guid(protocol), interface)], uefi.EFI_NOT_FOUND)
 
     @service(BootServices)
     def reinstall_protocol_interface(self, handle: int, protocol: int, old: int, new: int) -> None:
@@ -90,13 +79,7 @@ class Protocols:
     @service(BootServices)
     def uninstall_multiple_protocol_interfaces(self, handle: int) -> None:
         """7.3.19; all of them or none."""
-        interfaces = self._interfaces(handle)
-        pairs = list(self._pairs())
-        require(all(interfaces.get(protocol) == interface for protocol, interface in pairs))
-        for protocol, _ in pairs:
-            del interfaces[protocol]
-        if not interfaces:
-            del self._handles[handle]
+        self._remove(handle, list(self._pairs()), uefi.EFI_INVALID_PARAMETER)
 
     @service(BootServices)
     def handle_protocol(self, handle: int, protocol: int, interface: int) -> None:
@@ -120,7 +103,7 @@ class Protocols:
             require(opened not in self._owners, uefi.EFI_ACCESS_DENIED)
             self._owners[opened] = agent
             if opened in self._drivers:
-                self._drivers[opened].disconnect()
+                self._drivers[opened](False)
         if attributes != uefi.OPEN_TEST_PROTOCOL:
             guest.put_word(interface, interfaces[opened[1]])
 
@@ -138,7 +121,7 @@ class Protocols:
         found = [driver for on, driver in self._drivers.items() if on[0] == handle and on not in self._owners]
         require(found, uefi.EFI_NOT_FOUND)
         for driver in found:
-            driver.connect()
+            driver(True)
 
     @service(BootServices)
     def disconnect_controller(self, handle: int, driver: int, child: int) -> None:
@@ -146,7 +129,7 @@ class Protocols:
         self._interfaces(handle)
         for on, connected in self._drivers.items():
             if on[0] == handle:
-                connected.disconnect()
+                connected(False)
 
     @service(BootServices)
     def protocols_per_handle(self, handle: int, buffer: int, count: int) -> None:
@@ -197,9 +180,17 @@ class Protocols:
         raise EfiError(uefi.EFI_NOT_FOUND)
 
     def _interfaces(self, handle: int) -> dict[bytes, int]:
-        if handle not in self._handles:
-            raise EfiError(uefi.EFI_INVALID_PARAMETER)
+        require(handle in self._handles)
         return self._handles[handle]
+
+    def _remove(self, handle: int, pairs: list[tuple[bytes, int]], otherwise: int) -> None:
+        """Take protocols with these interfaces off a handle, which goes with its last; refuse otherwise."""
+        interfaces = self._interfaces(handle)
+        require(all(interfaces.get(protocol) == interface for protocol, interface in pairs), otherwise)
+        for protocol, _ in pairs:
+            del interfaces[protocol]
+        if not interfaces:
+            del self._handles[handle]
 
     def _search(self, search: int, protocol: int) -> list[int]:
         """The handles of a search, at least one; registrations are never new."""

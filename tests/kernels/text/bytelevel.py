@@ -124,7 +124,7 @@ def bind(vocab: Vocab) -> Vocabulary:
     header.vocab_size = len(vocab)
     describe_tokenizer(header, vocab, tables)
     addresses = np.zeros(N_SECTIONS, np.int64)
-    for number, array in tables.sections().items():
+    for number, array in tables.sections.items():
         raw = np.frombuffer(array.tobytes(), np.uint8)
         KEPT.append(np.pad(raw, (0, -len(raw) % 8)))
         header.sections[number].n_bytes, addresses[number] = KEPT[-1].nbytes, KEPT[-1].ctypes.data

@@ -8,7 +8,7 @@ import pytest
 
 from barelm.contract import uefi
 from barelm.errors import BarelmError
-from barelm.machine.firmware.faults import Fault, parse_fault, qualified, status_name
+from barelm.machine.firmware.faults import Fault, parse_fault, qualified
 from tests.machine.firmware.program import EFI, Program, run
 
 ALLOCATE = "EFI_BOOT_SERVICES.AllocatePages"
@@ -32,8 +32,6 @@ def test_what_is_no_fault_is_refused(text: str) -> None:
 
 def test_names_are_completed() -> None:
     assert qualified("Stall") == "EFI_BOOT_SERVICES.Stall"
-    assert status_name(EFI.OUT_OF_RESOURCES) == "EFI_OUT_OF_RESOURCES"
-    assert status_name(1234) == "status 0x4d2"
 
 
 def test_only_the_call_asked_for_fails(tmp_path: Path) -> None:

@@ -51,9 +51,7 @@ def pack_file_info(volume: Editor, node: Node, alias: str | None = None) -> byte
 
 
 def parse_file_info(content: bytes) -> ChangedFile:
-    """EFI_FILE_INFO that a program gave; ValueError, with the reason, where it is malformed."""
-    if len(content) < uefi.INFO_NAME + 2:
-        raise ValueError("it is too short")
+    """EFI_FILE_INFO that a program gave, with a name; ValueError, with the reason, where it is malformed."""
     info = FileInfo.over(np.frombuffer(content.ljust(FileInfo.BYTES, b"\0"), np.uint8))
     name = content[uefi.INFO_NAME:len(content) & ~1].decode("utf-16-le", "surrogatepass").partition("\0")[0]
     return ChangedFile(name, int(info.file_size) & guest.MASK, int(info.attribute) & guest.MASK,

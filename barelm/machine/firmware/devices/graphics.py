@@ -75,28 +75,22 @@ class Graphics:
         """12.9.2.3"""
         require(operation <= uefi.BLT_VIDEO_TO_VIDEO and width and height)
         require(buffer or operation == uefi.BLT_VIDEO_TO_VIDEO)
-        if operation in (uefi.BLT_VIDEO_TO_BUFFER, uefi.BLT_VIDEO_TO_VIDEO):
+        from_screen = operation in (uefi.BLT_VIDEO_TO_BUFFER, uefi.BLT_VIDEO_TO_VIDEO)
+        if from_screen:
             require(source_x + width <= self._width and source_y + height <= self._height)
         if operation != uefi.BLT_VIDEO_TO_BUFFER:
             require(x + width <= self._width and y + height <= self._height)
-        row, delta, n = 4 * self._width, delta or 4 * width, 4 * width
-        on_screen = self._base + y * row + 4 * x
+        on_screen, in_buffer = (self._base, 4 * self._width), (buffer, delta or 4 * width)
         if operation == uefi.BLT_VIDEO_FILL:
-            line = self._ordered(guest.read_bytes(buffer, 4) * width)
-            for i in range(height):
-                guest.put_bytes(on_screen + i * row, line)
-        elif operation == uefi.BLT_BUFFER_TO_VIDEO:
-            source = buffer + source_y * delta + 4 * source_x
-            for i in range(height):
-                guest.put_bytes(on_screen + i * row, self._ordered(guest.read_bytes(source + i * delta, n)))
+            lines = [guest.read_bytes(buffer, 4) * width] * height
         else:
-            source = self._base + source_y * row + 4 * source_x
-            lines = [guest.read_bytes(source + i * row, n) for i in range(height)]
-            if operation == uefi.BLT_VIDEO_TO_BUFFER:
-                lines = [self._ordered(line) for line in lines]
-                on_screen, row = buffer + y * delta + 4 * x, delta
-            for i, line in enumerate(lines):
-                guest.put_bytes(on_screen + i * row, line)
+            base, row = on_screen if from_screen else in_buffer
+            lines = [guest.read_bytes(base + (source_y + i) * row + 4 * source_x, 4 * width) for i in range(height)]
+        if operation != uefi.BLT_VIDEO_TO_VIDEO:
+            lines = [self._ordered(line) for line in lines]
+        base, row = in_buffer if operation == uefi.BLT_VIDEO_TO_BUFFER else on_screen
+        for i, line in enumerate(lines):
+            guest.put_bytes(base + (y + i) * row + 4 * x, line)
 
     def _ordered(self, line: bytes) -> bytes:
         """Pixels in the order of a transfer (blue, green, red) as the screen has them, or the other way."""

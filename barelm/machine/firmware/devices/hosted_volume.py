@@ -192,8 +192,7 @@ class Files:
         return self._services.table(FileProtocol, address, revision=_REVISION_2)
 
     def _file(self, this: int) -> OpenFile:
-        if this not in self._open:
-            raise EfiError(uefi.EFI_INVALID_PARAMETER)
+        require(this in self._open)
         return self._open[this]
 
     def _is_there(self, node: Node) -> bool:
@@ -279,10 +278,7 @@ class Files:
 
 def _is_below(node: Node, folder: Node) -> bool:
     """Whether something is in a directory, or in one in it: while that is open, the directory keeps its name."""
-    above = node.parent
-    while above is not None and above is not folder:
-        above = above.parent
-    return above is folder
+    return node.parent is not None and (node.parent is folder or _is_below(node.parent, folder))
 
 
 def _give(content: bytes, size: int, buffer: int) -> None:

@@ -7,7 +7,7 @@ its processor stays busy for good.
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from barelm.contract import uefi
 from barelm.contract.uefi_protocols import MpServices
@@ -15,7 +15,7 @@ from barelm.errors import BarelmError
 from barelm.machine.firmware.events import Events
 from barelm.machine.firmware.pages import Memory
 from barelm.machine.firmware.process import guest, native
-from barelm.machine.firmware.process.guest import EfiError, require
+from barelm.machine.firmware.process.guest import require
 from barelm.machine.firmware.services import service
 
 AP_STACK = 0x8000  # as OVMF has it
@@ -26,17 +26,17 @@ _SERVICES_FOR_ALL = "EFI_MP_SERVICES_PROTOCOL."
 
 @dataclass
 class Processor:
-    """One processor: `thread` is what runs on it, or last ran."""
+    """One processor: `thread` is what runs on it, last ran, or is to run."""
 
     number: int
     stack: int = 0
-    thread: threading.Thread | None = None
+    thread: threading.Thread = field(default_factory=threading.Thread)
     enabled: bool = True
 
     @property
     def busy(self) -> bool:
         """Whether something runs on it."""
-        return self.thread is not None and self.thread.is_alive()
+        return self.thread.is_alive()
 
 
 class Processors:
@@ -116,8 +116,7 @@ class Processors:
         return int(getattr(self._here, "number", 0))
 
     def _processor(self, number: int) -> Processor:
-        if number >= len(self._all):
-            raise EfiError(uefi.EFI_NOT_FOUND)
+        require(number < len(self._all), uefi.EFI_NOT_FOUND)
         return self._all[number]
 
     def _start(self, chosen: list[Processor], procedure: int, argument: int, one_by_one: bool, event: int,
@@ -129,7 +128,7 @@ class Processors:
             processor.thread = threading.Thread(target=self._run, args=(processor, procedure, argument), daemon=True)
         if not one_by_one:
             for processor in chosen:
-                _begin(processor)
+                processor.thread.start()
 
         def see_through() -> list[Processor]:
             late = _wait(chosen, one_by_one, timeout_us)
@@ -160,22 +159,13 @@ class Processors:
         return address
 
 
-def _begin(processor: Processor) -> None:
-    if processor.thread is not None:
-        processor.thread.start()
-
-
 def _wait(chosen: list[Processor], one_by_one: bool, timeout_us: int) -> list[Processor]:
     """Wait for processors, all together no longer than the limit (0: none); returns those that are not done."""
     deadline = time.monotonic() + timeout_us / 1e6
     for processor in chosen:
         left = max(deadline - time.monotonic(), 0) if timeout_us else None
         if one_by_one and (left is None or left > 0):
-            _begin(processor)
-        if processor.thread is not None and processor.thread.ident is not None:
+            processor.thread.start()
+        if processor.thread.ident is not None:
             processor.thread.join(left)
-    return [processor for processor in chosen if not _done(processor)]
-
-
-def _done(processor: Processor) -> bool:
-    return processor.thread is not None and processor.thread.ident is not None and not processor.busy
+    return [processor for processor in chosen if processor.thread.ident is None or processor.busy]

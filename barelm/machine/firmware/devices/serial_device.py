@@ -95,13 +95,9 @@ class SerialPort:
         self._control = DATA_TERMINAL_READY | REQUEST_TO_SEND
         self.set_attributes(0, 0, 0, 0, 0, 0, 0)
 
-    def connect(self) -> None:
-        """The firmware's console is on the line."""
-        self._wire.has_console = True
-
-    def disconnect(self) -> None:
-        """It is not."""
-        self._wire.has_console = False
+    def connect(self, on: bool) -> None:
+        """The firmware's console is on the line, or is not."""
+        self._wire.has_console = on
 
     @service(SerialIo)
     def reset(self, this: int) -> None:

@@ -1,18 +1,23 @@
-"""The process of a hosted machine: `python -m barelm.machine.firmware.child IMAGE`, console on standard streams.
+"""The process of a hosted machine: `python -m barelm.machine.firmware.process.child SETUP`.  Console: standard streams.
+
+SETUP is JSON: the fields of `firmware.Setup`, faults and the screen as text, and in `report_fd` where to write, as JSON
+as well, the program's status, its calls and its writes.
 
 Two processes: one runs the program, and may crash; the other watches, and says what happened on standard error: the
 message in all lines but the last, which is what to do.  Exit code 0: the program returned EFI_SUCCESS.  1: another
 status.  2: there was nothing to run.  3: it crashed or was stopped.  4: the power was cut, as asked for.
 """
 
-import argparse
+import ctypes
 import json
+import mmap
 import os
 import resource
 import signal
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 from barelm.errors import BarelmError
 from barelm.machine.firmware.fault_report import Report
@@ -32,7 +37,7 @@ class Process:
 
     def off(self, status: int) -> None:
         """Note the program's status and end."""
-        self._report.ended(status)
+        self._report.returned, self._report.has_returned = status, 1
         os._exit(0 if status == 0 else 1)
 
     def power_cut(self) -> None:
@@ -55,20 +60,19 @@ class Process:
         stop(f"{service} failed in the firmware: {''.join(traceback.format_exception(error)).strip()}", _REPORT_BUG)
 
 
-def main(arguments: list[str]) -> int:
+def main(text: str) -> int:
     """Run a machine to its end; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    setup = json.loads(text)
+    report_fd = setup.pop("report_fd")
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    report = Report()
+    report = Report.from_buffer(mmap.mmap(-1, ctypes.sizeof(Report)))
     child = os.fork()
     if child == 0:
         native.die_with_parent()
-        _run(options, report)
+        _run(setup, report)
     _, wait_status = os.waitpid(child, 0)
-    if options.report_fd is not None:
-        os.write(options.report_fd, json.dumps(
-            {"status": report.status, "calls": report.calls, "writes": report.writes}).encode())
+    os.write(report_fd, json.dumps({"status": report.status, "calls": report.calls, "writes": report.writes}).encode())
     fault = report.fault()
     if fault is not None:
         _say(fault, "This is a bug in the program; please report it with the image and this message.")
@@ -84,18 +88,17 @@ def stop(message: str, hint: str, code: int = 3) -> None:
     os._exit(code)
 
 
-def _run(options: argparse.Namespace, report: Report) -> None:
+def _run(setup: dict[str, Any], report: Report) -> None:
     """The process that runs the program; ends with it."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         from barelm.machine.firmware.firmware import HostedFirmware, Setup
-        setup = Setup(options.image, options.memory_mb, options.cores, tuple(map(parse_fault, options.fault)),
-                      screen=options.screen, screen_fd=options.screen_fd,
-                      writable=options.writable, power_cut=options.power_cut)
+        setup |= {"image": Path(setup["image"]), "faults": tuple(map(parse_fault, setup["faults"])),
+                  "screen": parse_screen(setup["screen"]) if setup["screen"] else None}
         switch = Process(report)
-        firmware = HostedFirmware(setup, switch, report)
+        firmware = HostedFirmware(Setup(**setup), switch, report)
         kept = native.prepare_thread()
-        native.note_faults(report.address)
+        native.note_faults(ctypes.addressof(report))
         switch.off(firmware.run())
         del kept
     except BarelmError as error:
@@ -104,25 +107,9 @@ def _run(options: argparse.Namespace, report: Report) -> None:
         stop(f"the firmware failed: {traceback.format_exc().strip()}", _REPORT_BUG)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m barelm.machine.firmware.child",
-                                     description="Run the program of a disk image on a firmware in this process.")
-    parser.add_argument("image", type=Path)
-    parser.add_argument("--memory-mb", type=int, default=1024)
-    parser.add_argument("--cores", type=int, default=1)
-    parser.add_argument("--fault", action="append", default=[], metavar="SERVICE=STATUS[@CALL]")
-    parser.add_argument("--screen", type=parse_screen, metavar="WIDTHxHEIGHT[:bgr|rgb|mask|blt]")
-    parser.add_argument("--screen-fd", type=int, help="the file the screen is shared in (see machine.screen)")
-    parser.add_argument("--writable", action="store_true", help="what the program writes stays on the image")
-    parser.add_argument("--power-cut", type=int, default=0, metavar="N", help="end right after the N-th sector write")
-    parser.add_argument("--report-fd", type=int,
-                        help="where to write, as JSON, the program's status, its calls and its writes")
-    return parser
-
-
 def _say(message: str, hint: str) -> None:
     os.write(2, f"{message}\n{hint}\n".encode(errors="replace"))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1]))

@@ -2,7 +2,8 @@
 
 The program calls with Microsoft's x64 convention, on a stack of its own; Python is called with System V's, on the
 stack of its thread.  Every stack of the program ends (its highest address) at a multiple of STACK_BLOCK, and the
-last word of that block holds the stack pointer to go back to.
+last word of that block holds the stack pointer to go back to.  Of what System V lets a callee change, Microsoft's keeps
+rsi, rdi and xmm6 to xmm15.
 """
 
 STACK_BLOCK = 0x20000
@@ -56,35 +57,15 @@ SERVICE = """
 49 81 ca ff ff 01 00          ; or r10, 0x1ffff
 49 8b 62 f9                   ; mov rsp, [r10-7]
 48 83 e4 f0                   ; and rsp, -16
-48 81 ec b0 00 00 00          ; sub rsp, 176
-0f 29 34 24                   ; movaps [rsp], xmm6
-0f 29 7c 24 10                ; movaps [rsp+16], xmm7
-44 0f 29 44 24 20             ; movaps [rsp+32], xmm8
-44 0f 29 4c 24 30             ; movaps [rsp+48], xmm9
-44 0f 29 54 24 40             ; movaps [rsp+64], xmm10
-44 0f 29 5c 24 50             ; movaps [rsp+80], xmm11
-44 0f 29 64 24 60             ; movaps [rsp+96], xmm12
-44 0f 29 6c 24 70             ; movaps [rsp+112], xmm13
-44 0f 29 b4 24 80 00 00 00    ; movaps [rsp+128], xmm14
-44 0f 29 bc 24 90 00 00 00    ; movaps [rsp+144], xmm15
-0f ae 9c 24 a0 00 00 00       ; stmxcsr [rsp+160]
-c7 84 24 a4 00 00 00 80 1f 00 00  ; mov dword ptr [rsp+164], 0x1f80
-0f ae 94 24 a4 00 00 00       ; ldmxcsr [rsp+164]
+48 81 ec 10 02 00 00          ; sub rsp, 528
+48 0f ae 04 24                ; fxsave64 [rsp]
+c7 84 24 00 02 00 00 80 1f 00 00  ; mov dword ptr [rsp+512], 0x1f80
+0f ae 94 24 00 02 00 00       ; ldmxcsr [rsp+512]
 89 c7                         ; mov edi, eax
 48 8d 75 10                   ; lea rsi, [rbp+16]
 48 b8 ADDRESS                 ; movabs rax, ADDRESS
 ff d0                         ; call rax
-0f 28 34 24                   ; movaps xmm6, [rsp]
-0f 28 7c 24 10                ; movaps xmm7, [rsp+16]
-44 0f 28 44 24 20             ; movaps xmm8, [rsp+32]
-44 0f 28 4c 24 30             ; movaps xmm9, [rsp+48]
-44 0f 28 54 24 40             ; movaps xmm10, [rsp+64]
-44 0f 28 5c 24 50             ; movaps xmm11, [rsp+80]
-44 0f 28 64 24 60             ; movaps xmm12, [rsp+96]
-44 0f 28 6c 24 70             ; movaps xmm13, [rsp+112]
-44 0f 28 b4 24 80 00 00 00    ; movaps xmm14, [rsp+128]
-44 0f 28 bc 24 90 00 00 00    ; movaps xmm15, [rsp+144]
-0f ae 94 24 a0 00 00 00       ; ldmxcsr [rsp+160]
+48 0f ae 0c 24                ; fxrstor64 [rsp]
 48 8d 65 f0                   ; lea rsp, [rbp-16]
 5e                            ; pop rsi
 5f                            ; pop rdi

@@ -3,7 +3,6 @@
 import ctypes
 
 from barelm.contract import uefi
-from barelm.machine.firmware.process.native import PAGE
 from barelm.machine.firmware.tables import ERROR
 
 MASK = (1 << 64) - 1
@@ -74,14 +73,7 @@ def guid(address: int) -> bytes:
 def string(address: int) -> str:
     """The CHAR16 string at an address, without its terminating zero; lone surrogates are kept."""
     require(address)
-    content = bytearray()
-    while len(content) < _LONGEST_STRING:
-        # Up to the end of the page and no further: the next one may not exist.
-        n = PAGE - (address + len(content)) % PAGE
-        content += ctypes.string_at(address + len(content), max(n, 2))
-        units = content[:len(content) & ~1]
-        start = max(0, len(units) - n - 2) & ~1
-        end = next((i for i in range(start, len(units), 2) if not units[i] | units[i + 1]), -1)
-        if end >= 0:
-            return units[:end].decode("utf-16-le", "surrogatepass")
+    for end in range(address, address + _LONGEST_STRING, 2):
+        if not ctypes.c_uint16.from_address(end).value:
+            return ctypes.string_at(address, end - address).decode("utf-16-le", "surrogatepass")
     raise EfiError(uefi.EFI_INVALID_PARAMETER)
