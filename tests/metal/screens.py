@@ -14,7 +14,8 @@ from barelm.contract.uefi_protocols import GraphicsOutput, GraphicsOutputMode, G
 from barelm.metal.console import display
 from barelm.metal.console.display import Display
 from barelm.metal.console.glyphs import LARGE, SMALL, glyph_of
-from tests.metal.fake import ERROR, FakeFirmware, Table, load, store
+from tests.metal.fake import ERROR, FakeFirmware, load, store
+from tests.metal.volumes import Table
 
 RGBX, BGRX, MASK, BLT_ONLY = range(4)
 UNTOUCHED = 0x55555555
@@ -26,8 +27,8 @@ Cell = tuple[str, int, int]
 class FakeScreen(FakeFirmware):
     """A firmware with a screen: `modes[0]` is set at the start."""
 
-    def __init__(self, modes: list[tuple[int, int]], form: int = BGRX, padding: int = 0) -> None:
-        super().__init__()
+    def __init__(self, modes: list[tuple[int, int]], form: int = BGRX, padding: int = 0, *, line: bool = False) -> None:
+        super().__init__(line=line)
         self.modes, self.form, self.padding = modes, form, padding
         self.graphics, self.mode = Table(GraphicsOutput), Table(GraphicsOutputMode)
         self.info, self.queried = Table(GraphicsOutputModeInformation), Table(GraphicsOutputModeInformation)
@@ -39,16 +40,16 @@ class FakeScreen(FakeFirmware):
         self.graphics.serve("set_mode", self.set_mode)
         self.graphics.serve("blt", self.blt)
         self.boot.serve("locate_protocol", self.locate)
-        self.boot.serve("free_pool", self.free_pool)
+        self._free_pool = self.boot.serve("free_pool", self.free_pool)
         self.state = DisplayState.over(np.zeros(DisplayState.BYTES, np.uint8))
         self.figures = Figures.over(np.zeros(Figures.BYTES, np.uint8))
-        self.switch(0)
+        self.show_mode(0)
 
     def open(self, world: Any = lambda function: function) -> Display:  # type: ignore[override]
         """The display on it."""
         return Display(*world(display.open_display)(self.fw, self.figures, self.state))
 
-    def switch(self, number: int) -> None:
+    def show_mode(self, number: int) -> None:
         width, height = self.modes[number]
         self.frame = np.full((height, width + self.padding), UNTOUCHED, np.uint32)
         self.describe(self.info, number, width + self.padding)
@@ -74,16 +75,15 @@ class FakeScreen(FakeFirmware):
         store(info, self.queried.address)
         return 0
 
-    def free_pool(self, address: int) -> int:
+    def free_pool(self, address: int) -> int | None:
         if address == self.queried.address:
             self.n_pools -= 1
-        else:
-            assert self.serial is not None, "only handles of serial lines are given back beside"
-        return 0
+            return 0
+        return self._free_pool(address)
 
     def set_mode(self, this: int, number: int) -> int:
         self.modes_set.append(number)
-        self.switch(number)
+        self.show_mode(number)
         return 0
 
     def blt(self, this: int, buffer: int, operation: int, source_x: int, source_y: int, x: int, y: int, width: int,

@@ -138,9 +138,9 @@ class UefiConsole(Grid):
     def __init__(self, firmware: FakeFirmware, columns: int, rows: int) -> None:
         super().__init__(columns, rows)
         self.firmware = firmware
-        firmware.columns = columns
+        firmware.columns, firmware.machine.text_output.rows = columns, rows
         firmware.cursor_set = self.set_cursor
-        firmware.shown = self.feed
+        firmware.shown_to = self.feed
 
     def feed(self, text: str) -> None:
         """What OutputString is given."""

@@ -40,30 +40,30 @@ class Event:
 
 
 class Events:
-    """All events there are; `call(function, event, context)` calls a notification function of the program."""
+    """All `events` there are, by handle; `call(function, event, context)` calls a function of the program."""
 
     def __init__(self, call: Callable[[int, int, int], int]) -> None:
         self.tpl = TPL_APPLICATION
         self._call = call
         self._changed = threading.Condition()
-        self._events: dict[int, Event] = {}
+        self.events: dict[int, Event] = {}
         self._next = _FIRST_HANDLE
         self._queue: list[int] = []
 
     def add(self, event: Event) -> int:
         """The handle of a new event."""
         self._next += _HANDLE_STEP
-        self._events[self._next] = event
+        self.events[self._next] = event
         return self._next
 
     def knows(self, handle: int) -> bool:
         """Whether there is such an event."""
-        return handle in self._events
+        return handle in self.events
 
     def signal(self, handle: int) -> None:
         """Signal an event, where it still exists; from any thread."""
         with self._changed:
-            event = self._events.get(handle)
+            event = self.events.get(handle)
             if event is not None:
                 self._signal(handle, event)
 
@@ -77,13 +77,13 @@ class Events:
         with self._changed:
             self._expire_timers()
         while True:
-            due = [handle for handle in self._queue if self._events[handle].notify_tpl > self.tpl]
+            due = [handle for handle in self._queue if self.events[handle].notify_tpl > self.tpl]
             if not due:
                 return
-            handle = max(due, key=lambda one: self._events[one].notify_tpl)
+            handle = max(due, key=lambda one: self.events[one].notify_tpl)
             self._queue.remove(handle)
-            self._events[handle].signaled = False
-            self._notify(handle, self._events[handle])
+            self.events[handle].signaled = False
+            self._notify(handle, self.events[handle])
 
     @service(BootServices)
     def create_event(self, kind: int, notify_tpl: int, function: int, context: int, event: int) -> None:
@@ -103,7 +103,7 @@ class Events:
         """7.1.3"""
         with self._changed:
             self._known(handle)
-            del self._events[handle]
+            del self.events[handle]
             if handle in self._queue:
                 self._queue.remove(handle)
 
@@ -158,8 +158,8 @@ class Events:
         self.deliver()
 
     def _known(self, handle: int) -> Event:
-        require(handle in self._events)
-        return self._events[handle]
+        require(handle in self.events)
+        return self.events[handle]
 
     def _signal(self, handle: int, event: Event) -> None:
         """Signal an event, the condition held."""
@@ -177,7 +177,7 @@ class Events:
     def _check(self, handle: int) -> int:
         """Whether an event is signaled, which ends with that: 0, EFI_NOT_READY or what is wrong with it."""
         self.deliver()
-        event = self._events.get(handle)
+        event = self.events.get(handle)
         if event is None or event.kind & uefi.EVT_NOTIFY_SIGNAL:
             return uefi.EFI_INVALID_PARAMETER
         if event.ready is not None:
@@ -191,7 +191,7 @@ class Events:
     def _expire_timers(self) -> None:
         """Signal what is due, the condition held."""
         now = time.monotonic_ns()
-        for handle, event in self._events.items():
+        for handle, event in self.events.items():
             if event.due_ns is not None and event.due_ns <= now:
                 missed = (now - event.due_ns) // event.period_ns + 1 if event.period_ns else 0
                 event.due_ns = event.due_ns + missed * event.period_ns if event.period_ns else None
@@ -200,10 +200,10 @@ class Events:
     def _sleep(self, handles: list[int]) -> None:
         """Wait until something may have changed; a program that asks to be polled is, 50 times a second."""
         with self._changed:
-            waited = [self._events[handle] for handle in handles if handle in self._events]
+            waited = [self.events[handle] for handle in handles if handle in self.events]
             if any(event.signaled or event.ready is not None and event.ready() for event in waited) or self._queue:
                 return
-            due = [event.due_ns for event in self._events.values() if event.due_ns is not None]
+            due = [event.due_ns for event in self.events.values() if event.due_ns is not None]
             timeout_s = max(min(due) - time.monotonic_ns(), 0) / 1e9 if due else None
             if any(event.kind & uefi.EVT_NOTIFY_WAIT for event in waited):
                 timeout_s = min(timeout_s, 0.02) if timeout_s is not None else 0.02

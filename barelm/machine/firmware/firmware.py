@@ -18,7 +18,7 @@ from barelm.machine.firmware.devices.text_console import TextInput, TextOutput
 from barelm.machine.firmware.events import Events
 from barelm.machine.firmware.fault_report import Report
 from barelm.machine.firmware.faults import Fault
-from barelm.machine.firmware.pages import Memory
+from barelm.machine.firmware.pages import LOW_BASE, Memory
 from barelm.machine.firmware.process import guest, native
 from barelm.machine.firmware.process.code import STACK_BLOCK
 from barelm.machine.firmware.process.pe_loader import Image, load_image
@@ -48,6 +48,7 @@ class Setup:
     screen_fd: int | None = None
     writable: bool = False
     power_cut: int = 0  # right after which sector write, from 1, the power goes off; 0: it stays on
+    low_base: int = LOW_BASE  # where the memory begins: two machines of one process need different places
 
 
 class Switch(Protocol):
@@ -79,7 +80,7 @@ class HostedFirmware:
         The `bridge` is how a program calls the services: one in Python, in this process, needs no machine code.
         """
         self._switch, self._report, self._power_cut = switch, report, setup.power_cut
-        self.memory = _memory(setup.memory_mb)
+        self.memory = _memory(setup)
         self.services = Services(switch.broken, setup.faults, bridge)
         self.services.note = report.serving
         self.events = Events(self.services.call_program)
@@ -175,9 +176,9 @@ class HostedFirmware:
             image_code_type=uefi.LOADER_CODE, image_data_type=uefi.LOADER_DATA)
 
 
-def _memory(memory_mb: int) -> Memory:
+def _memory(setup: Setup) -> Memory:
     try:
-        return Memory(memory_mb)
+        return Memory(setup.memory_mb, setup.low_base)
     except MemoryError as error:
-        raise BarelmError(f"this process cannot hold a machine of {memory_mb} MiB: {error}",
+        raise BarelmError(f"this process cannot hold a machine of {setup.memory_mb} MiB: {error}",
                           "Give the machine less memory, or raise the limit (ulimit -v).") from error

@@ -27,15 +27,15 @@ class Memory:
     What is free cannot be touched.  Fresh allocations up to 1 MiB are full of garbage, as on a real machine.
     """
 
-    def __init__(self, memory_mb: int) -> None:
-        """Set aside `memory_mb` MiB; raises MemoryError where the address space has no room."""
+    def __init__(self, memory_mb: int, low_base: int = LOW_BASE) -> None:
+        """Set aside `memory_mb` MiB, from `low_base` on; raises MemoryError where the address space has no room."""
         self.key = 1
         self._regions: list[tuple[int, int, int]] = []  # start, end, type
         self._pools: dict[int, tuple[int, int]] = {}  # address -> type, and bytes of the slot or of the pages
         self._slots: dict[tuple[int, int], list[int]] = {}
         n_bytes = memory_mb << 20
-        low = min(n_bytes, LOW_END - LOW_BASE)
-        for base, size in ((LOW_BASE, low), (HIGH_BASE, n_bytes - low)):
+        low = min(n_bytes, LOW_END - low_base)
+        for base, size in ((low_base, low), (HIGH_BASE, n_bytes - low)):
             if size:
                 if not native.reserve(size, base):
                     raise MemoryError(f"no room for {size >> 20} MiB at {base:#x}")

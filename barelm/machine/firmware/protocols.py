@@ -21,22 +21,24 @@ Driver = Callable[[bool], None]
 
 
 class Protocols:
-    """Handles, in the order they came to be, each with its protocols and their interfaces."""
+    """`handles`, in the order they came to be, each with its protocols and their interfaces; `owners` of what is
+    opened exclusively, by handle and protocol.
+    """
 
     def __init__(self, memory: Memory, services: Services) -> None:
         self._memory = memory
         self._services = services
-        self._handles: dict[int, dict[bytes, int]] = {}
+        self.handles: dict[int, dict[bytes, int]] = {}
         self._next = _FIRST_HANDLE
         self._drivers: dict[tuple[int, bytes], Driver] = {}
-        self._owners: dict[tuple[int, bytes], int] = {}
+        self.owners: dict[tuple[int, bytes], int] = {}
 
     def add(self, handle: int, protocol: bytes, interface: int) -> int:
         """Put a protocol on a handle (0: a new one); returns the handle."""
         if handle == 0:
             self._next += _HANDLE_STEP
             handle = self._next
-            self._handles[handle] = {}
+            self.handles[handle] = {}
         interfaces = self._interfaces(handle)
         require(protocol not in interfaces)
         interfaces[protocol] = interface
@@ -70,8 +72,8 @@ class Protocols:
         require(handle)
         pairs = list(self._pairs())
         found = guest.word(handle)
-        if found in self._handles:
-            require(not any(protocol in self._handles[found] for protocol, _ in pairs))
+        if found in self.handles:
+            require(not any(protocol in self.handles[found] for protocol, _ in pairs))
         for protocol, interface in pairs:
             found = self.add(found, protocol, interface)
         guest.put_word(handle, found)
@@ -100,8 +102,8 @@ class Protocols:
         require(opened[1] in interfaces, uefi.EFI_UNSUPPORTED)
         if attributes & uefi.OPEN_EXCLUSIVE:
             require(agent)
-            require(opened not in self._owners, uefi.EFI_ACCESS_DENIED)
-            self._owners[opened] = agent
+            require(opened not in self.owners, uefi.EFI_ACCESS_DENIED)
+            self.owners[opened] = agent
             if opened in self._drivers:
                 self._drivers[opened](False)
         if attributes != uefi.OPEN_TEST_PROTOCOL:
@@ -111,14 +113,14 @@ class Protocols:
     def close_protocol(self, handle: int, protocol: int, agent: int, controller: int) -> None:
         """7.3.10; a driver that had to let go stays away until it is connected."""
         require(guest.guid(protocol) in self._interfaces(handle), uefi.EFI_NOT_FOUND)
-        if self._owners.get((handle, guest.guid(protocol))) == agent:
-            del self._owners[handle, guest.guid(protocol)]
+        if self.owners.get((handle, guest.guid(protocol))) == agent:
+            del self.owners[handle, guest.guid(protocol)]
 
     @service(BootServices)
     def connect_controller(self, handle: int, drivers: int, path: int, recursive: int) -> None:
         """7.3.12; with the firmware's own drivers only."""
         self._interfaces(handle)
-        found = [driver for on, driver in self._drivers.items() if on[0] == handle and on not in self._owners]
+        found = [driver for on, driver in self._drivers.items() if on[0] == handle and on not in self.owners]
         require(found, uefi.EFI_NOT_FOUND)
         for driver in found:
             driver(True)
@@ -168,7 +170,7 @@ class Protocols:
         require(protocol and interface)
         guest.put_word(interface, 0)
         wanted = guest.guid(protocol)
-        for interfaces in self._handles.values():
+        for interfaces in self.handles.values():
             if wanted in interfaces:
                 guest.put_word(interface, interfaces[wanted])
                 return
@@ -180,8 +182,8 @@ class Protocols:
         raise EfiError(uefi.EFI_NOT_FOUND)
 
     def _interfaces(self, handle: int) -> dict[bytes, int]:
-        require(handle in self._handles)
-        return self._handles[handle]
+        require(handle in self.handles)
+        return self.handles[handle]
 
     def _remove(self, handle: int, pairs: list[tuple[bytes, int]], otherwise: int) -> None:
         """Take protocols with these interfaces off a handle, which goes with its last; refuse otherwise."""
@@ -190,14 +192,14 @@ class Protocols:
         for protocol, _ in pairs:
             del interfaces[protocol]
         if not interfaces:
-            del self._handles[handle]
+            del self.handles[handle]
 
     def _search(self, search: int, protocol: int) -> list[int]:
         """The handles of a search, at least one; registrations are never new."""
         require(search <= uefi.BY_PROTOCOL)
         require(search != uefi.BY_REGISTER_NOTIFY, uefi.EFI_NOT_FOUND)
         wanted = guest.guid(protocol) if search == uefi.BY_PROTOCOL else None
-        found = [handle for handle, interfaces in self._handles.items() if wanted is None or wanted in interfaces]
+        found = [handle for handle, interfaces in self.handles.items() if wanted is None or wanted in interfaces]
         require(found, uefi.EFI_NOT_FOUND)
         return found
 

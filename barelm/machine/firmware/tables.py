@@ -1,5 +1,6 @@
 """UEFI's tables as this firmware answers for them: `contract.uefi_protocols` by the specification's own names."""
 
+import functools
 import re
 
 from barelm.contract import uefi, uefi_protocols
@@ -19,7 +20,12 @@ def table_name(kind: type[Struct]) -> str:
 
 def service_name(kind: type[Struct], field: str) -> str:
     """What it calls a service, the table before it: "EFI_BOOT_SERVICES.AllocatePages"."""
-    return f"{table_name(kind)}.{''.join(_SPELLED.get(word, word.capitalize()) for word in field.split('_'))}"
+    return f"{table_name(kind)}.{_spelled(field)}"
+
+
+@functools.cache
+def _spelled(field: str) -> str:
+    return "".join(_SPELLED.get(word, word.capitalize()) for word in field.split("_"))
 
 
 def guid_of(protocol: type[Struct]) -> bytes:

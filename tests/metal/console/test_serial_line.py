@@ -10,7 +10,7 @@ from barelm.contract.uefi_protocols import SerialIoMode
 from barelm.metal.console import serial_line
 from barelm.metal.console.serial_line import close_serial, flush_serial, open_serial, put_byte, read_byte
 from barelm.metal.console.terminal_sink import keep_row
-from tests.metal.fake import IMAGE_HANDLE, FakeFirmware, FakeSerial
+from tests.metal.fake import FakeFirmware
 from tests.worlds import World, both_worlds
 
 OPENING = b"\x1b[?2004h\x1b7\x1b[999;999H\x1b[6n\x1b8"
@@ -19,9 +19,9 @@ OPENING = b"\x1b[?2004h\x1b7\x1b[999;999H\x1b[6n\x1b8"
 class Line:
     """A serial line on a fake firmware."""
 
-    def __init__(self, port: FakeSerial | None = None) -> None:
-        self.firmware, self.port = FakeFirmware(), port or FakeSerial()
-        self.firmware.serial = self.port
+    def __init__(self, is_there: bool = True) -> None:
+        self.firmware = FakeFirmware(line=is_there)
+        self.port = self.firmware.serial
         self.state = SerialState.over(np.zeros(SerialState.BYTES, np.uint8))
 
     def open(self) -> SerialState:
@@ -36,8 +36,7 @@ class Line:
 
 
 def test_no_line() -> None:
-    line = Line()
-    line.firmware.serial = None
+    line = Line(is_there=False)
     s = line.open()
     assert s.protocol == 0 and (s.columns, s.rows) == (80, 24)
     line.put(s, b"nothing")
@@ -48,14 +47,14 @@ def test_no_line() -> None:
 
 def test_a_line_that_is_not_given() -> None:
     line = Line()
-    line.firmware.is_serial_free = False
+    line.port.owner = 5
     assert line.open().protocol == 0 and line.port.written == b""
 
 
 def test_taken_and_given_back() -> None:
     line = Line()
     s = line.open()
-    assert line.port.owner == IMAGE_HANDLE and line.port.written == OPENING
+    assert line.port.owner == line.firmware.fw.image and line.port.written == OPENING
     assert SerialIoMode(line.port.mode.address).timeout == serial_line.TIMEOUT_US
     line.put(s, "é\r\n".encode())
     assert line.port.written == OPENING
@@ -92,9 +91,9 @@ def test_a_line_that_takes_little_at_a_time_is_waited_for() -> None:
     s = line.open()
     take = line.port.write
 
-    def write(this: int, size: int, source: int) -> int:
+    def write(this: int, size: int, source: int) -> None:
         line.port.room = 300
-        return take(this, size, source)
+        take(this, size, source)
 
     line.port.table.serve("write", write)
     line.put(s, b"x" * 2000)

@@ -25,7 +25,7 @@ from barelm.metal.console.sinks import (
     open_console,
     screen_of,
 )
-from tests.metal.fake import FakeFirmware, FakeSerial
+from tests.metal.fake import FakeFirmware
 from tests.metal.screens import FakeScreen
 from tests.metal.talks import array
 from tests.metal.terminals import UefiConsole, Vt100
@@ -39,10 +39,10 @@ class Desk:
 
     def __init__(self, *, screen: bool = False, line: int = 0, plain: int = 80, rows: int = 24,
                  report: bool = False) -> None:
-        self.firmware: FakeFirmware = FakeScreen([(800, 600)]) if screen else FakeFirmware()
+        self.firmware: FakeFirmware = (
+            FakeScreen([(800, 600)], line=line > 0) if screen else FakeFirmware(line=line > 0))
         self.uefi = UefiConsole(self.firmware, plain, rows)
-        self.port = FakeSerial()
-        self.firmware.serial = self.port if line else None
+        self.port = self.firmware.serial
         self.workspace = arena.open_workspace(self.firmware.fw)
         b = self.workspace.board
         b.settings.screen, b.settings.report = 1, report
@@ -201,7 +201,7 @@ def test_the_screen_goes_back_blank_and_the_last_words_are_the_firmwares() -> No
 
 def test_a_program_hears_the_firmwares_console_alone_and_nothing_is_wrapped() -> None:
     desk = Desk(screen=True, line=80, report=True)
-    desk.firmware.shown = lambda text: None
+    desk.firmware.shown_to = lambda text: None
     desk.put("BARELM IDS" + " 123" * 200 + "\n")
     assert desk.port.written == b"" and desk.port.owner == 0
     assert desk.firmware.screen == "BARELM IDS" + " 123" * 200 + "\r\n"

@@ -130,7 +130,7 @@ def test_any_bytes_show_as_python_decodes_them(parts: list[bytes]) -> None:
 def test_a_long_text_goes_out_in_parts_and_no_pair_is_torn() -> None:
     screen, text = Screen(), "x" + "🙂" * 1000
     heard: list[str] = []
-    screen.firmware.shown = heard.append
+    screen.firmware.shown_to = heard.append
     screen.write(text.encode())
     assert screen.text == text
     assert len(heard) > 2 and all(part.isprintable() for part in heard)

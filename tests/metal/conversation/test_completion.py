@@ -20,7 +20,7 @@ from barelm.metal.processors.engine import engine
 from barelm.pack.reader import Packed, read_packed
 from barelm.pack.writer import write_packed
 from barelm.settings import Settings
-from tests.metal.fake import ERROR, IMAGE_HANDLE, FakeFirmware
+from tests.metal.fake import ERROR, FakeFirmware
 from tests.models import tiny_checkpoint
 from tests.worlds import interpreter, tell
 
@@ -56,7 +56,7 @@ def boot(settings: Settings | str | None, **files: bytes) -> FakeFirmware:
 
 def run(firmware: FakeFirmware) -> None:
     """The program, to its end."""
-    assert interpreter(main.efi_main)(IMAGE_HANDLE, firmware.table.address) == 0
+    assert interpreter(main.efi_main)(*firmware.fw[:2]) == 0
     assert firmware.watchdog == [0] and not firmware.pages and firmware.n_open == 0 and firmware.timers == 0
     assert not firmware.installed
 
@@ -174,7 +174,7 @@ def test_what_the_model_has_no_room_for(settings: Settings | str, message: str) 
 def test_a_volume_without_a_model(files: dict[str, bytes] | None, status: int, message: str) -> None:
     firmware = FakeFirmware(files)
     with pytest.raises(Failure, match=message) as failure:
-        main.efi_main(IMAGE_HANDLE, firmware.table.address)
+        main.efi_main(*firmware.fw[:2])
     assert failure.value.status == status
 
 
@@ -183,7 +183,7 @@ def test_screen_of_a_failure() -> None:
                                        for text in ("it broke", "Mend it.", "file.py:3")]
     firmware.keys = [ord("x")]
     words = np.array([ERROR | 7, *[part.ctypes.data for part in parts]], np.int64)
-    assert main.report_failure(IMAGE_HANDLE, firmware.table.address, int(words.ctypes.data)) == ERROR | 7
+    assert main.report_failure(*firmware.fw[:2], int(words.ctypes.data)) == ERROR | 7
     assert firmware.screen == "\r\nbarelm stopped: it broke\r\nMend it.\r\n(file.py:3, status 7)\r\nBARELM DONE 7\r\n"
 
 

@@ -35,7 +35,7 @@ from barelm.metal.keys.keyboard import (
     stop_asked,
     wait_for_key,
 )
-from tests.metal.fake import FakeFirmware, FakeSerial
+from tests.metal.fake import FakeFirmware
 from tests.worlds import World, both_worlds
 
 SHIFT, CONTROL, ALT_GR, ALT = 1 << 32, 8 << 32, 16 << 32, 32 << 32
@@ -47,10 +47,8 @@ class Desk:
     """A keyboard and a terminal."""
 
     def __init__(self, layout: str = "us", *, extended: bool = True, line: bool = True, per_ms: int = NEVER) -> None:
-        self.firmware = FakeFirmware()
-        self.firmware.is_extended = extended
-        self.port = FakeSerial()
-        self.firmware.serial = self.port if line else None
+        self.firmware = FakeFirmware(line=line, extended=extended)
+        self.port = self.firmware.serial
         self.workspace = Workspace.over(np.zeros(Workspace.BYTES, np.uint8))
         settings, self.figures = self.workspace.board.settings, self.workspace.board.figures
         settings.keyboard = KEYBOARDS.index(layout)
@@ -115,7 +113,6 @@ def test_shift_keys_where_the_firmware_tells() -> None:
 def test_a_broken_extended_protocol_is_not_missed() -> None:
     desk = Desk()
     desk.firmware.con_in_ex.serve("read_key_stroke_ex", lambda this, data: -(1 << 63) | 3)
-    desk.firmware.is_extended = False  # what the other one answers
     assert desk.typed("ab") == "ab"
 
 

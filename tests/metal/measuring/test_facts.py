@@ -32,7 +32,7 @@ def console(firmware: FakeFirmware, columns: int = 1000) -> Console:
 
 def test_the_memory_map_added_up() -> None:
     firmware = FakeFirmware()
-    firmware.memory_map = MAP
+    firmware.show_map(MAP)
     m = memory_facts(firmware.fw, arena.open_workspace(firmware.fw))
     assert (m.free, m.largest_free, m.regions) == (4000 * PAGE, 3000 * PAGE, len(MAP))
     assert (m.boot_services, m.runtime, m.loader) == (30 * PAGE, 70 * PAGE, 110 * PAGE)
@@ -43,7 +43,7 @@ def test_the_memory_map_added_up() -> None:
 @pytest.mark.parametrize("given", [None, []])
 def test_a_firmware_that_shows_no_map(given: list[tuple[int, int]] | None) -> None:
     firmware = FakeFirmware()
-    firmware.memory_map = given
+    firmware.show_map(given)
     assert memory_facts(firmware.fw, arena.open_workspace(firmware.fw)) == (0,) * 8
 
 
@@ -87,7 +87,7 @@ def test_the_processors_name(monkeypatch: pytest.MonkeyPatch, brand: bytes, name
 @pytest.mark.parametrize("has_clock", [False, True])
 def test_the_report_is_what_the_host_reads(monkeypatch: pytest.MonkeyPatch, has_clock: bool) -> None:
     firmware = FakeFirmware({})
-    firmware.memory_map = MAP
+    firmware.show_map(MAP)
     desk = Desk(monkeypatch, firmware=firmware)
     firmware.now = firmware.now if has_clock else None
     forget(desk.conversation)
@@ -118,7 +118,7 @@ def report_of(desk: Desk, start: int) -> bytes:
 
 def test_the_start_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     firmware = FakeFirmware({})
-    firmware.memory_map = MAP
+    firmware.show_map(MAP)
     desk = Desk(monkeypatch, firmware=firmware)
     said = desk.heard(lambda: greeting.greet(desk.t.con, desk.b.settings, desk.workspace))
     assert said.startswith("barelm\n\n") and " MB of memory\nFake firmware, UEFI 2.10\n\n" in said

@@ -21,7 +21,8 @@ from barelm.metal.processors.cores import (
     wake_team,
     worker,
 )
-from tests.metal.fake import ERROR, FakeFirmware, Table, store
+from tests.metal.fake import ERROR, FakeFirmware, store
+from tests.metal.volumes import Table
 
 PER_MS = 10**6
 

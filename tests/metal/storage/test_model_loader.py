@@ -74,6 +74,7 @@ class Loading:
         taken = sum(self.firmware.pages.values()) * PAGE
         assert self.b.figures.memory == taken <= header.memory_bytes
         self.in_one_block = bool(self.b.model.whole != 0)
+        self.load_cycles = int(self.b.figures.load_cycles)
         assert self.b.model.header == header.address
         arena.give_back_model(self.fw, self.b.model, self.b.figures, header)
         assert not memory(self.b.model.address, LoadedModel.BYTES).any(), "nothing points to it any more"
@@ -94,7 +95,7 @@ def test_one_block_holds_the_whole_file() -> None:
     loading = Loading(model())
     loading.check(model())
     assert loading.firmware.asked[1] == len(model()) // PAGE
-    assert loading.in_one_block and loading.b.figures.load_cycles > 0
+    assert loading.in_one_block and loading.load_cycles > 0
 
 
 def test_offset_and_address_stay_congruent() -> None:
@@ -138,7 +139,7 @@ def test_workspace_is_zeroed_and_may_lie_high() -> None:
     firmware = FakeFirmware()
     firmware.has_low_memory = False
     workspace = arena.open_workspace(firmware.fw)
-    assert list(firmware.installed.values()) == [workspace.address]
+    assert firmware.installed == [workspace.address]
     assert not memory(workspace.address, layout.WORKSPACE).any()
     assert firmware.pages == {workspace.address: layout.WORKSPACE // PAGE}
 

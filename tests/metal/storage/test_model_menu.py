@@ -78,7 +78,7 @@ def test_what_the_menu_says(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_one_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     firmware = FakeFirmware()
-    firmware.memory_map = SMALL_MAP
+    firmware.show_map(SMALL_MAP)
     _, desk = chosen(monkeypatch, {"b.blm": GOOD, "z.blm": GOOD}, None, settings=b"countdown = 0\n", firmware=firmware)
     assert "more than" in desk.firmware.screen and "free" in desk.firmware.screen
 
@@ -86,7 +86,7 @@ def test_one_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("refused", [True, False])
 def test_without_a_memory_map_nothing_is_too_large(monkeypatch: pytest.MonkeyPatch, refused: bool) -> None:
     firmware = FakeFirmware()
-    firmware.memory_map = None if refused else []
+    firmware.show_map(None if refused else [])
     _, desk = chosen(monkeypatch, {"b.blm": GOOD, "z.blm": GOOD}, ENTER, firmware=firmware)
     assert "more than" not in desk.firmware.screen
 
@@ -166,6 +166,6 @@ def test_a_name_longer_than_the_list_takes(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_without_anything_to_type_on_the_default_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    firmware = FakeFirmware()
+    firmware = FakeFirmware(extended=False)
     firmware.table.put(con_in=0)
     assert chosen(monkeypatch, FILES, again=True, firmware=firmware)[0] == "b.blm"

@@ -11,6 +11,8 @@ import pytest
 from barelm.contract import uefi
 from barelm.contract.uefi_protocols import GraphicsOutput, GraphicsOutputMode, MemoryDescriptor, SystemTable, Time
 from barelm.dialect.memory import address_of, load_u32, text
+from barelm.disk import write_image
+from barelm.machine.firmware.firmware import PROGRAM
 from barelm.machine.screen import Screen
 from barelm.metal.uefi.boot_services import allocate_low_pages, allocate_pages, disable_watchdog, free_pages, memory_map
 from barelm.metal.uefi.file_protocol import (
@@ -49,7 +51,7 @@ from barelm.metal.uefi.text_output import (
     set_cursor_position,
 )
 from barelm.metal.uefi.timers import close_event, create_timer, sleep
-from tests.metal.firmware import InProcess
+from tests.metal.firmware import InProcess, program
 
 ERROR = -(1 << 63)
 Start = Callable[..., InProcess]
@@ -61,7 +63,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
     machines: list[InProcess] = []
 
     def starts(files: dict[str, bytes] | None = None, **setup: object) -> InProcess:
-        machines.append(InProcess(tmp_path, files, **setup))  # type: ignore[arg-type]
+        image = tmp_path / "machine.img"
+        write_image(image, {PROGRAM: program(), **(files or {})})
+        machines.append(InProcess(image, **{"writable": True, **setup}))  # type: ignore[arg-type]
         return machines[-1]
 
     with np.errstate(over="ignore"):

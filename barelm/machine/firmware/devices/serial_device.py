@@ -24,7 +24,7 @@ _STDIN, _STDOUT = 0, 1
 
 
 class Wire:
-    """Standard input and output, and who is at this end of them.
+    """Standard input and output, what is `coming`, and who is at this end of them.
 
     Where standard input is a pipe, its end switches the machine off: `on_closed` is called, from another thread, as is
     `on_arrival` for whatever comes.
@@ -33,7 +33,7 @@ class Wire:
     def __init__(self, on_arrival: Callable[[], None], on_closed: Callable[[], None]) -> None:
         self.has_console = True
         self._on_arrival, self._on_closed = on_arrival, on_closed
-        self._coming = bytearray()
+        self.coming = bytearray()
         self._changed = threading.Condition()
 
     def listen(self) -> None:
@@ -43,7 +43,7 @@ class Wire:
     def arrive(self, content: bytes) -> None:
         """Bytes have come."""
         with self._changed:
-            self._coming += content
+            self.coming += content
             self._changed.notify_all()
         self._on_arrival()
 
@@ -62,22 +62,22 @@ class Wire:
         taken = bytearray()
         with self._changed:
             while len(taken) < n:
-                if not self._coming and not self._changed.wait_for(lambda: bool(self._coming), timeout_s):
+                if not self.coming and not self._changed.wait_for(lambda: bool(self.coming), timeout_s):
                     break
-                part = self._coming[:n - len(taken)]
+                part = self.coming[:n - len(taken)]
                 taken += part
-                del self._coming[:len(part)]
+                del self.coming[:len(part)]
         return bytes(taken)
 
     @property
     def waits(self) -> bool:
         """Whether there is something to take."""
-        return bool(self._coming)
+        return bool(self.coming)
 
     def clear(self) -> None:
         """Forget what has come."""
         with self._changed:
-            self._coming.clear()
+            self.coming.clear()
 
     def write(self, content: bytes) -> None:
         """Write all of it."""

@@ -22,7 +22,6 @@ from barelm.machine.firmware.process import guest
 from barelm.machine.firmware.process.guest import require
 from barelm.machine.firmware.services import service
 
-COLUMNS, ROWS = 80, 25
 _LIGHT_GRAY = 7
 _NOT_SHOWN = str.maketrans("", "", "\r\0\x1b")
 
@@ -31,7 +30,9 @@ _KEYS = {"\n": (0, "\r"), "\x7f": (0, "\b"), "\x1b": (uefi.SCAN_ESC, "\0")}
 
 
 class TextOutput:
-    """EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL with one mode of 80 columns and 25 rows; what it writes is a plain stream."""
+    """EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL with one mode, of 80 columns and 25 rows; what it writes is a plain stream."""
+
+    columns, rows = 80, 25
 
     def __init__(self, wire: Wire, memory: Memory) -> None:
         self.mode = SimpleTextOutputMode(memory.pool(SimpleTextOutputMode.BYTES))
@@ -66,8 +67,8 @@ class TextOutput:
     def query_mode(self, this: int, number: int, columns: int, rows: int) -> None:
         """12.4.5"""
         require(number == 0, uefi.EFI_UNSUPPORTED)
-        guest.put_word(columns, COLUMNS)
-        guest.put_word(rows, ROWS)
+        guest.put_word(columns, self.columns)
+        guest.put_word(rows, self.rows)
 
     @service(SimpleTextOutput)
     def set_mode(self, this: int, number: int) -> None:
@@ -89,7 +90,7 @@ class TextOutput:
     @service(SimpleTextOutput)
     def set_cursor_position(self, this: int, column: int, row: int) -> None:
         """12.4.9; remembered, not shown."""
-        require(column < COLUMNS and row < ROWS, uefi.EFI_UNSUPPORTED)
+        require(column < self.columns and row < self.rows, uefi.EFI_UNSUPPORTED)
         self._move(column, row)
 
     @service(SimpleTextOutput)
@@ -112,22 +113,27 @@ class TextOutput:
                 column = max(column - 1, 0)
             else:
                 column += 1
-            if column == COLUMNS:
+            if column == self.columns:
                 column, row = 0, row + 1
-        self._move(column, min(row, ROWS - 1))
+        self._move(column, min(row, self.rows - 1))
 
 
 class TextInput:
     """EFI_SIMPLE_TEXT_INPUT_PROTOCOL and its EX form: UTF-8 from the standard input, a line feed being Enter.
 
-    No more of what comes is taken than is asked for: the rest is for a program that takes the wire.
+    No more of what comes is taken than is asked for: the rest is for a program that takes the wire.  `press` is a
+    keyboard beside it, which also tells of shift keys.
     """
 
     def __init__(self, wire: Wire, events: Events) -> None:
         self._wire = wire
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._keys: deque[tuple[int, str]] = deque()
+        self._keys: deque[tuple[int, str, int]] = deque()
         self.wait_for_key = events.add(Event(ready=self._has_key))
+
+    def press(self, scan: int, character: str, shift_state: int = 0) -> None:
+        """A key stroke: a scan code (appendix B), a UTF-16 unit, and EFI_KEY_STATE's shift keys, 0: not known."""
+        self._keys.append((scan, character, shift_state))
 
     def _has_key(self) -> bool:
         """Whether there is a key, taken off the wire where there was none."""
@@ -135,7 +141,7 @@ class TextInput:
             units = self._decoder.decode(byte).encode("utf-16-le")
             for i in range(0, len(units), 2):
                 unit = units[i:i + 2].decode("utf-16-le", "surrogatepass")
-                self._keys.append(_KEYS.get(unit, (0, unit)))
+                self.press(*_KEYS.get(unit, (0, unit)))
         return bool(self._keys)
 
     @service(SimpleTextInput)
@@ -148,10 +154,7 @@ class TextInput:
     @service(SimpleTextInput)
     def read_key_stroke(self, this: int, key: int) -> None:
         """12.3.3"""
-        require(key)
-        require(self._has_key(), uefi.EFI_NOT_READY)
-        scan, character = self._keys.popleft()
-        InputKey(key).scan_code, InputKey(key).unicode_char = scan, ord(character)
+        self._take_key(key)
 
     @service(SimpleTextInputEx, "reset")
     def reset_ex(self, this: int, extended: int) -> None:
@@ -160,6 +163,13 @@ class TextInput:
 
     @service(SimpleTextInputEx)
     def read_key_stroke_ex(self, this: int, data: int) -> None:
-        """12.2.3; nothing is known of shift keys, so the state says that it is not valid."""
-        self.read_key_stroke(this, data)
-        KeyData(data).shift_state, KeyData(data).toggle_state = 0, 0
+        """12.2.3; where nothing is known of shift keys, the state says that it is not valid."""
+        KeyData(data).shift_state, KeyData(data).toggle_state = self._take_key(data), 0
+
+    def _take_key(self, key: int) -> int:
+        """Give the program a key; returns its shift state."""
+        require(key)
+        require(self._has_key(), uefi.EFI_NOT_READY)
+        scan, character, shift_state = self._keys.popleft()
+        InputKey(key).scan_code, InputKey(key).unicode_char = scan, ord(character)
+        return shift_state
