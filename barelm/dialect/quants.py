@@ -21,16 +21,6 @@ def load_i8x64(x: U8, i: int) -> I8x64:
     return x[i:i + WIDTH].view(np.int8).copy()
 
 
-def low_nibbles(v: I8x64) -> I8x64:
-    """The lower four bits of every byte, 0 to 15."""
-    return (v.view(np.uint8) & 15).view(np.int8)
-
-
-def high_nibbles(v: I8x64) -> I8x64:
-    """The upper four bits of every byte, 0 to 15."""
-    return (v.view(np.uint8) >> 4).view(np.int8)
-
-
 def bits_i8x64(v: I8x64, down: int, mask: int, up: int) -> I8x64:
     """(v >> down & mask) << up of every byte, unsigned: for masks with no bit that is shifted in, or will be out."""
     return ((v.view(np.uint8) >> down & mask) << up).astype(np.uint8).view(np.int8)

@@ -29,18 +29,6 @@ def _load_i8x64(typing: Any, x: Any, i: Any) -> Any:
         _place(context, builder, signature, arguments, levels.I8X64), align=1)
 
 
-@lowers(quants.low_nibbles)
-def _low_nibbles(typing: Any, v: Any) -> Any:
-    return I8X64(I8X64), lambda context, builder, signature, arguments: builder.and_(
-        arguments[0], ir.Constant(levels.I8X64, [15] * 64))
-
-
-@lowers(quants.high_nibbles)
-def _high_nibbles(typing: Any, v: Any) -> Any:
-    return I8X64(I8X64), lambda context, builder, signature, arguments: builder.lshr(
-        arguments[0], ir.Constant(levels.I8X64, [4] * 64))
-
-
 @lowers(quants.bits_i8x64)
 def _bits_i8x64(typing: Any, v: Any, down: Any, mask: Any, up: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
