@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from barelm.dialect.memory import address_of, cells, f32_array, i8_array, memory
+from barelm.dialect.memory import address_of, cells, f32_array, i8_array, memory, prefetch
 from barelm.dialect.rooms import kernel
 from barelm.dialect.types import BLOCK, F32, F32_2D, LANES, U8, Kernel, f32, padded
 from barelm.dialect.vectors import load_f32x16, splat_f32x16, store_f32x16
@@ -19,6 +19,9 @@ FEW = 4
 
 MANY = 32
 """The most that go through them together: their sums wait on the stack, 2 KiB."""
+
+AHEAD = 10240
+"""Bytes between a weight in use and the one being fetched, for one token, which waits for memory and little else."""
 
 TOTALS_WORDS = MANY * LANES // 2
 UNITS_WORDS = LANES * (LANES // 2 + BLOCK // 8 + 1)
@@ -87,6 +90,8 @@ def one_token(add: Kernel, finish: Kernel, columns: Kernel, factors: Kernel, kin
     for panel in range(lo, hi):
         total = splat_f32x16(f32(0))
         for b in range(n_blocks):
+            for line in range(0, encodings.BLOCK_BYTES[kind], 64):
+                prefetch(w.data, at + AHEAD + line)
             d, m = factors(w.data, at, kind)
             for half in range(halves):
                 total = add(total, columns(w.data, at, half, d, kind), m, x, t, b * halves + half)

@@ -54,6 +54,16 @@ _view_of(memory.u64_array, types.uint64)
 _view_of(memory.f32_array, types.float32)
 
 
+@lowers(memory.prefetch)
+def _prefetch(typing: Any, x: Any, i: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        at = builder.gep(data_of(context, builder, signature.args[0], arguments[0]), [arguments[1]])
+        call(builder, "llvm.prefetch.p0", VOID, at, ir.Constant(I32, 0), ir.Constant(I32, 3), ir.Constant(I32, 1))
+        return context.get_dummy_value()
+
+    return types.void(x, types.intp), generate
+
+
 @lowers(memory.float_of_bits)
 def _float_of_bits(typing: Any, bits: Any) -> Any:
     return types.float32(types.int64), lambda context, builder, signature, arguments: builder.bitcast(
