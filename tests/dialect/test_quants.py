@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -92,6 +92,24 @@ def test_nothing_overflows_over_a_block(world: World, x: int, byte: int, signed:
     out = np.zeros(32, np.float32)
     world(whole_blocks)(np.full(64, byte, np.uint8), np.full(4, x, np.int8), out)
     assert out.astype(int).tolist() == [32 * signed * x] * 16 + [32 * nibble * x] * 16
+
+
+def six_bits(w: U8, x: I8, out: F32) -> None:
+    """Two in a row."""
+    q = bits_i8x64(load_i8x64(w, 0), 0, 63, 0)
+    d = dot2_u4(dot2_u4(splat_i16x32(0), q, repeat_i8x64(x, 0)), q, repeat_i8x64(x, 4))
+    store_f32x16(out, 0, to_f32x16(sum_pairs(d)))
+
+
+@every_world
+@given(weights, activations)
+@example(np.full(64, 63, np.uint8), np.full(8, 127, np.int8))
+@example(np.full(64, 63, np.uint8), np.full(8, -127, np.int8))
+def test_two_products_of_six_bits_are_exact(world: World, w: Bytes, x: Octets) -> None:
+    out = np.zeros(16, np.float32)
+    world(six_bits)(w, x, out)
+    rows = (w & 63).astype(int).reshape(16, 4)
+    assert out.astype(int).tolist() == (rows @ x.astype(int).reshape(2, 4).sum(0)).tolist()
 
 
 def moved(w: U8, down: int, mask: int, up: int, out: F32) -> None:
