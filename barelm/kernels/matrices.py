@@ -10,7 +10,7 @@ from barelm.dialect.types import BLOCK, F32, F32_2D, LANES, U8, Kernel, f32, pad
 from barelm.dialect.vectors import load_f32x16, splat_f32x16, store_f32x16
 from barelm.kernels import encodings
 from barelm.kernels.encodings import q4, q8_0
-from barelm.kernels.encodings.activations import Activations
+from barelm.kernels.encodings.activations import Activations, tokens_from
 from barelm.kernels.encodings.f32 import embed_f32, matmul_f32
 from barelm.kernels.encodings.products import add_minimum, add_nothing, add_signed, add_unsigned
 
@@ -70,7 +70,7 @@ def matmul(y: F32_2D, w: Matrix, l: int, x: Activations, n: int, lo: int, hi: in
         return
     t = 0
     while n - t >= FEW:
-        many_tokens(y, w, at, x, t, min(n - t, MANY), lo, hi)
+        many_tokens(y[t:], w, at, tokens_from(x, t), min(n - t, MANY), lo, hi)
         t += MANY
     while t < n:
         by_encoding(one_token, w.kind, (y[t], w, at, x, t, lo, hi))
@@ -101,8 +101,8 @@ def one_token(add: Kernel, finish: Kernel, columns: Kernel, factors: Kernel, kin
 
 
 @kernel
-def many_tokens(y: F32_2D, w: Matrix, at: int, x: Activations, first: int, n: int, lo: int, hi: int) -> None:
-    """The same for n tokens from the first on: sixteen columns are unpacked once and used n times."""
+def many_tokens(y: F32_2D, w: Matrix, at: int, x: Activations, n: int, lo: int, hi: int) -> None:
+    """The same for n tokens: sixteen columns are unpacked once and used n times."""
     words = cells(TOTALS_WORDS)
     totals = f32_array(memory(address_of(words), 8 * TOTALS_WORDS), 0, (MANY, LANES))
     size = w.layer_bytes // (w.rows // LANES)
@@ -110,23 +110,23 @@ def many_tokens(y: F32_2D, w: Matrix, at: int, x: Activations, first: int, n: in
         for t in range(n):
             store_f32x16(totals[t], 0, splat_f32x16(f32(0)))
         for half in range(x.scales.shape[1]):
-            by_encoding(add_columns, w.kind, (totals, w.data, at + panel * size, half, x, half, first, n))
+            by_encoding(add_columns, w.kind, (totals, w.data, at + panel * size, half, x, half, n))
         for t in range(n):
-            store_f32x16(y[first + t], panel * LANES, load_f32x16(totals[t], 0))
+            store_f32x16(y[t], panel * LANES, load_f32x16(totals[t], 0))
 
 
 @kernel
 def add_columns(add: Kernel, finish: Kernel, columns: Kernel, factors: Kernel, kind: int, job: Any) -> None:
     """Add the products of sixteen columns of a panel, and of sixteen of the activations, to the sums of n tokens."""
-    totals, w, at, column, x, half, first, n = job
+    totals, w, at, column, x, half, n = job
     halves = encodings.COLUMNS[kind] // LANES
     at += column // halves * encodings.BLOCK_BYTES[kind]
     d, m = factors(w, at, kind)
     sixteen = columns(w, at, column % halves, d, kind)
     for t in range(n):
-        total = add(load_f32x16(totals[t], 0), sixteen, m, x, first + t, half)
+        total = add(load_f32x16(totals[t], 0), sixteen, m, x, t, half)
         if half & 1 == 1:
-            total = finish(total, m, x, first + t, half >> 1)
+            total = finish(total, m, x, t, half >> 1)
         store_f32x16(totals[t], 0, total)
 
 
@@ -144,7 +144,7 @@ def embed(x: F32, w: Matrix, row: int) -> None:
     for half in range(padded(w.cols, BLOCK) // LANES):
         for t in range(LANES):
             store_f32x16(totals[t], 0, splat_f32x16(f32(0)))
-        by_encoding(add_columns, w.kind, (totals, w.data, at, half, units, 1, 0, LANES))
+        by_encoding(add_columns, w.kind, (totals, w.data, at, half, units, 1, LANES))
         for t in range(LANES):
             x[half * LANES + t] = totals[t, row % LANES]
 
