@@ -56,6 +56,10 @@ def f32_array(block: U8, offset: int, shape: Any) -> NDArray[np.float32]:
     return _view(block, offset, shape, np.float32)
 
 
+def prefetch(x: U8, i: int) -> None:
+    """Bring the cache line of byte i, which may lie anywhere, near.  Changes nothing but how long things take."""
+
+
 def float_of_bits(bits: int) -> Real:
     """The float32 whose IEEE 754 bits are the low 32 of `bits`."""
     return np.uint32(bits & 0xFFFFFFFF).view(np.float32)

@@ -19,16 +19,6 @@ def load_i8x64(x: U8, i: int) -> I8x64:
     return x[i:i + WIDTH].view(np.int8).copy()
 
 
-def low_nibbles(v: I8x64) -> I8x64:
-    """The lower four bits of every byte, 0 to 15."""
-    return (v.view(np.uint8) & 15).view(np.int8)
-
-
-def high_nibbles(v: I8x64) -> I8x64:
-    """The upper four bits of every byte, 0 to 15."""
-    return (v.view(np.uint8) >> 4).view(np.int8)
-
-
 def bits_i8x64(v: I8x64, down: int, mask: int, up: int) -> I8x64:
     """(v >> down & mask) << up of every byte, unsigned: for masks with no bit that is shifted in, or will be out."""
     return ((v.view(np.uint8) >> down & mask) << up).astype(np.uint8).view(np.int8)
@@ -50,9 +40,9 @@ def splat_i32x16(s: int) -> I32x16:
 
 
 def dot2_u4(total: I16x32, q: I8x64, x: I8x64) -> I16x32:
-    """Lane k: total + q[2k] x[2k] + q[2k+1] x[2k+1], for 0 <= q <= 15 and |x| <= 127.
+    """Lane k: total + q[2k] x[2k] + q[2k+1] x[2k+1], for 0 <= q <= 63 and |x| <= 127.
 
-    Eight of these in a row stay inside int16: 8 * 2 * 15 * 127 = 30480.
+    Of four bits eight in a row stay inside int16, 8 * 2 * 15 * 127 = 30480, of six two: 2 * 2 * 63 * 127 = 32004.
     """
     products = q.astype(np.int16) * x.astype(np.int16)
     return total + products[0::2] + products[1::2]

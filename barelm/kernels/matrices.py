@@ -2,12 +2,12 @@
 
 from typing import Any, NamedTuple
 
-from barelm.dialect.memory import address_of, cells, f32_array, i8_array, memory
+from barelm.dialect.memory import address_of, cells, f32_array, i8_array, memory, prefetch
 from barelm.dialect.types import BLOCK, F32, F32_2D, LANES, U8, Kernel, f32, padded
 from barelm.dialect.vectors import load_f32x16, splat_f32x16, store_f32x16
 from barelm.kernels import encodings
 from barelm.kernels.encodings import q4, q8_0
-from barelm.kernels.encodings.activations import Activations
+from barelm.kernels.encodings.activations import Activations, tokens_from
 from barelm.kernels.encodings.f32 import embed_f32, matmul_f32
 from barelm.kernels.encodings.products import add_minimum, add_nothing, add_signed, add_unsigned
 
@@ -16,6 +16,9 @@ FEW = 4
 
 MANY = 32
 """The most that go through them together: their sums wait on the stack, 2 KiB."""
+
+AHEAD = 10240
+"""Bytes between a weight in use and the one being fetched, for one token, which waits for memory and little else."""
 
 TOTALS_WORDS = MANY * LANES // 2
 UNITS_WORDS = LANES * (LANES // 2 + BLOCK // 8 + 1)
@@ -60,7 +63,7 @@ def matmul(y: F32_2D, w: Matrix, l: int, x: Activations, n: int, lo: int, hi: in
         return
     t = 0
     while n - t >= FEW:
-        many_tokens(y, w, at, x, t, min(n - t, MANY), lo, hi)
+        many_tokens(y[t:], w, at, tokens_from(x, t), min(n - t, MANY), lo, hi)
         t += MANY
     while t < n:
         by_encoding(one_token, w.kind, (y[t], w, at, x, t, lo, hi))
@@ -79,6 +82,8 @@ def one_token(add: Kernel, finish: Kernel, columns: Kernel, factors: Kernel, kin
     for panel in range(lo, hi):
         total = splat_f32x16(f32(0))
         for b in range(n_blocks):
+            for line in range(0, encodings.BLOCK_BYTES[kind], 64):
+                prefetch(w.data, at + AHEAD + line)
             d, m = factors(w.data, at, kind)
             for half in range(halves):
                 total = add(total, columns(w.data, at, half, d, kind), m, x, t, b * halves + half)
@@ -87,8 +92,8 @@ def one_token(add: Kernel, finish: Kernel, columns: Kernel, factors: Kernel, kin
         store_f32x16(y, panel * LANES, total)
 
 
-def many_tokens(y: F32_2D, w: Matrix, at: int, x: Activations, first: int, n: int, lo: int, hi: int) -> None:
-    """The same for n tokens from the first on: sixteen columns are unpacked once and used n times."""
+def many_tokens(y: F32_2D, w: Matrix, at: int, x: Activations, n: int, lo: int, hi: int) -> None:
+    """The same for n tokens: sixteen columns are unpacked once and used n times."""
     words = cells(TOTALS_WORDS)
     totals = f32_array(memory(address_of(words), 8 * TOTALS_WORDS), 0, (MANY, LANES))
     size = w.layer_bytes // (w.rows // LANES)
@@ -96,22 +101,22 @@ def many_tokens(y: F32_2D, w: Matrix, at: int, x: Activations, first: int, n: in
         for t in range(n):
             store_f32x16(totals[t], 0, splat_f32x16(f32(0)))
         for half in range(x.scales.shape[1]):
-            by_encoding(add_columns, w.kind, (totals, w.data, at + panel * size, half, x, half, first, n))
+            by_encoding(add_columns, w.kind, (totals, w.data, at + panel * size, half, x, half, n))
         for t in range(n):
-            store_f32x16(y[first + t], panel * LANES, load_f32x16(totals[t], 0))
+            store_f32x16(y[t], panel * LANES, load_f32x16(totals[t], 0))
 
 
 def add_columns(add: Kernel, finish: Kernel, columns: Kernel, factors: Kernel, kind: int, job: Any) -> None:
     """Add the products of sixteen columns of a panel, and of sixteen of the activations, to the sums of n tokens."""
-    totals, w, at, column, x, half, first, n = job
+    totals, w, at, column, x, half, n = job
     halves = encodings.COLUMNS[kind] // LANES
     at += column // halves * encodings.BLOCK_BYTES[kind]
     d, m = factors(w, at, kind)
     sixteen = columns(w, at, column % halves, d, kind)
     for t in range(n):
-        total = add(load_f32x16(totals[t], 0), sixteen, m, x, first + t, half)
+        total = add(load_f32x16(totals[t], 0), sixteen, m, x, t, half)
         if half & 1 == 1:
-            total = finish(total, m, x, first + t, half >> 1)
+            total = finish(total, m, x, t, half >> 1)
         store_f32x16(totals[t], 0, total)
 
 
@@ -128,7 +133,7 @@ def embed(x: F32, w: Matrix, row: int) -> None:
     for half in range(padded(w.cols, BLOCK) // LANES):
         for t in range(LANES):
             store_f32x16(totals[t], 0, splat_f32x16(f32(0)))
-        by_encoding(add_columns, w.kind, (totals, w.data, at, half, units, 1, 0, LANES))
+        by_encoding(add_columns, w.kind, (totals, w.data, at, half, units, 1, LANES))
         for t in range(LANES):
             x[half * LANES + t] = totals[t, row % LANES]
 

@@ -7,7 +7,7 @@ same sums, hence the same bits.
 from barelm.dialect.types import BLOCK, F32_2D, LANES, padded
 from barelm.kernels.blocks import add, attend, rmsnorm, rope, swiglu
 from barelm.kernels.cache import remember_key, remember_value
-from barelm.kernels.encodings.activations import Activations, quantize
+from barelm.kernels.encodings.activations import quantize, tokens_from
 from barelm.kernels.matrices import embed, matmul
 from barelm.kernels.model import Config, State, Weights
 from barelm.kernels.team import Team, meet, share
@@ -28,13 +28,8 @@ def forward(c: Config, w: Weights, s: State, pos: int, n: int, want_logits: bool
     if want_logits:
         normalise(c, s, w.norm, 0, n - 1, n, team)
         lo, hi = share(padded(c.vocab_size) // LANES, team)
-        matmul(s.logits, w.classifier, 0, last_of(s.xn, n), 1, lo, hi)
+        matmul(s.logits, w.classifier, 0, tokens_from(s.xn, n - 1), 1, lo, hi)
         meet(team)
-
-
-def last_of(a: Activations, n: int) -> Activations:
-    """The last of n tokens alone."""
-    return Activations(a.values[n - 1:n], a.quants[n - 1:n], a.scales[n - 1:n], a.sums[n - 1:n])
 
 
 def attention_block(c: Config, w: Weights, s: State, l: int, pos: int, n: int, team: Team) -> None:

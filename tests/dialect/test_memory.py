@@ -30,6 +30,7 @@ from barelm.dialect.memory import (
     load_u8,
     load_u16,
     load_u32,
+    prefetch,
     store_i64,
     text,
     u8_array,
@@ -125,6 +126,19 @@ def test_memory_is_an_array_over_an_address(world: World, n: int) -> None:
     after = np.concatenate([block[:3], np.full(n, 7, np.uint8), block[3 + n:]])
     assert world(memory_sum)(np.int64(block.ctypes.data + 3), np.int64(n)) == expected
     assert same_bits(block, after)
+
+
+def fetch_ahead(block: U8, i: int) -> int:
+    """The first byte, another line on its way."""
+    prefetch(block, i)
+    return int(block[0])
+
+
+@both_worlds
+@pytest.mark.parametrize("i", [0, 63, 255, 256, -1, 1 << 40, -(1 << 62)])
+def test_prefetch_changes_nothing_wherever_it_points(world: World, i: int) -> None:
+    block = some_bytes()
+    assert world(fetch_ahead)(block, i) == block[0] and same_bits(block, some_bytes())
 
 
 def address(block: Any) -> int:

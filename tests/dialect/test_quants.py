@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -14,11 +14,9 @@ from barelm.dialect.quants import (
     bits_i8x64,
     dot2_u4,
     dot4_i8,
-    high_nibbles,
     load_f16x16,
     load_i8x16,
     load_i8x64,
-    low_nibbles,
     repeat_i8x64,
     splat_i16x32,
     splat_i32x16,
@@ -43,9 +41,9 @@ def dots(w: U8, at: int, x: I8, start: int, out: F32) -> None:
     """Both dot products over a vector from byte `at` on, the sums beginning with `start`."""
     v = load_i8x64(w, at)
     store_f32x16(out, 0, to_f32x16(dot4_i8(splat_i32x16(start), v, repeat_i8x64(x, 0))))
-    low = dot2_u4(splat_i16x32(start), low_nibbles(v), repeat_i8x64(x, 0))
+    low = dot2_u4(splat_i16x32(start), bits_i8x64(v, 0, 15, 0), repeat_i8x64(x, 0))
     store_f32x16(out, 16, to_f32x16(sum_pairs(low)))
-    store_f32x16(out, 32, to_f32x16(sum_pairs(dot2_u4(low, high_nibbles(v), repeat_i8x64(x, 4)))))
+    store_f32x16(out, 32, to_f32x16(sum_pairs(dot2_u4(low, bits_i8x64(v, 4, 15, 0), repeat_i8x64(x, 4)))))
 
 
 def dots_in_whole_numbers(w: Bytes, x: Octets, start: int) -> list[int]:
@@ -82,7 +80,7 @@ def whole_blocks(w: U8, x: I8, out: F32) -> None:
     e = splat_i16x32(0)
     for _ in range(8):
         d = dot4_i8(d, v, repeat_i8x64(x, 0))
-        e = dot2_u4(e, low_nibbles(v), repeat_i8x64(x, 0))
+        e = dot2_u4(e, bits_i8x64(v, 0, 15, 0), repeat_i8x64(x, 0))
     store_f32x16(out, 0, to_f32x16(d))
     store_f32x16(out, 16, to_f32x16(sum_pairs(e)))
 
@@ -96,24 +94,22 @@ def test_nothing_overflows_over_a_block(world: World, x: int, byte: int, signed:
     assert out.astype(int).tolist() == [32 * signed * x] * 16 + [32 * nibble * x] * 16
 
 
-def nibbles(w: U8, out: F32) -> None:
-    """What is unpacked, as sums with one column at a time."""
-    one = np.zeros(4, np.int8)
-    v = load_i8x64(w, 0)
-    for c in range(4):
-        one[c] = 1
-        store_f32x16(out, 32 * c, to_f32x16(dot4_i8(splat_i32x16(0), low_nibbles(v), repeat_i8x64(one, 0))))
-        store_f32x16(out, 32 * c + 16, to_f32x16(dot4_i8(splat_i32x16(0), high_nibbles(v), repeat_i8x64(one, 0))))
-        one[c] = 0
+def six_bits(w: U8, x: I8, out: F32) -> None:
+    """Two in a row."""
+    q = bits_i8x64(load_i8x64(w, 0), 0, 63, 0)
+    d = dot2_u4(dot2_u4(splat_i16x32(0), q, repeat_i8x64(x, 0)), q, repeat_i8x64(x, 4))
+    store_f32x16(out, 0, to_f32x16(sum_pairs(d)))
 
 
 @every_world
-def test_every_byte_is_two_nibbles(world: World) -> None:
-    for first in range(0, 256, 64):
-        w, out = np.arange(first, first + 64, dtype=np.uint8), np.zeros(128, np.float32)
-        world(nibbles)(w, out)
-        low, high = out.reshape(4, 2, 16).transpose(1, 2, 0).reshape(2, 64)
-        assert low.tolist() == (w & 15).tolist() and high.tolist() == (w >> 4).tolist()
+@given(weights, activations)
+@example(np.full(64, 63, np.uint8), np.full(8, 127, np.int8))
+@example(np.full(64, 63, np.uint8), np.full(8, -127, np.int8))
+def test_two_products_of_six_bits_are_exact(world: World, w: Bytes, x: Octets) -> None:
+    out = np.zeros(16, np.float32)
+    world(six_bits)(w, x, out)
+    rows = (w & 63).astype(int).reshape(16, 4)
+    assert out.astype(int).tolist() == (rows @ x.astype(int).reshape(2, 4).sum(0)).tolist()
 
 
 def moved(w: U8, down: int, mask: int, up: int, out: F32) -> None:
@@ -124,15 +120,16 @@ def moved(w: U8, down: int, mask: int, up: int, out: F32) -> None:
     for c in range(4):
         one[c] = 1
         store_f32x16(out, 32 * c, to_f32x16(dot4_i8(splat_i32x16(0), bits, repeat_i8x64(one, 0))))
-        both = low_nibbles(v) + bits
+        both = bits_i8x64(v, 0, 15, 0) + bits
         store_f32x16(out, 32 * c + 16, to_f32x16(dot4_i8(splat_i32x16(0), both, repeat_i8x64(one, 0))))
         one[c] = 0
 
 
 @every_world
+@pytest.mark.parametrize("first", range(0, 256, 64))
 @pytest.mark.parametrize("mask", [0x01, 0x03, 0x07, 0x0F, 0x55, 0xAA, 0xFF])
-def test_bits_of_every_byte_are_moved(world: World, mask: int) -> None:
-    w = np.resize(np.array([0xFF, 0x00, 0xA5, 0x5A, 0x80, 0x01, 0xFE], np.uint8), 64)
+def test_bits_of_every_byte_are_moved(world: World, mask: int, first: int) -> None:
+    w = np.arange(first, first + 64, dtype=np.uint8)
     for down, up in [(down, up) for down in range(8) for up in range(8) if mask << down < 256 and mask << up < 256]:
         out = np.zeros(128, np.float32)
         world(moved)(w, down, mask, up, out)

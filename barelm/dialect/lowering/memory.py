@@ -8,7 +8,7 @@ from numba.core import cgutils, types
 from numba.np import arrayobj
 
 from barelm.dialect import memory
-from barelm.dialect.lowering.emit import F32, I1, I8, I16, I32, I64, VOID, call, data_of, pointer
+from barelm.dialect.lowering.emit import F32, I1, I8, I16, I32, I64, VOID, call, data_of, place, pointer
 from barelm.dialect.lowering.registering import Definition, emits, lowers
 
 TEXT = types.Array(types.uint16, 1, "C")
@@ -54,6 +54,12 @@ _view_of(memory.i32_array, types.int32)
 _view_of(memory.i64_array, types.int64)
 _view_of(memory.u64_array, types.uint64)
 _view_of(memory.f32_array, types.float32)
+
+
+@emits(memory.prefetch)
+def _prefetch(builder: Any, x: Any, i: Any) -> None:
+    call(builder, "llvm.prefetch.p0", VOID, place(builder, x, i, I8), ir.Constant(I32, 0), ir.Constant(I32, 3),
+         ir.Constant(I32, 1))
 
 
 emits(memory.float_of_bits)(lambda builder, bits: builder.bitcast(builder.trunc(bits, I32), F32))

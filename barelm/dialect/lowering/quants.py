@@ -13,8 +13,6 @@ from barelm.dialect.types import LANES
 _I8X16 = ir.VectorType(I8, LANES)
 
 emits(quants.load_i8x64)(lambda builder, x, i: builder.load(place(builder, x, i, I8X64), align=1))
-emits(quants.low_nibbles)(lambda builder, v: builder.and_(v, ir.Constant(I8X64, [15] * 64)))
-emits(quants.high_nibbles)(lambda builder, v: builder.lshr(v, ir.Constant(I8X64, [4] * 64)))
 
 
 @emits(quants.bits_i8x64)

@@ -22,6 +22,11 @@ class Activations(NamedTuple):
     sums: F32_2D  # (batch, dim / BLOCK): Σ scale * quants
 
 
+def tokens_from(a: Activations, t: int) -> Activations:
+    """Token t and those after it."""
+    return Activations(a.values[t:], a.quants[t:], a.scales[t:], a.sums[t:])
+
+
 def quantize(a: Activations, t: int, lo: int, hi: int) -> None:
     """The blocks lo to hi of token t as int8: scale = max|x| / 127, quants = round(x / scale)."""
     for b in range(lo, hi):

@@ -3,7 +3,7 @@
 A block of a panel is 256 bytes of nibbles, sixteen float16 d and, of Q4_1, sixteen m.
 """
 
-from barelm.dialect.quants import high_nibbles, load_f16x16, load_i8x64, low_nibbles
+from barelm.dialect.quants import bits_i8x64, load_f16x16, load_i8x64
 from barelm.dialect.types import U8, F32x16, f32
 from barelm.dialect.vectors import splat_f32x16
 from barelm.kernels import encodings
@@ -14,7 +14,7 @@ def columns(w: U8, at: int, half: int, d: F32x16, kind: int) -> Columns:
     """Half of the block at a byte."""
     v = load_i8x64(w, at + half * 128)
     u = load_i8x64(w, at + half * 128 + 64)
-    return low_nibbles(v), high_nibbles(v), low_nibbles(u), high_nibbles(u), d
+    return bits_i8x64(v, 0, 15, 0), bits_i8x64(v, 4, 15, 0), bits_i8x64(u, 0, 15, 0), bits_i8x64(u, 4, 15, 0), d
 
 
 def factors(w: U8, at: int, kind: int) -> tuple[F32x16, F32x16]:
