@@ -29,7 +29,7 @@ def model() -> bytes:
     """A packed model with every section but the classifier."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tiny.blm"
-        write_packed(tiny_checkpoint(1), path)
+        write_packed(tiny_checkpoint(1, biased=True), path)
         return path.read_bytes()
 
 
