@@ -20,7 +20,7 @@ from tests.built import program, seeded_cache
 
 REPOSITORY = Path(__file__).parents[2]
 
-SMALL = """
+SMALL = r"""
 from barelm.dialect.memory import text
 from barelm.dialect.processor import cpu_level
 from barelm.dialect.rooms import metal
