@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from barelm.kernels.encodings import F32, Q4_0, Q4_1, Q8_0, TABLE
+from barelm.kernels.encodings import F32, Q4_0, Q4_1, Q6_K, Q8_0, TABLE
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -160,8 +160,7 @@ FORMATS = {form.type_id: form for form in (
                 _scaled_by_six_bits),
     BlockFormat("Q5_K", 13, LARGE, _fields(d="<f2", m="<f2", six="12u1", high="32u1", low="128u1"), _five_bits_k,
                 _scaled_by_six_bits),
-    BlockFormat("Q6_K", 14, LARGE, _fields(low="128u1", high="64u1", scales="16i1", d="<f2"), _six_bits,
-                _scaled_by_bytes, 32),
+    _native(Q6_K, _fields(low="128u1", high="64u1", scales="16i1", d="<f2"), _six_bits, _scaled_by_bytes, 32),
     BlockFormat("BF16", 30, 1, _fields(x="<u2"), _upper_halves, _itself),
 )}
 """The types this reads, by GGML's number."""

@@ -6,10 +6,10 @@ from barelm.dialect.memory import address_of, cells, f32_array, i8_array, memory
 from barelm.dialect.types import BLOCK, F32, F32_2D, LANES, U8, Kernel, f32, padded
 from barelm.dialect.vectors import load_f32x16, splat_f32x16, store_f32x16
 from barelm.kernels import encodings
-from barelm.kernels.encodings import q4, q8_0
+from barelm.kernels.encodings import high_bits, q4, q8_0
 from barelm.kernels.encodings.activations import Activations, tokens_from
 from barelm.kernels.encodings.f32 import embed_f32, matmul_f32
-from barelm.kernels.encodings.products import add_minimum, add_nothing, add_signed, add_unsigned
+from barelm.kernels.encodings.products import add_minimum, add_nothing, add_offset, add_signed, add_unsigned
 
 FEW = 4
 """Fewer tokens than this go through the weights one after another."""
@@ -41,6 +41,8 @@ def by_encoding(use: Kernel, kind: int, job: Any) -> None:
     """
     if kind == encodings.Q8_0:
         use(add_signed, add_nothing, q8_0.columns, q8_0.factors, kind, job)
+    elif kind == encodings.Q6_K:
+        use(add_offset, add_nothing, high_bits.columns, high_bits.factors, kind, job)
     else:
         use(add_unsigned, add_minimum, q4.columns, q4.factors, kind, job)
 

@@ -15,7 +15,7 @@ from barelm.checkpoint.checkpoint import Checkpoint, Shape, Tensor
 from barelm.checkpoint.ggml_blocks import BY_NAME
 from barelm.contract import sections
 from barelm.dialect.types import BLOCK, LANES, padded
-from barelm.kernels.encodings import Q4_0, Q4_1, Q8_0
+from barelm.kernels.encodings import Q4_0, Q4_1, Q6_K, Q8_0
 from barelm.kernels.encodings.activations import Activations, quantize
 from barelm.kernels.matrices import MANY, Matrix, embed, matmul, panel_bytes
 from barelm.pack.weights import kind_of, matrix_parts
@@ -28,7 +28,7 @@ from tests.worlds import World, interpreter, jit, same_bits
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
-ENCODINGS = {"Q8_0": Q8_0, "Q5_0": Q8_0, "Q4_0": Q4_0, "Q4_1": Q4_1}
+ENCODINGS = {"Q8_0": Q8_0, "Q5_0": Q8_0, "Q4_0": Q4_0, "Q4_1": Q4_1, "Q6_K": Q6_K}
 encodings = pytest.mark.parametrize("encoding", ENCODINGS)
 ROWS = 40
 

@@ -31,8 +31,9 @@ TABLE = (
     Encoding("Q8_0", 8, 32, 34, (8,)),
     Encoding("Q4_0", 2, 32, 18, (4,)),
     Encoding("Q4_1", 3, 32, 20, (4,)),
+    Encoding("Q6_K", 14, 256, 210, (4, 2)),
 )
-F32, Q8_0, Q4_0, Q4_1 = range(len(TABLE))
+F32, Q8_0, Q4_0, Q4_1, Q6_K = range(len(TABLE))
 
 # The table's columns, as the kernels want them.
 N_KINDS = len(TABLE)

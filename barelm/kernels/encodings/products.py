@@ -6,13 +6,15 @@ The float additions run over the columns in order, whatever the number of tokens
 from barelm.dialect.quants import (
     dot2_u4,
     dot4_i8,
+    load_i8x16,
     repeat_i8x64,
     splat_i16x32,
     splat_i32x16,
+    sum_i32x16,
     sum_pairs,
     to_f32x16,
 )
-from barelm.dialect.types import LANES, F32x16, I8x64
+from barelm.dialect.types import LANES, F32x16, I8x64, f32
 from barelm.dialect.vectors import splat_f32x16
 from barelm.kernels.encodings.activations import Activations
 
@@ -38,6 +40,18 @@ def add_unsigned(y: F32x16, w: Columns, m: F32x16, x: Activations, t: int, half:
     dot = dot2_u4(dot, w[2], repeat_i8x64(x.quants[t], i + 8))
     dot = dot2_u4(dot, w[3], repeat_i8x64(x.quants[t], i + 12))
     return y + (w[4] * splat_f32x16(x.scales[t, half])) * to_f32x16(sum_pairs(dot))
+
+
+def add_offset(y: F32x16, w: Columns, m: F32x16, x: Activations, t: int, half: int) -> F32x16:
+    """y + d s Σ (q + m) x for 0 <= q <= 63, the sum exact."""
+    i = half * LANES
+    first = dot2_u4(splat_i16x32(0), w[0], repeat_i8x64(x.quants[t], i))
+    first = dot2_u4(first, w[1], repeat_i8x64(x.quants[t], i + 4))
+    last = dot2_u4(splat_i16x32(0), w[2], repeat_i8x64(x.quants[t], i + 8))
+    last = dot2_u4(last, w[3], repeat_i8x64(x.quants[t], i + 12))
+    total = f32(sum_i32x16(load_i8x16(x.quants[t], i)))
+    dot = to_f32x16(sum_pairs(first) + sum_pairs(last)) + m * splat_f32x16(total)
+    return y + (w[4] * splat_f32x16(x.scales[t, half])) * dot
 
 
 def add_minimum(y: F32x16, m: F32x16, x: Activations, t: int, b: int) -> F32x16:
