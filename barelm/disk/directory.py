@@ -12,16 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from barelm.disk.names import (
-    ATTR_LONG_NAME,
-    LAST_LONG_ENTRY,
-    SLOT_BYTES,
-    decode_long,
-    decode_short,
-    fold,
-    long_slots,
-    name_fault,
-)
+from barelm.disk import names
 
 ATTR_VOLUME_ID = 0x08
 ATTR_DIRECTORY = 0x10
@@ -108,7 +99,7 @@ class Node:
 
     def packed(self) -> bytes:
         """Its slots as bytes: of the long name, where there has to be one, and the short entry."""
-        return long_slots(self.name, self.short) + self.facts.pack(self.short, self.case_flags)
+        return names.long_slots(self.name, self.short) + self.facts.pack(self.short, self.case_flags)
 
 
 @dataclass(eq=False)
@@ -125,13 +116,13 @@ class Folder(Node):
 
     def load(self, content: bytes, clusters: list[int]) -> None:
         """Take over what is on the disk, and make children of its entries; ValueError as parse_directory."""
-        slots = np.frombuffer(content, np.uint8).reshape(-1, SLOT_BYTES)
+        slots = np.frombuffer(content, np.uint8).reshape(-1, names.SLOT_BYTES)
         unused = np.flatnonzero(slots[:, 0] == _END)
         self.end = int(unused[0]) if len(unused) else len(slots)
-        used = self.end * SLOT_BYTES
+        used = self.end * names.SLOT_BYTES
         self.has_garbage = any(content[used:])
         self.content, self.clusters = bytearray(content[:used].ljust(len(content), b"\0")), clusters
-        taken = (slots[:, 0] != _DELETED) & (slots[:, 11] & _LONG_MASK != ATTR_LONG_NAME)
+        taken = (slots[:, 0] != _DELETED) & (slots[:, 11] & _LONG_MASK != names.ATTR_LONG_NAME)
         taken[self.end:] = False
         self._taken = bytearray(taken.tobytes())
         for node in parse_directory(content, self):
@@ -141,18 +132,18 @@ class Folder(Node):
 
     def adopt(self, node: Node) -> None:
         """List a child by its names."""
-        self.children[fold(node.name)] = node
+        self.children[names.fold(node.name)] = node
         self._aliases.setdefault(_short_key(node), node)
 
     def disown(self, node: Node) -> None:
         """Take a child off the list."""
-        del self.children[fold(node.name)]
+        del self.children[names.fold(node.name)]
         if self._aliases.get(_short_key(node)) is node:
             del self._aliases[_short_key(node)]
 
     def get(self, name: str) -> Node | None:
         """The child of a name, long or 8.3, in either case."""
-        return self.children.get(fold(name)) or self._aliases.get(fold(name))
+        return self.children.get(names.fold(name)) or self._aliases.get(names.fold(name))
 
     def listed(self) -> list[Node]:
         """The children in the order of the directory."""
@@ -167,14 +158,14 @@ class Folder(Node):
 
     def shorts(self) -> set[bytes]:
         """The 8.3 names that are taken, also by what a name before it hides."""
-        return {bytes(self.content[i * SLOT_BYTES:i * SLOT_BYTES + 11]) for i in range(self.end)
-                if self._taken[i] and not self.content[i * SLOT_BYTES + 11] & ATTR_VOLUME_ID}
+        return {bytes(self.content[i * names.SLOT_BYTES:i * names.SLOT_BYTES + 11]) for i in range(self.end)
+                if self._taken[i] and not self.content[i * names.SLOT_BYTES + 11] & ATTR_VOLUME_ID}
 
     def grow(self, clusters: list[int], cluster_bytes: int) -> None:
         """Have room in further clusters, which are zeros on the disk."""
         self.clusters += clusters
         self.content += bytes(len(clusters) * cluster_bytes)
-        self._taken += bytes(len(clusters) * cluster_bytes // SLOT_BYTES)
+        self._taken += bytes(len(clusters) * cluster_bytes // names.SLOT_BYTES)
 
     def place(self, k: int) -> int:
         """Where k slots in a row are free; the last may lie behind the directory's end, which then must grow."""
@@ -195,21 +186,21 @@ class Folder(Node):
 
     def put(self, start: int, content: bytes) -> None:
         """Fill slots."""
-        self.content[start * SLOT_BYTES:start * SLOT_BYTES + len(content)] = content
-        n = len(content) // SLOT_BYTES
+        self.content[start * names.SLOT_BYTES:start * names.SLOT_BYTES + len(content)] = content
+        n = len(content) // names.SLOT_BYTES
         self._taken[start:start + n] = b"\1" * n
         self.end = max(self.end, start + n)
 
     def erase(self, slots: range) -> None:
         """Mark slots as deleted."""
         for i in slots:
-            self.content[i * SLOT_BYTES] = _DELETED
+            self.content[i * names.SLOT_BYTES] = _DELETED
             self._taken[i] = 0
 
 
 def _short_key(node: Node) -> str:
     """The 8.3 name under which a child is found."""
-    return fold(decode_short(node.short, 0))
+    return names.fold(names.decode_short(node.short, 0))
 
 
 def pack_dots(first_cluster: int, parent: Folder) -> bytes:
@@ -222,7 +213,7 @@ def parse_label(content: bytes) -> str:
     """The volume label in the root directory; empty where there is none."""
     for _, slot in _slots(content):
         if slot[0] != _DELETED and slot[11] & (ATTR_VOLUME_ID | ATTR_DIRECTORY) == ATTR_VOLUME_ID \
-                and slot[11] & _LONG_MASK != ATTR_LONG_NAME:
+                and slot[11] & _LONG_MASK != names.ATTR_LONG_NAME:
             return slot[:11].decode("cp437").rstrip()
     return ""
 
@@ -234,9 +225,9 @@ def parse_directory(content: bytes, parent: Folder) -> Iterator[Node]:
     """
     long: list[bytes] = []
     for number, slot in _slots(content):
-        if slot[0] != _DELETED and slot[11] & _LONG_MASK == ATTR_LONG_NAME:
+        if slot[0] != _DELETED and slot[11] & _LONG_MASK == names.ATTR_LONG_NAME:
             # A set begins anew at its mark: what a power cut left before it belongs to nothing.
-            if slot[0] & LAST_LONG_ENTRY:
+            if slot[0] & names.LAST_LONG_ENTRY:
                 long.clear()
             long.append(slot)
             continue
@@ -245,9 +236,9 @@ def parse_directory(content: bytes, parent: Folder) -> Iterator[Node]:
          size) = _ENTRY.unpack(slot)
         if slot[0] == _DELETED or attributes & ATTR_VOLUME_ID or short in (_DOT, _DOT_DOT):
             continue
-        short_name, long_name = decode_short(short, case_flags), decode_long(before, short) if before else None
+        short_name, long_name = names.decode_short(short, case_flags), names.decode_long(before, short) if before else None
         name = long_name or short_name
-        if fault := name_fault(name) or name_fault(short_name):
+        if fault := names.name_fault(name) or names.name_fault(short_name):
             raise ValueError(f"the file name {name!r} in it {fault}")
         n_slots = 1 + (len(before) if long_name else 0)
         facts = Facts(attributes, high << 16 | low, size, (created_on, created), accessed, (modified_on, modified))
@@ -257,7 +248,7 @@ def parse_directory(content: bytes, parent: Folder) -> Iterator[Node]:
 
 def _slots(content: bytes) -> Iterator[tuple[int, bytes]]:
     """The slots of a directory with their numbers, up to the first that was never used."""
-    for at in range(0, len(content) - SLOT_BYTES + 1, SLOT_BYTES):
+    for at in range(0, len(content) - names.SLOT_BYTES + 1, names.SLOT_BYTES):
         if content[at] == _END:
             return
-        yield at // SLOT_BYTES, content[at:at + SLOT_BYTES]
+        yield at // names.SLOT_BYTES, content[at:at + names.SLOT_BYTES]

@@ -6,15 +6,7 @@ Both only while the console is on the wire (see `serial`).
 import codecs
 from collections import deque
 
-from barelm.contract import uefi
-from barelm.contract.uefi_protocols import (
-    InputKey,
-    KeyData,
-    SimpleTextInput,
-    SimpleTextInputEx,
-    SimpleTextOutput,
-    SimpleTextOutputMode,
-)
+from barelm.contract import uefi, uefi_protocols
 from barelm.machine.firmware.devices.serial_device import Wire
 from barelm.machine.firmware.events import Event, Events
 from barelm.machine.firmware.pages import Memory
@@ -35,19 +27,19 @@ class TextOutput:
     columns, rows = 80, 25
 
     def __init__(self, wire: Wire, memory: Memory) -> None:
-        self.mode = SimpleTextOutputMode(memory.pool(SimpleTextOutputMode.BYTES))
+        self.mode = uefi_protocols.SimpleTextOutputMode(memory.pool(uefi_protocols.SimpleTextOutputMode.BYTES))
         self._wire = wire
         self._pending = ""
         self.mode.max_mode, self.mode.mode = 1, 0
         self.reset(0, 0)
 
-    @service(SimpleTextOutput)
+    @service(uefi_protocols.SimpleTextOutput)
     def reset(self, this: int, extended: int) -> None:
         """12.4.2"""
         self.mode.attribute, self.mode.cursor_visible = _LIGHT_GRAY, 1
         self._move(0, 0)
 
-    @service(SimpleTextOutput)
+    @service(uefi_protocols.SimpleTextOutput)
     def output_string(self, this: int, string: int) -> None:
         """12.4.3"""
         text = self._pending + guest.string(string)
@@ -58,42 +50,42 @@ class TextOutput:
         if self._wire.has_console:
             self._wire.write(content.translate(_NOT_SHOWN).encode())
 
-    @service(SimpleTextOutput)
+    @service(uefi_protocols.SimpleTextOutput)
     def test_string(self, this: int, string: int) -> None:
         """12.4.4; everything can be shown."""
         guest.string(string)
 
-    @service(SimpleTextOutput)
+    @service(uefi_protocols.SimpleTextOutput)
     def query_mode(self, this: int, number: int, columns: int, rows: int) -> None:
         """12.4.5"""
         require(number == 0, uefi.EFI_UNSUPPORTED)
         guest.put_word(columns, self.columns)
         guest.put_word(rows, self.rows)
 
-    @service(SimpleTextOutput)
+    @service(uefi_protocols.SimpleTextOutput)
     def set_mode(self, this: int, number: int) -> None:
         """12.4.6"""
         require(number == 0, uefi.EFI_UNSUPPORTED)
         self._move(0, 0)
 
-    @service(SimpleTextOutput)
+    @service(uefi_protocols.SimpleTextOutput)
     def set_attribute(self, this: int, attribute: int) -> None:
         """12.4.7; remembered, not shown."""
         require(attribute < 0x80, uefi.EFI_UNSUPPORTED)
         self.mode.attribute = attribute
 
-    @service(SimpleTextOutput)
+    @service(uefi_protocols.SimpleTextOutput)
     def clear_screen(self, this: int) -> None:
         """12.4.8; a stream cannot be cleared."""
         self._move(0, 0)
 
-    @service(SimpleTextOutput)
+    @service(uefi_protocols.SimpleTextOutput)
     def set_cursor_position(self, this: int, column: int, row: int) -> None:
         """12.4.9; remembered, not shown."""
         require(column < self.columns and row < self.rows, uefi.EFI_UNSUPPORTED)
         self._move(column, row)
 
-    @service(SimpleTextOutput)
+    @service(uefi_protocols.SimpleTextOutput)
     def enable_cursor(self, this: int, visible: int) -> None:
         """12.4.10"""
         self.mode.cursor_visible = visible != 0
@@ -144,32 +136,32 @@ class TextInput:
                 self.press(*_KEYS.get(unit, (0, unit)))
         return bool(self._keys)
 
-    @service(SimpleTextInput)
+    @service(uefi_protocols.SimpleTextInput)
     def reset(self, this: int, extended: int) -> None:
         """12.3.2"""
         self._keys.clear()
         if self._wire.has_console:
             self._wire.clear()
 
-    @service(SimpleTextInput)
+    @service(uefi_protocols.SimpleTextInput)
     def read_key_stroke(self, this: int, key: int) -> None:
         """12.3.3"""
         self._take_key(key)
 
-    @service(SimpleTextInputEx, "reset")
+    @service(uefi_protocols.SimpleTextInputEx, "reset")
     def reset_ex(self, this: int, extended: int) -> None:
         """12.2.2"""
         self.reset(this, extended)
 
-    @service(SimpleTextInputEx)
+    @service(uefi_protocols.SimpleTextInputEx)
     def read_key_stroke_ex(self, this: int, data: int) -> None:
         """12.2.3; where nothing is known of shift keys, the state says that it is not valid."""
-        KeyData(data).shift_state, KeyData(data).toggle_state = self._take_key(data), 0
+        uefi_protocols.KeyData(data).shift_state, uefi_protocols.KeyData(data).toggle_state = self._take_key(data), 0
 
     def _take_key(self, key: int) -> int:
         """Give the program a key; returns its shift state."""
         require(key)
         require(self._has_key(), uefi.EFI_NOT_READY)
         scan, character, shift_state = self._keys.popleft()
-        InputKey(key).scan_code, InputKey(key).unicode_char = scan, ord(character)
+        uefi_protocols.InputKey(key).scan_code, uefi_protocols.InputKey(key).unicode_char = scan, ord(character)
         return shift_state
