@@ -18,7 +18,7 @@ from gguf import quants
 from barelm.checkpoint.default_model import default_model
 from barelm.host_files import cache_folder, written_beside
 
-FILE_TYPES = {"Q4_0": 2, "Q8_0": 7}
+FILE_TYPES = {"Q4_0": 2, "Q8_0": 7, "Q5_0": 8}
 """Of llama.cpp's `llama_ftype`."""
 
 ORIGINAL = "Q4_1"

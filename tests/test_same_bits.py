@@ -38,6 +38,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "Q8_0": {"type": "Q8_0", "n_kv_heads": 4},
     "qwen2": {"architecture": "qwen2", "type": "Q8_0", "tied": False},
     "Q6_K": {"type": "Q6_K", "n_layers": 1},
+    "Q5_0": {"type": "Q5_0", "types": {"ffn_up.weight": "Q8_0"}},
 }
 KV = ("f32", "f16", "q8")
 N_TOKENS = 24
@@ -167,7 +168,7 @@ def test_the_program_keeps_to_the_limits(tmp_path: Path, limits: dict[str, float
 
 @hosted
 @pytest.mark.parametrize("name, kv, cores", [
-    ("Q4_0", "q8", 2), ("Q8_0", "f32", 3), ("Q4_1", "q8", 1), ("Q6_K", "f16", 2)])
+    ("Q4_0", "q8", 2), ("Q8_0", "f32", 3), ("Q4_1", "q8", 1), ("Q6_K", "f16", 2), ("Q5_0", "f32", 2)])
 def test_every_encoding_does_on_the_program(tmp_path: Path, name: str, kv: str, cores: int) -> None:
     packed = model(name, kv)
     settings = asked("the world, hello 世界 " * 2, 0.8)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from barelm.kernels.encodings import F32, Q4_0, Q4_1, Q6_K, Q8_0, TABLE
+from barelm.kernels.encodings import F32, Q4_0, Q4_1, Q5_0, Q6_K, Q8_0, TABLE
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -153,7 +153,7 @@ FORMATS = {form.type_id: form for form in (
     BlockFormat("F16", 1, 1, _fields(x="<f2"), lambda blocks: blocks["x"][:, None], _itself),
     _native(Q4_0, _fields(d="<f2", low="16u1"), _nibbles(SMALL // 2), _scaled, 8),
     _native(Q4_1, _fields(d="<f2", m="<f2", low="16u1"), _nibbles(SMALL // 2), _scaled),
-    BlockFormat("Q5_0", 6, SMALL, _fields(d="<f2", high="4u1", low="16u1"), _five_bits, _scaled, 16),
+    _native(Q5_0, _fields(d="<f2", high="4u1", low="16u1"), _five_bits, _scaled, 16),
     BlockFormat("Q5_1", 7, SMALL, _fields(d="<f2", m="<f2", high="4u1", low="16u1"), _five_bits, _scaled),
     _native(Q8_0, _fields(d="<f2", q="32i1"), lambda blocks: blocks["q"], _scaled),
     BlockFormat("Q4_K", 12, LARGE, _fields(d="<f2", m="<f2", six="12u1", low="128u1"), _nibbles(32),

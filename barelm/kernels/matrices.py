@@ -41,7 +41,7 @@ def by_encoding(use: Kernel, kind: int, job: Any) -> None:
     """
     if kind == encodings.Q8_0:
         use(add_signed, add_nothing, q8_0.columns, q8_0.factors, kind, job)
-    elif kind == encodings.Q6_K:
+    elif kind == encodings.Q6_K or kind == encodings.Q5_0:
         use(add_offset, add_nothing, high_bits.columns, high_bits.factors, kind, job)
     else:
         use(add_unsigned, add_minimum, q4.columns, q4.factors, kind, job)

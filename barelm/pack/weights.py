@@ -156,6 +156,8 @@ def _by_panel(plane: NDArray[Any]) -> NDArray[Any]:
 
 def _plane(groups: Bytes, width: int) -> Bytes:
     """The lowest `width` bits of eight groups, as many one above another as a byte has room for."""
+    if width == 1:
+        groups = groups.reshape(*groups.shape[:-2], 2, -1, WIDTH).swapaxes(-3, -2).reshape(groups.shape)
     together = (groups & np.uint8((1 << width) - 1)).reshape(*groups.shape[:-2], width, 8 // width, WIDTH)
     shifts = np.arange(0, 8, width, dtype=np.uint8)[:, None]
     packed: Bytes = np.bitwise_or.reduce(together << shifts, axis=-2)

@@ -15,7 +15,7 @@ from barelm.checkpoint.checkpoint import Checkpoint, Shape, Tensor
 from barelm.checkpoint.ggml_blocks import BY_NAME
 from barelm.contract import sections
 from barelm.dialect.types import BLOCK, LANES, padded
-from barelm.kernels.encodings import Q4_0, Q4_1, Q6_K, Q8_0
+from barelm.kernels.encodings import Q4_0, Q4_1, Q5_0, Q6_K, Q8_0
 from barelm.kernels.encodings.activations import Activations, quantize
 from barelm.kernels.matrices import MANY, Matrix, embed, matmul, panel_bytes
 from barelm.pack.weights import kind_of, matrix_parts
@@ -28,7 +28,7 @@ from tests.worlds import World, interpreter, jit, same_bits
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
-ENCODINGS = {"Q8_0": Q8_0, "Q5_0": Q8_0, "Q4_0": Q4_0, "Q4_1": Q4_1, "Q6_K": Q6_K}
+ENCODINGS = {"Q8_0": Q8_0, "Q5_0": Q5_0, "Q4_0": Q4_0, "Q4_1": Q4_1, "Q6_K": Q6_K}
 encodings = pytest.mark.parametrize("encoding", ENCODINGS)
 ROWS = 40
 
@@ -40,14 +40,14 @@ class Packed(NamedTuple):
     values: Floats
 
 
-def packed(encoding: str, raw: Bytes) -> Packed:
+def packed(encoding: str, raw: Bytes, quant: str = "keep") -> Packed:
     """Rows of stored blocks, arranged by `pack.weights` as the embedding of a model."""
     form = BY_NAME[encoding]
     rows, cols = len(raw), raw.shape[1] // form.block_bytes * form.block_size
     tensor = Tensor(encoding, rows, cols, raw, form.dequantize)
     checkpoint = Checkpoint("", "", Shape(cols, 1, 0, 1, 1, rows, 1, 2), {"token_embedding": tensor}, synthetic_vocab())
-    kind = kind_of(checkpoint, sections.EMBEDDING, "keep")
-    assert kind == ENCODINGS[encoding]
+    kind = kind_of(checkpoint, sections.EMBEDDING, quant)
+    assert kind == ENCODINGS[encoding] or quant != "keep"
     data = np.concatenate(list(matrix_parts(checkpoint, sections.EMBEDDING, kind)))
     assert len(data) == padded(rows) // LANES * panel_bytes(kind, cols)
     return Packed(Matrix(kind, padded(rows), cols, len(data), data), tensor.float32())
@@ -160,6 +160,17 @@ def test_rows_are_the_checkpoints(encoding: str) -> None:
             x = np.zeros(w.cols, np.float32)
             agree(embed, x, w, row)
             assert np.array_equal(x, values[row])  # only zeros may differ, in their sign
+
+
+@pytest.mark.parametrize("encoding, wider", [("Q5_0", "q8"), ("Q4_0", "q4")])
+def test_nothing_is_lost_in_a_wider_encoding(encoding: str, wider: str) -> None:
+    raw = random_rows(np.random.default_rng(5), encoding, 20, 64, 1.0)
+    w, values = packed(encoding, raw, wider)
+    assert w.kind == {"q8": Q8_0, "q4": Q4_1}[wider]
+    for row in (0, 7, 19):
+        x = np.zeros(w.cols, np.float32)
+        jit(embed)(x, w, row)
+        assert np.array_equal(x, values[row])
 
 
 @given(st.integers(0, 2 ** 32 - 1))

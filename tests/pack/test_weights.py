@@ -21,7 +21,7 @@ from barelm.contract import sections
 from barelm.dialect.types import BLOCK
 from barelm.errors import BarelmError
 from barelm.kernels import session
-from barelm.kernels.encodings import F32, Q4_0, Q4_1, Q6_K, Q8_0
+from barelm.kernels.encodings import F32, Q4_0, Q4_1, Q5_0, Q6_K, Q8_0
 from barelm.pack.reader import read_packed
 from barelm.pack.weights import QUANTS, Rows, kind_of, matrix_parts, quantize_q4_1, quantize_q8_0
 from barelm.pack.writer import write_packed
@@ -45,7 +45,7 @@ def encoded(**encodings: str) -> Checkpoint:
 
 
 @pytest.mark.parametrize("encoding, kind", [
-    ("Q8_0", Q8_0), ("Q5_0", Q8_0), ("Q4_0", Q4_0), ("Q4_1", Q4_1), ("F32", F32),
+    ("Q8_0", Q8_0), ("Q5_0", Q5_0), ("Q4_0", Q4_0), ("Q4_1", Q4_1), ("F32", F32),
     ("F16", F32), ("BF16", F32), ("Q5_1", F32), ("Q4_K", F32), ("Q5_K", F32),
     ("Q6_K", Q6_K)])
 def test_an_encoding_is_kept_where_the_kernels_have_it(encoding: str, kind: int) -> None:
@@ -159,7 +159,7 @@ def logits_of(checkpoint: Checkpoint, path: Path, quant: str) -> Floats:
 @pytest.mark.parametrize("stored, tolerances", [
     ("F32", {"q8": 0.03, "q4": 0.35, "keep": 0.0}), ("Q8_0", {"q8": 0.03, "q4": 0.35, "keep": 0.03}),
     ("Q4_1", {"q8": 0.03, "q4": 0.03, "keep": 0.03}), ("Q4_0", {"q8": 0.03, "q4": 0.03, "keep": 0.03}),
-    ("Q6_K", {"q8": 0.03, "q4": 0.35, "keep": 0.03})])
+    ("Q5_0", {"q8": 0.03, "q4": 0.35, "keep": 0.03}), ("Q6_K", {"q8": 0.03, "q4": 0.35, "keep": 0.03})])
 def test_every_choice_says_about_what_float32_does(tmp_path: Path, stored: str, tolerances: dict[str, float]) -> None:
     checkpoint = read_gguf(write_small_gguf(tmp_path / "small.gguf", type=stored))
     exact = logits_of(checkpoint, tmp_path / "f32.blm", "f32")

@@ -5,7 +5,8 @@ put block after block, each with what GGML's blocks of the sixteen rows hold, to
 
 - The integers, 32 columns of them after another 32.  These are eight groups of four columns each; byte 4 r + c of a
   group is row r, column c.  Of integers cut into `planes`, say 4 bits and 1, the lowest bits of all groups come first.
-  A vector of 64 bytes takes as many groups one above another as have room, the first in its lowest bits.
+  A vector of 64 bytes takes as many groups one above another as have room, the first in its lowest bits; of eight
+  groups of single bits, four lie between the others.
 - The factors, as they follow in GGML's block (scales of parts, d, m), each of them for sixteen rows side by side.
 
 A new encoding takes a row here, its functions `columns` and `factors`, and a line in `matrices.by_encoding`.
@@ -32,8 +33,9 @@ TABLE = (
     Encoding("Q4_0", 2, 32, 18, (4,)),
     Encoding("Q4_1", 3, 32, 20, (4,)),
     Encoding("Q6_K", 14, 256, 210, (4, 2)),
+    Encoding("Q5_0", 6, 32, 22, (4, 1)),
 )
-F32, Q8_0, Q4_0, Q4_1, Q6_K = range(len(TABLE))
+F32, Q8_0, Q4_0, Q4_1, Q6_K, Q5_0 = range(len(TABLE))
 
 # The table's columns, as the kernels want them.
 N_KINDS = len(TABLE)
