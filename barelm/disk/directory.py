@@ -236,7 +236,8 @@ def parse_directory(content: bytes, parent: Folder) -> Iterator[Node]:
          size) = _ENTRY.unpack(slot)
         if slot[0] == _DELETED or attributes & ATTR_VOLUME_ID or short in (_DOT, _DOT_DOT):
             continue
-        short_name, long_name = names.decode_short(short, case_flags), names.decode_long(before, short) if before else None
+        short_name = names.decode_short(short, case_flags)
+        long_name = names.decode_long(before, short) if before else None
         name = long_name or short_name
         if fault := names.name_fault(name) or names.name_fault(short_name):
             raise ValueError(f"the file name {name!r} in it {fault}")
