@@ -81,7 +81,7 @@ def test_a_folder_has_what_is_asked_of_it(family: Family) -> None:
     primitives = family.module("primitives")
     assert len(asked()) == 8
     for name in asked():
-        model, function = inspect.signature(getattr(processor, name)), inspect.signature(getattr(primitives, name))
+        model, function = (inspect.signature(getattr(room, name), eval_str=True) for room in (processor, primitives))
         assert list(model.parameters) == list(function.parameters), name
         assert model.return_annotation == function.return_annotation, name
 

@@ -1,7 +1,6 @@
 """The firmware of the tests: the hosted one in this process, with memory, time and devices as a test wants them.
 
-Two devices are still fakes of their own, in place of the hosted ones: the volume (`volumes`) and the screen
-(`screens`).
+Two devices are still fakes of their own, in place of the hosted ones: the volume (`volumes`), the screen (`screens`).
 """
 
 from __future__ import annotations

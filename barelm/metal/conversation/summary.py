@@ -1,5 +1,6 @@
 """What talking took, in words: behind an answer, when somebody asks, and at the end."""
 
+from barelm.dialect.processor import level_name
 from barelm.dialect.sentences import sentence
 from barelm.metal.console.sinks import DIM, flush
 from barelm.metal.console.writing import put, say
@@ -43,11 +44,11 @@ def summarise(t: Talk) -> None:
     else:
         put(t.con, sentence(
             "\n{} tokens, {:/} a second; prompt of {}, {:/} a second; seed {}\n"
-            "loaded at {:/} MB/s; memory {:/} MB; cores {}; x86-64-v{}\n", (
+            "loaded at {:/} MB/s; memory {:/} MB; cores {}; {}\n", (
                 figures.n_generated, max(figures.n_generated - 1, 0) * 1000 * per_ms, figures.decode_cycles,
                 figures.n_prompt, figures.n_prompt * 1000 * per_ms, figures.prefill_cycles, t.settings.seed,
                 t.header.file_bytes // 1000 * per_ms, figures.load_cycles, figures.memory, 1000000,
-                t.job.n_cores, t.job.level + 2)))
+                t.job.n_cores, level_name(t.job.level))))
     flush(t.con)
 
 
