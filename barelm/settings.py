@@ -69,8 +69,8 @@ class Settings(EverySetting):
     def toml(self) -> bytes:
         """The file."""
         values = {name: row.default if vars(self)[name] is None else vars(self)[name] for name, row in ROWS.items()}
-        return "".join(f"{name} = {_WRITTEN.get(ROWS[name].kind, _plain)(value)}\n" for name, value in values.items()
-                       ).encode()
+        return "".join(f"{name} = {_WRITTEN.get(ROWS[name].kind, lambda plain: str(plain).lower())(value)}\n"
+                       for name, value in values.items()).encode()
 
 
 def _check_number(row: AnySetting, value: float) -> None:
@@ -109,14 +109,7 @@ def _quoted(text: str) -> str:
     return '"' + "".join(_ESCAPES.get(c) or (f"\\u{ord(c):04x}" if c < " " or c == "\x7f" else c) for c in text) + '"'
 
 
-def _listed(texts: tuple[str, ...]) -> str:
-    return f"[{', '.join(map(_quoted, texts))}]"
-
-
-def _plain(value: int) -> str:
-    return str(value).lower()
-
-
 _CHECKS: dict[int, Callable[[AnySetting, Any], None]] = {
     TEXT: _check_text, TEXTS: _check_texts, WHOLE: _check_number, REAL: _check_number, NAME: _check_name}
-_WRITTEN: dict[int, Callable[[Any], str]] = {TEXT: _quoted, TEXTS: _listed, REAL: _decimal, NAME: _quoted}
+_WRITTEN: dict[int, Callable[[Any], str]] = {TEXT: _quoted, REAL: _decimal, NAME: _quoted,
+                                             TEXTS: lambda texts: f"[{', '.join(map(_quoted, texts))}]"}

@@ -37,13 +37,6 @@ FLOORS = (
     ("metal.uefi",), ("metal.arena",), ("metal.processors",), ("metal.console",), ("metal.keys",), ("metal.storage",),
     ("metal.measuring",), ("metal.conversation",), ("metal.main",))
 
-# What does not keep to it yet.  Nothing is added here.
-STILL_UPWARDS: dict[str, set[str]] = {}
-STILL_OF_ONE_PROCESSOR: tuple[str, ...] = ()
-STILL_NOBODYS: set[str] = set()
-STILL_BY_ADDRESS: tuple[str, ...] = ()
-STILL_IN_A_CIRCLE: set[tuple[str, str]] = set()
-
 
 @functools.cache
 def tree(name: str) -> ast.Module:
@@ -95,7 +88,7 @@ def floor_of(module: str) -> int:
 def test_the_floors_of_metal_rest_on_those_below(name: str) -> None:
     own = floor_of(module_of(name).removeprefix("barelm."))
     theirs = {module.removeprefix("barelm.") for module in imports(name) if within(module, ("barelm.metal",))}
-    assert {module for module in theirs if floor_of(module) > own} - STILL_UPWARDS.get(name, set()) == set()
+    assert {module for module in theirs if floor_of(module) > own} == set()
 
 
 def module_of(name: str) -> str:
@@ -105,7 +98,7 @@ def module_of(name: str) -> str:
 
 def test_nobody_imports_in_a_circle() -> None:
     """Not inside a function either, where it would only come later."""
-    needs = {module_of(name): {module for module in imports(name) if (name, module) not in STILL_IN_A_CIRCLE}
+    needs = {module_of(name): {module for module in imports(name)}
              for name in SOURCES}
     try:
         graphlib.TopologicalSorter(needs).prepare()
@@ -115,7 +108,7 @@ def test_nobody_imports_in_a_circle() -> None:
 
 @pytest.mark.parametrize("name", [name for name in SOURCES if room(name) != "dialect"])
 def test_only_lowerings_know_one_processor(name: str) -> None:
-    assert name in STILL_OF_ONE_PROCESSOR or not calls(name) & OF_ONE_PROCESSOR
+    assert not calls(name) & OF_ONE_PROCESSOR
 
 
 @pytest.mark.parametrize("name", [name for name in SOURCES if room(name) not in IMPORTERS_OF_METAL])
@@ -157,7 +150,7 @@ def test_every_region_of_the_workspace_has_its_place_and_its_owner() -> None:
         assert region.offset >= end, region.name
         end = region.offset + region.n_bytes
         owner = f"{str(region.note).replace('.', '/')}.py"
-        assert owner in SOURCES or region.name in STILL_NOBODYS, f"{region.name}: {owner}"
+        assert owner in SOURCES, f"{region.name}: {owner}"
     assert Workspace.BYTES <= layout.WORKSPACE
 
 
@@ -188,7 +181,7 @@ def _is_workspace(node: ast.AST) -> bool:
     return _name_of(node) in ("workspace", "Workspace")
 
 
-@pytest.mark.parametrize("name", [name for name in SOURCES if room(name) == "metal" and name not in STILL_BY_ADDRESS])
+@pytest.mark.parametrize("name", [name for name in SOURCES if room(name) == "metal"])
 def test_a_region_is_named_by_its_owner_alone(name: str) -> None:
     assert strangers(tree(name), module_of(name).removeprefix("barelm.")) == []
 

@@ -5,7 +5,6 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from barelm.commands.progress import ProgressBar
 from barelm.disk import flashing
@@ -61,7 +60,9 @@ def _choose(devices: list[Device], image_bytes: int, as_json: bool) -> Device | 
     """The device the person wants; None where there is nobody to ask."""
     reasons = [_why_not(device, image_bytes) for device in devices]
     if as_json:
-        print(json.dumps([_facts(device, reason) for device, reason in zip(devices, reasons)], ensure_ascii=False))
+        print(json.dumps([{"path": device.path, "bytes": device.bytes, "model": device.model, "bus": device.bus,
+                           "mounts": list(device.mounts), "why_not": reason or None}
+                          for device, reason in zip(devices, reasons)], ensure_ascii=False))
         return None
     if not devices:
         raise BarelmError("there is no removable disk", "Plug a stick in, or name the device.")
@@ -83,11 +84,6 @@ def _why_not(device: Device, image_bytes: int) -> str:
     except BarelmError as error:
         return error.message
     return ""
-
-
-def _facts(device: Device, reason: str) -> dict[str, Any]:
-    return {"path": device.path, "bytes": device.bytes, "model": device.model, "bus": device.bus,
-            "mounts": list(device.mounts), "why_not": reason or None}
 
 
 def _table(devices: list[Device], reasons: list[str]) -> list[str]:

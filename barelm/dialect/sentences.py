@@ -19,7 +19,6 @@ import re
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from barelm.dialect.memory import bits_of_float
 from barelm.dialect.types import I64, U16
@@ -50,7 +49,8 @@ def sentence(literal: str, values: tuple[Any, ...]) -> Sentence:
     words = np.zeros(2 * len(template.places), np.int64)
     for place, (how, taken) in enumerate(template.places):
         for k, value in enumerate(values[taken:taken + (2 if how == QUOTIENT else 1)]):
-            words[2 * place + k] = value if kinds[taken] == "int" else _address_or_bits(value)
+            number = bits_of_float(value) if kinds[taken] == "float32" else value
+            words[2 * place + k] = value.ctypes.data if isinstance(value, np.ndarray) else number
         if how in (BYTES, UNITS, WORDS):
             words[2 * place + 1] = len(values[taken])
     return Sentence(units, words)
@@ -60,10 +60,6 @@ def _kind_of(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return str(value.dtype)
     return "int" if isinstance(value, (int, np.integer, np.bool_)) else type(value).__name__
-
-
-def _address_or_bits(value: np.float32 | NDArray[Any]) -> int:
-    return int(value.ctypes.data) if isinstance(value, np.ndarray) else bits_of_float(value)
 
 
 class Template(NamedTuple):

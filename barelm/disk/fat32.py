@@ -214,7 +214,10 @@ def _geometry(cluster_bytes: int, count: int) -> Geometry:
 def _metadata(geometry: Geometry, boot: bytes, runs: list[Run], folders: list[Folder],
               label: bytes) -> list[tuple[int, bytes]]:
     """(offset, bytes) of the reserved sectors and their backup, both allocation tables, and the directories."""
-    reserved = boot, _info_sector(geometry, runs), bytes(510) + b"\x55\xaa"
+    free = geometry.cluster_count - sum(count for _, count in runs)
+    following = min(max(map(sum, runs)), geometry.cluster_count + 1)
+    info = _INFO.pack(_LEAD, b"", _STRUCTURE, free, following, b"", _TRAIL)
+    reserved = boot, info, bytes(510) + b"\x55\xaa"
     table = _allocation_table(runs)
     return [*(((start + i) * SECTOR, sector) for start in (0, _BACKUP_SECTOR) for i, sector in enumerate(reserved)),
             *((offset, table) for offset in (geometry.fat_offset, *geometry.mirrors)),
@@ -229,12 +232,6 @@ def _boot_sector(geometry: Geometry, n_bytes: int, hidden_sectors: int, volume_i
                       fat_sectors, 0, 0, FIRST_CLUSTER, _INFO_SECTOR, _BACKUP_SECTOR, b"", 0x80, 0, 0x29, volume_id,
                       label, b"FAT32   ")
     return boot.ljust(510, b"\0") + b"\x55\xaa"
-
-
-def _info_sector(geometry: Geometry, runs: list[Run]) -> bytes:
-    free = geometry.cluster_count - sum(count for _, count in runs)
-    following = min(max(map(sum, runs)), geometry.cluster_count + 1)
-    return _INFO.pack(_LEAD, b"", _STRUCTURE, free, following, b"", _TRAIL)
 
 
 def _allocation_table(runs: list[Run]) -> bytes:

@@ -96,14 +96,9 @@ def draw_among(p: F32, order: I32, n: int, top_p: Real, top_k: int, min_p: Real,
         cutoff = (f32(1) - top_p) / f32(n - 1)
     if min_p > f32(0):
         cutoff = max(cutoff, min_p * p[argmax(p, n)])
-    size = 0
-    for i in range(n):
-        if p[i] >= cutoff:
-            order[size] = i
-            size += 1
+    size = gather_likely(p, order, n, cutoff)
     if size == 0:
         return argmax(p, n)
-    heapify(p, order, size)
     end = 0
     if 0 < top_k < size:
         end = size - top_k
@@ -125,10 +120,16 @@ def draw_among(p: F32, order: I32, n: int, top_p: Real, top_k: int, min_p: Real,
     return int(order[left])
 
 
-def heapify(p: F32, order: I32, n: int) -> None:
-    """Order the n candidates as a heap, the most likely at the root."""
-    for i in range(n // 2 - 1, -1, -1):
-        sift(p, order, i, n)
+def gather_likely(p: F32, order: I32, n: int, cutoff: Real) -> int:
+    """The tokens with p >= cutoff as a heap in `order`, the most likely at the root; returns how many."""
+    size = 0
+    for i in range(n):
+        if p[i] >= cutoff:
+            order[size] = i
+            size += 1
+    for i in range(size // 2 - 1, -1, -1):
+        sift(p, order, i, size)
+    return size
 
 
 def sift(p: F32, order: I32, at: int, n: int) -> None:

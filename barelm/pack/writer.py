@@ -149,11 +149,8 @@ def section_parts(checkpoint: Checkpoint, tables: TokenizerTables, section: int,
         yield from matrix_parts(checkpoint, section, kind)
     else:
         for names in checkpoint.sources(section):
-            yield _padded_vector(np.concatenate([checkpoint.tensors[name].float32() for name in names], axis=1))
-
-
-def _padded_vector(vector: NDArray[np.float32]) -> Bytes:
-    return np.pad(vector.reshape(-1), (0, -vector.size % BLOCK)).view(np.uint8)
+            vector = np.concatenate([checkpoint.tensors[name].float32() for name in names], axis=1)
+            yield np.pad(vector.reshape(-1), (0, -vector.size % BLOCK)).view(np.uint8)
 
 
 def _whole_words(array: NDArray[np.generic]) -> Bytes:
