@@ -103,7 +103,7 @@ def test_no_two_modules_share_a_name() -> None:
 def test_no_two_public_classes_share_a_name() -> None:
     classes = {path: [node.name for node in ast.parse(path.read_text()).body
                       if isinstance(node, ast.ClassDef) and not node.name.startswith("_")] for path in SOURCES}
-    assert namesakes(classes) == set()
+    assert namesakes(classes) == {}
 
 
 def summary(path: Path) -> str:
