@@ -5,6 +5,7 @@ interpreter they are real addresses of this process.
 """
 
 import ctypes
+import functools
 import threading
 from typing import Any
 
@@ -122,6 +123,7 @@ def fill_bytes(target: int, value: int, n_bytes: int) -> None:
     ctypes.memset(int(target), int(value), int(n_bytes))
 
 
+@functools.cache  # constants last as long as the program
 def text(literal: str) -> U16:
     """A constant string in UTF-16 with its terminating zero, as firmware wants it; the argument is a literal."""
     return np.frombuffer((literal + "\0").encode("utf-16-le"), np.uint16)

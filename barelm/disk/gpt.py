@@ -17,7 +17,7 @@ _REVISION = 0x00010000
 _HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
 _ENTRY = struct.Struct("<16s16sQQQ72s")
 _ENTRIES = 128
-_TABLE_SECTORS = _ENTRIES * _ENTRY.size // SECTOR
+TABLE_SECTORS = _ENTRIES * _ENTRY.size // SECTOR
 _MAX_TABLE_BYTES = 1 << 20              # far above any real table; bounds what a lying header makes us read
 _PROTECTIVE = 0xEE
 
@@ -25,11 +25,6 @@ _PROTECTIVE = 0xEE
 def align_up(n_bytes: int) -> int:
     """The next multiple of ALIGNMENT, on which partitions start and end for the sake of flash and RAID."""
     return -(-n_bytes // ALIGNMENT) * ALIGNMENT
-
-
-def disk_sectors(partition_end: int) -> int:
-    """Sectors of a disk whose partition ends before `partition_end`: the backup table fits behind it."""
-    return align_up((partition_end + _TABLE_SECTORS + 1) * SECTOR) // SECTOR
 
 
 def partition_table(sectors: int, first: int, last: int, disk_id: uuid.UUID,
@@ -44,14 +39,14 @@ def partition_table(sectors: int, first: int, last: int, disk_id: uuid.UUID,
     end = sectors - 1
 
     def header(own: int, other: int, table_lba: int) -> bytes:
-        return _sealed(bytes(SECTOR), _HEADER.size, own, other, 2 + _TABLE_SECTORS, end - _TABLE_SECTORS - 1,
+        return _sealed(bytes(SECTOR), _HEADER.size, own, other, 2 + TABLE_SECTORS, end - TABLE_SECTORS - 1,
                        disk_id.bytes_le, table_lba, _ENTRIES, _ENTRY.size, zlib.crc32(table))
 
     yield 0, _protective_mbr(end)
     yield SECTOR, header(1, end, 2)
     yield 2 * SECTOR, table
-    yield (end - _TABLE_SECTORS) * SECTOR, table
-    yield end * SECTOR, header(end, 1, end - _TABLE_SECTORS)
+    yield (end - TABLE_SECTORS) * SECTOR, table
+    yield end * SECTOR, header(end, 1, end - TABLE_SECTORS)
 
 
 def _sealed(sector: bytes, size: int, *fields: int | bytes) -> bytes:

@@ -59,7 +59,7 @@ def write_image(out: Path, files: Mapping[str, Path | bytes], *, plain: bool = F
     n_bytes, metadata = volume.n_bytes, [(start + offset, content) for offset, content in volume.metadata]
     if not plain:
         end = gpt.align_up(start + volume.n_bytes) // SECTOR
-        n_bytes = gpt.disk_sectors(end) * SECTOR
+        n_bytes = gpt.align_up((end + gpt.TABLE_SECTORS + 1) * SECTOR)  # the backup table is behind the partition
         metadata += gpt.partition_table(n_bytes // SECTOR, start // SECTOR, end - 1, _uuid(seed, b"disk"),
                                         _uuid(seed, b"partition"))
     extents = {path: (start + offset if size else 0, size) for path, (offset, size) in volume.extents.items()}

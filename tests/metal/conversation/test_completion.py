@@ -32,7 +32,7 @@ def model() -> tuple[Packed, bytes]:
     """A tiny model, for the host and for the volume."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tiny.blm"
-        write_packed(tiny_checkpoint(3), path)
+        write_packed(tiny_checkpoint(4), path)
         return read_packed(path), path.read_bytes()
 
 
