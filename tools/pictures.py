@@ -101,9 +101,11 @@ def first_visit(me: Person, album: Album, tokens: int) -> None:
     for question in QUESTIONS[:-1]:
         me.says(question)
         me.waits()
+    me.says("/tokens 0")  # as many as fit: the answer must not be over before Esc is pressed
+    me.waits()
     me.says(QUESTIONS[-1])
     me.sees("\n", after=f"> {QUESTIONS[-1]}\n")
-    time.sleep(0.5)
+    time.sleep(0.2)
     album.take(me, "conversation")
     me.press("esc")
     me.sees("[stopped]")
