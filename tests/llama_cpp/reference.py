@@ -6,6 +6,7 @@ What a layer has is seen by the tensors in the file, what is scaled or capped by
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +75,8 @@ class Reference:
     def __init__(self, path: Path, n_texts: int = 1, context: int = 0) -> None:
         """`context` is what the texts may grow to, by default the model's own: it decides between rotary factors."""
         reader = gguf.GGUFReader(path)
-        self.fields = {name: field.contents() for name, field in reader.fields.items()}
+        self.fields = {name: field.contents() for name, field in reader.fields.items()
+                       if not name.startswith("tokenizer.")}
         self._stored = {tensor.name: tensor for tensor in reader.tensors}
         self._architecture = str(self.fields["general.architecture"])
         self._family = FAMILIES[self._architecture]
@@ -83,11 +85,17 @@ class Reference:
         self.n_kv_heads = int(self._key("attention.head_count_kv", self.n_heads))
         self.head = int(self._key("attention.key_length", self.dim // self.n_heads))
         self._context = context or int(self._key("context_length"))
-        self._scale = float(self._key("attention.scale", 0)) or (
-            self.dim // self.n_heads if self.n_layers == self._family.wide_layers else self.head) ** -0.5
         self.tensors: dict[str, F64] = {}  # those read so far
-        self._cache: list[list[F64]] = [[np.zeros((2, 0, self.n_kv_heads, self.head))] * n_texts
-                                        for _ in range(self.n_layers)]
+        self._cache = self._nothing_read(n_texts)
+
+    def _nothing_read(self, n_texts: int) -> list[list[F64]]:
+        return [[np.zeros((2, 0, self.n_kv_heads, self.head))] * n_texts for _ in range(self.n_layers)]
+
+    def again(self) -> Reference:
+        """The same model with one text, of which nothing is read; its fields and tensors may be changed."""
+        fresh = copy.copy(self)
+        fresh.fields, fresh.tensors, fresh._cache = dict(self.fields), dict(self.tensors), self._nothing_read(1)
+        return fresh
 
     def _key(self, name: str, default: Any = None) -> Any:
         value = self.fields.get(f"{self._architecture}.{name}", default)
@@ -172,11 +180,16 @@ class Reference:
             seen = distance >= 0
             if self._family.windowed(l):
                 seen &= distance < int(self._key("attention.sliding_window"))
-            scores = _capped(self._scale * np.einsum("qhd,khd->hqk", q[part], keys),
+            scores = _capped(self._scale() * np.einsum("qhd,khd->hqk", q[part], keys),
                              float(self._key("attn_logit_softcapping", 0.0)))
             shares = self._shares(l, np.where(seen, scores, -np.inf))
             out[part] = np.einsum("hqk,khd->qhd", shares, values)
         return self._linear(out.reshape(len(x), -1), f"blk.{l}.attn_output")
+
+    def _scale(self) -> float:
+        """What products of queries and keys are multiplied by."""
+        wide = self.n_layers == self._family.wide_layers
+        return float(self._key("attention.scale", (self.dim // self.n_heads if wide else self.head) ** -0.5))
 
     def _shares(self, l: int, scores: F64) -> F64:
         """Softmax over the last axis; a sink is a score that takes a share and gives nothing."""
