@@ -142,7 +142,7 @@ class Shape:
         return {name: size for name, size in sizes.items() if min(size)}
 
     def _size(self, size: Size) -> int:
-        return size if isinstance(size, int) else int(getattr(self, size, None) or getattr(self.traits, size, 0))
+        return size if isinstance(size, int) else int(getattr(self, size, getattr(self.traits, size, 0)))
 
 
 PER_LAYER = frozenset(name for row in SECTIONS if row.per_layer for name in row.tensors)

@@ -12,6 +12,7 @@ from barelm.checkpoint.gguf_rope import LONG_FACTORS, stored_tensor, stretched
 from barelm.checkpoint.gguf_vocab import read_vocab
 from barelm.checkpoint.model_family import CHANGES, ModelFamily
 from barelm.contract.layout import DEFAULT_BATCH
+from barelm.contract.sections import SECTIONS
 from barelm.dialect.types import LANES
 from barelm.errors import BarelmError
 
@@ -92,6 +93,8 @@ def _shape(metadata: Metadata, family: ModelFamily) -> Shape:
         n_heads=n_heads, n_kv_heads=n_kv_heads, vocab_size=vocab_size, seq_len=_size(metadata, "context_length"),
         head_dim=head_dim, rope_theta=_positive(metadata, "rope.freq_base", 10000.0),
         norm_eps=_positive(metadata, family.norm_eps), rotary=family.rotary)
+    if shape.n_layers > len(metadata.container.tensors):
+        raise metadata.damaged(f"it has {len(metadata.container.tensors)} tensors for {shape.n_layers} layers")
     traits = replace(family.traits(metadata, shape), rope_dim=rope_dim)
     shape = stretched(metadata, replace(shape, traits=traits), family.rope_factors)
     _check_traits(metadata, shape)
@@ -146,18 +149,24 @@ def _head_dim(metadata: Metadata, dim: int, n_heads: int) -> tuple[int, int]:
 def _tensors(metadata: Metadata, family: ModelFamily, shape: Shape) -> Iterator[tuple[str, Tensor]]:
     """Every tensor of the model by `Checkpoint`'s names.  Raises BarelmError where one is missing or one too many."""
     container = metadata.container
-    if shape.n_layers > len(container.tensors):
-        raise metadata.damaged(f"it has {len(container.tensors)} tensors for {shape.n_layers} layers")
     expected = dict(_expected(family, shape))
     tables = {family.rope_factors, *LONG_FACTORS}
     for stored_name in container.tensors:
         if stored_name not in expected and stored_name not in tables:
             raise _stranger(metadata, stored_name)
+    present = {section_of(name) for stored_name, parts in expected.items() if stored_name in container.tensors
+               for name, _, _ in parts}
     for stored_name, parts in expected.items():
         if stored_name in container.tensors:
             yield from _parts(metadata, container.tensors[stored_name], parts)
-        elif not all(name.rpartition(".")[2] in family.may_be_absent for name, _, _ in parts):
+        elif present & {section_of(name) for name, _, _ in parts} or not family.may_be_absent.issuperset(
+                name.rpartition(".")[2] for name, _, _ in parts):
             raise metadata.damaged(f"the tensor {stored_name} is missing")
+
+
+def section_of(name: str) -> str:
+    """The section a tensor belongs to: all of it is there, in every layer, or nothing."""
+    return next(row.name for row in SECTIONS if name.rpartition(".")[2] in row.tensors)
 
 
 Part = tuple[str, int, int]

@@ -80,9 +80,9 @@ def _factors(metadata: Metadata, name: str, shape: Shape) -> tuple[float, ...]:
 
 def stored_tensor(metadata: Metadata, stored: StoredTensor, rows: int, cols: int) -> Tensor:
     """A stored tensor, where it has the size it should have; of experts, all of them, one above another."""
-    n = math.prod(stored.sizes)
     # One row may be written as a vector or as a matrix.
-    if n != rows * cols or (rows > 1 and stored.sizes[0] != cols):
+    odd = rows > 1 and stored.sizes[0] != cols or len(stored.sizes) > 2 and stored.sizes[-1] == 1
+    if odd or math.prod(stored.sizes) != rows * cols:
         found = " x ".join(map(str, reversed(stored.sizes)))
         raise metadata.damaged(f"the tensor {stored.name} has {found} values instead of {rows} x {cols}")
     data: NDArray[np.uint8] = stored.data.reshape(rows, -1)

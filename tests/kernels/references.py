@@ -77,7 +77,7 @@ def mixture(h: F64, w: dict[str, F64], traits: Traits) -> F64:
     for t, route in enumerate(routes):
         best = np.argsort(-route, kind="stable")[:traits.n_experts_used]
         for e, part in zip(best, softmax(route[best])):
-            own = {name: np.split(w[name].reshape(-1) if name[0] == "b" else w[name], traits.n_experts)[e]
+            own: dict[str, F64] = {name: np.split(w[name].reshape(-1) if name[0] == "b" else w[name], traits.n_experts)[e]
                    for name in ("w1", "w2", "w3", "b1", "b2", "b3") if name in w}
             out[t] += part * feed_forward(h[t], own, traits.activation)
     return out
