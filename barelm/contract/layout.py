@@ -114,7 +114,9 @@ class Header(Struct):
     residual_scale: Real = room(align=8)  # of what a block adds
     logit_scale: Real = room(align=8)
     logit_cap: Real = room(align=8)
-    unused: I64 = room(151, align=8)
+    n_windowed: int = room(align=8)  # layers that keep the last positions alone,
+    window_room: int  # so many of them
+    unused: I64 = room(149)
 
     sections: Array[SectionEntry] = room(MOST_SECTIONS, at=8 * 256)
     tensors: Array[TensorEntry] = room(MOST_TENSORS, at=8192)  # of every matrix in turn, layer after layer
@@ -141,7 +143,7 @@ SILU, GELU, CLAMPED = range(3)
 ACTIVATION_NAMES = ("silu", "gelu", "clamped")
 
 # A layer's words in the section LAYERS.
-WINDOW, ROPE_TABLE, LAYER_WORDS = range(3)
+WINDOW, ROPE_TABLE, WINDOWED_BEFORE, LAYER_WORDS = range(4)
 NOT_TURNED, TURNED, TURNED_LOCALLY = -1, 0, 1  # its ROPE_TABLE
 
 # Tokenizers.
@@ -177,6 +179,7 @@ class SpecialToken(Struct):
 
 # The state's fixed parts.
 DEFAULT_BATCH = 32
+WINDOW_SLACK = 512  # positions that may be taken back before a windowed layer has forgotten too much
 DEFAULT_MAX_CORES = 64
 TEXT_BYTES = 65536  # the longest configuration file, prompt included
 WORKSPACE = 4 << 20  # bytes

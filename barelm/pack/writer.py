@@ -131,7 +131,7 @@ def _describe_shape(header: Header, shape: Shape) -> None:
 
 def _describe_traits(header: Header, shape: Shape) -> None:
     traits = shape.traits
-    for name in ("gate_rows", "up_rows", "down_rows", "rope_dim", "attention_scale"):
+    for name in ("gate_rows", "up_rows", "down_rows", "rope_dim", "attention_scale", "n_windowed", "window_room"):
         setattr(header, name, getattr(shape, name))
     for name in ("n_experts", "n_experts_used", "query_norm_dim", "key_norm_dim", "n_positions", "attention_cap",
                  "embedding_scale", "residual_scale", "logit_scale", "logit_cap"):

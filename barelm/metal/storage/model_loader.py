@@ -11,15 +11,15 @@ from barelm.contract import layout, uefi
 from barelm.contract.board import Board, LoadedModel
 from barelm.contract.layout import Header
 from barelm.contract.regions import Workspace
-from barelm.contract.sections import LAYERS
 from barelm.contract.storage_state import LoadProgress
-from barelm.dialect.memory import address_of, copy_bytes, i32_array, memory, text
+from barelm.dialect.memory import address_of, copy_bytes, memory, text
 from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import Failure
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U8, padded, u64
 from barelm.kernels.checksum import extend_checksum
 from barelm.kernels.header import CUT_SHORT, DAMAGED, NOT_A_MODEL, OTHER_VERSION, check_header, layers_are_sane
+from barelm.kernels.model import layers_of
 from barelm.metal import arena
 from barelm.metal.console.sinks import ALARM, Console
 from barelm.metal.console.stream import begin_input, put_code_point, show_input
@@ -72,6 +72,7 @@ def load_model(con: Console, b: Board, workspace: Workspace, header: Header, fil
         raise Failure(uefi.EFI_OUT_OF_RESOURCES, "the firmware has not enough memory for this model",
                       "Take a smaller model, or a machine with more memory.")
     model.header = header.address
+    b.job.slack = layout.WINDOW_SLACK if header.window_room > 0 else 0
     progress = workspace.progress
     progress.began = cycles()
     progress.told = progress.began
@@ -80,8 +81,7 @@ def load_model(con: Console, b: Board, workspace: Workspace, header: Header, fil
     loading = Loading(con, file, header, model, progress, workspace.bounce)
     for section in range(header.n_sections):
         load_section(loading, section)
-    if not layers_are_sane(header, i32_array(memory(model.sections[LAYERS], header.sections[LAYERS].n_bytes), 0,
-                                             header.n_layers * layout.LAYER_WORDS)):
+    if not layers_are_sane(header, layers_of(header, model.sections)):
         raise Failure(uefi.EFI_CRC_ERROR, "the layers of the model are not described as they are", REPACK)
     b.figures.load_cycles = cycles() - progress.began
     if progress.told != progress.began:
