@@ -30,6 +30,7 @@ class SectionEntry(Struct):
     layer_bytes: int
     name: I64 = room(SECTION_NAME_WORDS)  # UTF-8, zero padded
     optional: int  # 1: a reader that does not know this section may pass over it
+    error: Real  # root of the mean square of what quantizing cost here, by that of what was quantized; 0: nothing
 
 
 class Header(Struct):
@@ -90,7 +91,7 @@ class Header(Struct):
     name: I64 = room(NAME_WORDS, at=8 * 48)  # UTF-8, zero padded: what the model is called
     sections: Array[SectionEntry] = room(MOST_SECTIONS, at=8 * 64)
     golden_ids: I64 = room(GOLDEN_MOST)  # golden_n of them, the first GOLDEN_PROMPT given
-    unused: I64 = room(72)
+    unused: I64 = room(40)
 
 
 FIRST_SIZE, LAST_SIZE = Header.offset_of("dim"), Header.offset_of("seq_len")

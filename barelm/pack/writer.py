@@ -19,7 +19,7 @@ from barelm.kernels.model import section_layers, section_rows, size_of, state_by
 from barelm.pack.golden import Golden
 from barelm.pack.sums import checksum
 from barelm.pack.tokenizer_tables import TokenizerTables, describe_tokenizer, tokenizer_tables
-from barelm.pack.weights import kind_of, matrix_parts
+from barelm.pack.weights import finite_values, kind_of, matrix_parts
 
 Bytes = NDArray[np.uint8]
 Progress = Callable[[int, int], None]
@@ -57,14 +57,15 @@ def _write_sections(file: BinaryIO, header: Header, checkpoint: Checkpoint, tabl
     for section in range(N_SECTIONS):
         entry = header.sections[section]
         file.seek(int(entry.offset))
-        sums = np.zeros(2, np.uint64)
-        for part in section_parts(checkpoint, tables, section, int(entry.kind)):
+        sums, loss = np.zeros(2, np.uint64), np.zeros(2)
+        for part in section_parts(checkpoint, tables, section, int(entry.kind), loss):
             checksum(sums, part)
             file.write(part.data)
             if progress:
                 progress(file.tell(), total)
         file.write(bytes(-file.tell() % layout.PAGE))
         entry.sum_a, entry.sum_b = map(int, sums.view(np.int64))
+        entry.error = np.float32(np.sqrt(loss[0] / loss[1]) if loss[1] else 0)
 
 
 def _write_header(file: BinaryIO, header: Header) -> None:
@@ -136,9 +137,9 @@ def _describe_section(header: Header, entry: SectionEntry, checkpoint: Checkpoin
         entry.n_bytes = section_layers(header, section) * entry.layer_bytes
 
 
-def section_parts(checkpoint: Checkpoint, tables: TokenizerTables, section: int, kind: int = encodings.F32
-                  ) -> Iterator[Bytes]:
-    """The bytes of a section, a few megabytes at a time, padded to whole 64-bit words."""
+def section_parts(checkpoint: Checkpoint, tables: TokenizerTables, section: int, kind: int = encodings.F32,
+                  loss: NDArray[np.float64] | None = None) -> Iterator[Bytes]:
+    """The bytes of a section, a few megabytes at a time, padded to whole 64-bit words; `loss` as in `matrix_parts`."""
     small, seq_len = tables.sections, checkpoint.shape.seq_len
     if section in small:
         yield _whole_words(small[section])
@@ -146,10 +147,10 @@ def section_parts(checkpoint: Checkpoint, tables: TokenizerTables, section: int,
         for lo in range(0, seq_len, ROPE_ROWS):
             yield _whole_words(rope_table(checkpoint.shape, lo, min(lo + ROPE_ROWS, seq_len)))
     elif section in MATRICES:
-        yield from matrix_parts(checkpoint, section, kind)
+        yield from matrix_parts(checkpoint, section, kind, loss)
     else:
         for names in checkpoint.sources(section):
-            vector = np.concatenate([checkpoint.tensors[name].float32() for name in names], axis=1)
+            vector = np.concatenate([finite_values(name, checkpoint.tensors[name]) for name in names], axis=1)
             yield np.pad(vector.reshape(-1), (0, -vector.size % BLOCK)).view(np.uint8)
 
 

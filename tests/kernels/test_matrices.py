@@ -15,8 +15,9 @@ from barelm.checkpoint.checkpoint import Checkpoint, Shape, Tensor
 from barelm.checkpoint.ggml_blocks import BY_NAME
 from barelm.contract import sections
 from barelm.dialect.types import BLOCK, LANES, padded
-from barelm.kernels.encodings import Q4_0, Q4_1, Q5_0, Q6_K, Q8_0
+from barelm.kernels.encodings import BF16, F16, F32, TABLE
 from barelm.kernels.encodings.activations import Activations, quantize
+from barelm.kernels.encodings.look_up import MOST_E
 from barelm.kernels.matrices import MANY, Matrix, embed, matmul, panel_bytes
 from barelm.pack.weights import kind_of, matrix_parts
 from tests.forms import every_form
@@ -28,7 +29,7 @@ from tests.worlds import World, interpreter, jit, same_bits
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
-ENCODINGS = {"Q8_0": Q8_0, "Q5_0": Q5_0, "Q4_0": Q4_0, "Q4_1": Q4_1, "Q6_K": Q6_K}
+ENCODINGS = {row.name: kind for kind, row in enumerate(TABLE) if kind not in (F32, F16, BF16)}
 encodings = pytest.mark.parametrize("encoding", ENCODINGS)
 ROWS = 40
 
@@ -70,6 +71,8 @@ def extreme_matrix(encoding: str) -> Packed:
     scales = np.resize(np.array([6e-8, 5e-5, 1, -2, 1000, 0], np.float16), len(blocks))
     for which, (at, _) in enumerate(SCALES[encoding]):
         blocks[:, at:at + 2] = np.roll(scales, which).view(np.uint8).reshape(-1, 2)
+    if encoding == "MXFP4":
+        blocks[:, 0] = np.resize(np.array([0, 1, 2, 100, 128, 140], np.uint8), len(blocks))
     return packed(encoding, raw)
 
 
@@ -166,7 +169,7 @@ def test_rows_are_the_checkpoints(encoding: str) -> None:
 def test_nothing_is_lost_in_a_wider_encoding(encoding: str, wider: str) -> None:
     raw = random_rows(np.random.default_rng(5), encoding, 20, 64, 1.0)
     w, values = packed(encoding, raw, wider)
-    assert w.kind == {"q8": Q8_0, "q4": Q4_1}[wider]
+    assert w.kind == ENCODINGS[{"q8": "Q8_0", "q4": "Q4_1"}[wider]]
     for row in (0, 7, 19):
         x = np.zeros(w.cols, np.float32)
         jit(embed)(x, w, row)
@@ -183,6 +186,8 @@ def test_nothing_of_any_bytes_is_lost(encoding: str, seed: int) -> None:
     blocks = raw.reshape(-1, form.block_bytes)
     for at, _ in SCALES[encoding]:
         blocks[:, at + 1] &= rng.choice([0xBF, 0x83, 0xFB], len(blocks)).astype(np.uint8)  # finite
+    if encoding == "MXFP4":
+        blocks[:, 0] = np.minimum(blocks[:, 0], MOST_E)
     w, values = packed(encoding, raw)
     for row in (int(rng.integers(16)), 16):
         x = np.zeros(w.cols, np.float32)
