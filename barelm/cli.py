@@ -72,7 +72,7 @@ Tokenizer = Annotated[Path | None, Parameter(name=["--tokenizer", "-z"], help="I
 On = Annotated[MachineName | None, Parameter(name="--machine", help="Default: qemu where installed, else hosted.")]
 Memory = Annotated[int, Parameter(name="--memory", help="Of the machine, MiB; 0: what the model needs.")]
 Cores = Annotated[int, Parameter(name="--cores", help="Of the machine.")]
-Quant = Annotated[Literal["keep", "q8", "q4", "f32"], Parameter(help="How to pack the weights.")]
+Quant = Annotated[Literal["keep", "q8", "q6_k", "q4", "q4_k", "f32"], Parameter(help="How to pack the weights.")]
 Kv = Annotated[Literal["auto", "f32", "f16", "q8"], Parameter(help="How to keep keys and values.")]
 Context = Annotated[int, Parameter(help="Tokens to have room for; 0: the model's own, at most 2048.")]
 System = Annotated[str, option_of(EverySetting.system)]

@@ -75,7 +75,8 @@ def sections_of(header: Header) -> list[Facts]:
             form = SECTIONS[number].form if number < len(SECTIONS) else BYTES
             kind = _encodings_of(header, number) if form is MATRIX else form.name
             found.append({"section": text_of(entry.name), "offset": int(entry.offset), "bytes": int(entry.n_bytes),
-                          "rows": int(entry.rows), "cols": int(entry.cols), "kind": kind})
+                          "rows": int(entry.rows), "cols": int(entry.cols), "kind": kind}
+                         | ({"error": round(float(entry.error), 5)} if entry.error else {}))
     return found
 
 

@@ -28,6 +28,7 @@ class SectionEntry(Struct):
     cols: int
     name: I64 = room(SECTION_NAME_WORDS)  # UTF-8, zero padded
     optional: int  # 1: a reader that does not know this section may pass over it
+    error: Real  # root of the mean square of what quantizing cost here, by that of what was quantized; 0: nothing
 
 
 class TensorEntry(Struct):
