@@ -54,8 +54,8 @@ class Ran:
 
 
 def boot(folder: Path, settings: Settings | bytes | None, model: bytes | None = None, *, memory_mb: int = MEMORY_MB,
-         cores: int = 1) -> Ran:
-    """Power on with a model and a configuration; press a key where one is asked for."""
+         cores: int = 1, occupied: tuple[tuple[int, int], ...] = ()) -> Ran:
+    """Power on with a model and a configuration; press a key where one is asked for.  All memory has to go back."""
     files: dict[str, Path | bytes] = {"EFI/BOOT/BOOTX64.EFI": program()}
     if settings is not None:
         files["barelm.toml"] = settings.toml() if isinstance(settings, Settings) else settings
@@ -63,11 +63,12 @@ def boot(folder: Path, settings: Settings | bytes | None, model: bytes | None = 
         files["model.blm"] = model
     write_image(folder / "test.img", files)
     screen = ""
-    with Hosted().start(Spec(folder / "test.img", memory_mb, cores)) as session:
+    with Hosted(occupied=occupied).start(Spec(folder / "test.img", memory_mb, cores)) as session:
         while shown := session.read(PATIENCE_S):
             screen += shown.decode()
             if "Press any key" in shown.decode():
                 session.send("x")
+        assert session.kept == 0, "all memory was given back"
         return Ran(screen, session.status)
 
 
@@ -173,11 +174,27 @@ def test_more_than_the_context_holds(tmp_path: Path, settings: Settings, message
     check_failure(ran, uefi.EFI_INVALID_PARAMETER, message, "")
 
 
+@pytest.mark.parametrize("cores", [1, 3])
+def test_memory_in_pieces_gives_the_same_ids(tmp_path: Path, cores: int) -> None:
+    """No piece that is free holds the whole file."""
+    path = tmp_path / "pieces.blm"
+    write_packed(tiny_checkpoint(1, dim=256, hidden_dim=512, n_heads=8, vocab_size=1200, seq_len=2000), path)
+    model, ids = path.read_bytes(), []
+    every_other = tuple((260 + 4 * k, 1) for k in range(14))
+    for occupied in ((), every_other):
+        ran = boot(tmp_path, Settings("to", 0.0, tokens=9, report=True), model, memory_mb=60, cores=cores,
+                   occupied=occupied)
+        assert ran.status == 0
+        ids.append(ran.ids)
+    assert ids[0] == ids[1] and len(model) > 4 << 20
+
+
 def test_too_little_memory_says_how_much_it_takes(tmp_path: Path) -> None:
     path = tmp_path / "long.blm"
     write_packed(tiny_checkpoint(1, n_layers=6, n_kv_heads=4, seq_len=100_000), path)
     ran = boot(tmp_path, Settings("to", 0.0), path.read_bytes(), memory_mb=MEMORY_MB)
     needed = -(-read_packed(path).memory_bytes // 1000000)
     assert needed > MEMORY_MB * 1.05
-    assert f"This model takes {needed} MB of memory.\n" in ran.screen
+    assert f"This model takes {needed} MB of memory, " in ran.screen
+    assert re.search(r"\nThere are \d+ MB free; the largest of \d+ pieces has \d+ MB.\n", ran.screen)
     check_failure(ran, uefi.EFI_OUT_OF_RESOURCES, "the firmware has not enough memory for this model", "Take a")
