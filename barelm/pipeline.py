@@ -18,11 +18,12 @@ from barelm.contract.session_file import PREFIX_PATH
 from barelm.dialect.lowering import FAMILY
 from barelm.disk import open_volume, write_image
 from barelm.errors import BarelmError
-from barelm.host_files import cache_folder, sources_digest, working_folder
+from barelm.host_files import Source, cache_folder, sources_digest, working_folder
 from barelm.machine.hosted import Hosted
 from barelm.machine.machine import Machine, Spec
 from barelm.outcome import Outcome, check_ended, outcome_of
 from barelm.pack.golden import Golden
+from barelm.pack.parts import parts_of
 from barelm.pack.reader import Packed, read_packed
 from barelm.pack.writer import write_packed
 from barelm.settings import Settings
@@ -175,8 +176,8 @@ def bootable_image(out: Path, program: Path, model: Path, settings: Settings, wa
                    plain: bool = False, free_bytes: int = 0, more: Mapping[str, Path | bytes] | None = None) -> Path:
     """A disk image that any UEFI PC boots into the model, with `more` files on it."""
     watch.step(f"Writing {out.name}")
-    files: dict[str, Path | bytes] = {PROGRAM_PATH: program, SETTINGS_PATH: settings.toml(), MODEL_PATH: model,
-                                     **(more or {})}
+    files: dict[str, Source] = {PROGRAM_PATH: program, SETTINGS_PATH: settings.toml(), **parts_of(MODEL_PATH, model),
+                                **(more or {})}
     write_image(out, files, plain=plain, free_bytes=free_bytes, progress=watch.progress)
     return out
 

@@ -11,7 +11,8 @@ from barelm.disk import open_volume
 from barelm.errors import BarelmError
 from barelm.host_files import reading
 from barelm.kernels.encodings import TABLE
-from barelm.pack.reader import model_name, parse_header, read_header, read_packed, text_of
+from barelm.pack.parts import header_on
+from barelm.pack.reader import model_name, read_header, read_packed, text_of
 
 Facts = dict[str, Any]
 
@@ -99,8 +100,7 @@ def image_facts(path: Path) -> Facts:
         if entry := volume.lookup(SETTINGS_PATH):
             facts["settings"] = volume.read(entry, 0, layout.TEXT_BYTES).decode(errors="replace").splitlines()
         if entry := volume.lookup(MODEL_PATH):
-            header = parse_header(volume.read(entry, 0, layout.HEADER_BYTES), entry.size, f"{MODEL_PATH} in {path}")
-            facts["model"] = header_facts(header)
+            facts["model"] = header_facts(header_on(volume, entry))
     return facts
 
 
