@@ -149,8 +149,8 @@ def planned(path: Path, tokenizer: Path | None, packing: Packing) -> tuple[Check
 def shortened(own: int, header: Header) -> str:
     """A sentence: the context that was chosen, the model's own, and what each takes."""
     whole = needs_at(header, own)[0]
-    return (f"The context is {header.seq_len:,} tokens, with which the model takes {header.memory_bytes / 1e6:,.0f} MB "
-            f"of memory; its own is {own:,}, with {whole / 1e6:,.0f} MB (--context).")
+    return (f"The context is {header.seq_len:,} tokens, with which the model takes {in_mb(header.memory_bytes)} "
+            f"of memory; its own is {own:,}, with {in_mb(whole)} (--context).")
 
 
 def example_of(model: Path, program: Path, watch: Watcher) -> Golden | None:
@@ -216,11 +216,16 @@ def bootable_image(out: Path, program: Path, model: Path, settings: Settings, wa
     return out
 
 
+def in_mb(n_bytes: int) -> str:
+    """So many bytes in megabytes, as the metal says it."""
+    return f"{-(-n_bytes // 10**6):,} MB"
+
+
 def check_memory(name: str, memory_bytes: int, machine_mb: int) -> None:
     """Refuse a machine (of 0: any) that cannot hold a model, whatever its firmware takes."""
     if machine_mb and machine_mb - LEAST_FIRMWARE_MB << 20 < memory_bytes:
         raise BarelmError(
-            f"{name} takes {memory_bytes / 1e6:,.0f} MB of memory, and the machine is to have {machine_mb:,} MiB",
+            f"{name} takes {in_mb(memory_bytes)} of memory, and the machine is to have {machine_mb:,} MiB",
             f"Give it {memory_mb(memory_bytes):,} with --memory; a shorter --context takes less.")
 
 
@@ -230,7 +235,7 @@ def hosted_refusal(memory_bytes: int) -> str | None:
         return reason
     left = memory_left()
     if left < memory_bytes + (LEAST_FIRMWARE_MB << 20):
-        return f"this host has {left / 1e6:,.0f} MB of memory free, and the model takes {memory_bytes / 1e6:,.0f} MB"
+        return f"this host has {in_mb(left)} of memory free, and the model takes {in_mb(memory_bytes)}"
     return None
 
 

@@ -81,7 +81,7 @@ def memory_of(header: Header) -> str:
     """What a model takes, and which machine has that."""
     least = pipeline.least_machine_mb(header)
     machine = f"{least} MB" if least < 1024 else f"{least / 1024:g} GB"
-    return (f"; it takes {header.memory_bytes / 1e6:,.0f} MB of memory with a context of {header.seq_len:,}: "
+    return (f"; it takes {pipeline.in_mb(int(header.memory_bytes))} of memory with a context of {header.seq_len:,}: "
             f"for a machine of {machine} or more")
 
 

@@ -1,6 +1,6 @@
 """How much memory a model takes at a context, and which context suits it: known before anything is packed."""
 
-from barelm.contract.layout import PAGE, Header
+from barelm.contract.layout import DEFAULT_BATCH, PAGE, Header
 from barelm.contract.sections import SECTIONS
 from barelm.dialect.types import padded
 from barelm.kernels.model import state_bytes
@@ -16,7 +16,7 @@ LOW_BYTES = 2 << 30, 3 << 30
 def needs_at(header: Header, seq_len: int) -> tuple[int, int]:
     """Bytes a planned model takes in all, and those of its state, with another context than its own."""
     other = Header.over(header.base.copy())
-    other.seq_len, other.batch = seq_len, min(int(header.batch), seq_len)
+    other.seq_len, other.batch = seq_len, min(DEFAULT_BATCH, seq_len)
     whole = int(header.memory_bytes) - int(header.state_bytes) + (state := state_bytes(other))
     for number, row in enumerate(SECTIONS):
         if row.rows == "seq_len":

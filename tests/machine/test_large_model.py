@@ -153,8 +153,8 @@ def test_it_is_imaged_in_two_files(large: Packed, image: Path) -> None:
 
 
 def test_it_is_refused_before_anything_is_done(large: Packed) -> None:
-    needed = f"{large.memory_bytes / 1e6:,.0f}"
-    with pytest.raises(BarelmError, match=f"large.blm takes {needed} MB of memory, and the machine .* 2,048 MiB"):
+    needed = pipeline.in_mb(large.memory_bytes)
+    with pytest.raises(BarelmError, match=f"large.blm takes {needed} of memory, and the machine .* 2,048 MiB"):
         pipeline.run(Order(str(large.path), memory_mb=2048), Hosted(), Quiet(), print)
 
 
@@ -162,7 +162,7 @@ def test_it_is_refused_at_the_start(large: Packed, image: Path) -> None:
     screen, status = boot(image, 3000)
     assert status == 1 << 63 | uefi.EFI_OUT_OF_RESOURCES
     needed = -(-large.memory_bytes // 10**6)
-    assert re.search(rf"This model takes {needed} MB of memory, \d+ MB of it in one piece.\n"
+    assert re.search(rf"This model takes {needed} of memory, \d+ MB of it in one piece.\n"
                      r"There are \d+ MB free; the largest of \d+ pieces has \d+ MB.\n", screen)
     assert "the firmware has not enough memory for this model" in screen
 
