@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from barelm.contract import layout, sections, uefi
-from barelm.contract.layout import Header
-from barelm.disk import write_image
+from barelm.contract.layout import PART_BYTES, Header
+from barelm.disk import open_volume, write_image
+from barelm.host_files import Source
 from barelm.machine.hosted import Hosted
 from barelm.machine.machine import Spec
+from barelm.pack.parts import parts_of
 from barelm.pack.reader import Packed, read_packed
 from barelm.pack.writer import write_packed
 from barelm.settings import Settings
@@ -54,13 +56,14 @@ class Ran:
 
 
 def boot(folder: Path, settings: Settings | bytes | None, model: bytes | None = None, *, memory_mb: int = MEMORY_MB,
-         cores: int = 1, occupied: tuple[tuple[int, int], ...] = ()) -> Ran:
+         cores: int = 1, occupied: tuple[tuple[int, int], ...] = (), part_bytes: int = PART_BYTES) -> Ran:
     """Power on with a model and a configuration; press a key where one is asked for.  All memory has to go back."""
-    files: dict[str, Path | bytes] = {"EFI/BOOT/BOOTX64.EFI": program()}
+    files: dict[str, Source] = {"EFI/BOOT/BOOTX64.EFI": program()}
     if settings is not None:
         files["barelm.toml"] = settings.toml() if isinstance(settings, Settings) else settings
     if model is not None:
-        files["model.blm"] = model
+        (folder / "model.blm").write_bytes(model)
+        files |= parts_of("model.blm", folder / "model.blm", part_bytes)
     write_image(folder / "test.img", files)
     screen = ""
     with Hosted(occupied=occupied).start(Spec(folder / "test.img", memory_mb, cores)) as session:
@@ -172,6 +175,14 @@ def check_failure(ran: Ran, status: int, message: str, hint: str) -> None:
 def test_more_than_the_context_holds(tmp_path: Path, settings: Settings, message: str) -> None:
     ran = boot(tmp_path, settings, packed()[1])
     check_failure(ran, uefi.EFI_INVALID_PARAMETER, message, "")
+
+
+@pytest.mark.parametrize("pages", [5, 20])
+def test_a_model_in_several_files_gives_the_same_ids(tmp_path: Path, pages: int) -> None:
+    ran = boot(tmp_path, Settings("to the sun", 0.0, tokens=20, report=True), packed()[1], part_bytes=pages * 4096)
+    with open_volume(tmp_path / "test.img") as volume:
+        assert volume.lookup("model.blm.2") and volume.lookup("model.blm.3")
+    assert (ran.ids, ran.status) == (tell(interpreter, packed()[0], "to the sun", n_tokens=20).ids, 0)
 
 
 @pytest.mark.parametrize("cores", [1, 3])
