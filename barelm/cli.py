@@ -74,7 +74,8 @@ Memory = Annotated[int, Parameter(name="--memory", help="Of the machine, MiB; 0:
 Cores = Annotated[int, Parameter(name="--cores", help="Of the machine.")]
 Quant = Annotated[Literal["keep", "q8", "q6_k", "q4", "q4_k", "f32"], Parameter(help="How to pack the weights.")]
 Kv = Annotated[Literal["auto", "f32", "f16", "q8"], Parameter(help="How to keep keys and values.")]
-Context = Annotated[int, Parameter(help="Tokens to have room for; 0: the model's own, at most 2048.")]
+Context = Annotated[int, Parameter(help=(
+    "Tokens to have room for, at most the model's own; 0: as many as suit its size."))]
 System = Annotated[str, option_of(EverySetting.system)]
 Raw = Annotated[bool, Parameter(negative="", help="Complete the prompt as it stands, without the chat template.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="One JSON object on stdout.")]
@@ -294,17 +295,24 @@ def cp(source: str, *more: str) -> int:
 
 
 @app.command
-def show(file: Path, /, *, json: Json = False) -> int:
-    """Say what a checkpoint, a packed model, a program or an image holds.
+def show(file: Path, /, *, memory: Annotated[int, Parameter(help=(
+        "MiB of a machine: say whether it can hold the model."))] = 0, quant: Quant = "keep", kv: Kv = "auto",
+        context: Context = 0, json: Json = False) -> int:
+    """Say what a checkpoint, a packed model, a program or an image holds, and what memory a model takes.
+
+    Examples:
+
+        barelm show model.gguf --memory 4096
+        barelm show stick.img
 
     Parameters
     ----------
     file
-        A .bin, .gguf, .blm, .efi or .img.
+        A .bin, .gguf, .blm, .efi or .img; the options of packing are for the first two.
     """
     from barelm.commands.show import show_file
 
-    return show_file(file, json)
+    return show_file(file, json, memory, Packing(quant, kv, context))
 
 
 @app.command

@@ -6,7 +6,7 @@ zeros.
 """
 
 from barelm.dialect.structs import Array, Struct, UInt32, room
-from barelm.dialect.types import I64, Real
+from barelm.dialect.types import I64, U64, Real
 
 MAGIC = int.from_bytes(b"barelm\x1a\x0a", "little")
 VERSION = 6
@@ -187,3 +187,27 @@ WORKSPACE = 4 << 20  # bytes
 
 KEYBOARDS = ("us", "uk", "de", "fr", "es", "it", "pt", "se", "no", "dk", "ch", "be", "br")
 """The keyboards a configuration may name, in the order of their numbers."""
+
+# The files of a model larger than one on FAT can be: NAME.blm, then NAME.blm.2, NAME.blm.3 and so on.  The first is the
+# beginning of the `.blm` as it is; each other begins with a page that says what of which model follows, so that offset
+# in the file and address stay congruent modulo a page.  All but the last are of PART_BYTES.
+PART_MAGIC = int.from_bytes(b"barelmP\n", "little")
+PART_VERSION = 1
+MOST_PARTS = 64
+PART_BYTES = (4 << 30) - (32 << 10)
+"""Of the file of a part, the page in front included."""
+
+
+class PartHeader(Struct):
+    """The first page of every part but the first."""
+
+    magic: int
+    version: int
+    number: int  # of this part, from 2 on
+    n_parts: int
+    offset: int  # in the model, of the byte that follows this page
+    n_bytes: int  # that follow it
+    model_sum_a: int  # the checksum of the model's header
+    model_sum_b: int
+    sum: U64 = room(2)  # of this page, computed with itself zero
+    unused: I64 = room(PAGE // 8 - 10)

@@ -33,7 +33,7 @@ ROPE_ROWS = 4096
 
 
 def write_packed(checkpoint: Checkpoint, out: Path, progress: Progress | None = None, quant: str = "keep",
-                 kv: str = "auto", example: Example | None = None) -> None:
+                 kv: str = "auto", example: Example | None = None, tables: TokenizerTables | None = None) -> None:
     """Write `checkpoint` as a packed model, its matrices encoded as `quant` says (one of `weights.QUANTS`).
 
     `kv` is the form its keys and values will be kept in, one of `layout.KV_NAMES`; "auto" is f16, but f32 where all
@@ -41,10 +41,12 @@ def write_packed(checkpoint: Checkpoint, out: Path, progress: Progress | None = 
 
     `example` computes, from the packed model without one, the example it is to carry; None where it cannot.
 
+    `tables` are those of its vocabulary, where they are known already.
+
     `progress` is called with bytes done and bytes in all.  Raises BarelmError where `out` cannot be written; nothing
     half-written stays behind.
     """
-    tables = tokenizer_tables(checkpoint.vocab)
+    tables = tables or tokenizer_tables(checkpoint.vocab)
     header, total = plan_header(checkpoint, tables, quant, kv)
     with written_beside(out) as beside, open(beside, "wb") as file:
         _write_sections(file, header, checkpoint, tables, quant, total, progress)
