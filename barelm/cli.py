@@ -28,6 +28,9 @@ Examples:
 
     barelm run "Why is the sky blue?"
     barelm chat
+    barelm models
+    barelm run qwen2.5-0.5b "What is a prime number?"
+    barelm chat hf:bartowski/Llama-3.2-1B-Instruct-GGUF
     barelm run stories260K.bin "Once upon a time"
     barelm run stories15M --temperature 0.8 --seed 42 --machine qemu
     barelm image stories15M.bin --output stick.img --prompt "Lily went"
@@ -107,8 +110,8 @@ def run(model: str | None = None, prompt: str | None = None, /, *, raw: Raw = Fa
     Parameters
     ----------
     model
-        A checkpoint (.bin, .gguf), a packed model (.blm) or a name: smollm2 (the default), stories260K, stories15M,
-        stories42M, stories110M.
+        A checkpoint (.bin, .gguf), a packed model (.blm), or a name: smollm2 (the default), another that `barelm
+        models` lists, or hf:OWNER/REPO[:FILE] for a GGUF model on huggingface.co.
     prompt
         What is asked, or what the text begins with.
     """
@@ -308,6 +311,33 @@ def show(file: Path, /, *, json: Json = False) -> int:
 
 
 @app.command
+def models(*, json: Json = False) -> int:
+    """List the models known by name: size, memory for a context of 2048 tokens, licence, and where they are here.
+
+    Sizes and memory are approximate.  Before anything is downloaded a model is looked for in the folders that
+    BARELM_MODELS names, and where Hugging Face's library, llama.cpp, LM Studio and Ollama keep theirs.
+    """
+    from barelm.commands.models import list_models
+
+    return list_models(json)
+
+
+@app.command
+def pull(name: str, /) -> int:
+    """Download a model without running it, and print where it is.  An interrupted download goes on where it stopped.
+
+    Parameters
+    ----------
+    name
+        A name that `barelm models` lists, or hf:OWNER/REPO[:FILE].  An encoding such as Q8_0 may stand for the file;
+        without one the best that the repository has is taken, Q4_K_M before all others.
+    """
+    from barelm.commands.models import pull_model
+
+    return pull_model(name)
+
+
+@app.command
 def doctor(*, json: Json = False) -> int:
     """Say what this host has and lacks, and what to install."""
     from barelm.commands.doctor import examine
@@ -325,10 +355,10 @@ def _model_and_prompt(model: str | None, prompt: str | None) -> tuple[str, str]:
 
 
 def _is_model(argument: str) -> bool:
-    from barelm.checkpoint.hub import NAMES
+    from barelm.checkpoint.sources.model_names import is_name
 
     looks_like_a_file = " " not in argument and (os.sep in argument or Path(argument).suffix in MODEL_SUFFIXES)
-    return argument in NAMES or looks_like_a_file or os.path.exists(argument)
+    return is_name(argument) or looks_like_a_file or os.path.exists(argument)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Protocol
 
 from barelm.aot.build import build_program, is_built, source_key
-from barelm.checkpoint.hub import resolve_model
 from barelm.checkpoint.read import read_checkpoint
+from barelm.checkpoint.sources.model_names import resolve_model
 from barelm.contract.session_file import PREFIX_PATH
 from barelm.dialect.lowering import FAMILY
 from barelm.disk import open_volume, write_image

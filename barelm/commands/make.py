@@ -7,7 +7,7 @@ from pathlib import Path
 
 from barelm import pipeline
 from barelm.aot.build import build_program
-from barelm.checkpoint.hub import resolve_model
+from barelm.checkpoint.sources.model_names import resolve_model
 from barelm.commands.progress import ProgressBar
 from barelm.contract.session_file import PREFIX_PATH
 from barelm.errors import BarelmError
