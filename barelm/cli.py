@@ -78,6 +78,8 @@ Cores = Annotated[int, Parameter(name="--cores", help="Of the machine.")]
 Quant = Annotated[Literal["keep", "q8", "q4", "f32"], Parameter(help="How to pack the weights.")]
 Kv = Annotated[Literal["auto", "f32", "f16", "q8"], Parameter(help="How to keep keys and values.")]
 Context = Annotated[int, Parameter(help="Tokens to have room for; 0: the model's own, at most 2048.")]
+Theta = Annotated[float, Parameter(name="--rope-theta", help=(
+    "RoPE's base, where a .bin was trained with another than 10000."))]
 System = Annotated[str, option_of(EverySetting.system)]
 Raw = Annotated[bool, Parameter(negative="", help="Complete the prompt as it stands, without the chat template.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="One JSON object on stdout.")]
@@ -100,8 +102,8 @@ class ImageOptions(options_of(IMAGE)):  # type: ignore[misc]
 @app.command
 def run(model: str | None = None, prompt: str | None = None, /, *, raw: Raw = False, system: System = "",
         tokenizer: Tokenizer = None, quant: Quant = "keep", kv: Kv = "auto", context: Context = 0,
-        sampling: SamplingOptions = SamplingOptions(), machine: On = None, memory: Memory = 0, cores: Cores = 1,
-        json: Json = False) -> int:
+        rope_theta: Theta = 0.0, sampling: SamplingOptions = SamplingOptions(), machine: On = None, memory: Memory = 0,
+        cores: Cores = 1, json: Json = False) -> int:
     """Boot a machine into a model and print what it says.
 
     Packs the checkpoint, compiles the program, writes an image, boots it, streams the text.  A chat model answers the
@@ -119,7 +121,8 @@ def run(model: str | None = None, prompt: str | None = None, /, *, raw: Raw = Fa
 
     model, prompt = _model_and_prompt(model, prompt)
     settings = Settings(prompt, system=system, template=not raw, **vars(sampling))
-    return run_model(Order(model, tokenizer, Packing(quant, kv, context), settings, memory, cores), machine, json)
+    packing = Packing(quant, kv, context, rope_theta)
+    return run_model(Order(model, tokenizer, packing, settings, memory, cores), machine, json)
 
 
 @app.command
@@ -146,7 +149,7 @@ def chat(model: str = DEFAULT_MODEL, prompt: str = "", /, *, system: System = ""
 
 @app.command
 def pack(model: str, /, *, output: Output = None, tokenizer: Tokenizer = None, quant: Quant = "keep", kv: Kv = "auto",
-         context: Context = 0) -> int:
+         context: Context = 0, rope_theta: Theta = 0.0) -> int:
     """Pack a checkpoint into a .blm, the form the metal reads straight into place.
 
     Parameters
@@ -156,7 +159,7 @@ def pack(model: str, /, *, output: Output = None, tokenizer: Tokenizer = None, q
     """
     from barelm.commands.make import make_model
 
-    return make_model(model, tokenizer, Packing(quant, kv, context), output)
+    return make_model(model, tokenizer, Packing(quant, kv, context, rope_theta), output)
 
 
 @app.command
@@ -172,7 +175,8 @@ def build(*, output: Output = None, fresh: Annotated[bool, Parameter(negative=""
 def image(model: str = DEFAULT_MODEL, /, *, output: Output = None,
           chat: Annotated[bool, option_of(EverySetting.chat)] = False, prompt: str = "", system: System = "",
           raw: Raw = False, tokenizer: Tokenizer = None, quant: Quant = "keep", kv: Kv = "auto", context: Context = 0,
-          sampling: SamplingOptions = SamplingOptions(), of_image: ImageOptions = ImageOptions(),
+          rope_theta: Theta = 0.0, sampling: SamplingOptions = SamplingOptions(),
+          of_image: ImageOptions = ImageOptions(),
           plain: Annotated[bool, Parameter(negative="", help="A bare FAT32 volume, no partition table.")] = False,
           free: Annotated[int | None, Parameter(help=(
               "MiB to leave free on the volume.  Default: 64 with --chat, else 0."))] = None) -> int:
@@ -188,7 +192,7 @@ def image(model: str = DEFAULT_MODEL, /, *, output: Output = None,
     from barelm.commands.make import make_image
 
     settings = Settings(prompt, system=system, template=not raw, chat=chat, **vars(sampling), **vars(of_image))
-    return make_image(model, tokenizer, Packing(quant, kv, context), settings, output, plain, free)
+    return make_image(model, tokenizer, Packing(quant, kv, context, rope_theta), settings, output, plain, free)
 
 
 @app.command

@@ -62,6 +62,7 @@ class Packing:
     quant: str = "keep"  # one of pack.weights.QUANTS
     kv: str = "auto"  # the form of keys and values: auto, f32, f16, q8
     context: int = 0  # 0: the model's, at most DEFAULT_CONTEXT
+    rope_theta: float = 0.0  # of a llama2.c checkpoint, which does not say it; 0: 10,000
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def pack(path: Path, tokenizer: Path | None, packing: Packing, out: Path, watch:
         program = built_program(watch)
         example = partial(example_of, program=program, watch=watch)
     watch.step(f"Packing {path.name}")
-    checkpoint = read_checkpoint(path, tokenizer)
+    checkpoint = read_checkpoint(path, tokenizer, packing.rope_theta)
     most = checkpoint.shape.seq_len
     if packing.context > most:
         raise BarelmError(f"the context of {path.name} is {most} tokens, not {packing.context}",

@@ -22,7 +22,8 @@ class Hub:
         self.files: dict[str, dict[str, bytes]] = {}
         self.url = ""
         self.requests: list[tuple[str, str | None]] = []  # a file's path and the Range, for each download
-        self.tokens: set[str | None] = set()
+        self.tokens: set[str | None] = set()  # what asked for a file
+        self.elsewhere: set[str | None] = set()  # what came where files are, under another name of this machine
         self.cuts: list[int] = []  # after so many bytes the connection breaks: the next answers, in turn
         self.gated = 0  # a status that a file without a token gets
         self.status = 0  # a status that everything gets
@@ -103,11 +104,13 @@ class _Handler(BaseHTTPRequestHandler):
         if self.served.gated and not token:
             self._fail(self.served.gated, "GatedRepo")
         else:
-            self._answer(302, b"", Location=f"/content/{repository}/{path}")
+            elsewhere = self.served.url.replace("127.0.0.1", "localhost")
+            self._answer(302, b"", Location=f"{elsewhere}/content/{repository}/{path}")
 
     def _send_file(self, repository: str, path: str) -> None:
         content, asked = self.served.files[repository][path], self.headers.get("Range")
         self.served.requests.append((path, asked))
+        self.served.elsewhere.add(self.headers.get("Authorization"))
         first = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.served.ranges else 0
         self.send_response(206 if first else 200)
         if first:

@@ -26,7 +26,8 @@ def make_model(model: str, tokenizer: Path | None, packing: Packing, out: Path |
     """Pack a checkpoint."""
     with ProgressBar() as bar:
         path, tokenizer = resolve_model(model, tokenizer, bar.progress)
-        out = out or new_file(path.stem, ".blm")
+        # What another program keeps may be named by its digest.
+        out = out or new_file(path.stem if path.suffix or os.path.exists(model) else model, ".blm")
         pipeline.pack(path, tokenizer, packing, out, bar)
         return _wrote(bar, out)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from barelm.checkpoint.sources.catalogue import CATALOGUE
+from barelm.checkpoint.sources.places import OLLAMA_MODEL
 from tests.commands.conftest import Cli
+from tests.gguf_files import write_small_gguf
 from tests.hub_server import Hub, serving
 
 GGUF = b"GGUF and so on"
@@ -57,6 +60,21 @@ def test_pull_says_what_is_wrong(cli: Cli, hub: Hub) -> None:
     assert "accepted its licence" in cli.refuses("pull", "hf:o/r")
     hub.gated, hub.said = 0, {"m-Q8_0.gguf": GGUF[::-1]}
     assert "not the hub's" in cli.refuses("pull", "hf:o/r")
+
+
+def test_a_blob_is_packed_under_the_name_of_its_model(cli: Cli, tmp_path: Path) -> None:
+    """Ollama's files are named by their digests."""
+    content = write_small_gguf(tmp_path / "small.gguf").read_bytes()
+    digest, models = hashlib.sha256(content).hexdigest(), tmp_path / "home/.ollama/models"
+    manifest = models / "manifests/registry.ollama.ai/library" / ROW.ollama.replace(":", "/")
+    layer = {"mediaType": OLLAMA_MODEL, "digest": f"sha256:{digest}", "size": len(content)}
+    for path, text in ((manifest, json.dumps({"layers": [layer]}).encode()),
+                       (models / f"blobs/sha256-{digest}", content)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text)
+    rows = {row["name"]: row["where"] for row in json.loads(cli("models", "--json").out)}
+    assert rows[ROW.name] == "Ollama"
+    assert cli("pack", ROW.name).err.startswith(f"{ROW.name}.blm: ") and (cli.folder / f"{ROW.name}.blm").is_file()
 
 
 def test_ctrl_c_is_code_130_and_the_next_pull_goes_on(cli: Cli, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

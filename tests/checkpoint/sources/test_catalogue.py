@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from barelm.checkpoint.architectures import FAMILIES
@@ -20,6 +22,11 @@ def test_a_row_is_sound(row: KnownModel) -> None:
 
 def test_names_differ_also_in_small_letters() -> None:
     assert len({row.name.lower() for row in ROWS}) == len({(row.repository, row.file) for row in ROWS}) == len(ROWS)
+
+
+def test_the_readme_lists_every_name() -> None:
+    text = (Path(__file__).parents[3] / "README.md").read_text()
+    assert [row.name for row in ROWS if f"`{row.name}`" not in text] == []
 
 
 def test_only_what_is_read_here_is_listed() -> None:

@@ -145,7 +145,7 @@ def test_a_gated_repository_says_what_to_do(hub: Hub, tmp_path: Path, status: in
     assert f"https://huggingface.co/{NAME}" in error.value.hint and "HF_TOKEN" in error.value.hint
     monkeypatch.setenv("HF_TOKEN", "hf_mine")
     assert get(tmp_path) == CONTENT
-    assert hub.tokens == {None, "Bearer hf_mine"}
+    assert hub.tokens == {None, "Bearer hf_mine"} and hub.elsewhere == {None}, "the token went to another host"
 
 
 def test_what_is_not_there_is_said(hub: Hub) -> None:
