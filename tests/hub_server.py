@@ -124,7 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content[first:])
 
     def _fail(self, status: int, code: str) -> None:
-        self._answer(status, b"", **{"X-Error-Code": code} if code else {})
+        self._answer(status, b'{"error": "it is said here too"}', **{"X-Error-Code": code} if code else {})
 
     def _answer(self, status: int, content: bytes, **headers: str) -> None:
         self.send_response(status)

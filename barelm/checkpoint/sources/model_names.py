@@ -1,6 +1,7 @@
 """What a person calls a model: a file, a name of the catalogue, or `hf:OWNER/REPO[:FILE]`.
 
-A file wins.  Anything else is looked for on this computer (`places`) before it is downloaded.
+A file wins, then one of that name in a folder of BARELM_MODELS.  Anything else is looked for on this computer
+(`places`) before it is downloaded.
 """
 
 import hashlib
@@ -10,11 +11,12 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from barelm.checkpoint.architectures import FAMILIES
+from barelm.checkpoint.gguf_kinds import KINDS
 from barelm.checkpoint.read import tokenizer_beside
 from barelm.checkpoint.sources import default_model, hub
 from barelm.checkpoint.sources.catalogue import CATALOGUE, LLAMA2_TOKENIZER, ROWS, KnownModel
-from barelm.checkpoint.sources.places import Found, downloads, files_at_hand, find_file
-from barelm.checkpoint.sources.repository_names import PREFIX, choose_file, parse_repository_name, parts_of
+from barelm.checkpoint.sources.places import Found, downloads, files_at_hand, find_file, model_folders
+from barelm.checkpoint.sources.repository_names import PREFIX, choose_file, is_safe, parse_repository_name, parts_of
 from barelm.errors import BarelmError
 from barelm.host_files import Progress, no_progress, replace_file
 
@@ -37,7 +39,9 @@ def resolve_model(model: str, tokenizer: Path | None = None,
     if model.startswith(PREFIX):
         return _of_repository(model, progress or no_progress), tokenizer
     if model not in CATALOGUE:
-        raise _unknown(model)
+        if (path := _in_folders(model)) is None:
+            raise _unknown(model)
+        return path, tokenizer or tokenizer_beside(path)
     row = CATALOGUE[model]
     if model == default_model.NAME:
         return default_model.default_model(progress), tokenizer
@@ -79,6 +83,14 @@ def near_names(word: str) -> list[str]:
     return [names[near] for near in get_close_matches(word.lower().replace(":", "-"), names, 3, _NEAR)]
 
 
+def _in_folders(model: str) -> Path | None:
+    """A file of that name in one of the folders a person names, with `.gguf` or without."""
+    if not is_safe(model) or "/" in model:
+        return None
+    paths = (folder / name for folder in model_folders() for name in (model, f"{model}.gguf"))
+    return next((path for path in paths if path.is_file()), None)
+
+
 def _unknown(model: str) -> BarelmError:
     architecture = next((row.architecture for row in ROWS if row.name == model), None)
     if architecture:
@@ -118,7 +130,8 @@ def _have(repository: str, file: str, row: KnownModel, progress: Progress) -> Pa
 
 def _check_architecture(offered: hub.Repository) -> None:
     """Refuse what could not be run before it is downloaded, where the hub knows what it is."""
-    if offered.architecture and offered.architecture not in FAMILIES:
+    # Of a repository that has a mmproj file too, the hub may tell that one's.
+    if offered.architecture and offered.architecture not in (*FAMILIES, *KINDS):
         raise BarelmError(f"{offered.name} is a model of the architecture {offered.architecture!r:.40}, which this "
                           "barelm does not run", f"Choose one of the architecture {' or '.join(map(repr, FAMILIES))}.")
 

@@ -114,7 +114,7 @@ def _llama_cpp() -> Path:
 
 
 def _lm_studio() -> list[Path]:
-    return [Path.home() / ".lmstudio" / "models", _folder("XDG_CACHE_HOME", ".cache") / "lm-studio" / "models"]
+    return [Path.home() / ".lmstudio" / "models", Path.home() / ".cache" / "lm-studio" / "models"]
 
 
 def _ollama() -> list[Path]:

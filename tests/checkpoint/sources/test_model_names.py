@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from barelm.checkpoint.architectures import FAMILIES
 from barelm.checkpoint.sources import model_names
 from barelm.checkpoint.sources.catalogue import CATALOGUE, ROWS, KnownModel
 from barelm.checkpoint.sources.model_names import (
@@ -95,6 +96,17 @@ def test_the_users_folder_comes_first(tmp_path: Path, monkeypatch: pytest.Monkey
     assert resolve_model("stories15M", Path("mine")) == (tmp_path / "stories15M.bin", Path("mine"))
 
 
+def test_any_file_of_the_users_folders_is_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BARELM_MODELS", f"{tmp_path / 'absent'}:{tmp_path}")
+    (tmp_path / "mine-q4_k_m.gguf").write_bytes(GGUF)
+    for model in ("mine-q4_k_m.gguf", "mine-q4_k_m"):
+        assert resolve_model(model) == (tmp_path / "mine-q4_k_m.gguf", None)
+    (tmp_path / "sub").mkdir()
+    for model in ("../mine-q4_k_m.gguf", "sub", "mine"):
+        with pytest.raises(BarelmError, match="no model of that name"):
+            resolve_model(model)
+
+
 def test_a_model_is_fetched_once_with_progress(hub: Hub) -> None:
     hub.files = {"karpathy/tinyllamas": STORIES}
     seen: list[tuple[int, int]] = []
@@ -150,9 +162,12 @@ def test_all_parts_of_a_split_model_are_fetched(hub: Hub) -> None:
 
 def test_what_cannot_be_run_is_not_fetched(hub: Hub) -> None:
     hub.files, hub.architecture = {"o/r": {"m-Q4_K_M.gguf": GGUF}}, "mamba"
+    assert "mamba" not in FAMILIES
     with pytest.raises(BarelmError, match="o/r is a model of the architecture 'mamba'"):
         resolve_model("hf:o/r")
     assert hub.requests == []
+    hub.architecture = "clip"
+    assert resolve_model("hf:o/r")[0].read_bytes() == GGUF
 
 
 def test_names_of_a_repository_that_would_leave_the_folder_are_no_choice(hub: Hub) -> None:
