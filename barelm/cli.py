@@ -46,7 +46,7 @@ app = App(name="barelm", help=HELP, help_format="plaintext", version=__version__
 app.register_install_completion_command()
 
 DEFAULT_MODEL = "smollm2"
-MODEL_SUFFIXES = (".bin", ".gguf", ".blm")
+
 
 def option_of(row: AnySetting) -> Parameter:
     """The option of a setting."""
@@ -351,18 +351,11 @@ def doctor(*, json: Json = False) -> int:
 
 def _model_and_prompt(model: str | None, prompt: str | None) -> tuple[str, str]:
     """One argument alone is a prompt for the default model, unless it names a model or looks like a file."""
-    if model is None:
-        return DEFAULT_MODEL, ""
-    if prompt is None and not _is_model(model):
+    from barelm.checkpoint.sources.model_names import is_model
+
+    if model is not None and prompt is None and not is_model(model):
         return DEFAULT_MODEL, model
-    return model, prompt or ""
-
-
-def _is_model(argument: str) -> bool:
-    from barelm.checkpoint.sources.model_names import is_name
-
-    looks_like_a_file = " " not in argument and (os.sep in argument or Path(argument).suffix in MODEL_SUFFIXES)
-    return is_name(argument) or looks_like_a_file or os.path.exists(argument)
+    return DEFAULT_MODEL if model is None else model, prompt or ""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

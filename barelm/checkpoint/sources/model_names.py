@@ -20,6 +20,7 @@ from barelm.checkpoint.sources.repository_names import PREFIX, choose_file, is_s
 from barelm.errors import BarelmError
 from barelm.host_files import Progress, no_progress, replace_file
 
+SUFFIXES = (".bin", ".gguf", ".blm")
 TOKENIZER_URL = "https://raw.githubusercontent.com/karpathy/llama2.c/master/tokenizer.bin"
 TOKENIZER_SHA256 = "50a52ef822ee9e83de5ce9d0be0a025a773d019437f58b5ff9dcafb063ece361"
 TOKENIZER_BYTES = 433_869
@@ -51,11 +52,13 @@ def resolve_model(model: str, tokenizer: Path | None = None,
     return path, tokenizer
 
 
-def is_name(word: str) -> bool:
-    """Whether a word is the name of a model, perhaps misspelt, rather than something to say to one."""
-    like_a_name = any(character.isdigit() for character in word) and " " not in word
-    return (word.startswith(PREFIX) and "/" in word or any(word == row.name for row in ROWS)
-            or like_a_name and bool(near_names(word)))
+def is_model(argument: str) -> bool:
+    """Whether an argument is a file or the name of a model, perhaps misspelt, rather than something to say to one."""
+    if os.path.exists(argument) or _in_folders(argument) is not None or any(argument == row.name for row in ROWS):
+        return True
+    like_a_file = os.sep in argument or Path(argument).suffix in SUFFIXES or argument.startswith(PREFIX)
+    like_a_name = any(character.isdigit() for character in argument) and bool(near_names(argument))
+    return " " not in argument and (like_a_file or like_a_name)
 
 
 def find_known(row: KnownModel) -> Found | None:

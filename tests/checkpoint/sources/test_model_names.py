@@ -15,7 +15,7 @@ from barelm.checkpoint.sources.catalogue import CATALOGUE, ROWS, KnownModel
 from barelm.checkpoint.sources.model_names import (
     fetched_by_repository,
     find_known,
-    is_name,
+    is_model,
     near_names,
     resolve_model,
 )
@@ -68,17 +68,18 @@ def test_an_unknown_name_says_where_names_are(model: str) -> None:
     ("stories15m", "stories15M"), ("lama-3.2-1b", "llama-3.2-1b"), ("Llama3.2:1b", "llama-3.2-1b"),
     ("qwen2.5-05b", "qwen2.5-0.5b"), ("smollm2-360", "smollm2-360m")])
 def test_a_misspelt_name_is_told_the_right_one(model: str, meant: str) -> None:
-    assert near_names(model)[0] == meant and is_name(model)
+    assert near_names(model)[0] == meant and is_model(model)
     with pytest.raises(BarelmError, match="no model of that name") as error:
         resolve_model(model)
     assert f"Did you mean {meant}" in error.value.hint
 
 
 @pytest.mark.parametrize(("word", "named"), [
-    ("smollm2", True), ("hf:a/b", True), ("Hello", False), ("stories", False), ("hf: what is it?", False),
-    ("What are llama-3.2-1b and smollm2?", False), ("2+2", False), *((row.name, True) for row in ROWS)])
+    ("smollm2", True), ("hf:a/b", True), ("hf:a", True), ("Hello", False), ("stories", False), ("hf: this/that?", False),
+    ("What are llama-3.2-1b and smollm2?", False), ("2+2", False), ("x.gguf", True), ("a/b", True),
+    ("say x.gguf", False), ("/", True), *((row.name, True) for row in ROWS)])
 def test_names_are_told_from_prompts(word: str, named: bool) -> None:
-    assert is_name(word) == named
+    assert is_model(word) == named
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.name not in CATALOGUE], ids=lambda row: row.name)
@@ -100,7 +101,7 @@ def test_any_file_of_the_users_folders_is_a_name(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("BARELM_MODELS", f"{tmp_path / 'absent'}:{tmp_path}")
     (tmp_path / "mine-q4_k_m.gguf").write_bytes(GGUF)
     for model in ("mine-q4_k_m.gguf", "mine-q4_k_m"):
-        assert resolve_model(model) == (tmp_path / "mine-q4_k_m.gguf", None)
+        assert resolve_model(model) == (tmp_path / "mine-q4_k_m.gguf", None) and is_model(model)
     (tmp_path / "sub").mkdir()
     for model in ("../mine-q4_k_m.gguf", "sub", "mine"):
         with pytest.raises(BarelmError, match="no model of that name"):
