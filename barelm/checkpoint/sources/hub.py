@@ -20,7 +20,8 @@ from barelm.errors import BarelmError
 from barelm.host_files import Progress, reading
 
 TIMEOUT_S = 30
-NETWORK = "Is there a network? What has come is kept: try again."
+NETWORK = ("Is there a network? What has come is kept: try again.  Or put the file into a folder and set BARELM_MODELS "
+           "to that.")
 DISTURBED = "What has come is kept: try again."
 SOMEWHERE_ELSE = "Make room, or set XDG_CACHE_HOME to a folder that may be written and has room."
 
