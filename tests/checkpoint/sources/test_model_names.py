@@ -76,8 +76,8 @@ def test_a_misspelt_name_is_told_the_right_one(model: str, meant: str) -> None:
 
 @pytest.mark.parametrize(("word", "named"), [
     ("smollm2", True), ("hf:a/b", True), ("hf:a", True), ("Hello", False), ("stories", False),
-    ("hf: this/that?", False), ("What are llama-3.2-1b and smollm2?", False), ("2+2", False), ("x.gguf", True), ("a/b", True),
-    ("say x.gguf", False), ("/", True), *((row.name, True) for row in ROWS)])
+    ("hf: this/that?", False), ("What are llama-3.2-1b and smollm2?", False), ("2+2", False), ("x.gguf", True),
+    ("a/b", True), ("say x.gguf", False), ("/", True), *((row.name, True) for row in ROWS)])
 def test_names_are_told_from_prompts(word: str, named: bool) -> None:
     assert is_model(word) == named
 
