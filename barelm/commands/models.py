@@ -9,7 +9,7 @@ from barelm.checkpoint.sources.model_names import fetched_by_repository, find_kn
 from barelm.commands.progress import ProgressBar
 from barelm.pipeline import DEFAULT_CONTEXT, memory_mb
 
-_LINE = "{:20} {:13} {:>8}  {:>8}  {:11} {}"
+_LINE = "{:20} {:9} {:>8}  {:>8}  {:16}  {}"
 
 
 def list_models(as_json: bool) -> int:
@@ -41,7 +41,7 @@ def pull_model(name: str) -> int:
 def _facts(row: KnownModel) -> dict[str, Any]:
     """A row with the memory of a machine that runs it, and where it is."""
     found = find_known(row)
-    return {**asdict(row), "memory_mb": memory_mb(row.memory_bytes(DEFAULT_CONTEXT)),
+    return {**asdict(row), "memory_mb": (memory_mb(row.memory_bytes(DEFAULT_CONTEXT)) << 20) / 1e6,
             "path": str(found.path) if found else None, "where": found.where if found else None}
 
 

@@ -4,6 +4,8 @@ Keys lie as [pos / 16][head_dim][16], so that one vector holds a component of si
 [pos][head_dim, padded].
 """
 
+from typing import NamedTuple
+
 from barelm.contract import layout
 from barelm.dialect.memory import bits_of_float, f32_array, float_of_bits, i8_array, u16_array
 from barelm.dialect.quants import load_f16x16, load_i8x16, to_f32x16
@@ -15,6 +17,16 @@ LEAST_NORMAL_F16 = 0x38800000  # of 2^-14
 LEAST_PEAK = f32(1e-30)
 ROUND_WHOLE = f32(12582912)
 """1.5 * 2^23: added and subtracted, it leaves no bit behind the point."""
+
+
+class HeadCache(NamedTuple):
+    """What one head remembers, and in which form."""
+
+    kind: int
+    keys: U8
+    values: U8
+    key_scales: F32
+    value_scales: F32
 
 
 def item_bytes(kind: int) -> int:

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from barelm.contract.layout import TensorEntry
 from barelm.dialect.memory import address_of, cells, f32_array, i8_array, memory, prefetch
 from barelm.dialect.types import BLOCK, F32, F32_2D, LANES, U8, Kernel, f32, padded
 from barelm.dialect.vectors import load_f32x16, splat_f32x16, store_f32x16
@@ -25,13 +26,25 @@ UNITS_WORDS = LANES * (LANES // 2 + BLOCK // 8 + 1)
 
 
 class Matrix(NamedTuple):
-    """A weight of every layer: `rows x cols` (rows padded to 16) encoded as `kind`, layer after layer."""
+    """A weight of every layer: `rows x cols` in parts, one above another, each encoded in its own way."""
+
+    directory: int  # address of a TensorEntry for every part, layer after layer
+    n_parts: int
+    n_experts: int  # as many such matrices there are in every layer, one above another in every part
+    rows: int  # of all parts, each padded to 16
+    cols: int
+    data: U8
+
+
+class Panels(NamedTuple):
+    """A part of a matrix in one layer: panels of sixteen rows, all encoded as `kind`."""
 
     kind: int
-    rows: int
     cols: int
-    layer_bytes: int
-    data: U8
+    first: int  # how many panels of other parts there are above it
+    last: int  # and above what follows it
+    at: int  # where in `data` its first panel begins, and
+    size: int  # the bytes of one
 
 
 def by_encoding(use: Kernel, kind: int, job: Any) -> None:
@@ -58,52 +71,72 @@ def panel_bytes(kind: int, cols: int) -> int:
 
 
 def matmul(y: F32_2D, w: Matrix, l: int, x: Activations, n: int, lo: int, hi: int) -> None:
-    """y[t, i] = Σ_j W_l[i, j] x[t, j] for tokens t < n and the rows i of panels lo to hi."""
-    at = l * w.layer_bytes
+    """y[t, i] = Σ_j W_l[i, j] x[t, j] for tokens t < n and the rows i of panels lo to hi.
+
+    Number l is that of the layer; of experts, l n_experts + e.
+    """
+    first = 0
+    for p in range(w.n_parts):
+        part = panels_of(w, l, p, first)
+        if max(lo, first) < min(hi, part.last):
+            multiply(y, w.data, part, x, n, max(lo, first), min(hi, part.last))
+        first = part.last
+
+
+def panels_of(w: Matrix, l: int, p: int, first: int) -> Panels:
+    """Part p of matrix l, `first` panels being above it."""
+    tensor = TensorEntry(w.directory + (l // w.n_experts * w.n_parts + p) * TensorEntry.BYTES)
+    n = tensor.rows // w.n_experts // LANES
+    size = panel_bytes(tensor.kind, w.cols)
+    return Panels(tensor.kind, w.cols, first, first + n, tensor.offset + l % w.n_experts * n * size, size)
+
+
+def multiply(y: F32_2D, data: U8, w: Panels, x: Activations, n: int, lo: int, hi: int) -> None:
+    """The same for panels of one part."""
     if w.kind == encodings.F32:
-        matmul_f32(y, f32_array(w.data, at, w.rows * w.cols), w.cols, x.values, n, lo, hi)
+        weights = f32_array(data, w.at + (lo - w.first) * w.size, (hi - lo) * LANES * w.cols)
+        matmul_f32(y, weights, w.cols, x.values, n, lo, hi)
         return
     t = 0
     while n - t >= FEW:
-        many_tokens(y[t:], w, at, tokens_from(x, t), min(n - t, MANY), lo, hi)
+        many_tokens(y[t:], data, w, tokens_from(x, t), min(n - t, MANY), lo, hi)
         t += MANY
     while t < n:
-        by_encoding(one_token, w.kind, (y[t], w, at, x, t, lo, hi))
+        by_encoding(one_token, w.kind, (y[t], data, w, x, t, lo, hi))
         t += 1
 
 
 def one_token(add: Kernel, finish: Kernel, columns: Kernel, factors: Kernel, kind: int, job: Any) -> None:
     """The rows of panels lo to hi for one token, whose sums stay in registers."""
-    y, w, at, x, t, lo, hi = job
-    size = w.layer_bytes // (w.rows // LANES)
-    n_blocks = size // encodings.BLOCK_BYTES[kind]
+    y, data, w, x, t, lo, hi = job
+    n_blocks = w.size // encodings.BLOCK_BYTES[kind]
     if n_blocks < 1:
         return  # never, but the compiler would prepare for it
     halves = x.scales.shape[1] // n_blocks
-    at += lo * size
+    at = w.at + (lo - w.first) * w.size
     for panel in range(lo, hi):
         total = splat_f32x16(f32(0))
         for b in range(n_blocks):
             for line in range(0, encodings.BLOCK_BYTES[kind], 64):
-                prefetch(w.data, at + AHEAD + line)
-            d, m = factors(w.data, at, kind)
+                prefetch(data, at + AHEAD + line)
+            d, m = factors(data, at, kind)
             for half in range(halves):
-                total = add(total, columns(w.data, at, half, d, kind), m, x, t, b * halves + half)
+                total = add(total, columns(data, at, half, d, kind), m, x, t, b * halves + half)
             total = finish(total, m, x, t, b)
             at += encodings.BLOCK_BYTES[kind]
         store_f32x16(y, panel * LANES, total)
 
 
-def many_tokens(y: F32_2D, w: Matrix, at: int, x: Activations, n: int, lo: int, hi: int) -> None:
+def many_tokens(y: F32_2D, data: U8, w: Panels, x: Activations, n: int, lo: int, hi: int) -> None:
     """The same for n tokens: sixteen columns are unpacked once and used n times."""
     words = cells(TOTALS_WORDS)
     totals = f32_array(memory(address_of(words), 8 * TOTALS_WORDS), 0, (MANY, LANES))
-    size = w.layer_bytes // (w.rows // LANES)
     for panel in range(lo, hi):
+        at = w.at + (panel - w.first) * w.size
         for t in range(n):
             store_f32x16(totals[t], 0, splat_f32x16(f32(0)))
         for half in range(x.scales.shape[1]):
-            by_encoding(add_columns, w.kind, (totals, w.data, at + panel * size, half, x, half, n))
+            by_encoding(add_columns, w.kind, (totals, data, at, half, x, half, n))
         for t in range(n):
             store_f32x16(y[t], panel * LANES, load_f32x16(totals[t], 0))
 
@@ -124,18 +157,19 @@ def add_columns(add: Kernel, finish: Kernel, columns: Kernel, factors: Kernel, k
 
 def embed(x: F32, w: Matrix, row: int) -> None:
     """x = W[row, :]: the embedding of a token.  W times a unit vector is a column, and all of this is exact."""
-    if w.kind == encodings.F32:
+    part = panels_of(w, 0, 0, 0)
+    if part.kind == encodings.F32:
         embed_f32(x, f32_array(w.data, 0, w.rows * w.cols), w.cols, row)
         return
     words = cells(UNITS_WORDS)
     block = memory(address_of(words), 8 * UNITS_WORDS)
     totals = f32_array(block, 0, (LANES, LANES))
     units = bind_units(block, 4 * LANES * LANES)
-    at = row // LANES * (w.layer_bytes // (w.rows // LANES))
+    at = row // LANES * part.size
     for half in range(padded(w.cols, BLOCK) // LANES):
         for t in range(LANES):
             store_f32x16(totals[t], 0, splat_f32x16(f32(0)))
-        by_encoding(add_columns, w.kind, (totals, w.data, at, half, units, 1, LANES))
+        by_encoding(add_columns, part.kind, (totals, w.data, at, half, units, 1, LANES))
         for t in range(LANES):
             x[half * LANES + t] = totals[t, row % LANES]
 

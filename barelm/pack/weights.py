@@ -4,6 +4,7 @@ An encoding of the checkpoint is kept where the kernels have it, turned into a w
 and otherwise written out as float32.  Asked for, values are quantized here, as GGML does it.
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +14,6 @@ from numpy.typing import NDArray
 
 from barelm.checkpoint.checkpoint import Checkpoint, Tensor
 from barelm.checkpoint.ggml_blocks import BY_NAME
-from barelm.contract.sections import SECTIONS
 from barelm.dialect.quants import GROUP, WIDTH
 from barelm.dialect.types import BLOCK, LANES, padded
 from barelm.errors import BarelmError
@@ -26,37 +26,25 @@ QUANTS = ("keep", "q8", "q4", "f32")
 """What may be asked for at pack time."""
 
 _ASKED = {"q8": encodings.Q8_0, "q4": encodings.Q4_1, "f32": encodings.F32}
-# The first kind that holds all the encodings of a section without loss.
-_KEPT = (*((frozenset({row.name}), kind) for kind, row in enumerate(TABLE)),
-         (frozenset({"Q4_0", "Q4_1"}), encodings.Q4_1), (frozenset({"Q8_0", "Q5_0"}), encodings.Q8_0))
+_KEPT = {row.name: kind for kind, row in enumerate(TABLE)}
 
 LEAST_SCALE = 1e-37  # the inverse of a smaller one is not finite; as float16 it is zero anyway
 _CHUNK_ROWS = 4096  # a multiple of LANES
 
 
-def kind_of(checkpoint: Checkpoint, section: int, quant: str) -> int:
-    """The encoding a section gets."""
-    if quant != "keep":
-        return _ASKED[quant]
-    found = {checkpoint.tensors[name].encoding for names in checkpoint.sources(section) for name in names}
-    return next((kind for held, kind in _KEPT if found and found <= held), encodings.F32)
+def kind_of(tensor: Tensor, quant: str) -> int:
+    """The encoding a tensor gets."""
+    return _KEPT.get(tensor.encoding, encodings.F32) if quant == "keep" else _ASKED[quant]
 
 
-def matrix_parts(checkpoint: Checkpoint, section: int, kind: int) -> Iterator[Bytes]:
-    """The bytes of a weight section, layer after layer, large matrices a few thousand rows at a time."""
-    for names in checkpoint.sources(section):
-        tensors = [checkpoint.tensors[name] for name in names]
-        if SECTIONS[section].in_turn:
-            w1, w3 = (_panels(_rows_of(name, tensor, kind, 0, tensor.rows), kind)
-                      for name, tensor in zip(names, tensors))
-            yield np.stack([w1, w3], axis=1).reshape(-1)
-        elif len(tensors) == 1:
-            for lo in range(0, tensors[0].rows, _CHUNK_ROWS):
-                hi = min(lo + _CHUNK_ROWS, tensors[0].rows)
-                yield _panels(_rows_of(names[0], tensors[0], kind, lo, hi), kind).reshape(-1)
-        else:
-            rows = [_rows_of(name, tensor, kind, 0, tensor.rows) for name, tensor in zip(names, tensors)]
-            yield _panels(_joined(rows), kind).reshape(-1)
+def matrix_parts(checkpoint: Checkpoint, section: int, quant: str) -> Iterator[Bytes]:
+    """The bytes of a weight section, tensor after tensor, large ones a few thousand rows at a time."""
+    for name in itertools.chain.from_iterable(checkpoint.sources(section)):
+        tensor = checkpoint.tensors[name]
+        kind = kind_of(tensor, quant)
+        for lo in range(0, tensor.rows, _CHUNK_ROWS):
+            hi = min(lo + _CHUNK_ROWS, tensor.rows)
+            yield _panels(_rows_of(name, tensor, kind, lo, hi), kind).reshape(-1)
 
 
 @dataclass(frozen=True)
@@ -69,11 +57,6 @@ class Rows:
 
     values: NDArray[Any]
     factors: tuple[NDArray[Any], ...] = ()
-
-
-def _joined(parts: list[Rows]) -> Rows:
-    return Rows(np.concatenate([part.values for part in parts]),
-                tuple(map(np.concatenate, zip(*(part.factors for part in parts)))))
 
 
 def _rows_of(name: str, tensor: Tensor, kind: int, lo: int, hi: int) -> Rows:

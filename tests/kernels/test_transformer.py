@@ -10,7 +10,7 @@ import pytest
 from numba import njit
 from numpy.typing import NDArray
 
-from barelm.checkpoint.checkpoint import Checkpoint
+from barelm.checkpoint.checkpoint import Checkpoint, Traits
 from barelm.dialect.lowering.install import install
 from barelm.dialect.lowering.registering import JIT_OPTIONS
 from barelm.kernels import session, team
@@ -20,7 +20,7 @@ from barelm.pack.reader import Packed
 from tests.conftest import Pack
 from tests.kernels import references
 from tests.kernels.agree import agree, arrays
-from tests.models import tiny_checkpoint
+from tests.models import BIASES, tiny_checkpoint
 from tests.worlds import World, alone, interpreter, jit, same_bits
 
 MODELS: dict[str, dict[str, Any]] = {
@@ -30,7 +30,24 @@ MODELS: dict[str, dict[str, Any]] = {
     "odd sizes": {"dim": 36, "n_heads": 6, "n_kv_heads": 3, "hidden_dim": 21, "vocab_size": 303, "seq_len": 37},
     "all heads alike": {"dim": 40, "n_heads": 4, "n_kv_heads": 4, "hidden_dim": 50, "vocab_size": 317},
     "wide heads": {"dim": 80, "n_heads": 2, "n_kv_heads": 1, "hidden_dim": 8},
-    "halves and biases": {"rotary": "halves", "biased": True, "dim": 36, "n_heads": 6, "n_kv_heads": 3},
+    "halves and biases": {"rotary": "halves", "has": BIASES, "dim": 36, "n_heads": 6, "n_kv_heads": 3},
+    "norms of heads": {"rotary": "halves", "head_dim": 16, "has": {"query_norm", "key_norm"},
+                       "traits": Traits(query_norm_dim=16, key_norm_dim=16)},
+    "windows": {"head_dim": 16, "n_layers": 3, "rotary": "halves", "seq_len": 70,
+                "has": {"query_norm", "key_norm", "attention_post_norm", "ffn_post_norm"},
+                "traits": Traits(query_norm_dim=16, key_norm_dim=16, activation="gelu", embedding_scale=5.5,
+                                 windows=(9, 21, 0), rope_tables=(1, 1, 0), local_theta=100.0, attention_cap=2.0,
+                                 logit_cap=3.0)},
+    "norms behind": {"has": {"query_norm", "key_norm", "attention_post_norm", "ffn_post_norm"},
+                     "lacks": {"attention_norm", "ffn_norm"}, "dim": 64, "n_heads": 4, "n_kv_heads": 2,
+                     "traits": Traits(query_norm_dim=64, key_norm_dim=32)},
+    "scales": {"traits": Traits(embedding_scale=12.0, residual_scale=0.22, attention_scale=0.05, logit_scale=0.125,
+                                rope_dim=4, rope_magnitude=1.2, rope_tables=(0, -1))},
+    "layer norms": {"has": {*BIASES, "bo", "b3", "b2", "attention_shift", "ffn_shift", "final_shift", "positions"},
+                    "traits": Traits(norm="layer", activation="gelu", gated=False, n_positions=64,
+                                     rope_tables=(-1, -1))},
+    "experts": {"n_layers": 3, "has": {*BIASES, "bo", "b1", "b3", "b2", "sinks", "router", "router_bias"},
+                "traits": Traits(activation="clamped", n_experts=5, n_experts_used=2, windows=(8, 0, 8))},
 }
 models = pytest.mark.parametrize("sizes", MODELS.values(), ids=MODELS)
 quants = pytest.mark.parametrize("quant", ["f32", "q8", "q4"])
@@ -123,7 +140,7 @@ def prefill_on_threads() -> Any:
 
 @quants
 @pytest.mark.parametrize("n_cores", [2, 5])
-@pytest.mark.parametrize("name", ["even", "odd sizes", "halves and biases"])
+@pytest.mark.parametrize("name", ["even", "odd sizes", "halves and biases", "windows", "norms behind", "experts"])
 def test_a_team_gives_the_bits_of_one(pack: Pack, prefill_on_threads: Any, name: str, n_cores: int,
                                       quant: str) -> None:
     checkpoint = tiny_checkpoint(6, **MODELS[name])

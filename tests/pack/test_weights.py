@@ -49,27 +49,17 @@ def encoded(**encodings: str) -> Checkpoint:
     ("F16", F32), ("BF16", F32), ("Q5_1", F32), ("Q4_K", F32), ("Q5_K", F32),
     ("Q6_K", Q6_K)])
 def test_an_encoding_is_kept_where_the_kernels_have_it(encoding: str, kind: int) -> None:
-    checkpoint = encoded(token_embedding=encoding, w2=encoding)
-    assert kind_of(checkpoint, sections.EMBEDDING, "keep") == kind_of(checkpoint, sections.W2, "keep") == kind
-    assert kind_of(checkpoint, sections.WO, "keep") == F32
-
-
-@pytest.mark.parametrize("wq, wk, wv, kind", [
-    ("Q4_0", "Q4_1", "Q4_0", Q4_1), ("Q8_0", "Q5_0", "Q8_0", Q8_0), ("Q4_0", "Q8_0", "Q8_0", F32),
-    ("Q8_0", "F16", "Q8_0", F32), ("Q4_1", "Q4_1", "Q5_1", F32),
-    ("Q6_K", "Q6_K", "Q6_K", Q6_K), ("Q6_K", "Q4_K", "Q6_K", F32)])
-def test_a_section_of_several_tensors_gets_what_holds_them_all(wq: str, wk: str, wv: str, kind: int) -> None:
-    assert kind_of(encoded(wq=wq, wk=wk, wv=wv), sections.WQKV, "keep") == kind
+    assert kind_of(encoded(w2=encoding).tensors["layers.1.w2"], "keep") == kind
 
 
 @pytest.mark.parametrize("quant, kind", [("q8", Q8_0), ("q4", Q4_1), ("f32", F32)])
 def test_what_is_asked_for_comes_before_what_is_stored(quant: str, kind: int) -> None:
-    for checkpoint in (encoded(), encoded(token_embedding="Q4_0", wq="Q8_0", w1="Q4_1")):
-        assert {kind_of(checkpoint, section, quant) for section in sections.MATRICES} == {kind}
+    tensors = encoded(token_embedding="Q4_0", wq="Q8_0", w1="Q4_1").tensors.values()
+    assert {kind_of(tensor, quant) for tensor in tensors} == {kind}
 
 
 def test_a_tied_classifier_has_no_section_of_its_own() -> None:
-    assert not list(matrix_parts(tiny_checkpoint(), sections.CLASSIFIER, F32))
+    assert not list(matrix_parts(tiny_checkpoint(), sections.CLASSIFIER, "keep"))
 
 
 def dequantized(rows: Rows) -> NDArray[np.float64]:
@@ -142,7 +132,7 @@ def embedding_parts(encoding: str, raw: NDArray[np.uint8], quant: str) -> list[N
     tensor = Tensor(encoding, len(raw), cols, raw, form.dequantize)
     checkpoint = tiny_checkpoint()
     checkpoint = replace(checkpoint, tensors={**checkpoint.tensors, "token_embedding": tensor})
-    return list(matrix_parts(checkpoint, sections.EMBEDDING, kind_of(checkpoint, sections.EMBEDDING, quant)))
+    return list(matrix_parts(checkpoint, sections.EMBEDDING, quant))
 
 
 def logits_of(checkpoint: Checkpoint, path: Path, quant: str) -> Floats:

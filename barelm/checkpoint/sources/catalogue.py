@@ -81,6 +81,8 @@ ROWS = (
        "OLMo-2-0425-1B-Instruct-Q4_K_M.gguf"),
     _M("mistral-7b", "llama", 4373, 65_536, APACHE, "bartowski/Mistral-7B-Instruct-v0.3-GGUF",
        "Mistral-7B-Instruct-v0.3-Q4_K_M.gguf", "mistral:7b"),
+    _M("ministral-8b", "llama", 4910, 73_728, "Mistral Research", "bartowski/Ministral-8B-Instruct-2410-GGUF",
+       "Ministral-8B-Instruct-2410-Q4_K_M.gguf"),
     _M("ministral-3-3b", "mistral3", 2147, 53_248, APACHE, "mistralai/Ministral-3-3B-Instruct-2512-GGUF",
        "Ministral-3-3B-Instruct-2512-Q4_K_M.gguf"),
     _M("gpt-oss-20b", "gpt-oss", 12_110, 24_576, APACHE, "ggml-org/gpt-oss-20b-GGUF", "gpt-oss-20b-mxfp4.gguf"),

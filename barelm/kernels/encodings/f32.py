@@ -9,38 +9,37 @@ from barelm.dialect.vectors import load_f32x16, splat_f32x16, store_f32x16
 
 
 def matmul_f32(y: F32_2D, w: F32, cols: int, x: F32_2D, n: int, lo: int, hi: int) -> None:
-    """y[t, i] = Σ_j W[i, j] x[t, j] for tokens t < n and the rows i of panels lo to hi."""
+    """y[t, i] = Σ_j W[i, j] x[t, j] for tokens t < n and the rows i of panels lo to hi, with which `w` begins."""
     n_fours = n // 4 * 4
+    size = cols * LANES
     for panel in range(lo, hi):
         for t in range(0, n_fours, 4):
-            one_panel_four_tokens(y, w, x, cols, panel, t)
+            one_panel_four_tokens(y, w, (panel - lo) * size, x, cols, panel, t)
     for t in range(n_fours, n):
         panel = lo
         while panel + 4 <= hi:
-            four_panels_one_token(y[t], w, x[t], cols, panel)
+            four_panels_one_token(y[t], w, (panel - lo) * size, x[t], cols, panel)
             panel += 4
         while panel < hi:
-            one_panel_one_token(y[t], w, x[t], cols, panel)
+            one_panel_one_token(y[t], w, (panel - lo) * size, x[t], cols, panel)
             panel += 1
 
 
-def one_panel_one_token(y: F32, w: F32, x: F32, cols: int, panel: int) -> None:
-    """Sixteen rows of y = W x."""
+def one_panel_one_token(y: F32, w: F32, at: int, x: F32, cols: int, panel: int) -> None:
+    """Sixteen rows of y = W x, whose weights begin at an element."""
     a = splat_f32x16(f32(0))
-    at = panel * cols * LANES
     for j in range(cols):
         a = a + load_f32x16(w, at + j * LANES) * splat_f32x16(x[j])
     store_f32x16(y, panel * LANES, a)
 
 
-def four_panels_one_token(y: F32, w: F32, x: F32, cols: int, panel: int) -> None:
+def four_panels_one_token(y: F32, w: F32, at: int, x: F32, cols: int, panel: int) -> None:
     """Sixty-four rows of y = W x: four sums side by side hide the latency of the addition."""
     a0 = splat_f32x16(f32(0))
     a1 = a0
     a2 = a0
     a3 = a0
     size = cols * LANES
-    at = panel * size
     for j in range(cols):
         xj = splat_f32x16(x[j])
         k = at + j * LANES
@@ -55,7 +54,7 @@ def four_panels_one_token(y: F32, w: F32, x: F32, cols: int, panel: int) -> None
     store_f32x16(y, i + 3 * LANES, a3)
 
 
-def one_panel_four_tokens(y: F32_2D, w: F32, x: F32_2D, cols: int, panel: int, t: int) -> None:
+def one_panel_four_tokens(y: F32_2D, w: F32, at: int, x: F32_2D, cols: int, panel: int, t: int) -> None:
     """Sixteen rows of y = W x for four tokens: a weight is loaded once and used four times."""
     x0 = x[t]
     x1 = x[t + 1]
@@ -65,7 +64,6 @@ def one_panel_four_tokens(y: F32_2D, w: F32, x: F32_2D, cols: int, panel: int, t
     a1 = a0
     a2 = a0
     a3 = a0
-    at = panel * cols * LANES
     for j in range(cols):
         wj = load_f32x16(w, at + j * LANES)
         a0 = a0 + wj * splat_f32x16(x0[j])

@@ -11,14 +11,15 @@ from barelm.contract import layout, uefi
 from barelm.contract.board import Board, LoadedModel
 from barelm.contract.layout import Header
 from barelm.contract.regions import Workspace
+from barelm.contract.sections import LAYERS
 from barelm.contract.storage_state import LoadProgress
-from barelm.dialect.memory import address_of, copy_bytes, memory, text
+from barelm.dialect.memory import address_of, copy_bytes, i32_array, memory, text
 from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import Failure
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U8, padded, u64
 from barelm.kernels.checksum import extend_checksum
-from barelm.kernels.header import CUT_SHORT, DAMAGED, NOT_A_MODEL, OTHER_VERSION, check_header
+from barelm.kernels.header import CUT_SHORT, DAMAGED, NOT_A_MODEL, OTHER_VERSION, check_header, layers_are_sane
 from barelm.metal import arena
 from barelm.metal.console.sinks import ALARM, Console
 from barelm.metal.console.stream import begin_input, put_code_point, show_input
@@ -79,6 +80,9 @@ def load_model(con: Console, b: Board, workspace: Workspace, header: Header, fil
     loading = Loading(con, file, header, model, progress, workspace.bounce)
     for section in range(header.n_sections):
         load_section(loading, section)
+    if not layers_are_sane(header, i32_array(memory(model.sections[LAYERS], header.sections[LAYERS].n_bytes), 0,
+                                             header.n_layers * layout.LAYER_WORDS)):
+        raise Failure(uefi.EFI_CRC_ERROR, "the layers of the model are not described as they are", REPACK)
     b.figures.load_cycles = cycles() - progress.began
     if progress.told != progress.began:
         show_input(con, progress.line, 0, -1)

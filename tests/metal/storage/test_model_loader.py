@@ -21,7 +21,7 @@ from barelm.metal.console.sinks import flush, open_console
 from barelm.metal.storage import model_loader
 from barelm.pack.writer import write_packed
 from tests.metal.fake import PAGE, FakeFirmware, store
-from tests.models import tiny_checkpoint
+from tests.models import BIASES, tiny_checkpoint
 
 
 @functools.cache
@@ -29,7 +29,7 @@ def model() -> bytes:
     """A packed model with every section but the classifier."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tiny.blm"
-        write_packed(tiny_checkpoint(1, biased=True), path)
+        write_packed(tiny_checkpoint(1, has=BIASES), path)
         return path.read_bytes()
 
 
