@@ -24,7 +24,7 @@ from requantize import model_as
 from shapes import SHAPES, random_checkpoint
 
 from barelm import pipeline
-from barelm.checkpoint.hub import resolve_model
+from barelm.checkpoint.sources.model_names import resolve_model
 from barelm.host_files import working_folder
 from barelm.machine.hosted import Hosted
 from barelm.machine.machine import Spec

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from barelm.checkpoint.default_model import FILE, find_default_model
 from barelm.checkpoint.ggml_blocks import BY_NAME
 from barelm.checkpoint.gguf_vocab import ALPHABET
+from barelm.checkpoint.sources.default_model import FILE, find_default_model
 
 U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64 = range(13)
 CODES = {U8: "B", I8: "b", U16: "H", I16: "h", U32: "I", I32: "i", F32: "f", BOOL: "?", U64: "Q", I64: "q", F64: "d"}

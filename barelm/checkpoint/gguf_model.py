@@ -6,7 +6,8 @@ from pathlib import Path
 
 from barelm.checkpoint.architectures import FAMILIES
 from barelm.checkpoint.checkpoint import PER_LAYER, Checkpoint, Shape, Tensor, float32_tensor
-from barelm.checkpoint.gguf import StoredTensor, read_container
+from barelm.checkpoint.gguf import StoredTensor
+from barelm.checkpoint.gguf_kinds import read_model_container
 from barelm.checkpoint.gguf_metadata import Metadata
 from barelm.checkpoint.gguf_rope import LONG_FACTORS, stored_tensor, stretched
 from barelm.checkpoint.gguf_vocab import read_vocab
@@ -41,7 +42,7 @@ def read_gguf(path: Path) -> Checkpoint:
     Weights stay in the file until they are asked for.  Raises BarelmError where it is damaged, or where it has
     something this cannot compute with, which is then named.
     """
-    metadata = Metadata(read_container(path))
+    metadata = Metadata(read_model_container(path))
     family = _family(metadata)
     shape, vocab = _shape(metadata, family), read_vocab(metadata)
     return Checkpoint(_name(metadata), str(path), shape, dict(_tensors(metadata, family, shape)), vocab)
@@ -49,7 +50,7 @@ def read_gguf(path: Path) -> Checkpoint:
 
 def read_gguf_header(path: Path) -> GgufHeader:
     """Shape and size of the model in a GGUF file; raises as `read_gguf` does, but for the vocabulary."""
-    metadata = Metadata(read_container(path))
+    metadata = Metadata(read_model_container(path))
     family = _family(metadata)
     shape = _shape(metadata, family)
     tensors = dict(_tensors(metadata, family, shape))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from barelm import pipeline
-from barelm.checkpoint.hub import resolve_model
+from barelm.checkpoint.sources.model_names import resolve_model
 from barelm.contract import layout
 from barelm.contract.layout import Header
 from barelm.contract.sections import BYTES, MATRIX, SECTIONS

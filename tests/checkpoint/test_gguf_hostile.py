@@ -134,7 +134,7 @@ def test_a_tensor_that_lies_is_named(tmp_path: Path, change: Callable[[Stored], 
     (b"GGUF" + struct.pack("<IQQ", 4, 0, 0), "of version 4"), (b"GGUF" + struct.pack("<IQQ", 0, 0, 0), "of version 0"),
     (b"GGUF" + struct.pack("<IQQ", 3, 1 << 60, 0), "claims to hold 1152921504606846976 tensors"),
     (b"GGUF" + struct.pack("<IQQ", 3, 0, 1 << 60), "metadata entries"),
-    (b"GGUF" + struct.pack("<IQQ", 3, 0, 0), "general.architecture is missing"),
+    (b"GGUF" + struct.pack("<IQQ", 3, 0, 0), "holds no tensors"),
 ])
 def test_a_header_that_lies_is_refused(tmp_path: Path, content: bytes, why: str) -> None:
     """No GGUF, another version, the other byte order, counts beyond reason."""
