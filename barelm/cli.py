@@ -28,6 +28,9 @@ Examples:
 
     barelm run "Why is the sky blue?"
     barelm chat
+    barelm models
+    barelm run qwen2.5-0.5b "What is a prime number?"
+    barelm chat hf:bartowski/Llama-3.2-1B-Instruct-GGUF
     barelm run stories260K.bin "Once upon a time"
     barelm run stories15M --temperature 0.8 --seed 42 --machine qemu
     barelm image stories15M.bin --output stick.img --prompt "Lily went"
@@ -43,7 +46,7 @@ app = App(name="barelm", help=HELP, help_format="plaintext", version=__version__
 app.register_install_completion_command()
 
 DEFAULT_MODEL = "smollm2"
-MODEL_SUFFIXES = (".bin", ".gguf", ".blm")
+
 
 def option_of(row: AnySetting) -> Parameter:
     """The option of a setting."""
@@ -72,10 +75,12 @@ Tokenizer = Annotated[Path | None, Parameter(name=["--tokenizer", "-z"], help="I
 On = Annotated[MachineName | None, Parameter(name="--machine", help="Default: qemu where installed, else hosted.")]
 Memory = Annotated[int, Parameter(name="--memory", help="Of the machine, MiB; 0: what the model needs.")]
 Cores = Annotated[int, Parameter(name="--cores", help="Of the machine.")]
-Quant = Annotated[Literal["keep", "q8", "q4", "f32"], Parameter(help="How to pack the weights.")]
+Quant = Annotated[Literal["keep", "q8", "q6_k", "q4", "q4_k", "f32"], Parameter(help="How to pack the weights.")]
 Kv = Annotated[Literal["auto", "f32", "f16", "q8"], Parameter(help="How to keep keys and values.")]
 Context = Annotated[int, Parameter(help=(
     "Tokens to have room for, at most the model's own; 0: as many as suit its size."))]
+Theta = Annotated[float, Parameter(name="--rope-theta", help=(
+    "RoPE's base, where a .bin was trained with another than 10000."))]
 System = Annotated[str, option_of(EverySetting.system)]
 Raw = Annotated[bool, Parameter(negative="", help="Complete the prompt as it stands, without the chat template.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="One JSON object on stdout.")]
@@ -98,8 +103,8 @@ class ImageOptions(options_of(IMAGE)):  # type: ignore[misc]
 @app.command
 def run(model: str | None = None, prompt: str | None = None, /, *, raw: Raw = False, system: System = "",
         tokenizer: Tokenizer = None, quant: Quant = "keep", kv: Kv = "auto", context: Context = 0,
-        sampling: SamplingOptions = SamplingOptions(), machine: On = None, memory: Memory = 0, cores: Cores = 1,
-        json: Json = False) -> int:
+        rope_theta: Theta = 0.0, sampling: SamplingOptions = SamplingOptions(), machine: On = None, memory: Memory = 0,
+        cores: Cores = 1, json: Json = False) -> int:
     """Boot a machine into a model and print what it says.
 
     Packs the checkpoint, compiles the program, writes an image, boots it, streams the text.  A chat model answers the
@@ -108,8 +113,8 @@ def run(model: str | None = None, prompt: str | None = None, /, *, raw: Raw = Fa
     Parameters
     ----------
     model
-        A checkpoint (.bin, .gguf), a packed model (.blm) or a name: smollm2 (the default), stories260K, stories15M,
-        stories42M, stories110M.
+        A checkpoint (.bin, .gguf), a packed model (.blm), or a name: smollm2 (the default), another that `barelm
+        models` lists, or hf:OWNER/REPO[:FILE] for a GGUF model on huggingface.co.
     prompt
         What is asked, or what the text begins with.
     """
@@ -117,7 +122,8 @@ def run(model: str | None = None, prompt: str | None = None, /, *, raw: Raw = Fa
 
     model, prompt = _model_and_prompt(model, prompt)
     settings = Settings(prompt, system=system, template=not raw, **vars(sampling))
-    return run_model(Order(model, tokenizer, Packing(quant, kv, context), settings, memory, cores), machine, json)
+    packing = Packing(quant, kv, context, rope_theta)
+    return run_model(Order(model, tokenizer, packing, settings, memory, cores), machine, json)
 
 
 @app.command
@@ -144,7 +150,7 @@ def chat(model: str = DEFAULT_MODEL, prompt: str = "", /, *, system: System = ""
 
 @app.command
 def pack(model: str, /, *, output: Output = None, tokenizer: Tokenizer = None, quant: Quant = "keep", kv: Kv = "auto",
-         context: Context = 0) -> int:
+         context: Context = 0, rope_theta: Theta = 0.0) -> int:
     """Pack a checkpoint into a .blm, the form the metal reads straight into place.
 
     Parameters
@@ -154,7 +160,7 @@ def pack(model: str, /, *, output: Output = None, tokenizer: Tokenizer = None, q
     """
     from barelm.commands.make import make_model
 
-    return make_model(model, tokenizer, Packing(quant, kv, context), output)
+    return make_model(model, tokenizer, Packing(quant, kv, context, rope_theta), output)
 
 
 @app.command
@@ -170,7 +176,8 @@ def build(*, output: Output = None, fresh: Annotated[bool, Parameter(negative=""
 def image(model: str = DEFAULT_MODEL, /, *, output: Output = None,
           chat: Annotated[bool, option_of(EverySetting.chat)] = False, prompt: str = "", system: System = "",
           raw: Raw = False, tokenizer: Tokenizer = None, quant: Quant = "keep", kv: Kv = "auto", context: Context = 0,
-          sampling: SamplingOptions = SamplingOptions(), of_image: ImageOptions = ImageOptions(),
+          rope_theta: Theta = 0.0, sampling: SamplingOptions = SamplingOptions(),
+          of_image: ImageOptions = ImageOptions(),
           plain: Annotated[bool, Parameter(negative="", help="A bare FAT32 volume, no partition table.")] = False,
           free: Annotated[int | None, Parameter(help=(
               "MiB to leave free on the volume.  Default: 64 with --chat, else 0."))] = None) -> int:
@@ -186,7 +193,7 @@ def image(model: str = DEFAULT_MODEL, /, *, output: Output = None,
     from barelm.commands.make import make_image
 
     settings = Settings(prompt, system=system, template=not raw, chat=chat, **vars(sampling), **vars(of_image))
-    return make_image(model, tokenizer, Packing(quant, kv, context), settings, output, plain, free)
+    return make_image(model, tokenizer, Packing(quant, kv, context, rope_theta), settings, output, plain, free)
 
 
 @app.command
@@ -316,6 +323,33 @@ def show(file: Path, /, *, memory: Annotated[int, Parameter(help=(
 
 
 @app.command
+def models(*, json: Json = False) -> int:
+    """List the models known by name: size, memory for a context of 4096 tokens, licence, and where they are here.
+
+    Sizes and memory are approximate.  Before anything is downloaded a model is looked for in the folders that
+    BARELM_MODELS names, and where Hugging Face's library, llama.cpp, LM Studio and Ollama keep theirs.
+    """
+    from barelm.commands.models import list_models
+
+    return list_models(json)
+
+
+@app.command
+def pull(name: str, /) -> int:
+    """Download a model without running it, and print where it is.  An interrupted download goes on where it stopped.
+
+    Parameters
+    ----------
+    name
+        A name that `barelm models` lists, or hf:OWNER/REPO[:FILE].  An encoding such as Q8_0 may stand for the file;
+        without one the best that the repository has is taken, Q4_K_M before all others.
+    """
+    from barelm.commands.models import pull_model
+
+    return pull_model(name)
+
+
+@app.command
 def doctor(*, json: Json = False) -> int:
     """Say what this host has and lacks, and what to install."""
     from barelm.commands.doctor import examine
@@ -325,18 +359,11 @@ def doctor(*, json: Json = False) -> int:
 
 def _model_and_prompt(model: str | None, prompt: str | None) -> tuple[str, str]:
     """One argument alone is a prompt for the default model, unless it names a model or looks like a file."""
-    if model is None:
-        return DEFAULT_MODEL, ""
-    if prompt is None and not _is_model(model):
+    from barelm.checkpoint.sources.model_names import is_model
+
+    if model is not None and prompt is None and not is_model(model):
         return DEFAULT_MODEL, model
-    return model, prompt or ""
-
-
-def _is_model(argument: str) -> bool:
-    from barelm.checkpoint.hub import NAMES
-
-    looks_like_a_file = " " not in argument and (os.sep in argument or Path(argument).suffix in MODEL_SUFFIXES)
-    return argument in NAMES or looks_like_a_file or os.path.exists(argument)
+    return DEFAULT_MODEL if model is None else model, prompt or ""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

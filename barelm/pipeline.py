@@ -13,8 +13,8 @@ from typing import Protocol
 
 from barelm.aot.build import build_program, is_built, source_key
 from barelm.checkpoint.checkpoint import Checkpoint
-from barelm.checkpoint.hub import resolve_model
 from barelm.checkpoint.read import read_checkpoint
+from barelm.checkpoint.sources.model_names import resolve_model
 from barelm.contract.layout import Header
 from barelm.contract.session_file import PREFIX_PATH
 from barelm.dialect.lowering import FAMILY
@@ -72,6 +72,7 @@ class Packing:
     quant: str = "keep"  # one of pack.weights.QUANTS
     kv: str = "auto"  # the form of keys and values: auto, f32, f16, q8
     context: int = 0  # 0: what suits the model (`pack.memory_plan`)
+    rope_theta: float = 0.0  # of a llama2.c checkpoint, which does not say it; 0: 10,000
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def pack(path: Path, tokenizer: Path | None, packing: Packing, out: Path, watch:
 
 def planned(path: Path, tokenizer: Path | None, packing: Packing) -> tuple[Checkpoint, TokenizerTables, Header]:
     """A checkpoint, its context its own; the tables of its vocabulary; and the header it is to be packed with."""
-    checkpoint = read_checkpoint(path, tokenizer)
+    checkpoint = read_checkpoint(path, tokenizer, packing.rope_theta)
     own = checkpoint.shape.seq_len
     if packing.context > own:
         raise BarelmError(f"the context of {path.name} is {own} tokens, not {packing.context}",

@@ -29,8 +29,8 @@ from reference import F64, continue_greedily
 from requantize import ORIGINAL, model_as
 
 from barelm.checkpoint.checkpoint import Checkpoint
-from barelm.checkpoint.default_model import find_default_model
 from barelm.checkpoint.gguf_model import read_gguf
+from barelm.checkpoint.sources.default_model import find_default_model
 from barelm.dialect.lowering.install import jit
 from barelm.host_files import working_folder
 from barelm.kernels import session

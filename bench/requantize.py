@@ -15,7 +15,7 @@ import gguf
 import numpy as np
 from gguf import quants
 
-from barelm.checkpoint.default_model import default_model
+from barelm.checkpoint.sources.default_model import default_model
 from barelm.host_files import cache_folder, written_beside
 
 FILE_TYPES = {"Q4_0": 2, "Q8_0": 7, "Q5_0": 8}

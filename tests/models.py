@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from barelm.checkpoint.checkpoint import PER_LAYER, Checkpoint, Shape, Tensor, Vocab, float32_tensor
+from barelm.checkpoint.checkpoint import PER_LAYER, Checkpoint, Shape, Tensor, Traits, Vocab, float32_tensor
+from barelm.contract.sections import SECTIONS
 
 MAGIC = 0x616B3432  # "ak42": llama2.c's export.py, versions 1 and 2
 CONTROL = (b"<unk>", b"\n<s>\n", b"\n</s>\n")
@@ -18,7 +20,11 @@ BYTE_PIECES = tuple(b"<0x%02X>" % byte for byte in range(256))
 CHARACTERS = " etaoinshrdlu.,\n<>éß世🙂"
 
 NORMS = ("attention_norm", "ffn_norm")
-BIASES = {"bq", "bk", "bv"}
+UNUSUAL = frozenset(name for row in SECTIONS if row.may_be_absent for name in row.tensors) - {
+    "classifier", "attention_norm", "ffn_norm"}
+"""Tensors a plain Llama has not."""
+
+BIASES = frozenset(("bq", "bk", "bv"))
 MATRICES = ("wq", "wk", "wv", "wo", "w1", "w2", "w3")
 V0_LAYERS = ("attention_norm", "wq", "wk", "wv", "wo", "ffn_norm", "w1", "w2", "w3")
 
@@ -46,15 +52,19 @@ def synthetic_vocab(seed: int = 1, size: int = 320) -> Vocab:
 
 def tiny_checkpoint(seed: int = 1, *, dim: int = 32, hidden_dim: int = 48, n_layers: int = 2, n_heads: int = 4,
                     n_kv_heads: int = 2, vocab_size: int = 320, seq_len: int = 64, tied: bool = True,
-                    biased: bool = False, rotary: str = "pairs", name: str = "tiny",
+                    head_dim: int = 0, rotary: str = "pairs", traits: Traits | None = None,
+                    has: Collection[str] = (), lacks: Collection[str] = (), name: str = "tiny",
                     vocab: Vocab | None = None) -> Checkpoint:
-    """A model of random weights; the same seed and sizes give the same bits.  `vocab` comes before `vocab_size`."""
+    """A model of random weights; the same seed and sizes give the same bits.  `vocab` comes before `vocab_size`.
+
+    `has` names tensors that a plain Llama has not, `lacks` those of its own it does without.
+    """
     vocab = vocab or synthetic_vocab(seed, vocab_size)
     rng = np.random.default_rng(seed)
-    shape = Shape(dim, hidden_dim, n_layers, n_heads, n_kv_heads, len(vocab), seq_len, dim // n_heads,
-                  rotary=rotary)
+    shape = Shape(dim, hidden_dim, n_layers, n_heads, n_kv_heads, len(vocab), seq_len, head_dim or dim // n_heads,
+                  rotary=rotary, traits=traits or Traits())
     tensors: dict[str, Tensor] = {}
-    for key, (rows, cols) in tensor_sizes(shape, tied, biased).items():
+    for key, (rows, cols) in tensor_sizes(shape, tied, has, lacks).items():
         if key.endswith("norm"):
             values = 1 + rng.normal(0, 0.1, cols)
         elif rows == 1:
@@ -65,10 +75,11 @@ def tiny_checkpoint(seed: int = 1, *, dim: int = 32, hidden_dim: int = 48, n_lay
     return Checkpoint(name, "made from a seed", shape, tensors, vocab)
 
 
-def tensor_sizes(shape: Shape, tied: bool, biased: bool = False) -> dict[str, tuple[int, int]]:
+def tensor_sizes(shape: Shape, tied: bool, has: Collection[str] = (), lacks: Collection[str] = ()
+                 ) -> dict[str, tuple[int, int]]:
     """Rows and columns of every tensor, by the keys of `Checkpoint.tensors`."""
     left_out = {"classifier"} if tied else set()
-    left_out |= set() if biased else BIASES
+    left_out |= (UNUSUAL - set(has)) | set(lacks)
     names = [name for name in shape.tensors() if name not in left_out]
     return {key: shape.tensors()[name] for name in names
             for key in (_of_layers(shape, name) if name in PER_LAYER else [name])}

@@ -1,16 +1,61 @@
 """What every reader returns: the shape, the weights as stored, the vocabulary."""
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from barelm.contract.sections import MATRIX, SECTIONS, Size
+from barelm.contract.layout import TURNED, TURNED_LOCALLY, WINDOW_SLACK
+from barelm.contract.sections import LOCAL_ROPE, MATRIX, ROPE, SECTIONS, Size
+from barelm.dialect.types import padded
 
 # Ids with a meaning, where the format does not name its own (SentencePiece, Llama 2).
 BOS_ID = 1
 EOS_ID = 2
+
+
+@dataclass(frozen=True)
+class Traits:
+    """In what a model is not a plain Llama; every default is a Llama's.
+
+    norm            "rms" or "layer"
+    activation      "silu", "gelu" (by tanh) or "clamped" (gpt-oss)
+    gated           whether one matrix gates another in the feed-forward network
+    n_experts       feed-forward networks beside each other, 0: one for every token
+    query_norm_dim  components of queries that are normalised together: none, a head's, or all; keys likewise
+    rope_dim        components of a head that turn; 0: all
+    rope_magnitude  what cosine and sine are multiplied by
+    short_factors   instead of rope_factors, in contexts up to short_context
+    local_theta     the base of the second table of angles, 0: there is none
+    n_positions     positions that have learnt vectors
+    attention_scale of q · k; 0: 1 / sqrt(head_dim)
+    windows         of each layer, how many positions it sees, 0: all; ()
+    rope_tables     of each layer, which of layout.TURNED, TURNED_LOCALLY and NOT_TURNED; (): the first
+    """
+
+    norm: str = "rms"
+    activation: str = "silu"
+    gated: bool = True
+    n_experts: int = 0
+    n_experts_used: int = 0
+    query_norm_dim: int = 0
+    key_norm_dim: int = 0
+    rope_dim: int = 0
+    rope_magnitude: float = 1.0
+    short_factors: tuple[float, ...] = ()
+    short_context: int = 0
+    local_theta: float = 0.0
+    n_positions: int = 0
+    attention_scale: float = 0.0
+    attention_cap: float = 0.0
+    embedding_scale: float = 1.0
+    residual_scale: float = 1.0
+    logit_scale: float = 1.0
+    logit_cap: float = 0.0
+    windows: tuple[int, ...] = ()
+    rope_tables: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -35,6 +80,7 @@ class Shape:
     rope_scale: float = 1.0
     rope_factors: tuple[float, ...] = ()
     rotary: str = "pairs"  # or one of the other layout.ROTARY_NAMES
+    traits: Traits = Traits()
 
     @property
     def q_dim(self) -> int:
@@ -46,6 +92,61 @@ class Shape:
         """Width of all key (or value) heads together."""
         return self.n_kv_heads * self.head_dim
 
+    @property
+    def up_rows(self) -> int:
+        """Width of the feed-forward networks of all experts."""
+        return self.hidden_dim * max(self.traits.n_experts, 1)
+
+    @property
+    def gate_rows(self) -> int:
+        """The same, of what gates them."""
+        return self.up_rows if self.traits.gated else 0
+
+    @property
+    def down_rows(self) -> int:
+        """What all experts answer."""
+        return self.dim * max(self.traits.n_experts, 1)
+
+    @property
+    def rope_dim(self) -> int:
+        """Components of a head that turn."""
+        return self.traits.rope_dim or self.head_dim
+
+    @property
+    def attention_scale(self) -> float:
+        """What q · k is multiplied by, a float32."""
+        return self.traits.attention_scale or float(np.float32(1) / np.sqrt(np.float32(self.head_dim)))
+
+    @property
+    def frequency_factors(self) -> tuple[float, ...]:
+        """What the frequency of each rotary pair is divided by in this context, or ()."""
+        return self.traits.short_factors if self.seq_len <= self.traits.short_context else self.rope_factors
+
+    @property
+    def window_room(self) -> int:
+        """Positions that layers with a window keep; 0: all, as the others do."""
+        enough = padded(max(self.traits.windows, default=0) + WINDOW_SLACK)
+        return enough if any(self.traits.windows) and enough < self.seq_len else 0
+
+    @property
+    def n_windowed(self) -> int:
+        """Layers that keep no more than those."""
+        return sum(map(bool, self.traits.windows)) if self.window_room else 0
+
+    def layers(self) -> list[tuple[int, int, int]]:
+        """The words of every layer: its window, the table that turns it, how many before it have a window."""
+        none = (0,) * self.n_layers
+        windows = self.traits.windows or none
+        before = itertools.accumulate(map(bool, windows), initial=0)
+        return list(zip(windows, self.traits.rope_tables or none, map(int, before)))
+
+    def has_table(self, section: int) -> bool:
+        """Whether the model has a section that is made of no tensor."""
+        used = {table for _, table, _ in self.layers()}
+        if section == ROPE:
+            return TURNED in used
+        return section != LOCAL_ROPE or TURNED_LOCALLY in used
+
     def tensors(self) -> dict[str, tuple[int, int]]:
         """Rows and columns of every tensor there may be, by its name within a layer; a vector is one row."""
         sizes = {}
@@ -53,10 +154,10 @@ class Shape:
             for name, rows in row.tensors.items():
                 cols = row.cols if row.form is MATRIX else rows
                 sizes[name] = (self._size(rows) if row.form is MATRIX else 1, self._size(cols))
-        return sizes
+        return {name: size for name, size in sizes.items() if min(size)}
 
     def _size(self, size: Size) -> int:
-        return size if isinstance(size, int) else int(getattr(self, size))
+        return size if isinstance(size, int) else int(getattr(self, size, getattr(self.traits, size, 0)))
 
 
 PER_LAYER = frozenset(name for row in SECTIONS if row.per_layer for name in row.tensors)
@@ -145,5 +246,6 @@ class Checkpoint:
         """The tensors of a section: a list for each layer, in the order their rows follow one another; [] for none."""
         row = SECTIONS[number]
         layers = [f"layers.{l}." for l in range(self.shape.n_layers)] if row.per_layer else [""]
-        names = [[layer + name for name in row.tensors] for layer in layers]
-        return names if any(name in self.tensors for name in names[0]) else []
+        sizes = self.shape.tensors()
+        names = [[layer + name for name in row.tensors if name in sizes] for layer in layers]
+        return names if names and any(name in self.tensors for name in names[0]) else []

@@ -1,19 +1,23 @@
 """A GGUF model of a known family as a `Checkpoint`; whatever would change its answers is used or refused."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from barelm.checkpoint.architectures import FAMILIES
-from barelm.checkpoint.architectures.model_family import ModelFamily
-from barelm.checkpoint.checkpoint import PER_LAYER, Checkpoint, Shape, Tensor
-from barelm.checkpoint.gguf import StoredTensor, read_container
+from barelm.checkpoint.checkpoint import PER_LAYER, Checkpoint, Shape, Tensor, float32_tensor
+from barelm.checkpoint.gguf import StoredTensor
+from barelm.checkpoint.gguf_kinds import read_model_container
 from barelm.checkpoint.gguf_metadata import Metadata
+from barelm.checkpoint.gguf_rope import LONG_FACTORS, stored_tensor, stretched
 from barelm.checkpoint.gguf_vocab import read_vocab
+from barelm.checkpoint.model_family import CHANGES, LEFT_OUT, ModelFamily
+from barelm.contract.layout import DEFAULT_BATCH
+from barelm.contract.sections import SECTIONS
+from barelm.dialect.types import LANES
 from barelm.errors import BarelmError
 
+MOST_EXPERTS_USED = DEFAULT_BATCH  # a row of the state's batch each
 LARGEST_SIZE = (1 << 32) - 1  # what the format's numbers hold; whether it fits a machine is asked elsewhere
 
 
@@ -38,7 +42,7 @@ def read_gguf(path: Path) -> Checkpoint:
     Weights stay in the file until they are asked for.  Raises BarelmError where it is damaged, or where it has
     something this cannot compute with, which is then named.
     """
-    metadata = Metadata(read_container(path))
+    metadata = Metadata(read_model_container(path))
     family = _family(metadata)
     shape, vocab = _shape(metadata, family), read_vocab(metadata)
     return Checkpoint(_name(metadata), str(path), shape, dict(_tensors(metadata, family, shape)), vocab)
@@ -46,7 +50,7 @@ def read_gguf(path: Path) -> Checkpoint:
 
 def read_gguf_header(path: Path) -> GgufHeader:
     """Shape and size of the model in a GGUF file; raises as `read_gguf` does, but for the vocabulary."""
-    metadata = Metadata(read_container(path))
+    metadata = Metadata(read_model_container(path))
     family = _family(metadata)
     shape = _shape(metadata, family)
     tensors = dict(_tensors(metadata, family, shape))
@@ -63,12 +67,13 @@ def _family(metadata: Metadata) -> ModelFamily:
     """The family whose name the file gives, where it has no trait the decoder has not."""
     family = FAMILIES.get(metadata.architecture)
     if family is None:
+        reason = LEFT_OUT.get(metadata.architecture, "")
         raise BarelmError(f"{metadata.container.path} is a model of the architecture {metadata.architecture!r:.40}, "
-                          "which this barelm does not run",
-                          f"Choose one of the architecture {' or '.join(map(repr, FAMILIES))}.")
-    for key, what in family.refused.items():
+                          f"which this barelm does not run{reason and ': '}{reason}",
+                          f"Choose one of these: {', '.join(FAMILIES)}.")
+    for key, what in CHANGES.items():
         value = metadata.container.metadata.get(metadata.own(key), 0)
-        if not isinstance(value, int | float) or value:
+        if key not in family.takes and (not isinstance(value, int | float) or value):
             raise metadata.refused(f"{what} ({metadata.own(key)})")
     if not metadata.flag(metadata.own("attention.causal"), True):
         raise metadata.refused(f"attends to what comes later ({metadata.own('attention.causal')})")
@@ -84,13 +89,33 @@ def _shape(metadata: Metadata, family: ModelFamily) -> Shape:
     n_kv_heads = _size(metadata, "attention.head_count_kv", n_heads)
     if n_heads % n_kv_heads:
         raise metadata.damaged(f"{n_heads} query heads cannot share {n_kv_heads} key heads evenly")
-    head_dim = _head_dim(metadata, dim, n_heads)
-    return Shape(
-        dim=dim, hidden_dim=_size(metadata, "feed_forward_length"), n_layers=_size(metadata, "block_count"),
+    head_dim, rope_dim = _head_dim(metadata, dim, n_heads)
+    shape = Shape(
+        dim=dim, hidden_dim=_size(metadata, family.hidden_dim), n_layers=_size(metadata, "block_count"),
         n_heads=n_heads, n_kv_heads=n_kv_heads, vocab_size=vocab_size, seq_len=_size(metadata, "context_length"),
         head_dim=head_dim, rope_theta=_positive(metadata, "rope.freq_base", 10000.0),
-        norm_eps=_positive(metadata, "attention.layer_norm_rms_epsilon"), rope_scale=_rope_scale(metadata),
-        rope_factors=_rope_factors(metadata, family.rope_factors, head_dim), rotary=family.rotary)
+        norm_eps=_positive(metadata, family.norm_eps), rotary=family.rotary)
+    if shape.n_layers > len(metadata.container.tensors):
+        raise metadata.damaged(f"it has {len(metadata.container.tensors)} tensors for {shape.n_layers} layers")
+    traits = replace(family.traits(metadata, shape), rope_dim=rope_dim)
+    shape = stretched(metadata, replace(shape, traits=traits), family.rope_factors)
+    _check_traits(metadata, shape)
+    return shape
+
+
+def _check_traits(metadata: Metadata, shape: Shape) -> None:
+    """Refuse what is possible, but not with the kernels: what is normalised or mixed must be whole vectors."""
+    traits = shape.traits
+    widths = {"the norms of its queries": traits.query_norm_dim, "the norms of its keys": traits.key_norm_dim}
+    if traits.norm == "layer":
+        widths["its layer norms"] = shape.dim
+    if traits.n_experts:
+        widths |= {"its experts": shape.hidden_dim, "its blocks": shape.dim}
+        if not 1 <= traits.n_experts_used <= min(traits.n_experts, MOST_EXPERTS_USED):
+            raise metadata.damaged(f"a token takes {traits.n_experts_used} of its {traits.n_experts} experts")
+    for what, width in widths.items():
+        if width % LANES:
+            raise metadata.refused(f"is such that {what} have {width} components, no multiple of {LANES}")
 
 
 def _size(metadata: Metadata, key: str, default: int | None = None) -> int:
@@ -107,70 +132,56 @@ def _positive(metadata: Metadata, key: str, default: float | None = None) -> flo
     return value
 
 
-def _head_dim(metadata: Metadata, dim: int, n_heads: int) -> int:
-    """Width of a head: what the keys are wide, the values too, all of it turned by position."""
+def _head_dim(metadata: Metadata, dim: int, n_heads: int) -> tuple[int, int]:
+    """Width of a head: what the keys are wide, the values too; and how much of it is turned by position."""
     if metadata.own("attention.key_length") not in metadata and dim % n_heads:
         raise metadata.damaged(f"{dim} dimensions do not make {n_heads} heads")
     head_dim = _size(metadata, "attention.key_length", max(dim // n_heads, 1))
     if head_dim % 2:
         raise metadata.damaged(f"its heads have {head_dim} dimensions, which is odd")
-    for key, what in (("attention.value_length", "has values"), ("rope.dimension_count", "rotates heads")):
-        if (width := _size(metadata, key, head_dim)) != head_dim:
-            raise metadata.refused(f"{what} of {width} dimensions where its keys have {head_dim} "
-                                   f"({metadata.own(key)})")
-    return head_dim
-
-
-def _rope_scale(metadata: Metadata) -> float:
-    """What positions are divided by: "linear" scaling, in its present or its former spelling."""
-    rule, factor = metadata.own("rope.scaling.type"), metadata.own("rope.scaling.factor")
-    kind = metadata.text(rule, "linear")
-    if kind not in ("linear", "none"):
-        raise metadata.refused(f"stretches its positions by the rule {kind!r:.40} ({rule})")
-    if metadata.real(metadata.own("rope.scaling.attn_factor"), 1.0) != 1:
-        raise metadata.refused(f"scales its attention ({metadata.own('rope.scaling.attn_factor')})")
-    value = metadata.real(factor, metadata.real(metadata.own("rope.scale_linear"), 0.0))
-    if kind == "none" or value == 0:
-        return 1.0
-    if not 0 < value < 1e6:
-        raise metadata.damaged(f"its {factor} is {value:g}")
-    return value
-
-
-def _rope_factors(metadata: Metadata, name: str, head_dim: int) -> tuple[float, ...]:
-    """What each pair's frequency is divided by: how a GGUF file holds Llama 3's scaling."""
-    stored = metadata.container.tensors.get(name)
-    if stored is None:
-        return ()
-    factors = _tensor(metadata, stored, 1, head_dim // 2).float32()[0]
-    if not (np.isfinite(factors) & (factors > 0)).all():
-        raise metadata.damaged(f"its {name} are not all positive")
-    return tuple(map(float, factors))
+    if (width := _size(metadata, "attention.value_length", head_dim)) != head_dim:
+        raise metadata.refused(f"has values of {width} dimensions where its keys have {head_dim} "
+                               f"({metadata.own('attention.value_length')})")
+    rope_dim = _size(metadata, "rope.dimension_count", head_dim)
+    if rope_dim % 2 or rope_dim > head_dim:
+        raise metadata.damaged(f"{rope_dim} of the {head_dim} dimensions of a head would turn")
+    return head_dim, rope_dim
 
 
 def _tensors(metadata: Metadata, family: ModelFamily, shape: Shape) -> Iterator[tuple[str, Tensor]]:
     """Every tensor of the model by `Checkpoint`'s names.  Raises BarelmError where one is missing or one too many."""
     container = metadata.container
-    if shape.n_layers > len(container.tensors):
-        raise metadata.damaged(f"it has {len(container.tensors)} tensors for {shape.n_layers} layers")
     expected = dict(_expected(family, shape))
+    tables = {family.rope_factors, *LONG_FACTORS}
     for stored_name in container.tensors:
-        if stored_name not in expected and stored_name != family.rope_factors:
+        if stored_name not in expected and stored_name not in tables:
             raise _stranger(metadata, stored_name)
-    for stored_name, (name, rows, cols) in expected.items():
+    present = {section_of(name) for stored_name, parts in expected.items() if stored_name in container.tensors
+               for name, _, _ in parts}
+    for stored_name, parts in expected.items():
         if stored_name in container.tensors:
-            yield name, _tensor(metadata, container.tensors[stored_name], rows, cols)
-        elif name not in family.may_be_absent:
+            yield from _parts(metadata, container.tensors[stored_name], parts)
+        elif present & {section_of(name) for name, _, _ in parts} or not family.may_be_absent.issuperset(
+                name.rpartition(".")[2] for name, _, _ in parts):
             raise metadata.damaged(f"the tensor {stored_name} is missing")
 
 
-def _expected(family: ModelFamily, shape: Shape) -> Iterator[tuple[str, tuple[str, int, int]]]:
-    """Name there, and name here, rows and columns of every tensor."""
+def section_of(name: str) -> str:
+    """The section a tensor belongs to: all of it is there, in every layer, or nothing."""
+    return next(row.name for row in SECTIONS if name.rpartition(".")[2] in row.tensors)
+
+
+Part = tuple[str, int, int]
+"""A tensor's name here, its rows and columns."""
+
+
+def _expected(family: ModelFamily, shape: Shape) -> Iterator[tuple[str, list[Part]]]:
+    """Name there, and what every tensor holds: one of ours, or several one above another."""
     sizes = shape.tensors()
-    layers = [(f"layers.{l}.", l) for l in range(shape.n_layers)]
-    for name, stored in family.tensors.items():
-        for prefix, l in layers if name in PER_LAYER else [("", 0)]:
-            yield stored.format(l), (prefix + name, *sizes[name])
+    for stored, names in {**{stored: (name,) for name, stored in family.tensors.items()}, **family.fused}.items():
+        for l in range(shape.n_layers) if names[0] in PER_LAYER else [-1]:
+            layer = f"layers.{l}." if l >= 0 else ""
+            yield stored.format(l), [(layer + name, *sizes[name]) for name in names]
 
 
 def _stranger(metadata: Metadata, name: str) -> BarelmError:
@@ -182,12 +193,20 @@ def _stranger(metadata: Metadata, name: str) -> BarelmError:
                             f"{metadata.architecture!r}")
 
 
-def _tensor(metadata: Metadata, stored: StoredTensor, rows: int, cols: int) -> Tensor:
-    """A stored tensor, where it has the size it should have."""
-    sizes = (cols,) if rows == 1 else (cols, rows)
-    # One row may be written as a vector or as a matrix.
-    if stored.sizes not in (sizes, (cols, rows)):
-        found = " x ".join(map(str, reversed(stored.sizes)))
-        raise metadata.damaged(f"the tensor {stored.name} has {found} values instead of {rows} x {cols}")
-    return Tensor(stored.form.name, rows, cols, stored.data.reshape(rows, -1), stored.form.dequantize)
-
+def _parts(metadata: Metadata, stored: StoredTensor, parts: list[Part]) -> Iterator[tuple[str, Tensor]]:
+    """What a stored tensor holds, where it has the size it should have."""
+    if len(parts) == 1:
+        (name, rows, cols), = parts
+        yield name, stored_tensor(metadata, stored, rows, cols)
+        return
+    vectors = all(rows == 1 for _, rows, _ in parts)
+    if vectors:
+        whole = stored_tensor(metadata, stored, 1, sum(cols for _, _, cols in parts)).float32()[0]
+    else:
+        matrix = stored_tensor(metadata, stored, sum(rows for _, rows, _ in parts), parts[0][2])
+    at = 0
+    for name, rows, cols in parts:
+        size = cols if vectors else rows
+        yield name, (float32_tensor(whole[at:at + size]) if vectors
+                     else replace(matrix, rows=size, data=matrix.data[at:at + size]))
+        at += size

@@ -69,7 +69,7 @@ def _program() -> Finding:
 LOOKS: tuple[Callable[[], Finding], ...] = (
     _python, partial(_packages, "compiler", "numba", "llvmlite"), partial(_packages, "linker", "ziglang"),
     partial(_packages, "downloads", "huggingface_hub", needed=False,
-            without="the stories models by name need `pip install 'barelm[hub]'`"),
+            without="models by name, but for the default one, need `pip install 'barelm[hub]'`"),
     _cache, _program)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from barelm import pipeline
 from barelm.aot.build import build_program
-from barelm.checkpoint.hub import resolve_model
+from barelm.checkpoint.sources.model_names import resolve_model
 from barelm.commands.progress import ProgressBar
 from barelm.contract.layout import Header
 from barelm.contract.session_file import PREFIX_PATH
@@ -27,7 +27,8 @@ def make_model(model: str, tokenizer: Path | None, packing: Packing, out: Path |
     """Pack a checkpoint."""
     with ProgressBar() as bar:
         path, tokenizer = resolve_model(model, tokenizer, bar.progress)
-        out = out or new_file(path.stem, ".blm")
+        # What another program keeps may be named by its digest.
+        out = out or new_file(path.stem if path.suffix or os.path.exists(model) else model, ".blm")
         pipeline.pack(path, tokenizer, packing, out, bar)
         return _wrote(bar, out, memory_of(read_header(out)))
 

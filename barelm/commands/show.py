@@ -1,11 +1,12 @@
 """`barelm show`: what a file holds, for a person or as JSON."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from barelm import pipeline
-from barelm.checkpoint.hub import resolve_model
+from barelm.checkpoint.sources.model_names import resolve_model
 from barelm.contract import layout
 from barelm.contract.layout import Header
 from barelm.contract.sections import BYTES, MATRIX, SECTIONS
@@ -13,6 +14,7 @@ from barelm.disk import open_volume
 from barelm.errors import BarelmError
 from barelm.host_files import no_progress, reading
 from barelm.kernels.encodings import TABLE
+from barelm.kernels.model import first_tensor
 from barelm.pack.parts import header_on
 from barelm.pack.reader import model_name, read_header, read_packed, text_of
 from barelm.pipeline import MODEL_PATH, SETTINGS_PATH, Packing
@@ -100,10 +102,18 @@ def sections_of(header: Header) -> list[Facts]:
         entry = header.sections[number]
         if entry.n_bytes:
             form = SECTIONS[number].form if number < len(SECTIONS) else BYTES
-            kind = TABLE[entry.kind].name if form is MATRIX else form.name
+            kind = _encodings_of(header, number) if form is MATRIX else form.name
             found.append({"section": text_of(entry.name), "offset": int(entry.offset), "bytes": int(entry.n_bytes),
-                          "rows": int(entry.rows), "cols": int(entry.cols), "kind": kind})
+                          "rows": int(entry.rows), "cols": int(entry.cols), "kind": kind}
+                         | ({"error": round(float(entry.error), 5)} if entry.error else {}))
     return found
+
+
+def _encodings_of(header: Header, number: int) -> str:
+    """The encodings of a section's tensors, each with how many tensors have it where there are several."""
+    first, end = (first_tensor(header, k) for k in (number, number + 1))
+    counts = Counter(TABLE[header.tensors[k].kind].name for k in range(first, end) if header.tensors[k].rows)
+    return ", ".join(f"{name} x {count}" if len(counts) > 1 else name for name, count in counts.items())
 
 
 def program_facts(path: Path) -> Facts:

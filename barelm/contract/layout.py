@@ -9,11 +9,11 @@ from barelm.dialect.structs import Array, Struct, UInt32, room
 from barelm.dialect.types import I64, U64, Real
 
 MAGIC = int.from_bytes(b"barelm\x1a\x0a", "little")
-VERSION = 5
-HEADER_BYTES = 4096
+VERSION = 6
+HEADER_BYTES = 40960
 PAGE = 4096
 
-N_EOS, NAME_WORDS, SECTION_NAME_WORDS, MOST_SECTIONS = 4, 8, 2, 32
+N_EOS, NAME_WORDS, SECTION_NAME_WORDS, MOST_SECTIONS, MOST_TENSORS = 4, 8, 2, 64, 1344
 GOLDEN_PROMPT, GOLDEN_MOST = 8, 24
 
 
@@ -24,16 +24,23 @@ class SectionEntry(Struct):
     n_bytes: int  # 0: absent
     sum_a: int
     sum_b: int
-    kind: int  # how weights are encoded: F32, Q8_0, ...
     rows: int  # of one layer, padded
     cols: int
-    layer_bytes: int
     name: I64 = room(SECTION_NAME_WORDS)  # UTF-8, zero padded
     optional: int  # 1: a reader that does not know this section may pass over it
+    error: Real  # root of the mean square of what quantizing cost here, by that of what was quantized; 0: nothing
+
+
+class TensorEntry(Struct):
+    """A tensor in the header's directory: the weights of one layer that are encoded alike."""
+
+    kind: int  # its place in `kernels.encodings.TABLE`
+    offset: int  # from the start of its section
+    rows: int  # padded to whole panels
 
 
 class Header(Struct):
-    """The first page of a file."""
+    """The first pages of a file."""
 
     # What the file is.
     magic: int
@@ -88,9 +95,33 @@ class Header(Struct):
     golden_n: int
 
     name: I64 = room(NAME_WORDS, at=8 * 48)  # UTF-8, zero padded: what the model is called
-    sections: Array[SectionEntry] = room(MOST_SECTIONS, at=8 * 64)
-    golden_ids: I64 = room(GOLDEN_MOST)  # golden_n of them, the first GOLDEN_PROMPT given
-    unused: I64 = room(72)
+    golden_ids: I64 = room(GOLDEN_MOST, at=8 * 64)  # golden_n of them, the first GOLDEN_PROMPT given
+
+    # Traits: in what the decoder is not a plain Llama (`kernels.transformer`).
+    gate_rows: int  # of the up-projection's gate; 0: nothing gates it
+    up_rows: int  # hidden_dim for every expert, as the gate's are
+    down_rows: int  # dim for every expert
+    n_experts: int  # 0: every token goes through the one feed-forward network
+    n_experts_used: int  # of them, by a token
+    query_norm_dim: int  # 0, head_dim, or q_dim: what is normalised together
+    key_norm_dim: int
+    rope_dim: int  # components of a head that turn
+    n_positions: int  # that have learnt vectors
+    norm: int  # one of NORM_NAMES
+    activation: int  # one of ACTIVATION_NAMES
+    attention_scale: Real  # of q · k
+    attention_cap: Real = room(align=8)  # a score s becomes cap · tanh(s / cap); 0: no cap
+    embedding_scale: Real = room(align=8)
+    residual_scale: Real = room(align=8)  # of what a block adds
+    logit_scale: Real = room(align=8)
+    logit_cap: Real = room(align=8)
+    n_windowed: int = room(align=8)  # layers that keep the last positions alone,
+    window_room: int  # so many of them
+    unused: I64 = room(149)
+
+    sections: Array[SectionEntry] = room(MOST_SECTIONS, at=8 * 256)
+    tensors: Array[TensorEntry] = room(MOST_TENSORS, at=8192)  # of every matrix in turn, layer after layer
+    rest: I64 = room(64)
 
 
 FIRST_SIZE, LAST_SIZE = Header.offset_of("dim"), Header.offset_of("seq_len")
@@ -105,6 +136,16 @@ KV_NAMES = ("f32", "f16", "q8")
 # Rotary pairs of a head of d components: (0, 1), (2, 3), ...; or (0, d / 2), (1, d / 2 + 1), ...
 PAIRS, HALVES = range(2)
 ROTARY_NAMES = ("pairs", "halves")
+
+# Norms; what stands between a feed-forward network's two matrices.
+RMS, LAYER = range(2)
+NORM_NAMES = ("rms", "layer")
+SILU, GELU, CLAMPED = range(3)
+ACTIVATION_NAMES = ("silu", "gelu", "clamped")
+
+# A layer's words in the section LAYERS.
+WINDOW, ROPE_TABLE, WINDOWED_BEFORE, LAYER_WORDS = range(4)
+NOT_TURNED, TURNED, TURNED_LOCALLY = -1, 0, 1  # its ROPE_TABLE
 
 # Tokenizers.
 SENTENCEPIECE, BYTELEVEL = range(2)
@@ -139,6 +180,7 @@ class SpecialToken(Struct):
 
 # The state's fixed parts.
 DEFAULT_BATCH = 32
+WINDOW_SLACK = 512  # positions that may be taken back before a windowed layer has forgotten too much
 DEFAULT_MAX_CORES = 64
 TEXT_BYTES = 65536  # the longest configuration file, prompt included
 WORKSPACE = 4 << 20  # bytes

@@ -6,14 +6,15 @@ one of this version, and what a reader does not know it refuses by name (see `la
 
 A weight matrix of rows x columns lies in panels of 16 rows.  In float32, value (row r, column j) is element
 [r // 16][j][r % 16], so that one vector load gives column j of sixteen rows and every output is a plain sum in the
-order of j; `kernels.encodings` describes the panels of the other encodings.  Rows are padded with zeros to whole
-panels, vectors to blocks of 32.  All layers follow one another.
+order of j; `kernels.encodings` describes the panels of the other encodings.  All layers follow one another, in each
+the tensors of the section, every one encoded as the header's directory says.  The rows of a tensor are padded with
+zeros to whole panels, those of vectors to blocks of 32.
 """
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from barelm.contract.layout import MOST_SECTIONS, Header
+from barelm.contract.layout import LAYER_WORDS, MOST_SECTIONS, Header
 from barelm.dialect.types import BLOCK, LANES
 
 Size = int | str
@@ -46,7 +47,6 @@ class Section(NamedTuple):
     holds: str
     per_layer: bool = False
     may_be_absent: bool = False
-    in_turn: bool = False  # a panel of each tensor in turn
 
     @property
     def tensors(self) -> Mapping[str, Size]:
@@ -65,18 +65,16 @@ SECTIONS = (
     Section("characters", INT64, "n_chars", 2, "sorted: a character's UTF-8 as a big-endian number, its token"),
     Section("byte tokens", INT32, 256, 1, "the token of each byte, or -1"),
     Section("merges", INT64, "n_merges", 2, "sorted: `left << 32 | right`, `rank << 32 | merged`"),
-    Section("rope", FLOAT32, "seq_len", "head_dim", "cosine and sine of every rotary pair"),
-    Section("attention norm", VECTOR, {"attention_norm": "dim"}, 1, "what scales the attention's input", True),
-    Section("ffn norm", VECTOR, {"ffn_norm": "dim"}, 1, "what scales the feed-forward network's input", True),
+    Section("rope", FLOAT32, "seq_len", "rope_dim", "cosine and sine of every rotary pair", may_be_absent=True),
+    Section("attention norm", VECTOR, {"attention_norm": "dim"}, 1, "what scales the attention's input", True, True),
+    Section("ffn norm", VECTOR, {"ffn_norm": "dim"}, 1, "what scales the feed-forward network's input", True, True),
     Section("final norm", VECTOR, {"final_norm": "dim"}, 1, "what scales the classifier's input"),
     Section("embedding", MATRIX, {"token_embedding": "vocab_size"}, "dim", "a row for every token"),
     Section("wqkv", MATRIX, {"wq": "q_dim", "wk": "kv_dim", "wv": "kv_dim"}, "dim",
             "queries, keys and values, one after another", True),
     Section("wo", MATRIX, {"wo": "dim"}, "q_dim", "what puts the heads together", True),
-    Section("w13", MATRIX, {"w1": "hidden_dim", "w3": "hidden_dim"}, "dim",
-            "gate and up, a panel of each in turn, so that a core gates what it has computed itself", True,
-            in_turn=True),
-    Section("w2", MATRIX, {"w2": "dim"}, "hidden_dim", "down", True),
+    Section("w13", MATRIX, {"w1": "gate_rows", "w3": "up_rows"}, "dim", "gate and up, of each all experts", True),
+    Section("w2", MATRIX, {"w2": "down_rows"}, "hidden_dim", "down", True),
     Section("classifier", MATRIX, {"classifier": "vocab_size"}, "dim", "where the embedding does not serve as it",
             may_be_absent=True),
     Section("categories", INT32, "n_categories", 1, "sorted: `first code point << 2 | category`, Unicode 16.0"),
@@ -86,10 +84,28 @@ SECTIONS = (
             "ends of the pieces around a conversation's texts; then these; without a chat the reason alone"),
     Section("bqkv", VECTOR, {"bq": "q_dim", "bk": "kv_dim", "bv": "kv_dim"}, 1,
             "what is added to queries, keys and values", True, may_be_absent=True),
+    Section("layers", INT32, "n_layers", LAYER_WORDS, "window of each (0: none), table that turns it, windowed before"),
+    Section("local rope", FLOAT32, "seq_len", "rope_dim", "the same as `rope`, of other angles", may_be_absent=True),
+    Section("query norm", VECTOR, {"query_norm": "query_norm_dim"}, 1, "what scales queries", True, True),
+    Section("key norm", VECTOR, {"key_norm": "key_norm_dim"}, 1, "what scales keys", True, True),
+    Section("attention post", VECTOR, {"attention_post_norm": "dim"}, 1, "what scales what attention adds", True, True),
+    Section("ffn post", VECTOR, {"ffn_post_norm": "dim"}, 1, "what scales what the network adds", True, True),
+    Section("bo", VECTOR, {"bo": "dim"}, 1, "what is added to the attention's output", True, True),
+    Section("b13", VECTOR, {"b1": "gate_rows", "b3": "up_rows"}, 1, "what is added to gate and up", True, True),
+    Section("b2", VECTOR, {"b2": "down_rows"}, 1, "what is added to down", True, True),
+    Section("attention shift", VECTOR, {"attention_shift": "dim"}, 1, "what follows the attention's norm", True, True),
+    Section("ffn shift", VECTOR, {"ffn_shift": "dim"}, 1, "what follows the feed-forward network's", True, True),
+    Section("final shift", VECTOR, {"final_shift": "dim"}, 1, "what follows the final norm", may_be_absent=True),
+    Section("sinks", VECTOR, {"sinks": "n_heads"}, 1, "a score of each head that no position has", True, True),
+    Section("router", MATRIX, {"router": "n_experts"}, "dim", "which experts a token takes", True, True),
+    Section("router bias", VECTOR, {"router_bias": "n_experts"}, 1, "what is added to the router's output", True, True),
+    Section("positions", MATRIX, {"positions": "n_positions"}, "dim", "a row for every position", may_be_absent=True),
 )
 N_SECTIONS = len(SECTIONS)
 (PIECES, PIECE_ENDS, CHARS, BYTE_TOKENS, MERGES, ROPE, ATTENTION_NORM, FFN_NORM, FINAL_NORM, EMBEDDING, WQKV, WO, W13,
- W2, CLASSIFIER, CATEGORIES, WORDS, SPECIALS, CHAT, BQKV) = range(N_SECTIONS)
+ W2, CLASSIFIER, CATEGORIES, WORDS, SPECIALS, CHAT, BQKV, LAYERS, LOCAL_ROPE, QUERY_NORM, KEY_NORM, ATTENTION_POST_NORM,
+ FFN_POST_NORM, BO, B13, B2, ATTENTION_SHIFT, FFN_SHIFT, FINAL_SHIFT, SINKS, ROUTER, ROUTER_BIAS,
+ POSITIONS) = range(N_SECTIONS)
 assert N_SECTIONS <= MOST_SECTIONS, "the header has no room for so many sections"
 
 MATRICES = tuple(number for number, row in enumerate(SECTIONS) if row.form is MATRIX)
@@ -103,7 +119,9 @@ def _code(size: Size) -> int:
 # The rows again, as compiled code can index them.
 MOST_PARTS = 3
 PARTS = tuple(_code(size) for row in SECTIONS for size in (*row.parts, 0, 0)[:MOST_PARTS])
-PART_LANES = tuple(row.form.lanes if row.in_turn else 1 for row in SECTIONS)
+N_PARTS = tuple(len(row.parts) for row in SECTIONS)
+PART_LANES = tuple(LANES if row.tensors else 1 for row in SECTIONS)
+IS_MATRIX = tuple(row.form is MATRIX for row in SECTIONS)
 ROW_LANES = tuple(row.form.lanes for row in SECTIONS)
 COLS = tuple(_code(row.cols) for row in SECTIONS)
 ITEM_BYTES = tuple(row.form.item_bytes for row in SECTIONS)

@@ -3,10 +3,20 @@
 import numpy as np
 
 from barelm.contract import layout
-from barelm.dialect.types import F32, LANES, U8, Real, f32, padded
-from barelm.dialect.vectors import load_f32x16, max_f32x16, max_tree, splat_f32x16, sqrt_f32, store_f32x16, sum_tree
-from barelm.kernels.cache import cached
-from barelm.kernels.mathf import exp_f32x16
+from barelm.dialect.types import F32, LANES, F32x16, Real, f32, padded
+from barelm.dialect.vectors import (
+    load_f32x16,
+    max_f32x16,
+    max_tree,
+    min_f32x16,
+    splat_f32x16,
+    sqrt_f32,
+    store_f32x16,
+    sum_tree,
+)
+from barelm.kernels.cache import HeadCache, cached
+from barelm.kernels.mathf import exp_f32x16, tanh_f32x16
+from barelm.kernels.model import Config
 
 
 def rmsnorm(y: F32, x: F32, g: F32, eps: Real, dim: int, lo: int, hi: int) -> None:
@@ -20,35 +30,57 @@ def rmsnorm(y: F32, x: F32, g: F32, eps: Real, dim: int, lo: int, hi: int) -> No
         store_f32x16(y, i, load_f32x16(g, i) * (scale * load_f32x16(x, i)))
 
 
-def softmax(x: F32, n: int) -> None:
-    """x = e^(x - max x) / Σ e^(x - max x) over the first n values; n is whole vectors, padded with -inf."""
+def layernorm(y: F32, x: F32, g: F32, shift: F32, eps: Real, dim: int, lo: int, hi: int) -> None:
+    """y = g · (x - mean(x)) / sqrt(var(x) + ε) + shift for the vectors lo to hi; dim is whole ones (Ba et al. 2016)."""
+    total = splat_f32x16(f32(0))
+    for i in range(0, dim, LANES):
+        total = total + load_f32x16(x, i)
+    mean = splat_f32x16(sum_tree(total) / f32(dim))
+    squares = splat_f32x16(f32(0))
+    for i in range(0, dim, LANES):
+        v = load_f32x16(x, i) - mean
+        squares = squares + v * v
+    scale = splat_f32x16(f32(1) / sqrt_f32(sum_tree(squares) / f32(dim) + eps))
+    for i in range(lo * LANES, hi * LANES, LANES):
+        store_f32x16(y, i, load_f32x16(g, i) * (scale * (load_f32x16(x, i) - mean)) + load_f32x16(shift, i))
+
+
+def softmax(x: F32, n: int, sink: Real) -> None:
+    """x = e^(x - max) / Σ e^(x - max) over the first n values; n is whole vectors, padded with -inf.
+
+    `sink` is one more value, which only takes its share (Xiao et al. 2024), or -inf.
+    """
     peak = load_f32x16(x, 0)
     for i in range(LANES, n, LANES):
         peak = max_f32x16(peak, load_f32x16(x, i))
-    top = splat_f32x16(max_tree(peak))
+    greatest = max(max_tree(peak), sink)
+    top = splat_f32x16(greatest)
     total = splat_f32x16(f32(0))
     for i in range(0, n, LANES):
         e = exp_f32x16(load_f32x16(x, i) - top)
         store_f32x16(x, i, e)
         total = total + e
-    share = splat_f32x16(f32(1) / sum_tree(total))
+    whole = sum_tree(total)
+    if sink > f32(-np.inf):
+        whole += max_tree(exp_f32x16(splat_f32x16(sink - greatest)))
+    share = splat_f32x16(f32(1) / whole)
     for i in range(0, n, LANES):
         store_f32x16(x, i, load_f32x16(x, i) * share)
 
 
-def rope(x: F32, at: int, table: F32, pos: int, head_dim: int, rotary: int) -> None:
-    """Rotate the pairs of one head by the angles pos · θ^(-2i/head_dim) (Su et al. 2021).
+def rope(x: F32, at: int, table: F32, pos: int, rope_dim: int, rotary: int) -> None:
+    """Rotate the pairs of one head by the angles pos · θ^(-2i/rope_dim) (Su et al. 2021).
 
-    Pair i is (x₂ᵢ, x₂ᵢ₊₁), or in halves xᵢ and the component head_dim / 2 behind it.  `table` holds the cosine and the
+    Pair i is (x₂ᵢ, x₂ᵢ₊₁), or in halves xᵢ and the component rope_dim / 2 behind it.  `table` holds the cosine and the
     sine of every angle, pair after pair, position after position.
     """
-    row = pos * head_dim
+    row = pos * rope_dim
     step = 2
     apart = 1
     if rotary == layout.HALVES:
         step = 1
-        apart = head_dim // 2
-    for i in range(head_dim // 2):
+        apart = rope_dim // 2
+    for i in range(rope_dim // 2):
         cos = table[row + 2 * i]
         sin = table[row + 2 * i + 1]
         j = at + i * step
@@ -58,80 +90,128 @@ def rope(x: F32, at: int, table: F32, pos: int, head_dim: int, rotary: int) -> N
         x[j + apart] = a * sin + b * cos
 
 
-def attend(out: F32, q: F32, keys: U8, values: U8, key_scales: F32, value_scales: F32, scores: F32, kind: int,
-           head_dim: int, n: int) -> None:
-    """out = softmax(q Kᵀ / sqrt(head_dim)) V for one head over n positions (Vaswani et al. 2017).
+def attend(out: F32, q: F32, head: HeadCache, scores: F32, c: Config, since: int, n: int, sink: Real) -> None:
+    """out = softmax(scale q Kᵀ) V for one head over positions since to n (Vaswani et al. 2017).
 
-    `out` (head_dim, padded) and `scores` (n, padded) are this core's own; `kind` is the form of the cache.
+    `out` (head_dim, padded) and `scores` (n, padded) are this core's own.
     """
-    score(scores, q, keys, key_scales, kind, head_dim, n)
-    softmax(scores, padded(n))
-    if kind == layout.KV_Q8:
-        for t in range(n):
-            scores[t] = scores[t] * value_scales[t]
-    width = padded(head_dim)
-    for c in range(0, width, LANES):
+    first = since // LANES * LANES
+    turned = (first // head.room + 1) * head.room  # positions from here on lie at the front again
+    score(scores, q, head, c, first, n, turned)
+    for t in range(first, since):
+        scores[t] = f32(-np.inf)
+    softmax(scores[first:], padded(n) - first, sink)
+    if head.kind == layout.KV_Q8:
+        for t in range(first, n):
+            scores[t] = scores[t] * head.value_scales[t % head.room]
+    width = padded(c.head_dim)
+    for column in range(0, width, LANES):
         a0 = splat_f32x16(f32(0))
         a1 = a0
         a2 = a0
         a3 = a0
-        t = 0
+        t = first
         while t + 4 <= n:
-            at = t * width + c
-            a0 = a0 + splat_f32x16(scores[t]) * cached(kind, values, at)
-            a1 = a1 + splat_f32x16(scores[t + 1]) * cached(kind, values, at + width)
-            a2 = a2 + splat_f32x16(scores[t + 2]) * cached(kind, values, at + 2 * width)
-            a3 = a3 + splat_f32x16(scores[t + 3]) * cached(kind, values, at + 3 * width)
+            at = kept_at(t, turned, head.room) * width + column
+            a0 = a0 + splat_f32x16(scores[t]) * cached(head.kind, head.values, at)
+            a1 = a1 + splat_f32x16(scores[t + 1]) * cached(head.kind, head.values, at + width)
+            a2 = a2 + splat_f32x16(scores[t + 2]) * cached(head.kind, head.values, at + 2 * width)
+            a3 = a3 + splat_f32x16(scores[t + 3]) * cached(head.kind, head.values, at + 3 * width)
             t += 4
         while t < n:
-            a0 = a0 + splat_f32x16(scores[t]) * cached(kind, values, t * width + c)
+            at = kept_at(t, turned, head.room) * width + column
+            a0 = a0 + splat_f32x16(scores[t]) * cached(head.kind, head.values, at)
             t += 1
-        store_f32x16(out, c, (a0 + a1) + (a2 + a3))
+        store_f32x16(out, column, (a0 + a1) + (a2 + a3))
 
 
-def score(scores: F32, q: F32, keys: U8, key_scales: F32, kind: int, head_dim: int, n: int) -> None:
-    """scores[t] = q · k_t / sqrt(head_dim), sixteen positions at a time, and -inf behind the last."""
-    scale = splat_f32x16(f32(1) / sqrt_f32(f32(head_dim)))
-    size = head_dim * LANES
-    p = 0
+def kept_at(pos: int, turned: int, room: int) -> int:
+    """Where a position lies, `turned` being the first multiple of room above the oldest that is asked for."""
+    return pos - turned if pos >= turned else pos - turned + room
+
+
+def score(scores: F32, q: F32, head: HeadCache, c: Config, first: int, n: int, turned: int) -> None:
+    """scores[t] = scale q · k_t, capped, from position `first` on, sixteen at a time, and -inf behind the last."""
+    scale = splat_f32x16(c.attention_scale)
+    p = first
     while p + 2 * LANES <= padded(n):
         a0 = splat_f32x16(f32(0))
         a1 = a0
-        at = p * head_dim
-        for i in range(head_dim):
+        at = kept_at(p, turned, head.room) * c.head_dim
+        beside = kept_at(p + LANES, turned, head.room) * c.head_dim
+        for i in range(c.head_dim):
             qi = splat_f32x16(q[i])
-            a0 = a0 + qi * cached(kind, keys, at + i * LANES)
-            a1 = a1 + qi * cached(kind, keys, at + size + i * LANES)
+            a0 = a0 + qi * cached(head.kind, head.keys, at + i * LANES)
+            a1 = a1 + qi * cached(head.kind, head.keys, beside + i * LANES)
         store_f32x16(scores, p, a0 * scale)
         store_f32x16(scores, p + LANES, a1 * scale)
         p += 2 * LANES
     if p < n:
         a0 = splat_f32x16(f32(0))
-        at = p * head_dim
-        for i in range(head_dim):
-            a0 = a0 + splat_f32x16(q[i]) * cached(kind, keys, at + i * LANES)
+        at = kept_at(p, turned, head.room) * c.head_dim
+        for i in range(c.head_dim):
+            a0 = a0 + splat_f32x16(q[i]) * cached(head.kind, head.keys, at + i * LANES)
         store_f32x16(scores, p, a0 * scale)
-    if kind == layout.KV_Q8:
-        for i in range(0, n, LANES):
-            store_f32x16(scores, i, load_f32x16(scores, i) * load_f32x16(key_scales, i))
+    if head.kind == layout.KV_Q8:
+        for i in range(first, n, LANES):
+            store_f32x16(scores, i, load_f32x16(scores, i) * load_f32x16(head.key_scales, i % head.room))
+    cap(scores, c.attention_cap, first // LANES, padded(n) // LANES)
     for t in range(n, padded(n)):
         scores[t] = f32(-np.inf)
 
 
-def swiglu(h: F32, h13: F32, lo: int, hi: int) -> None:
-    """h = silu(W₁x) · W₃x with silu(a) = a / (1 + e^-a), for the vectors lo to hi (Shazeer 2020).
+def cap(x: F32, most: Real, lo: int, hi: int) -> None:
+    """x = most · tanh(x / most) for the vectors lo to hi, if there is such a cap (Bello et al. 2016)."""
+    if most > f32(0):
+        for i in range(lo * LANES, hi * LANES, LANES):
+            store_f32x16(x, i, splat_f32x16(most) * tanh_f32x16(load_f32x16(x, i) / splat_f32x16(most)))
 
-    `h13` holds a vector of W₁x and the same of W₃x in turn.
+
+def gate(h: F32, h13: F32, up: int, activation: int, lo: int, hi: int) -> None:
+    """h = act(W₁x) · W₃x for the vectors lo to hi (Shazeer 2020); without a gate act(W₃x).
+
+    `h13` holds W₁x and, from element `up` on, W₃x; with `up` 0 W₃x alone.
     """
     one = splat_f32x16(f32(1))
-    zero = splat_f32x16(f32(0))
-    for i in range(lo, hi):
-        a = load_f32x16(h13, 2 * i * LANES)
-        gate = a / (one + exp_f32x16(zero - a))
-        store_f32x16(h, i * LANES, gate * load_f32x16(h13, (2 * i + 1) * LANES))
+    for i in range(lo * LANES, hi * LANES, LANES):
+        a = load_f32x16(h13, i)
+        b = one
+        if up > 0:
+            b = load_f32x16(h13, up + i)
+        if activation == layout.SILU:
+            store_f32x16(h, i, silu(a, f32(1)) * b)
+        elif activation == layout.GELU:
+            store_f32x16(h, i, gelu(a) * b)
+        else:
+            most = splat_f32x16(f32(7))
+            b = max_f32x16(min_f32x16(b, most), splat_f32x16(f32(-7)))
+            store_f32x16(h, i, silu(min_f32x16(a, most), f32(1.702)) * (b + one))
+
+
+def silu(a: F32x16, beta: Real) -> F32x16:
+    """a / (1 + e^-βa) (Ramachandran et al. 2017)"""
+    return a / (splat_f32x16(f32(1)) + exp_f32x16(splat_f32x16(f32(0)) - splat_f32x16(beta) * a))
+
+
+def gelu(a: F32x16) -> F32x16:
+    """a (1 + tanh(√(2/π) (a + 0.044715 a³))) / 2 = silu of twice what tanh takes (Hendrycks and Gimpel 2016)."""
+    inner = splat_f32x16(f32(1.5957691216)) * (a + splat_f32x16(f32(0.044715)) * (a * a * a))
+    return a / (splat_f32x16(f32(1)) + exp_f32x16(splat_f32x16(f32(0)) - inner))
+
+
+def add_scaled(x: F32, y: F32, scale: Real, lo: int, hi: int) -> None:
+    """x = x + scale · y for the vectors lo to hi: the residual connection."""
+    for i in range(lo * LANES, hi * LANES, LANES):
+        store_f32x16(x, i, load_f32x16(x, i) + splat_f32x16(scale) * load_f32x16(y, i))
+
+
+def multiply_by(x: F32, scale: Real, lo: int, hi: int) -> None:
+    """x = scale · x for the vectors lo to hi."""
+    for i in range(lo * LANES, hi * LANES, LANES):
+        store_f32x16(x, i, splat_f32x16(scale) * load_f32x16(x, i))
 
 
 def add(x: F32, y: F32, lo: int, hi: int) -> None:
-    """x = x + y for the vectors lo to hi: the residual connection."""
+    """x = x + y for the vectors lo to hi."""
     for i in range(lo * LANES, hi * LANES, LANES):
         store_f32x16(x, i, load_f32x16(x, i) + load_f32x16(y, i))

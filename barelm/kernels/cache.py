@@ -4,6 +4,8 @@ Keys lie as [pos / 16][head_dim][16], so that one vector holds a component of si
 [pos][head_dim, padded].
 """
 
+from typing import NamedTuple
+
 from barelm.contract import layout
 from barelm.dialect.memory import bits_of_float, f32_array, float_of_bits, i8_array, u16_array
 from barelm.dialect.quants import load_f16x16, load_i8x16, to_f32x16
@@ -15,6 +17,17 @@ LEAST_NORMAL_F16 = 0x38800000  # of 2^-14
 LEAST_PEAK = f32(1e-30)
 ROUND_WHOLE = f32(12582912)
 """1.5 * 2^23: added and subtracted, it leaves no bit behind the point."""
+
+
+class HeadCache(NamedTuple):
+    """What one head remembers, and in which form."""
+
+    kind: int
+    room: int  # positions: that of position p is p modulo this, a multiple of 16
+    keys: U8
+    values: U8
+    key_scales: F32
+    value_scales: F32
 
 
 def item_bytes(kind: int) -> int:
@@ -40,14 +53,16 @@ def remember(kind: int, cache: U8, scales: F32, at: int, step: int, x: F32, pos:
         scales[pos] = remember_q8(i8_array(cache, 0, len(cache)), at, step, x, n)
 
 
-def remember_key(kind: int, keys: U8, scales: F32, k: F32, pos: int, head_dim: int) -> None:
+def remember_key(head: HeadCache, k: F32, pos: int, head_dim: int) -> None:
     """Put one head's key at position `pos`."""
-    remember(kind, keys, scales, pos // LANES * head_dim * LANES + pos % LANES, LANES, k, pos, head_dim)
+    at = pos % head.room
+    remember(head.kind, head.keys, head.key_scales, at // LANES * head_dim * LANES + at % LANES, LANES, k, at, head_dim)
 
 
-def remember_value(kind: int, values: U8, scales: F32, v: F32, pos: int, head_dim: int) -> None:
+def remember_value(head: HeadCache, v: F32, pos: int, head_dim: int) -> None:
     """Put one head's value at position `pos`."""
-    remember(kind, values, scales, pos * padded(head_dim), 1, v, pos, head_dim)
+    at = pos % head.room
+    remember(head.kind, head.values, head.value_scales, at * padded(head_dim), 1, v, at, head_dim)
 
 
 def remember_q8(quants: I8, at: int, step: int, x: F32, n: int) -> Real:

@@ -3,10 +3,18 @@
 from barelm.contract import layout, sections
 from barelm.contract.layout import Header, SectionEntry
 from barelm.dialect.memory import load_i64, memory
-from barelm.dialect.types import LANES, U64, padded, u64
+from barelm.dialect.types import I32, LANES, U64, padded, u64
 from barelm.kernels.checksum import extend_checksum
 from barelm.kernels.matrices import is_stored, panel_bytes
-from barelm.kernels.model import read_config, section_layers, section_rows, size_of, state_bytes
+from barelm.kernels.model import (
+    first_tensor,
+    part_rows,
+    read_config,
+    section_layers,
+    section_rows,
+    size_of,
+    state_bytes,
+)
 
 SOUND = 0
 NOT_A_MODEL = 1
@@ -74,17 +82,67 @@ def sizes_are_sane(header: Header) -> bool:
         return False
     if c.batch < 1 or c.batch > c.seq_len or header.max_cores < 1 or header.max_cores > 4096:
         return False
-    if c.rotary < 0 or c.rotary > layout.HALVES:
-        return False
     if c.kv_kind < 0 or c.kv_kind > layout.KV_Q8 or header.n_chat_pieces % layout.CHAT_PIECES != 0:
         return False
     if header.bos_id >= c.vocab_size or header.workspace_bytes != layout.WORKSPACE:
         return False
-    return bool(header.state_bytes == state_bytes(header))
+    return traits_are_sane(header) and bool(header.state_bytes == state_bytes(header))
+
+
+def traits_are_sane(header: Header) -> bool:
+    """Whether the words of the traits are such as the decoder computes with."""
+    c = read_config(header)
+    n_experts = max(c.n_experts, 1)
+    if not 0 <= c.rotary <= layout.HALVES or not 0 <= c.norm <= layout.LAYER or not 0 <= c.activation <= layout.CLAMPED:
+        return False
+    if not 2 <= c.rope_dim <= c.head_dim or c.rope_dim % 2 != 0 or not 0 <= header.n_positions <= LARGEST:
+        return False
+    if not 0 <= c.n_experts_used <= c.n_experts <= LARGEST or c.n_experts_used > c.batch:
+        return False
+    if header.up_rows != n_experts * c.hidden_dim or header.down_rows != n_experts * c.dim:
+        return False
+    if header.gate_rows != 0 and header.gate_rows != header.up_rows or max(header.up_rows, header.down_rows) > LARGEST:
+        return False
+    # Experts lie in whole panels; what is normalised without padding is whole vectors.
+    if c.n_experts > 0 and (c.hidden_dim % LANES != 0 or c.dim % LANES != 0 or c.n_experts_used < 1):
+        return False
+    if c.norm == layout.LAYER and c.dim % LANES != 0:
+        return False
+    for width, whole in ((c.query_norm_dim, c.q_dim), (c.key_norm_dim, c.kv_dim)):
+        if width != 0 and (width % LANES != 0 or (width != c.head_dim and width != whole)):
+            return False
+    if not 0 <= c.n_windowed <= c.n_layers or not 0 <= c.window_room <= LARGEST or c.window_room % LANES != 0:
+        return False
+    if (c.window_room == 0) != (c.n_windowed == 0):
+        return False
+    return header.n_positions == 0 or header.n_positions >= c.seq_len
+
+
+def layers_are_sane(header: Header, layers: I32) -> bool:
+    """Whether the words of every layer, the section LAYERS, are such as the decoder computes with."""
+    before = 0
+    for l in range(header.n_layers):
+        window = layers[l * layout.LAYER_WORDS + layout.WINDOW]
+        table = layers[l * layout.LAYER_WORDS + layout.ROPE_TABLE]
+        if window < 0 or table < layout.NOT_TURNED or table > layout.TURNED_LOCALLY:
+            return False
+        if before != layers[l * layout.LAYER_WORDS + layout.WINDOWED_BEFORE]:
+            return False
+        if window > 0:
+            before += 1
+            if header.window_room > 0 and window + header.batch > header.window_room:
+                return False
+        if table == layout.TURNED and header.sections[sections.ROPE].n_bytes == 0:
+            return False
+        if table == layout.TURNED_LOCALLY and header.sections[sections.LOCAL_ROPE].n_bytes == 0:
+            return False
+    return header.window_room == 0 or before == header.n_windowed
 
 
 def sections_fit(header: Header) -> bool:
     """Sections follow one another inside the file, and each holds at least what its views take."""
+    if first_tensor(header, sections.N_SECTIONS) > layout.MOST_TENSORS:
+        return False
     end = layout.HEADER_BYTES
     for number in range(max(header.n_sections, sections.N_SECTIONS)):
         entry = header.sections[number]
@@ -106,16 +164,28 @@ def holds_enough(header: Header, entry: SectionEntry, number: int) -> bool:
         return True
     if entry.rows != section_rows(header, number) or entry.cols != size_of(header, sections.COLS[number]):
         return False
-    if not is_stored(entry.kind, entry.cols) or entry.layer_bytes != layer_bytes(header, number, entry.kind):
-        return False
+    if sections.IS_MATRIX[number]:
+        return tensors_fit(header, entry, number)
     # Divided, for a product of all could leave 64 bits.
-    return bool(entry.n_bytes // section_layers(header, number) >= entry.layer_bytes)
+    return bool(entry.n_bytes // section_layers(header, number) >= layer_bytes(header, number))
 
 
-def layer_bytes(header: Header, number: int, kind: int) -> int:
-    """The bytes of one layer of a section, weights encoded as `kind`."""
-    rows = section_rows(header, number)
-    cols = size_of(header, sections.COLS[number])
-    if sections.ITEM_BYTES[number] == 0:
-        return rows // LANES * panel_bytes(kind, cols)
-    return rows * cols * sections.ITEM_BYTES[number]
+def layer_bytes(header: Header, number: int) -> int:
+    """The bytes of one layer of a section that is no matrix."""
+    return section_rows(header, number) * size_of(header, sections.COLS[number]) * sections.ITEM_BYTES[number]
+
+
+def tensors_fit(header: Header, entry: SectionEntry, number: int) -> bool:
+    """Whether the tensors of a matrix follow one another inside its section, each in an encoding there is."""
+    at = 0
+    first = first_tensor(header, number)
+    for k in range(section_layers(header, number) * sections.N_PARTS[number]):
+        tensor = header.tensors[first + k]
+        if tensor.rows != part_rows(header, number, k % sections.N_PARTS[number]) or tensor.offset != at:
+            return False
+        if not is_stored(tensor.kind, entry.cols):
+            return False
+        at += tensor.rows // LANES * panel_bytes(tensor.kind, entry.cols)
+        if at > entry.n_bytes:
+            return False
+    return True

@@ -53,7 +53,7 @@ def sample(logits: F32, order: I32, rng: U64, n: int, temperature: Real, top_p: 
         store_f32x16(logits, i, load_f32x16(logits, i) / splat_f32x16(temperature))
     for i in range(n, padded(n)):
         logits[i] = f32(-np.inf)
-    softmax(logits, padded(n))
+    softmax(logits, padded(n), f32(-np.inf))
     coin = random_f32(rng)
     if (top_p <= f32(0) or top_p >= f32(1)) and (top_k <= 0 or top_k >= n) and min_p <= f32(0):
         return draw(logits, n, coin)

@@ -1,15 +1,19 @@
 """The forward pass of the one decoder, a Llama (Touvron et al. 2023) with traits, for n tokens and a team of cores.
 
 Decoding is a pass over one token, reading the prompt a pass over as many as the batch holds: the same code and the
-same sums, hence the same bits.
+same sums, hence the same bits.  What a model has not is empty or 0, and is passed over.
 """
 
-from barelm.dialect.types import BLOCK, F32_2D, LANES, padded
-from barelm.kernels.blocks import add, attend, rmsnorm, rope, swiglu
-from barelm.kernels.cache import remember_key, remember_value
+import numpy as np
+
+from barelm.contract import layout
+from barelm.dialect.types import BLOCK, F32, F32_2D, LANES, f32, padded
+from barelm.kernels.blocks import add, add_scaled, attend, cap, layernorm, multiply_by, rmsnorm, rope
+from barelm.kernels.cache import HeadCache, item_bytes, remember_key, remember_value
 from barelm.kernels.encodings.activations import quantize, tokens_from
+from barelm.kernels.feed_forward import feed_forward, mixture
 from barelm.kernels.matrices import embed, matmul
-from barelm.kernels.model import Config, State, Weights
+from barelm.kernels.model import Config, State, Weights, room_of
 from barelm.kernels.team import Team, meet, share
 
 
@@ -21,84 +25,152 @@ def forward(c: Config, w: Weights, s: State, pos: int, n: int, want_logits: bool
     lo, hi = share(n, team)
     for t in range(lo, hi):
         embed(s.x[t], w.embedding, s.tokens[pos + t])
+        multiply_by(s.x[t], c.embedding_scale, 0, padded(c.dim, BLOCK) // LANES)
+        if w.positions.rows > 0:
+            embed(s.added[t], w.positions, pos + t)
+            add(s.x[t], s.added[t], 0, padded(c.dim) // LANES)
     meet(team)
     for l in range(c.n_layers):
         attention_block(c, w, s, l, pos, n, team)
         feed_forward_block(c, w, s, l, n, team)
     if want_logits:
-        normalise(c, s, w.norm, 0, n - 1, n, team)
+        normalise(c, s, w.norm, w.final_shift, 0, n - 1, n, team)
         lo, hi = share(padded(c.vocab_size) // LANES, team)
         matmul(s.logits, w.classifier, 0, tokens_from(s.xn, n - 1), 1, lo, hi)
+        multiply_by(s.logits[0], c.logit_scale, lo, hi)
+        cap(s.logits[0], c.logit_cap, lo, hi)
         meet(team)
 
 
 def attention_block(c: Config, w: Weights, s: State, l: int, pos: int, n: int, team: Team) -> None:
-    """x = x + Wo attention(Wq x̂ + bq, Wk x̂ + bk, Wv x̂ + bv) with x̂ = rmsnorm(x), and no b in most models"""
-    normalise(c, s, w.attention_norm, l, 0, n, team)
+    """x = x + Wo attention(Wq x̂ + bq, Wk x̂ + bk, Wv x̂ + bv) + bo with x̂ = norm(x), and no b in most models"""
+    normalise(c, s, w.attention_norm, w.attention_shift, l, 0, n, team)
     lo, hi = share(w.wqkv.rows // LANES, team)
     matmul(s.qkv, w.wqkv, l, s.xn, n, lo, hi)
     if len(w.bqkv) > 0:
         for t in range(n):
             add(s.qkv[t], w.bqkv[l], lo, hi)
     meet(team)
+    normalise_whole(c, w, s, l, n, team)
     position(c, w, s, l, pos, n, team)
-    attention(c, s, l, pos, n, team)
+    attention(c, w, s, l, pos, n, team)
     lo, hi = share(w.wo.rows // LANES, team)
     matmul(s.added, w.wo, l, s.attended, n, lo, hi)
-    for t in range(n):
-        add(s.x[t], s.added[t], lo, hi)
-    meet(team)
+    if len(w.bo) > 0:
+        for t in range(n):
+            add(s.added[t], w.bo[l], lo, hi)
+    connect(c, s, w.attention_post_norm, l, n, lo, hi, team)
 
 
 def feed_forward_block(c: Config, w: Weights, s: State, l: int, n: int, team: Team) -> None:
-    """x = x + W2 (silu(W1 x̂) · W3 x̂) with x̂ = rmsnorm(x)"""
-    normalise(c, s, w.ffn_norm, l, 0, n, team)
-    lo, hi = share(padded(c.hidden_dim, BLOCK) // BLOCK, team)
-    first = lo * BLOCK // LANES
-    last = min(hi * BLOCK // LANES, padded(c.hidden_dim) // LANES)
-    matmul(s.h13, w.w13, l, s.xn, n, 2 * first, 2 * last)
-    for t in range(n):
-        swiglu(s.h.values[t], s.h13[t], first, last)
-        quantize(s.h, t, lo, hi)
-    meet(team)
+    """x = x + FFN(x̂) with x̂ = norm(x)"""
+    normalise(c, s, w.ffn_norm, w.ffn_shift, l, 0, n, team)
+    if c.n_experts > 0:
+        mixture(c, w, s, l, n, team)
+    else:
+        feed_forward(c, w, s, l, n, team)
     lo, hi = share(w.w2.rows // LANES, team)
-    matmul(s.added, w.w2, l, s.h, n, lo, hi)
-    for t in range(n):
-        add(s.x[t], s.added[t], lo, hi)
+    connect(c, s, w.ffn_post_norm, l, n, lo, hi, team)
+
+
+def connect(c: Config, s: State, g: F32_2D, l: int, n: int, lo: int, hi: int, team: Team) -> None:
+    """x = x + r y, the residual connection, y being what was added, normalised where there are weights for that.
+
+    Every core connects the panels of y that it made.
+    """
+    if len(g) > 0:
+        meet(team)
+        for t in range(n):
+            rmsnorm(s.xn.values[t], s.added[t], g[l], c.norm_eps, c.dim, lo, hi)
+            add_scaled(s.x[t], s.xn.values[t], c.residual_scale, lo, hi)
+    else:
+        for t in range(n):
+            add_scaled(s.x[t], s.added[t], c.residual_scale, lo, hi)
     meet(team)
 
 
-def normalise(c: Config, s: State, g: F32_2D, l: int, first: int, n: int, team: Team) -> None:
-    """x̂ = rmsnorm(x) for tokens first to n, every core its blocks of columns."""
+def normalise(c: Config, s: State, g: F32_2D, shift: F32_2D, l: int, first: int, n: int, team: Team) -> None:
+    """x̂ = norm(x) for tokens first to n, every core its blocks of columns; x̂ = x without weights."""
     lo, hi = share(padded(c.dim, BLOCK) // BLOCK, team)
+    begin, end = lo * BLOCK // LANES, hi * BLOCK // LANES
     for t in range(first, n):
-        rmsnorm(s.xn.values[t], s.x[t], g[l], c.norm_eps, c.dim, lo * BLOCK // LANES, hi * BLOCK // LANES)
+        if len(g) == 0:
+            for i in range(lo * BLOCK, hi * BLOCK):
+                s.xn.values[t, i] = s.x[t, i]
+        elif c.norm == layout.LAYER:
+            layernorm(s.xn.values[t], s.x[t], g[l], shift[l], c.norm_eps, c.dim, begin, end)
+        else:
+            rmsnorm(s.xn.values[t], s.x[t], g[l], c.norm_eps, c.dim, begin, end)
         quantize(s.xn, t, lo, hi)
     meet(team)
 
 
+def normalise_whole(c: Config, w: Weights, s: State, l: int, n: int, team: Team) -> None:
+    """Queries and keys of all heads together, in models that normalise them so."""
+    if c.query_norm_dim <= c.head_dim and c.key_norm_dim <= c.head_dim:
+        return
+    lo, hi = share(n, team)
+    for t in range(lo, hi):
+        normalise_heads(s.qkv[t], w.query_norm[l], c, c.q_dim)
+        normalise_heads(s.qkv[t, padded(c.q_dim):], w.key_norm[l], c, c.kv_dim)
+    meet(team)
+
+
+def normalise_heads(x: F32, g: F32, c: Config, dim: int) -> None:
+    """x = rmsnorm(x) over the first dim components, which are whole vectors."""
+    rmsnorm(x, x[:dim], g, c.norm_eps, dim, 0, dim // LANES)
+
+
 def position(c: Config, w: Weights, s: State, l: int, pos: int, n: int, team: Team) -> None:
-    """Rotate queries and keys by their positions; put keys and values into the cache."""
+    """Normalise queries and keys, rotate them by their positions; put keys and values into the cache."""
     heads = c.n_heads + c.n_kv_heads
+    key_at = padded(c.q_dim)
     lo, hi = share(n * heads, team)
     for i in range(lo, hi):
         t = i // heads
         head = i % heads
-        at = head * c.head_dim
-        rope(s.qkv[t], at, w.rope, pos + t, c.head_dim, c.rotary)
-        if head >= c.n_heads:
-            g = head - c.n_heads
-            k = s.qkv[t, at:]
-            v = s.qkv[t, at + c.kv_dim:]
-            remember_key(c.kv_kind, s.keys[l, g], s.key_scales[l, g], k, pos + t, c.head_dim)
-            remember_value(c.kv_kind, s.values[l, g], s.value_scales[l, g], v, pos + t, c.head_dim)
+        g = head - c.n_heads
+        at = head * c.head_dim if g < 0 else key_at + g * c.head_dim
+        if g < 0 and c.query_norm_dim == c.head_dim:
+            normalise_heads(s.qkv[t, at:], w.query_norm[l], c, c.head_dim)
+        if g >= 0 and c.key_norm_dim == c.head_dim:
+            normalise_heads(s.qkv[t, at:], w.key_norm[l], c, c.head_dim)
+        turn(c, w, s.qkv[t], at, l, pos + t)
+        if g >= 0:
+            kept = head_cache(c, w, s, l, g)
+            remember_key(kept, s.qkv[t, at:], pos + t, c.head_dim)
+            remember_value(kept, s.qkv[t, at + padded(c.kv_dim):], pos + t, c.head_dim)
     meet(team)
 
 
-def attention(c: Config, s: State, l: int, pos: int, n: int, team: Team) -> None:
-    """Every query head attends to the positions up to its own; n_heads / n_kv_heads of them share a key head."""
+def turn(c: Config, w: Weights, x: F32, at: int, l: int, pos: int) -> None:
+    """Rotate a head by the angles of its layer, if any."""
+    table = w.layers[l * layout.LAYER_WORDS + layout.ROPE_TABLE]
+    if table == layout.TURNED:
+        rope(x, at, w.rope, pos, c.rope_dim, c.rotary)
+    elif table == layout.TURNED_LOCALLY:
+        rope(x, at, w.local_rope, pos, c.rope_dim, c.rotary)
+
+
+def head_cache(c: Config, w: Weights, s: State, l: int, g: int) -> HeadCache:
+    """What key head g of a layer remembers."""
+    room, at = room_of(c, w.layers, l, g)
+    size = item_bytes(c.kv_kind)
+    k, v = size * c.head_dim, size * padded(c.head_dim)
+    if c.kv_kind == layout.KV_Q8:
+        return HeadCache(c.kv_kind, room, s.keys[at * k:(at + room) * k], s.values[at * v:(at + room) * v],
+                         s.key_scales[at:at + room], s.value_scales[at:at + room])
+    return HeadCache(c.kv_kind, room, s.keys[at * k:(at + room) * k], s.values[at * v:(at + room) * v],
+                     s.key_scales[:0], s.value_scales[:0])
+
+
+def attention(c: Config, w: Weights, s: State, l: int, pos: int, n: int, team: Team) -> None:
+    """Every query head attends to the positions up to its own, or to a window of them.
+
+    n_heads / n_kv_heads of them share a key head.
+    """
     group = c.n_heads // c.n_kv_heads
-    scores = s.scores[team.core]
+    window = w.layers[l * layout.LAYER_WORDS + layout.WINDOW]
     out = s.out[team.core]
     lo, hi = share(n * c.n_heads, team)
     for i in range(lo, hi):
@@ -106,8 +178,9 @@ def attention(c: Config, s: State, l: int, pos: int, n: int, team: Team) -> None
         head = i % c.n_heads
         g = head // group
         at = head * c.head_dim
-        attend(out, s.qkv[t, at:], s.keys[l, g], s.values[l, g], s.key_scales[l, g], s.value_scales[l, g], scores,
-               c.kv_kind, c.head_dim, pos + t + 1)
+        since = max(pos + t + 1 - window, 0) if window > 0 else 0
+        sink = w.sinks[l, head] if len(w.sinks) > 0 else f32(-np.inf)
+        attend(out, s.qkv[t, at:], head_cache(c, w, s, l, g), s.scores[team.core], c, since, pos + t + 1, sink)
         for k in range(c.head_dim):
             s.attended.values[t, at + k] = out[k]
     meet(team)

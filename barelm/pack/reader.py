@@ -9,9 +9,17 @@ from numpy.typing import NDArray
 
 from barelm.contract import layout
 from barelm.contract.layout import Header
-from barelm.contract.sections import CHAT, SECTIONS
+from barelm.contract.sections import CHAT, LAYERS, SECTIONS
 from barelm.errors import BarelmError
-from barelm.kernels.header import CUT_SHORT, DAMAGED, NOT_A_MODEL, OTHER_VERSION, check_header, unknown_section
+from barelm.kernels.header import (
+    CUT_SHORT,
+    DAMAGED,
+    NOT_A_MODEL,
+    OTHER_VERSION,
+    check_header,
+    layers_are_sane,
+    unknown_section,
+)
 from barelm.kernels.model import Config, State, Weights, bind_state, bind_weights, read_config
 from barelm.kernels.text.tokenizer import Vocabulary, bind_vocabulary
 from barelm.pack.chat_pieces import ChatPieces, read_chat_section
@@ -120,6 +128,8 @@ def read_packed(path: Path, *, verify: bool = True) -> Packed:
             raise BarelmError(f"section '{text_of(entry.name)}' of {path} is damaged: its checksum does not match",
                               HINT)
         sections.append(section)
+    if not layers_are_sane(header, sections[LAYERS].view(np.int32)):
+        raise BarelmError(f"the layers of {path} are not described as they are", HINT)
     return Packed(path, header, tuple(sections))
 
 

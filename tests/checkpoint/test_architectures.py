@@ -10,8 +10,8 @@ import pytest
 
 from barelm.checkpoint import architectures
 from barelm.checkpoint.architectures import FAMILIES
-from barelm.checkpoint.architectures.model_family import TENSORS, ModelFamily
 from barelm.checkpoint.checkpoint import PER_LAYER
+from barelm.checkpoint.model_family import BIASES, CHANGES, TENSORS, ModelFamily
 from barelm.contract import layout, sections
 from barelm.contract.sections import SECTIONS
 
@@ -30,7 +30,7 @@ def test_the_page_shows_what_qwen2_is() -> None:
     made: dict[str, ModelFamily] = {}
     for block in blocks("An architecture"):
         assert block in file
-        exec(block, {"TENSORS": TENSORS, "ModelFamily": ModelFamily}, made)
+        exec(block, {"TENSORS": TENSORS, "BIASES": BIASES, "ModelFamily": ModelFamily}, made)
     assert made["FAMILY"] == FAMILIES["qwen2"]
 
 
@@ -41,13 +41,16 @@ def test_the_page_shows_a_row_that_is_there() -> None:
 
 
 def test_every_file_is_a_family() -> None:
-    names = {path.stem for path in Path(architectures.__file__).parent.glob("*.py")} - {"__init__", "model_family"}
-    assert {family.architecture for family in FAMILIES.values()} == names == set(FAMILIES)
+    names = {path.stem for path in Path(architectures.__file__).parent.glob("*.py")} - {"__init__"}
+    assert {family.architecture for family in FAMILIES.values()} == set(FAMILIES)
+    assert {architecture.replace("-", "_") for architecture in FAMILIES} == names
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 def test_a_family_speaks_of_the_one_decoder(family: ModelFamily) -> None:
     ours = {name for row in SECTIONS for name in row.tensors}
-    assert set(TENSORS) <= set(family.tensors) <= ours and family.may_be_absent <= ours
+    named = {*family.tensors, *(name for names in family.fused.values() for name in names)}
+    needed = {name for row in SECTIONS if not row.may_be_absent for name in row.tensors} - {"w1"}
+    assert needed <= named <= ours and family.may_be_absent <= ours and family.takes <= set(CHANGES)
     assert all(("{}" in stored) == (name in PER_LAYER) for name, stored in family.tensors.items())
     assert family.rotary in layout.ROTARY_NAMES

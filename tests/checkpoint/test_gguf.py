@@ -13,8 +13,8 @@ from barelm.checkpoint.checkpoint import Shape
 from barelm.checkpoint.ggml_blocks import BY_NAME
 from barelm.checkpoint.gguf import read_container
 from barelm.checkpoint.gguf_model import read_gguf, read_gguf_header
-from barelm.checkpoint.hub import resolve_model
 from barelm.checkpoint.read import read_checkpoint, read_header, tokenizer_beside
+from barelm.checkpoint.sources.model_names import resolve_model
 from barelm.errors import BarelmError
 from barelm.pack.writer import rope_table
 from tests.gguf_files import (

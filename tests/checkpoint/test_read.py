@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from barelm.checkpoint.read import read_checkpoint, read_header, tokenizer_beside
 from barelm.errors import BarelmError
+from barelm.pack.reader import read_packed
 from barelm.pack.writer import write_packed
+from tests.gguf_files import write_small_gguf
 from tests.models import same_weights, tiny_checkpoint, write_llama2c_v1, write_tokenizer_bin
 
 
@@ -59,3 +63,32 @@ def test_a_packed_model_is_no_checkpoint_and_needs_no_tokenizer(tmp_path: Path) 
     assert tokenizer_beside(tmp_path / "model.blm") is None
     with pytest.raises(BarelmError, match="is packed already"):
         read_checkpoint(tmp_path / "model.blm")
+
+
+def test_a_checkpoint_takes_the_rope_base_it_was_trained_with(tmp_path: Path) -> None:
+    """llama2.c's format has no place for it; the table of angles is made of what is given."""
+    checkpoint = tiny_checkpoint()
+    write_llama2c_v1(tmp_path / "model.bin", checkpoint)
+    write_tokenizer_bin(tmp_path / "tokenizer.bin", checkpoint.vocab)
+    assert read_checkpoint(tmp_path / "model.bin").shape.rope_theta == 10_000
+    other = read_checkpoint(tmp_path / "model.bin", rope_theta=500_000.0)
+    write_packed(other, tmp_path / "model.blm")
+    s, packed = other.shape, read_packed(tmp_path / "model.blm")
+    angles = np.arange(s.seq_len)[:, None] / 500_000 ** (np.arange(0, s.head_dim, 2) / s.head_dim)
+    table = packed.weights().rope.reshape(s.seq_len, s.head_dim // 2, 2)
+    assert np.allclose(table, np.stack([np.cos(angles), np.sin(angles)], -1), atol=1e-7)
+
+
+@pytest.mark.parametrize("theta", [-1.0, math.nan, math.inf, 1e13])
+def test_a_rope_base_that_cannot_be_is_refused(tmp_path: Path, theta: float) -> None:
+    write_llama2c_v1(tmp_path / "model.bin", tiny_checkpoint())
+    with pytest.raises(BarelmError, match="the RoPE base cannot be"):
+        read_checkpoint(tmp_path / "model.bin", rope_theta=theta)
+
+
+def test_a_gguf_file_keeps_what_it_says(tmp_path: Path) -> None:
+    path = write_small_gguf(tmp_path / "model.gguf")
+    with pytest.raises(BarelmError, match="has a RoPE base of its own"):
+        read_checkpoint(path, rope_theta=500_000.0)
+    with pytest.raises(BarelmError, match="has a tokenizer of its own"):
+        read_checkpoint(path, tmp_path / "tokenizer.bin")

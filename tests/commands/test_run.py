@@ -66,6 +66,13 @@ def test_a_second_run_packs_and_compiles_nothing(cli: Cli, monkeypatch: pytest.M
     assert not list((cli.cache / "barelm" / "runs").iterdir())
 
 
+def test_the_rope_base_is_part_of_what_is_packed(cli: Cli) -> None:
+    for name, options in (("plain", ()), ("usual", ("--rope-theta", "10000")), ("other", ("--rope-theta", "500000"))):
+        assert cli("pack", "tiny.bin", "--output", f"{name}.blm", *options).code == 0
+    plain, usual, other = ((cli.folder / f"{name}.blm").read_bytes() for name in ("plain", "usual", "other"))
+    assert plain == usual != other
+
+
 def test_a_changed_checkpoint_is_packed_again(cli: Cli) -> None:
     first = cli("run", "tiny.bin", "to", "-t", "0", "-n", "8", "--json", *ON)
     content = bytearray((cli.folder / "tiny.bin").read_bytes())
@@ -111,6 +118,7 @@ def test_without_qemu_asking_for_it_is_refused(cli: Cli, monkeypatch: pytest.Mon
     (("tiny.bin", "--tokenizer", "nowhere.bin"), "nowhere.bin"),
     (("tiny.bin", "--tokenizer", "other.bin"), "other.bin"),
     (("tiny.bin", "--context", "65"), "the context of tiny.bin is 64 tokens, not 65"),
+    (("tiny.bin", "--rope-theta=-1"), "the RoPE base cannot be -1"),
     (("alone/tiny.bin",), "tokenizer")])
 def test_bad_input_ends_in_its_sentence(cli: Cli, arguments: tuple[str, ...], sentence: str) -> None:
     make_bad_files(cli.folder)

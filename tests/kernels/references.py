@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
-from barelm.checkpoint.checkpoint import Checkpoint, Vocab
+from barelm.checkpoint.checkpoint import Checkpoint, Shape, Traits, Vocab
 
 F64 = NDArray[np.float64]
 
@@ -21,8 +23,13 @@ def softmax(x: F64) -> F64:
     return e / e.sum(axis=-1, keepdims=True)
 
 
-def rotate(x: F64, theta: float, rotary: str = "pairs") -> F64:
-    """Rotary position embedding of (position, head, head_dim); neighbours paired, or the two halves of a head."""
+def rotate(x: F64, theta: float, rotary: str = "pairs", size: int = 0) -> F64:
+    """Rotary position embedding of (position, head, head_dim); neighbours paired, or the two halves of a head.
+
+    Only the first `size` components turn, where it is given.
+    """
+    if 0 < size < x.shape[2]:
+        return np.concatenate([rotate(x[:, :, :size], theta, rotary), x[:, :, size:]], axis=2)
     n, heads, size = x.shape
     angles = np.arange(n)[:, None] * theta ** (-np.arange(0, size, 2) / size)
     pairs = x.reshape(n, heads, size // 2, 2) if rotary == "pairs" else x.reshape(n, heads, 2, -1).swapaxes(2, 3)
@@ -30,30 +37,96 @@ def rotate(x: F64, theta: float, rotary: str = "pairs") -> F64:
     return np.stack([turned.real, turned.imag], axis=-1 if rotary == "pairs" else -2).reshape(x.shape)
 
 
-def attend(q: F64, k: F64, v: F64) -> F64:
-    """Causal attention of one head, (position, head_dim) each."""
-    scores = q @ k.T / np.sqrt(q.shape[1])
-    return softmax(np.where(np.tri(len(q), dtype=bool), scores, -np.inf)) @ v
+def capped(x: F64, most: float) -> F64:
+    """most · tanh(x / most), or x where there is no such cap."""
+    return most * np.tanh(x / most) if most else x
+
+
+def attend(q: F64, k: F64, v: F64, *, scale: float = 0.0, cap: float = 0.0, window: int = 0,
+           sink: float = -np.inf) -> F64:
+    """Causal attention of one head, (position, head_dim) each; a sink is a score without a value."""
+    scores = capped(q @ k.T * (scale or 1 / np.sqrt(q.shape[1])), cap)
+    far = np.arange(len(q))[:, None] - np.arange(len(q))
+    seen = (far >= 0) & (far < window if window else True)
+    scores = np.concatenate([np.where(seen, scores, -np.inf), np.full((len(q), 1), sink)], axis=1)
+    return softmax(scores)[:, :-1] @ v
+
+
+def activate(a: F64, kind: str) -> F64:
+    """What stands between the two matrices of a feed-forward network."""
+    if kind == "gelu":
+        return 0.5 * a * (1 + np.tanh(np.sqrt(2 / np.pi) * (a + 0.044715 * a ** 3)))
+    return a / (1 + np.exp(-a))
+
+
+def feed_forward(h: F64, w: dict[str, F64], kind: str) -> F64:
+    """W2 (act(W1 h) · W3 h), with what biases there are; without W1 W2 act(W3 h)."""
+    up = h @ w["w3"].T + w.get("b3", 0.0)
+    if "w1" not in w:
+        return activate(up, kind) @ w["w2"].T + w.get("b2", 0.0)
+    gate = h @ w["w1"].T + w.get("b1", 0.0)
+    if kind == "clamped":
+        gate, up = np.minimum(gate, 7), np.clip(up, -7, 7)
+        return (gate / (1 + np.exp(-1.702 * gate)) * (up + 1)) @ w["w2"].T + w.get("b2", 0.0)
+    return (activate(gate, kind) * up) @ w["w2"].T + w.get("b2", 0.0)
+
+
+def mixture(h: F64, w: dict[str, F64], traits: Traits) -> F64:
+    """Every row through its best experts, each by its part in the softmax of their routes."""
+    routes, out = h @ w["router"].T + w.get("router_bias", 0.0), np.zeros_like(h)
+    for t, route in enumerate(routes):
+        best = np.argsort(-route, kind="stable")[:traits.n_experts_used]
+        for e, part in zip(best, softmax(route[best])):
+            own: dict[str, F64] = {}
+            for name in {"w1", "w2", "w3", "b1", "b2", "b3"} & w.keys():
+                own[name] = np.split(w[name].reshape(-1) if name[0] == "b" else w[name], traits.n_experts)[e]
+            out[t] += part * feed_forward(h[t], own, traits.activation)
+    return out
+
+
+def normal(x: F64, t: Mapping[str, F64], name: str, shape: Shape) -> F64:
+    """x as a norm leaves it, where there is one of that name."""
+    if f"{name}_norm" not in t:
+        return x
+    if shape.traits.norm == "layer":
+        x = x - x.mean(axis=-1, keepdims=True)
+    return rmsnorm(x, t[f"{name}_norm"], shape.norm_eps) + t.get(f"{name}_shift", 0.0)
+
+
+def attention(h: F64, w: dict[str, F64], s: Shape, l: int) -> F64:
+    """Of a layer: all heads, put together."""
+    q, k, v = (h @ w[f"w{which}"].T + w.get(f"b{which}", 0.0) for which in "qkv")
+    for name in ("query", "key"):
+        x, width = (q, s.traits.query_norm_dim) if name == "query" else (k, s.traits.key_norm_dim)
+        if width:
+            x[:] = normal(x.reshape(len(h), -1, width), w, name, s).reshape(x.shape)
+    window, table, _ = s.layers()[l]
+    q, k, v = (x.reshape(len(h), -1, s.head_dim) for x in (q, k, v))
+    if table >= 0:
+        theta, magnitude = (s.traits.local_theta, 1.0) if table else (s.rope_theta, s.traits.rope_magnitude)
+        q, k = (rotate(heads, theta, s.rotary, s.rope_dim) for heads in (q, k))
+        q[..., :s.rope_dim], k[..., :s.rope_dim] = q[..., :s.rope_dim] * magnitude, k[..., :s.rope_dim] * magnitude
+    group, sinks = s.n_heads // s.n_kv_heads, w["sinks"][0] if "sinks" in w else np.full(s.n_heads, -np.inf)
+    heads = [attend(q[:, i], k[:, i // group], v[:, i // group], scale=s.attention_scale, cap=s.traits.attention_cap,
+                    window=window, sink=sinks[i]) for i in range(s.n_heads)]
+    return np.concatenate(heads, axis=1) @ w["wo"].T + w.get("bo", 0.0)
 
 
 def logits(checkpoint: Checkpoint, tokens: list[int]) -> F64:
     """What a model says after each of the tokens, shape (n, vocab_size)."""
-    s = checkpoint.shape
+    s, traits = checkpoint.shape, checkpoint.shape.traits
     t = {key: tensor.float32().astype(np.float64) for key, tensor in checkpoint.tensors.items()}
-    x = t["token_embedding"][tokens]
+    x = t["token_embedding"][tokens] * traits.embedding_scale
+    x = x + t["positions"][:len(tokens)] if traits.n_positions else x
     for l in range(s.n_layers):
         w = {key.rpartition(".")[2]: value for key, value in t.items() if key.startswith(f"layers.{l}.")}
-        h = rmsnorm(x, w["attention_norm"], s.norm_eps)
-        q, k, v = ((h @ w[f"w{which}"].T + w.get(f"b{which}", 0.0)).reshape(len(tokens), -1, s.head_dim)
-                   for which in "qkv")
-        q, k = (rotate(heads, s.rope_theta, s.rotary) for heads in (q, k))
-        group = s.n_heads // s.n_kv_heads
-        heads = [attend(q[:, i], k[:, i // group], v[:, i // group]) for i in range(s.n_heads)]
-        x = x + np.concatenate(heads, axis=1) @ w["wo"].T
-        h = rmsnorm(x, w["ffn_norm"], s.norm_eps)
-        a = h @ w["w1"].T
-        x = x + (a / (1 + np.exp(-a)) * (h @ w["w3"].T)) @ w["w2"].T
-    return rmsnorm(x, t["final_norm"], s.norm_eps) @ t.get("classifier", t["token_embedding"]).T
+        y = attention(normal(x, w, "attention", s), w, s, l)
+        x = x + traits.residual_scale * normal(y, w, "attention_post", s)
+        h = normal(x, w, "ffn", s)
+        y = mixture(h, w, traits) if traits.n_experts else feed_forward(h, w, traits.activation)
+        x = x + traits.residual_scale * normal(y, w, "ffn_post", s)
+    x = normal(x, t, "final", s) @ t.get("classifier", t["token_embedding"]).T
+    return capped(x * traits.logit_scale, traits.logit_cap)
 
 
 def encode(vocab: Vocab, text: bytes) -> list[int]:

@@ -9,9 +9,11 @@ from barelm.checkpoint.checkpoint import Shape
 from barelm.contract import layout
 from barelm.dialect.types import f32, padded
 from barelm.kernels import blocks, cache
+from barelm.kernels.model import Config
 from barelm.pack.writer import rope_table
 from tests.kernels import references
 from tests.kernels.agree import agree, normal
+from tests.worlds import jit
 
 
 @pytest.mark.parametrize("dim", [16, 24, 64, 250])
@@ -33,7 +35,7 @@ def test_softmax(n: int, scale: float) -> None:
     x = np.full(padded(n), -np.inf, np.float32)
     x[:n] = normal(n, n, scale=scale)
     expected = references.softmax(x[:n].astype(float))
-    agree(blocks.softmax, x, padded(n))
+    agree(blocks.softmax, x, padded(n), f32(-np.inf))
     assert np.allclose(x[:n], expected, 2e-6, 1e-30)
     assert np.all(x[n:] < 1e-30)
 
@@ -53,6 +55,9 @@ def test_rope(head_dim: int, pos: int, rotary: str) -> None:
     assert np.array_equal(x, before)
 
 
+NO_SIZES = Config(*(0,) * len(Config._fields))  # type: ignore[arg-type]
+"""Of which a test says those that matter to it."""
+
 # How far a form of the cache may take the result from the float64 one.
 TOLERANCE = {layout.KV_F32: 1e-6, layout.KV_F16: 2e-3, layout.KV_Q8: 3e-2}
 
@@ -65,14 +70,39 @@ def test_attention_of_one_head(kind: int, n: int, head_dim: int) -> None:
     size = cache.item_bytes(kind) * padded(n)
     keys, values = np.zeros(size * head_dim, np.uint8), np.zeros(size * padded(head_dim), np.uint8)
     key_scales, value_scales = np.zeros(padded(n), np.float32), np.zeros(padded(n), np.float32)
+    head = cache.HeadCache(kind, padded(n), keys, values, key_scales, value_scales)
     for pos in range(n):
-        agree(cache.remember_key, kind, keys, key_scales, k[pos], pos, head_dim)
-        agree(cache.remember_value, kind, values, value_scales, v[pos], pos, head_dim)
-    out, scores = np.zeros(padded(head_dim), np.float32), np.zeros(padded(n), np.float32)
-    agree(blocks.attend, out, q, keys, values, key_scales, value_scales, scores, kind, head_dim, n)
-    share = references.softmax(k.astype(float) @ q / np.sqrt(head_dim))
-    assert np.allclose(out[:head_dim], share @ v.astype(float), 0, TOLERANCE[kind] * np.abs(v).max())
-    assert not out[head_dim:].any()
+        agree(cache.remember_key, head, k[pos], pos, head_dim)
+        agree(cache.remember_value, head, v[pos], pos, head_dim)
+    for since, most, sink in ((0, 0.0, -np.inf), (n // 2, 0.0, 1.5), (n - 1, 1.25, -0.5), (max(n - 18, 0), 2.0, 9.0)):
+        c = NO_SIZES._replace(head_dim=head_dim, attention_scale=f32(0.3), attention_cap=f32(most))
+        out, scores = np.zeros(padded(head_dim), np.float32), np.full(padded(n), 7, np.float32)
+        agree(blocks.attend, out, q, head, scores, c, since, n, f32(sink))
+        expected = references.attend(np.tile(q.astype(float), (n, 1)), k.astype(float), v.astype(float), scale=0.3,
+                                     cap=most, window=n - since, sink=sink)[-1]
+        assert np.allclose(out[:head_dim], expected, 0, TOLERANCE[kind] * np.abs(v).max())
+        assert not out[head_dim:].any()
+
+
+@pytest.mark.parametrize("kind", TOLERANCE, ids=layout.KV_NAMES)
+def test_a_window_has_the_bits_of_the_same_positions_among_all(kind: int) -> None:
+    n, head_dim, room = 150, 8, 48
+    q, k, v = normal(1, head_dim), normal(2, n, head_dim), normal(3, n, head_dim)
+    heads = []
+    for kept in (padded(n), room):
+        size = cache.item_bytes(kind) * kept
+        heads.append(cache.HeadCache(kind, kept, np.zeros(size * head_dim, np.uint8), np.zeros(size * 16, np.uint8),
+                                     np.zeros(kept, np.float32), np.zeros(kept, np.float32)))
+    c = NO_SIZES._replace(head_dim=head_dim, attention_scale=f32(0.3), attention_cap=f32(0))
+    for pos in range(n):
+        found = []
+        for head in heads:
+            jit(cache.remember_key)(head, k[pos], pos, head_dim)
+            jit(cache.remember_value)(head, v[pos], pos, head_dim)
+            out, scores = np.zeros(16, np.float32), np.zeros(padded(n), np.float32)
+            jit(blocks.attend)(out, q, head, scores, c, max(pos - 32, 0), pos + 1, f32(-np.inf))
+            found.append(out.tobytes())
+        assert found[0] == found[1], pos
 
 
 def test_float16_is_the_nearest_one() -> None:
@@ -82,17 +112,53 @@ def test_float16_is_the_nearest_one() -> None:
     assert [agree(cache.f16_bits, value) for value in x] == nearest.tolist()
 
 
+@pytest.mark.parametrize("dim", [16, 64, 256])
+def test_layernorm(dim: int) -> None:
+    x, g, shift, y = normal(1, dim, scale=3) + f32(5), normal(2, dim), normal(3, dim), np.zeros(dim, np.float32)
+    agree(blocks.layernorm, y, x, g, shift, f32(1e-5), dim, 0, dim // 16)
+    centred = x.astype(float) - x.mean(dtype=float)
+    expected = references.rmsnorm(centred, g.astype(float), 1e-5) + shift
+    assert np.allclose(y, expected, 1e-5, 1e-5)
+
+
+@pytest.mark.parametrize("most", [0.0, 0.5, 30.0])
+def test_cap(most: float) -> None:
+    x = normal(1, 64, scale=20)
+    before = x.copy()
+    agree(blocks.cap, x, f32(most), 1, 3)
+    expected = references.capped(before.astype(float), most)
+    assert np.allclose(x[16:48], expected[16:48], 1e-6, most * 4e-7)
+    assert np.array_equal(x[:16], before[:16]) and np.array_equal(x[48:], before[48:])
+
+
+@pytest.mark.parametrize("kind", layout.ACTIVATION_NAMES)
+@pytest.mark.parametrize("gated", [True, False])
 @pytest.mark.parametrize("lo, hi", [(0, 4), (1, 3), (2, 2)])
-def test_swiglu_and_add_touch_only_their_share(lo: int, hi: int) -> None:
-    h13, h = normal(1, 128, scale=4), np.full(64, 9, np.float32)
-    a, b = h13.reshape(4, 2, 16).astype(float).transpose(1, 0, 2).reshape(2, 64)
-    agree(blocks.swiglu, h, h13, lo, hi)
+def test_gates_touch_only_their_share(lo: int, hi: int, gated: bool, kind: str) -> None:
+    h13, h = normal(1, 128, scale=6), np.full(64, 9, np.float32)
+    agree(blocks.gate, h, h13, 64 if gated else 0, layout.ACTIVATION_NAMES.index(kind), lo, hi)
     mine = slice(16 * lo, 16 * hi)
-    assert np.allclose(h[mine], (a / (1 + np.exp(-a)) * b)[mine], 1e-5, 1e-6)
-    x, y = normal(2, 64), normal(3, 64)
-    total, before = x + y, x.copy()
-    agree(blocks.add, x, y, lo, hi)
-    assert np.array_equal(x[mine], total[mine])
-    for array, old in ((h, np.full(64, 9, np.float32)), (x, before)):
-        array[mine] = old[mine]
-        assert np.array_equal(array, old)
+    a, b = h13.astype(float).reshape(2, 64)
+    if kind == "clamped":
+        a, b = np.minimum(a, 7), np.clip(b, -7, 7) if gated else np.ones(64)
+        expected = a / (1 + np.exp(-1.702 * a)) * (b + 1)
+    else:
+        expected = references.activate(a, kind) * (b if gated else 1)
+    assert np.allclose(h[mine], expected[mine], 1e-5, 1e-6)
+    h[mine] = 9
+    assert (h == 9).all()
+
+
+@pytest.mark.parametrize("lo, hi", [(0, 4), (1, 3), (2, 2)])
+@pytest.mark.parametrize("scale", [1.0, 0.22])
+def test_sums_touch_only_their_share(lo: int, hi: int, scale: float) -> None:
+    mine = slice(16 * lo, 16 * hi)
+    y, before = normal(3, 64), normal(2, 64)
+    for function, arguments, expected in (
+            (blocks.add, (y,), before + y), (blocks.add_scaled, (y, f32(scale)), before + f32(scale) * y),
+            (blocks.multiply_by, (f32(scale),), f32(scale) * before)):
+        x = before.copy()
+        agree(function, x, *arguments, lo, hi)
+        assert np.array_equal(x[mine], expected[mine])
+        x[mine] = before[mine]
+        assert np.array_equal(x, before)

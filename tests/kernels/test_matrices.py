@@ -15,20 +15,22 @@ from barelm.checkpoint.checkpoint import Checkpoint, Shape, Tensor
 from barelm.checkpoint.ggml_blocks import BY_NAME
 from barelm.contract import sections
 from barelm.dialect.types import BLOCK, LANES, padded
-from barelm.kernels.encodings import Q4_0, Q4_1, Q5_0, Q6_K, Q8_0
+from barelm.kernels.encodings import BF16, F16, F32, TABLE
 from barelm.kernels.encodings.activations import Activations, quantize
-from barelm.kernels.matrices import MANY, Matrix, embed, matmul, panel_bytes
+from barelm.kernels.encodings.look_up import MOST_E
+from barelm.kernels.matrices import MANY, Matrix, embed, matmul
 from barelm.pack.weights import kind_of, matrix_parts
 from tests.forms import every_form
 from tests.gguf_files import SCALES, random_rows
 from tests.kernels.agree import agree, normal
+from tests.kernels.parts import in_parts
 from tests.models import synthetic_vocab
 from tests.worlds import World, interpreter, jit, same_bits
 
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
-ENCODINGS = {"Q8_0": Q8_0, "Q5_0": Q5_0, "Q4_0": Q4_0, "Q4_1": Q4_1, "Q6_K": Q6_K}
+ENCODINGS = {row.name: kind for kind, row in enumerate(TABLE) if kind not in (F32, F16, BF16)}
 encodings = pytest.mark.parametrize("encoding", ENCODINGS)
 ROWS = 40
 
@@ -38,6 +40,7 @@ class Packed(NamedTuple):
 
     matrix: Matrix
     values: Floats
+    kind: int
 
 
 def packed(encoding: str, raw: Bytes, quant: str = "keep") -> Packed:
@@ -46,11 +49,10 @@ def packed(encoding: str, raw: Bytes, quant: str = "keep") -> Packed:
     rows, cols = len(raw), raw.shape[1] // form.block_bytes * form.block_size
     tensor = Tensor(encoding, rows, cols, raw, form.dequantize)
     checkpoint = Checkpoint("", "", Shape(cols, 1, 0, 1, 1, rows, 1, 2), {"token_embedding": tensor}, synthetic_vocab())
-    kind = kind_of(checkpoint, sections.EMBEDDING, quant)
-    assert kind == ENCODINGS[encoding] or quant != "keep"
-    data = np.concatenate(list(matrix_parts(checkpoint, sections.EMBEDDING, kind)))
-    assert len(data) == padded(rows) // LANES * panel_bytes(kind, cols)
-    return Packed(Matrix(kind, padded(rows), cols, len(data), data), tensor.float32())
+    kind = kind_of(tensor, quant)
+    assert kind == ENCODINGS.get(encoding, F32) or quant != "keep"
+    data = np.concatenate(list(matrix_parts(checkpoint, sections.EMBEDDING, quant)))
+    return Packed(in_parts([kind], [padded(rows) // LANES], cols, data), tensor.float32(), kind)
 
 
 @functools.cache
@@ -70,6 +72,8 @@ def extreme_matrix(encoding: str) -> Packed:
     scales = np.resize(np.array([6e-8, 5e-5, 1, -2, 1000, 0], np.float16), len(blocks))
     for which, (at, _) in enumerate(SCALES[encoding]):
         blocks[:, at:at + 2] = np.roll(scales, which).view(np.uint8).reshape(-1, 2)
+    if encoding == "MXFP4":
+        blocks[:, 0] = np.resize(np.array([0, 1, 2, 100, 128, 140], np.uint8), len(blocks))
     return packed(encoding, raw)
 
 
@@ -109,7 +113,7 @@ def check_near(found: Floats, weights: Floats, x: Activations) -> None:
 @encodings
 @every_form
 def test_products_have_the_interpreters_bits(world: World, encoding: str, n: int) -> None:
-    for w, values in (random_matrix(encoding), extreme_matrix(encoding)):
+    for w, values, *_ in (random_matrix(encoding), extreme_matrix(encoding)):
         x = activations(normal(n, n, w.cols, scale=3))
         found = product(world, w, x)
         assert same_bits(found, product(interpreter, w, x))
@@ -121,7 +125,7 @@ def test_products_have_the_interpreters_bits(world: World, encoding: str, n: int
 @encodings
 @every_form
 def test_products_of_the_outermost(world: World, encoding: str, sign: int, n: int) -> None:
-    w, values = extreme_matrix(encoding)
+    w, values, *_ = extreme_matrix(encoding)
     x = activations(np.full((n, w.cols), sign, np.float32))
     assert (x.quants == 127 * sign).all()
     found = product(world, w, x)
@@ -132,7 +136,7 @@ def test_products_of_the_outermost(world: World, encoding: str, sign: int, n: in
 @pytest.mark.parametrize("n", [2, 3, 4, 11, MANY, MANY + 1, MANY + 7, 2 * MANY])
 @encodings
 def test_tokens_together_have_the_bits_of_each_alone(encoding: str, n: int) -> None:
-    w, values = random_matrix(encoding)
+    w, values, *_ = random_matrix(encoding)
     tokens = normal(9, n, w.cols)
     together = product(jit, w, activations(tokens))
     alone = np.concatenate([product(jit, w, activations(tokens[t:t + 1])) for t in range(n)])
@@ -143,8 +147,9 @@ def test_tokens_together_have_the_bits_of_each_alone(encoding: str, n: int) -> N
 @pytest.mark.parametrize("n", [1, 5])
 @encodings
 def test_panels_of_any_layer_make_the_whole(encoding: str, n: int) -> None:
-    w, _ = random_matrix(encoding)
-    two = w._replace(data=np.concatenate([np.zeros_like(w.data), w.data]))
+    w, _, kind = random_matrix(encoding)
+    data = np.concatenate([np.zeros_like(w.data), w.data])
+    two = in_parts([kind], [w.rows // LANES], w.cols, data, n_layers=2)
     x = activations(normal(3, n, w.cols))
     whole, parts = (np.zeros((n, w.rows), np.float32) for _ in range(2))
     agree(matmul, whole, w, 0, x, n, 0, w.rows // LANES)
@@ -155,7 +160,7 @@ def test_panels_of_any_layer_make_the_whole(encoding: str, n: int) -> None:
 
 @encodings
 def test_rows_are_the_checkpoints(encoding: str) -> None:
-    for w, values in (random_matrix(encoding), extreme_matrix(encoding)):
+    for w, values, *_ in (random_matrix(encoding), extreme_matrix(encoding)):
         for row in (0, 1, 2, 15, 16, len(values) - 1):
             x = np.zeros(w.cols, np.float32)
             agree(embed, x, w, row)
@@ -165,8 +170,8 @@ def test_rows_are_the_checkpoints(encoding: str) -> None:
 @pytest.mark.parametrize("encoding, wider", [("Q5_0", "q8"), ("Q4_0", "q4")])
 def test_nothing_is_lost_in_a_wider_encoding(encoding: str, wider: str) -> None:
     raw = random_rows(np.random.default_rng(5), encoding, 20, 64, 1.0)
-    w, values = packed(encoding, raw, wider)
-    assert w.kind == {"q8": Q8_0, "q4": Q4_1}[wider]
+    w, values, kind = packed(encoding, raw, wider)
+    assert kind == ENCODINGS[{"q8": "Q8_0", "q4": "Q4_1"}[wider]]
     for row in (0, 7, 19):
         x = np.zeros(w.cols, np.float32)
         jit(embed)(x, w, row)
@@ -183,8 +188,27 @@ def test_nothing_of_any_bytes_is_lost(encoding: str, seed: int) -> None:
     blocks = raw.reshape(-1, form.block_bytes)
     for at, _ in SCALES[encoding]:
         blocks[:, at + 1] &= rng.choice([0xBF, 0x83, 0xFB], len(blocks)).astype(np.uint8)  # finite
-    w, values = packed(encoding, raw)
+    if encoding == "MXFP4":
+        blocks[:, 0] = np.minimum(blocks[:, 0], MOST_E)
+    w, values, _ = packed(encoding, raw)
     for row in (int(rng.integers(16)), 16):
         x = np.zeros(w.cols, np.float32)
         jit(embed)(x, w, row)
         assert np.array_equal(x, values[row])
+
+
+@pytest.mark.parametrize("n", [1, 6])
+def test_parts_encoded_differently_are_one_matrix(n: int) -> None:
+    names = ("Q8_0", "F32", "Q4_1")
+    rng = np.random.default_rng(7)
+    parts = [packed(name, random_rows(rng, name, 32, 64, 1.0)) if name != "F32" else
+             packed(name, normal(5, 32, 64).view(np.uint8)) for name in names]
+    data = np.concatenate([part.matrix.data for part in parts])
+    whole = in_parts([part.kind for part in parts], [2, 2, 2], 64, data)
+    x = activations(normal(6, n, 64))
+    expected = np.concatenate([product(jit, part.matrix, x) for part in parts], axis=1)
+    assert same_bits(product(interpreter, whole, x), expected)
+    found = np.zeros_like(expected)
+    for lo, hi in ((0, 1), (1, 3), (3, 6)):
+        jit(matmul)(found, whole, 0, x, n, lo, hi)
+    assert same_bits(found, expected)

@@ -86,7 +86,7 @@ def write_sparse(source: Checkpoint, out: Path) -> None:
                 continue  # the checksum of zeros is zero
             sums = np.zeros(2, np.uint64)
             file.seek(int(entry.offset))
-            for part in section_parts(source, tables, number, int(entry.kind)):
+            for part in section_parts(source, tables, number):
                 checksum(sums, part)
                 file.write(part.data)
             entry.sum_a, entry.sum_b = map(int, sums.view(np.int64))

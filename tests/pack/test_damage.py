@@ -21,7 +21,7 @@ from barelm.pack.reader import Packed, read_header, read_packed
 from barelm.pack.sums import checksum
 from barelm.pack.writer import write_packed
 from tests.conftest import Pack
-from tests.models import tiny_checkpoint
+from tests.models import BIASES, tiny_checkpoint
 
 NAMES = [row.name for row in SECTIONS]
 SMALL = 16 << 20
@@ -31,7 +31,7 @@ SMALL = 16 << 20
 @pytest.fixture
 def packed(pack: Pack) -> Packed:
     """A tiny model with every section of its kind."""
-    return pack(tiny_checkpoint(tied=False, biased=True))
+    return pack(tiny_checkpoint(tied=False, has=BIASES))
 
 
 def section_span(header: Header, number: int) -> tuple[int, int]:

@@ -33,14 +33,14 @@ sizes = pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 
 def rows_of(matrix: Matrix, layer: int) -> NDArray[np.float32]:
     """A packed float32 matrix as (rows padded, cols): panels of sixteen rows, column after column."""
-    raw = matrix.data[layer * matrix.layer_bytes:(layer + 1) * matrix.layer_bytes]
+    size = 4 * matrix.rows * matrix.cols
+    raw = matrix.data[layer * size:(layer + 1) * size]
     return raw.view(np.float32).reshape(-1, matrix.cols, 16).transpose(0, 2, 1).reshape(-1, matrix.cols)
 
 
 def padded_rows(*parts: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Some matrices' rows one after another, and zeros up to whole panels."""
-    rows = np.concatenate(parts)
-    return np.pad(rows, ((0, -len(rows) % 16), (0, 0)))
+    """Some matrices' rows one after another, each with zeros up to whole panels."""
+    return np.concatenate([np.pad(rows, ((0, -len(rows) % 16), (0, 0))) for rows in parts])
 
 
 @sizes
@@ -53,12 +53,10 @@ def test_weights_come_back(pack: Pack, sizes: dict[str, Any]) -> None:
     assert np.array_equal(rows_of(w.classifier, 0), padded_rows(get.get("classifier", get["token_embedding"])))
     for l in range(s.n_layers):
         layer = {key.rpartition(".")[2]: value for key, value in get.items() if key.startswith(f"layers.{l}.")}
-        assert np.array_equal(rows_of(w.wqkv, l), padded_rows(layer["wq"], layer["wk"], layer["wv"]))
+        assert np.array_equal(rows_of(w.wqkv, l), padded_rows(*(layer[f"w{which}"] for which in "qkv")))
         assert np.array_equal(rows_of(w.wo, l), padded_rows(layer["wo"]))
         assert np.array_equal(rows_of(w.w2, l), padded_rows(layer["w2"]))
-        w13 = rows_of(w.w13, l).reshape(-1, 2, 16, s.dim)
-        assert np.array_equal(w13[:, 0].reshape(-1, s.dim), padded_rows(layer["w1"]))
-        assert np.array_equal(w13[:, 1].reshape(-1, s.dim), padded_rows(layer["w3"]))
+        assert np.array_equal(rows_of(w.w13, l), padded_rows(layer["w1"], layer["w3"]))
         for norms, name in ((w.attention_norm, "attention_norm"), (w.ffn_norm, "ffn_norm")):
             assert np.array_equal(norms[l, :s.dim], layer[name][0]) and not norms[l, s.dim:].any()
     assert np.array_equal(w.norm[0, :s.dim], get["final_norm"][0]) and not w.norm[0, s.dim:].any()

@@ -15,7 +15,7 @@ from barelm.disk.fat32 import FILE_LIMIT
 from barelm.errors import BarelmError
 from barelm.pack.parts import header_on, parts_after, parts_of, pieces_of
 from barelm.pack.writer import write_packed
-from tests.models import tiny_checkpoint
+from tests.models import BIASES, tiny_checkpoint
 
 SMALL = 12 * PAGE
 
@@ -24,7 +24,7 @@ SMALL = 12 * PAGE
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A packed model."""
     path = tmp_path_factory.mktemp("model") / "tiny.blm"
-    write_packed(tiny_checkpoint(1, biased=True), path)
+    write_packed(tiny_checkpoint(1, has=BIASES), path)
     return path
 
 

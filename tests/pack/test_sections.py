@@ -15,10 +15,11 @@ from barelm.contract.layout import Header, SectionEntry
 from barelm.contract.sections import MATRIX, SECTIONS, VECTOR, Section, Size
 from barelm.errors import BarelmError
 from barelm.kernels import header as checks
+from barelm.kernels.model import first_tensor
 from barelm.pack.reader import Packed, read_header, read_packed, text_of
 from barelm.pipeline import Packing
 from tests.conftest import Pack
-from tests.models import tiny_checkpoint
+from tests.models import BIASES, tiny_checkpoint
 from tests.pack.test_damage import with_header
 from tests.worlds import World, both_worlds
 
@@ -29,7 +30,7 @@ ODD: dict[str, Any] = {"dim": 36, "n_heads": 6, "n_kv_heads": 3, "hidden_dim": 2
 @pytest.fixture
 def packed(pack: Pack) -> Packed:
     """A model whose sizes are no whole vectors."""
-    return pack(tiny_checkpoint(tied=False, biased=True, **ODD))
+    return pack(tiny_checkpoint(tied=False, has=BIASES, **ODD))
 
 
 def test_a_row_is_what_the_table_can_hold() -> None:
@@ -46,7 +47,7 @@ def rows_in(row: Section, header: Header) -> int:
         return -(-n // lanes) * lanes
 
     parts = [size_in(size, header) for size in row.parts]
-    return whole(sum(whole(part, 16) if row.in_turn else part for part in parts), row.form.lanes)
+    return whole(sum(whole(part, 16) if row.tensors else part for part in parts), row.form.lanes)
 
 
 def size_in(size: Size, header: Header) -> int:
@@ -65,17 +66,31 @@ def test_entries_say_what_the_rows_say(packed: Packed) -> None:
 
 
 @both_worlds
-@pytest.mark.parametrize("field", ["rows", "cols", "kind", "layer_bytes", "n_bytes"])
+@pytest.mark.parametrize("field", ["rows", "cols", "n_bytes"])
 def test_a_section_of_another_size_is_noticed(packed: Packed, world: World, field: str) -> None:
     for number, row in enumerate(SECTIONS):
         entry = packed.header.sections[number]
-        if row.form not in (MATRIX, VECTOR) or (field == "kind" and row.form is VECTOR):
+        if row.form not in (MATRIX, VECTOR):
             continue
         assert world(checks.holds_enough)(packed.header, entry, number)
         kept = int(getattr(entry, field))
         setattr(entry, field, kept - 1 if field == "n_bytes" else kept + 1)
         assert not world(checks.holds_enough)(packed.header, entry, number), row.name
         setattr(entry, field, kept)
+
+
+@both_worlds
+@pytest.mark.parametrize("field", ["kind", "offset", "rows"])
+def test_a_tensor_of_another_size_is_noticed(packed: Packed, world: World, field: str) -> None:
+    header = packed.header
+    for number in sections.MATRICES:
+        last = header.tensors[first_tensor(header, number + 1) - 1]
+        kept = int(getattr(last, field))
+        for other in (kept + 16, -1, 1 << 62):
+            setattr(last, field, other)
+            assert not world(checks.holds_enough)(header, header.sections[number], number), SECTIONS[number].name
+        setattr(last, field, kept)
+        assert world(checks.holds_enough)(header, header.sections[number], number)
 
 
 def with_one_more(packed: Packed, optional: int, n_bytes: int = 8) -> Path:
@@ -126,6 +141,7 @@ def test_a_table_of_fewer_sections_is_one_where_the_rest_may_be_absent(pack: Pac
 def test_the_header_has_no_room_left_over() -> None:
     assert Header.BYTES == layout.HEADER_BYTES and Header.offset_of("sections") % 8 == 0
     assert SectionEntry.BYTES * layout.MOST_SECTIONS == Header.FIELDS["sections"].n_bytes
+    assert layout.HEADER_BYTES % layout.PAGE == 0
 
 
 def table() -> list[str]:

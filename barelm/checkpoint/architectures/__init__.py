@@ -3,9 +3,8 @@
 import pkgutil
 from importlib import import_module
 
-from barelm.checkpoint.architectures.model_family import ModelFamily
+from barelm.checkpoint.model_family import ModelFamily
 
-_MODULES = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "model_family")
 FAMILIES: dict[str, ModelFamily] = {found.architecture: found for found in (
-    import_module(f"{__name__}.{name}").FAMILY for name in _MODULES)}
+    import_module(f"{__name__}.{module.name}").FAMILY for module in pkgutil.iter_modules(__path__))}
 """Every family by the name that files give its architecture."""

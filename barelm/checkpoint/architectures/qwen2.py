@@ -1,7 +1,5 @@
 """Qwen2 and Qwen2.5 (Yang et al. 2024): biases on queries, keys and values, rotary pairs half a head apart."""
 
-from barelm.checkpoint.architectures.model_family import TENSORS, ModelFamily
-
-BIASES = {"bq": "blk.{}.attn_q.bias", "bk": "blk.{}.attn_k.bias", "bv": "blk.{}.attn_v.bias"}
+from barelm.checkpoint.model_family import BIASES, TENSORS, ModelFamily
 
 FAMILY = ModelFamily("qwen2", TENSORS | BIASES, rotary="halves")

@@ -18,7 +18,8 @@ from barelm.dialect.rooms import Failure
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U8, U16, padded, u64
 from barelm.kernels.checksum import extend_checksum
-from barelm.kernels.header import CUT_SHORT, DAMAGED, NOT_A_MODEL, OTHER_VERSION, SOUND
+from barelm.kernels.header import CUT_SHORT, DAMAGED, NOT_A_MODEL, OTHER_VERSION, SOUND, layers_are_sane
+from barelm.kernels.model import layers_of
 from barelm.metal import arena
 from barelm.metal.arena import FreeMemory
 from barelm.metal.console.sinks import ALARM, Console
@@ -79,6 +80,7 @@ def load_model(con: Console, b: Board, workspace: Workspace, header: Header) -> 
     model = b.model
     if not arena.take_model(con.fw, model, b.figures, header, arena.map_buffer(workspace)):
         refuse_for_memory(con, header, arena.free_memory(con.fw, arena.map_buffer(workspace)))
+    b.job.slack = layout.WINDOW_SLACK if header.window_room > 0 else 0
     progress = workspace.progress
     progress.began = cycles()
     progress.told = progress.began
@@ -89,6 +91,8 @@ def load_model(con: Console, b: Board, workspace: Workspace, header: Header) -> 
     loading = Loading(con, parts_in(workspace), header, model, progress, workspace.bounce)
     for section in range(header.n_sections):
         load_section(loading, section)
+    if not layers_are_sane(header, layers_of(header, model.sections)):
+        raise Failure(uefi.EFI_CRC_ERROR, "the layers of the model are not described as they are", REPACK)
     b.figures.load_cycles = cycles() - progress.began
     if progress.told != progress.began:
         show_input(con, progress.line, 0, -1)

@@ -125,8 +125,8 @@ def test_streaming_never_shows_half_a_character(text: str) -> None:
 @pytest.fixture(scope="module")
 def real() -> Twins:
     """SmolLM2, from BARELM_MODELS, ../shared/models or the cache."""
-    from barelm.checkpoint.default_model import find_default_model
     from barelm.checkpoint.gguf_model import read_gguf
+    from barelm.checkpoint.sources.default_model import find_default_model
 
     folders = [Path(os.environ.get("BARELM_MODELS", "/nonexistent")), Path(__file__).parents[4] / "shared" / "models"]
     found = [path for folder in folders for path in sorted(folder.glob("*[sS]mol[lL][mM]2*.gguf"))]

@@ -25,7 +25,7 @@ from barelm.metal.storage import model_loader
 from barelm.metal.storage.model_parts import close_parts, parts_in
 from barelm.pack.writer import write_packed
 from tests.metal.fake import ERROR, PAGE, FakeFirmware, load, store
-from tests.models import tiny_checkpoint
+from tests.models import BIASES, tiny_checkpoint
 
 
 @functools.cache
@@ -33,7 +33,7 @@ def model() -> bytes:
     """A packed model with every section but the classifier."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tiny.blm"
-        write_packed(tiny_checkpoint(1, biased=True), path)
+        write_packed(tiny_checkpoint(1, has=BIASES), path)
         return path.read_bytes()
 
 

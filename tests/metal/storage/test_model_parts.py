@@ -17,7 +17,7 @@ from barelm.pack.sums import checksum
 from barelm.pack.writer import write_packed
 from tests.metal.fake import PAGE
 from tests.metal.storage.test_model_loader import Loading, header_of, model, refused
-from tests.models import tiny_checkpoint
+from tests.models import BIASES, tiny_checkpoint
 
 
 def split(name: str, content: bytes, part_bytes: int) -> dict[str, bytes]:
@@ -73,5 +73,5 @@ def other_part() -> bytes:
     """The third file of another model of the same sizes."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "other.blm"
-        write_packed(tiny_checkpoint(4, biased=True), path)
+        write_packed(tiny_checkpoint(4, has=BIASES), path)
         return split("model.blm", path.read_bytes(), 12 * PAGE)["model.blm.3"]

