@@ -34,6 +34,7 @@ class Job(Struct):
     command: int
     position: int  # decode: the token's position; prefill: how many tokens there are
     cached: int  # tokens whose keys and values are in the cache
+    reply: int  # the first token the repetition penalty looks at: where the reply begins, or 0
     level: int
     n_cores: int  # that compute, of the
     team: int  # processors that answered, this one included

@@ -34,6 +34,9 @@ CONVERSATION, CHOICE, AMOUNT, IMAGE, FILE = range(5)
 AT_END = ("return", "shutdown", "restart")
 AT_END_RETURN, AT_END_SHUTDOWN, AT_END_RESTART = range(len(AT_END))
 
+THINKS = ("auto", "on", "off")
+DATES = ("packed", "clock")
+
 HELP_COLUMNS = 72
 
 Value = TypeVar("Value")
@@ -204,6 +207,15 @@ class EverySetting:
     screen = Setting[bool, int](
         FLAG, True, IMAGE, "", "draw on the screen; false: leave it to the firmware's console",
         option=Option("Draw on the screen; without, its firmware writes."))
+    think = Setting[str, int](
+        NAME, "auto", CHOICE, "a model cannot think {}",
+        "whether a model that thinks writes its thoughts down first; auto: as its template has it; of one that always "
+        "thinks, on and off are much and little where it knows them", names=THINKS,
+        option=Option("Whether a model that can think does so first.", closed=True))
+    date = Setting[str, int](
+        NAME, "packed", CHOICE, "there is no date {}",
+        "the date in templates that print one: of the day the model was packed, or by the machine's clock",
+        names=DATES, option=Option("The date that a template prints.", closed=True))
     prefix = Setting[bool, int](
         FLAG, False, FILE, "",
         "compute what every conversation begins with, write it as `prefix.session`, and end: `barelm image` does")

@@ -34,6 +34,12 @@ class Quiet:
     def progress(self, done: int, total: int) -> None:
         """Nothing."""
 
+    def note(self, line: str) -> None:
+        """Nothing."""
+
+    def think(self, thought: str) -> None:
+        """Nothing."""
+
 
 @dataclass(frozen=True)
 class Chatty:
