@@ -24,6 +24,7 @@ class ReplyWatch(Struct):
     state: int  # BEGINNING, THOUGHT, ANSWER
     fresh: int  # 1: nothing of the thought or the answer was there yet but white space
     shown: int  # of what state the last byte shown is
+    n_feeds: int  # line feeds at the end of the thought shown
     n: int  # bytes held back
     text: U8 = room(4608)  # as the longest token and the longest mark together
     silent: U8 = room(4608)  # 1: of a token that prints nothing

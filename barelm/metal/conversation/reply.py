@@ -10,7 +10,7 @@ from barelm.kernels.text.chat_turn import chat_set, has_chat
 from barelm.kernels.text.stops import watch_stops
 from barelm.kernels.text.thoughts import THOUGHT
 from barelm.kernels.text.tokenizer import piece
-from barelm.metal.console.sinks import DIM, TEXT, flush
+from barelm.metal.console.sinks import DIM, LINE_FEED, TEXT, flush
 from barelm.metal.console.stream import put_code_point, set_colour
 from barelm.metal.console.writing import end_row, put_bytes, put_number, put_text
 from barelm.metal.conversation.status_row import show_status
@@ -132,13 +132,15 @@ def show_byte(t: Talk, k: int) -> bool:
     w = t.conversation.watch
     if t.settings.report == 0 and w.state != w.shown:
         if w.shown == THOUGHT:
-            put_text(t.con, text("\n\n"))
+            put_text(t.con, text("\n\n")[min(w.n_feeds, 2):])
+        w.n_feeds = 0
         set_colour(t.con, DIM if w.state == THOUGHT else TEXT)
         if w.state == THOUGHT:
             put_text(t.con, text("[thinking] "))
     w.shown = w.state
     if w.state != THOUGHT:
         return show_bytes(t, w.text, k, k + 1)
+    w.n_feeds = w.n_feeds + 1 if w.text[k] == LINE_FEED else 0
     if t.settings.report == 0:
         put_bytes(t.con, w.text, k, k + 1)
     return False
