@@ -28,6 +28,7 @@ from barelm.pack.writer import write_packed
 from barelm.settings import Settings
 from tests.built import program
 from tests.gguf_files import write_small_gguf
+from tests.quiet import Quiet
 from tests.worlds import World, alone, interpreter, jit, spared
 
 hosted = pytest.mark.skipif(Hosted().why_not() is not None, reason=str(Hosted().why_not()))
@@ -61,21 +62,6 @@ def model(name: str, kv: str = "f16") -> Packed:
     write_packed(read_gguf(write_small_gguf(path.with_suffix(".gguf"), seed=8, **MODELS[name])), path, kv=kv)
     return read_packed(path)
 
-
-class Quiet:
-    """A `pipeline.Watcher` that tells nobody."""
-
-    def step(self, what: str) -> None:
-        """Nothing."""
-
-    def progress(self, done: int, total: int) -> None:
-        """Nothing."""
-
-    def note(self, line: str) -> None:
-        """Nothing."""
-
-    def think(self, thought: str) -> None:
-        """Nothing."""
 
 
 def some_ids(packed: Packed, n: int) -> list[int]:
