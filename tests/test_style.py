@@ -14,7 +14,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "barelm"
-FOLDERS = ("barelm", "tests", "bench", "tools")
+FOLDERS = ("barelm", "tests", "bench", "tools", "examples")
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 EVERYTHING = sorted(path for folder in FOLDERS for path in (REPOSITORY / folder).rglob("*.py"))
 
