@@ -29,8 +29,7 @@ Examples:
     barelm run "Why is the sky blue?"
     barelm chat
     barelm models
-    barelm run qwen2.5-0.5b "What is a prime number?"
-    barelm chat hf:bartowski/Llama-3.2-1B-Instruct-GGUF
+    barelm chat qwen3-0.6b
     barelm run stories260K.bin "Once upon a time"
     barelm run stories15M --temperature 0.8 --seed 42 --machine qemu
     barelm image stories15M.bin --output stick.img --prompt "Lily went"
@@ -75,9 +74,10 @@ Tokenizer = Annotated[Path | None, Parameter(name=["--tokenizer", "-z"], help="I
 On = Annotated[MachineName | None, Parameter(name="--machine", help="Default: qemu where installed, else hosted.")]
 Memory = Annotated[int, Parameter(name="--memory", help="Of the machine, MiB; 0: what the model needs.")]
 Cores = Annotated[int, Parameter(name="--cores", help="Of the machine.")]
-Quant = Annotated[Literal["keep", "q8", "q4", "f32"], Parameter(help="How to pack the weights.")]
+Quant = Annotated[Literal["keep", "q8", "q6_k", "q4", "q4_k", "f32"], Parameter(help="How to pack the weights.")]
 Kv = Annotated[Literal["auto", "f32", "f16", "q8"], Parameter(help="How to keep keys and values.")]
-Context = Annotated[int, Parameter(help="Tokens to have room for; 0: the model's own, at most 2048.")]
+Context = Annotated[int, Parameter(help=(
+    "Tokens to have room for, at most the model's own; 0: as many as suit its size."))]
 Theta = Annotated[float, Parameter(name="--rope-theta", help=(
     "RoPE's base, where a .bin was trained with another than 10000."))]
 System = Annotated[str, option_of(EverySetting.system)]
@@ -301,26 +301,29 @@ def cp(source: str, *more: str) -> int:
 
 
 @app.command
-def show(file: Path, /, *, json: Json = False) -> int:
-    """Say what a checkpoint, a packed model, a program or an image holds.
+def show(file: Path, /, *, memory: Annotated[int, Parameter(help=(
+        "MiB of a machine: say whether it can hold the model."))] = 0, quant: Quant = "keep", kv: Kv = "auto",
+        context: Context = 0, json: Json = False) -> int:
+    """Say what a checkpoint, a packed model, a program or an image holds, and what memory a model takes.
+
+    Examples:
+
+        barelm show model.gguf --memory 4096
+        barelm show stick.img
 
     Parameters
     ----------
     file
-        A .bin, .gguf, .blm, .efi or .img.
+        A .bin, .gguf, .blm, .efi or .img; the options of packing are for the first two.
     """
     from barelm.commands.show import show_file
 
-    return show_file(file, json)
+    return show_file(file, json, memory, Packing(quant, kv, context))
 
 
 @app.command
 def models(*, json: Json = False) -> int:
-    """List the models known by name: size, memory for a context of 2048 tokens, licence, and where they are here.
-
-    Sizes and memory are approximate.  Before anything is downloaded a model is looked for in the folders that
-    BARELM_MODELS names, and where Hugging Face's library, llama.cpp, LM Studio and Ollama keep theirs.
-    """
+    """List the models known by name: about their size and memory (4096 tokens), their licence, where they are here."""
     from barelm.commands.models import list_models
 
     return list_models(json)
@@ -333,8 +336,7 @@ def pull(name: str, /) -> int:
     Parameters
     ----------
     name
-        A name that `barelm models` lists, or hf:OWNER/REPO[:FILE].  An encoding such as Q8_0 may stand for the file;
-        without one the best that the repository has is taken, Q4_K_M before all others.
+        One that `barelm models` lists, or hf:OWNER/REPO[:FILE]; for FILE an encoding such as Q8_0 will do.
     """
     from barelm.commands.models import pull_model
 

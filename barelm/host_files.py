@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from barelm.errors import BarelmError
@@ -13,6 +14,20 @@ PACKAGE = Path(__file__).parent
 SOURCES = (".py", ".npz", ".ranges")
 Progress = Callable[[int, int], None]  # told how many bytes are done, of how many in all
 _MOST_OF_A_NAME = 50                    # characters: with what is added, it is no longer than a file system allows
+
+
+@dataclass(frozen=True)
+class Portion:
+    """What a file on a volume is to hold: some bytes, then a part of a file of the host."""
+
+    head: bytes
+    path: Path
+    start: int
+    n_bytes: int  # of the file, from `start` on
+
+
+Source = Path | bytes | Portion
+"""What a file on a volume is made of."""
 
 
 def no_progress(done: int, total: int) -> None:

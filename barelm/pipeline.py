@@ -12,19 +12,24 @@ from pathlib import Path
 from typing import Protocol
 
 from barelm.aot.build import build_program, is_built, source_key
+from barelm.checkpoint.checkpoint import Checkpoint
 from barelm.checkpoint.read import read_checkpoint
 from barelm.checkpoint.sources.model_names import resolve_model
+from barelm.contract.layout import Header
 from barelm.contract.session_file import PREFIX_PATH
 from barelm.dialect.lowering import FAMILY
 from barelm.disk import open_volume, write_image
 from barelm.errors import BarelmError
-from barelm.host_files import cache_folder, sources_digest, working_folder
-from barelm.machine.hosted import Hosted
+from barelm.host_files import Source, cache_folder, sources_digest, working_folder
+from barelm.machine.hosted import Hosted, memory_left
 from barelm.machine.machine import Machine, Spec
 from barelm.outcome import Outcome, check_ended, outcome_of
 from barelm.pack.golden import Golden
-from barelm.pack.reader import Packed, read_packed
-from barelm.pack.writer import write_packed
+from barelm.pack.memory_plan import LOW_BYTES, machine_holds, needs_at, suiting_context
+from barelm.pack.parts import parts_of
+from barelm.pack.reader import Packed, read_header, read_packed
+from barelm.pack.tokenizer_tables import TokenizerTables, tokenizer_tables
+from barelm.pack.writer import plan_header, write_packed
 from barelm.settings import Settings
 from barelm.transcript import Transcript
 
@@ -32,14 +37,16 @@ PROGRAM_PATH = f"EFI/BOOT/{FAMILY.boot_file}"
 MODEL_PATH = "model.blm"
 SETTINGS_PATH = "barelm.toml"
 
-DEFAULT_CONTEXT = 2048
-"""The context of a model that has a longer one: the key-value cache takes memory for all of it."""
-
 PREFIX_MB = 1
 """Beside the cache, what a saved session takes at most."""
 
 FIRMWARE_MB = 256
 """What a firmware takes for itself, generously."""
+LEAST_FIRMWARE_MB = 16
+"""What it takes at the least: with less a machine cannot start the model, whatever its firmware is."""
+
+MACHINES_MB = tuple(mb << k for k in range(20) for mb in (512, 768))
+"""The memory that machines are made with."""
 
 SILENCE_S = 600.0
 """How long a machine may be silent before it counts as hung: it loads a large model and reads its prompt in silence."""
@@ -54,6 +61,9 @@ class Watcher(Protocol):
     def progress(self, done: int, total: int) -> None:
         """Bytes of the step's work done, of how many."""
 
+    def note(self, line: str) -> None:
+        """Something to know, in a line."""
+
 
 @dataclass(frozen=True)
 class Packing:
@@ -61,7 +71,7 @@ class Packing:
 
     quant: str = "keep"  # one of pack.weights.QUANTS
     kv: str = "auto"  # the form of keys and values: auto, f32, f16, q8
-    context: int = 0  # 0: the model's, at most DEFAULT_CONTEXT
+    context: int = 0  # 0: what suits the model (`pack.memory_plan`)
     rope_theta: float = 0.0  # of a llama2.c checkpoint, which does not say it; 0: 10,000
 
 
@@ -79,7 +89,7 @@ class Order:
 
 def run(order: Order, machine: Machine, watch: Watcher, say: Callable[[str], None]) -> Outcome:
     """From a checkpoint to the last word: `say` gets the text as it is made."""
-    model = packed_model(order.model, order.tokenizer, order.packing, watch)
+    model = packed_model(order.model, order.tokenizer, order.packing, watch, order.memory_mb)
     check_room(model, order.settings)
     program = built_program(watch)
     with working_folder() as folder:
@@ -90,33 +100,58 @@ def run(order: Order, machine: Machine, watch: Watcher, say: Callable[[str], Non
         return boot(spec, machine, model, watch, say, reply_only=settings.template and chats, stops=settings.stop)
 
 
-def packed_model(model: str, tokenizer: Path | None, packing: Packing, watch: Watcher) -> Packed:
-    """The packed form of a checkpoint, from the cache where it was packed before; a `.blm` is taken as it is."""
+def packed_model(model: str, tokenizer: Path | None, packing: Packing, watch: Watcher, machine_mb: int = 0) -> Packed:
+    """The packed form of a checkpoint, from the cache where it was packed before; a `.blm` is taken as it is.
+
+    Raises BarelmError, before anything is packed, where a machine of `machine_mb` (0: any) cannot hold it.
+    """
     watch.step(f"Looking for {model}")
     path, found_tokenizer = resolve_model(model, tokenizer, watch.progress)
-    if path.suffix == ".blm":
-        return read_packed(path)
-    packed = cache_folder("models") / f"{path.stem}-{pack_key(path, found_tokenizer, packing)}.blm"
-    if not packed.is_file():
-        pack(path, found_tokenizer, packing, packed, watch)
-    return read_packed(packed, verify=False)
+    packed = path
+    if path.suffix != ".blm":
+        packed = cache_folder("models") / f"{path.stem}-{pack_key(path, found_tokenizer, packing)}.blm"
+        if not packed.is_file():
+            pack(path, found_tokenizer, packing, packed, watch, machine_mb)
+    check_memory(path.name, int(read_header(packed).memory_bytes), machine_mb)
+    return read_packed(packed, verify=packed is path)
 
 
-def pack(path: Path, tokenizer: Path | None, packing: Packing, out: Path, watch: Watcher) -> None:
+def pack(path: Path, tokenizer: Path | None, packing: Packing, out: Path, watch: Watcher, machine_mb: int = 0) -> None:
     """Read a checkpoint and write it packed, with an example of what it computes where this host can run it."""
+    watch.step(f"Packing {path.name}")
+    checkpoint, tables, header = planned(path, tokenizer, packing)
+    check_memory(path.name, int(header.memory_bytes), machine_mb)
+    if packing.context == 0 and checkpoint.shape.seq_len > header.seq_len:
+        watch.note(shortened(checkpoint.shape.seq_len, header))
     example = None
-    if Hosted().why_not() is None:
+    if hosted_refusal(int(header.memory_bytes)) is None:
         program = built_program(watch)
         example = partial(example_of, program=program, watch=watch)
-    watch.step(f"Packing {path.name}")
+        watch.step(f"Packing {path.name}")
+    checkpoint = replace(checkpoint, shape=replace(checkpoint.shape, seq_len=int(header.seq_len)))
+    write_packed(checkpoint, out, watch.progress, packing.quant, packing.kv, example, tables)
+
+
+def planned(path: Path, tokenizer: Path | None, packing: Packing) -> tuple[Checkpoint, TokenizerTables, Header]:
+    """A checkpoint, its context its own; the tables of its vocabulary; and the header it is to be packed with."""
     checkpoint = read_checkpoint(path, tokenizer, packing.rope_theta)
-    most = checkpoint.shape.seq_len
-    if packing.context > most:
-        raise BarelmError(f"the context of {path.name} is {most} tokens, not {packing.context}",
-                          f"Ask for a --context of at most {most}.")
-    seq_len = packing.context or min(most, DEFAULT_CONTEXT)
-    checkpoint = replace(checkpoint, shape=replace(checkpoint.shape, seq_len=seq_len))
-    write_packed(checkpoint, out, watch.progress, packing.quant, packing.kv, example)
+    own = checkpoint.shape.seq_len
+    if packing.context > own:
+        raise BarelmError(f"the context of {path.name} is {own} tokens, not {packing.context}",
+                          f"Ask for a --context of at most {own}.")
+    tables = tokenizer_tables(checkpoint.vocab)
+    header, _ = plan_header(checkpoint, tables, packing.quant, packing.kv)
+    if (seq_len := packing.context or suiting_context(header)) < own:
+        shorter = replace(checkpoint, shape=replace(checkpoint.shape, seq_len=seq_len))
+        header, _ = plan_header(shorter, tables, packing.quant, packing.kv)
+    return checkpoint, tables, header
+
+
+def shortened(own: int, header: Header) -> str:
+    """A sentence: the context that was chosen, the model's own, and what each takes."""
+    whole = needs_at(header, own)[0]
+    return (f"The context is {header.seq_len:,} tokens, with which the model takes {in_mb(header.memory_bytes)} "
+            f"of memory; its own is {own:,}, with {in_mb(whole)} (--context).")
 
 
 def example_of(model: Path, program: Path, watch: Watcher) -> Golden | None:
@@ -176,15 +211,51 @@ def bootable_image(out: Path, program: Path, model: Path, settings: Settings, wa
                    plain: bool = False, free_bytes: int = 0, more: Mapping[str, Path | bytes] | None = None) -> Path:
     """A disk image that any UEFI PC boots into the model, with `more` files on it."""
     watch.step(f"Writing {out.name}")
-    files: dict[str, Path | bytes] = {PROGRAM_PATH: program, SETTINGS_PATH: settings.toml(), MODEL_PATH: model,
-                                     **(more or {})}
+    files: dict[str, Source] = {PROGRAM_PATH: program, SETTINGS_PATH: settings.toml(), **parts_of(MODEL_PATH, model),
+                                **(more or {})}
     write_image(out, files, plain=plain, free_bytes=free_bytes, progress=watch.progress)
     return out
 
 
+def in_mb(n_bytes: int) -> str:
+    """So many bytes in megabytes, as the metal says it."""
+    return f"{-(-n_bytes // 10**6):,} MB"
+
+
+def check_memory(name: str, memory_bytes: int, machine_mb: int) -> None:
+    """Refuse a machine (of 0: any) that cannot hold a model, whatever its firmware takes."""
+    if machine_mb and machine_mb - LEAST_FIRMWARE_MB << 20 < memory_bytes:
+        raise BarelmError(
+            f"{name} takes {in_mb(memory_bytes)} of memory, and the machine is to have {machine_mb:,} MiB",
+            f"Give it {memory_mb(memory_bytes):,} with --memory; a shorter --context takes less.")
+
+
+def hosted_refusal(memory_bytes: int) -> str | None:
+    """Why this host cannot run a model that takes so much on the hosted machine; None where it can."""
+    if reason := Hosted().why_not():
+        return reason
+    left = memory_left()
+    if left < memory_bytes + (LEAST_FIRMWARE_MB << 20):
+        return f"this host has {in_mb(left)} of memory free, and the model takes {in_mb(memory_bytes)}"
+    return None
+
+
+def least_machine_mb(header: Header) -> int:
+    """The memory of the smallest machine, as they are made, that holds a model."""
+    return next((mb for mb in MACHINES_MB if fits(header, mb)), MACHINES_MB[-1])
+
+
+def fits(header: Header, machine_mb: int) -> bool:
+    """Whether a machine holds a model, FIRMWARE_MB of its memory taken by its firmware."""
+    return machine_holds(header, machine_mb << 20, FIRMWARE_MB << 20)
+
+
 def memory_mb(memory_bytes: int) -> int:
-    """How much memory a machine needs to run a model that takes so many bytes."""
-    return FIRMWARE_MB + (memory_bytes + (1 << 20) - 1 >> 20)
+    """How much memory a machine is given to run a model that takes so many bytes: where not all of it lies below
+    4 GiB, enough for the model above.
+    """
+    needed = FIRMWARE_MB + (memory_bytes + (1 << 20) - 1 >> 20)
+    return needed if needed << 20 <= LOW_BYTES[0] else needed + (LOW_BYTES[-1] >> 20)
 
 
 def check_room(model: Packed, settings: Settings) -> None:

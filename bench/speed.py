@@ -2,6 +2,7 @@
 
     python bench/speed.py --llama2c [BINARY] [--cores 1 2]
     python bench/speed.py --llama-cpp [--cores 1 2] [--quants Q4_1 Q4_0 Q8_0]
+    python bench/speed.py --llama-cpp --gguf FILE... [--cores 1 2]
 
 barelm runs on the hosted firmware and measures itself, as on any machine.  In every round both run once, one after the
 other; medians of five rounds.  `decode` counts the forward passes after the first token made, `prefill` the tokens of
@@ -37,6 +38,7 @@ STEPS = {STORIES: 512, "15M": 256, "110M": 128}
 
 N_PROMPT = 128
 N_TOKENS = 64
+CONTEXT = 256
 SENTENCE = "The old man walked down to the river and sat on a big stone under the trees"  # a token each
 SHARED_MODELS = Path(__file__).parents[2] / "shared" / "models"
 
@@ -52,6 +54,9 @@ class Quiet:
     def progress(self, done: int, total: int) -> None:
         """Nothing."""
 
+    def note(self, line: str) -> None:
+        """Nobody is told."""
+
 
 class Ours:
     """barelm with one model and one order: an image that is booted again for every measurement."""
@@ -59,7 +64,7 @@ class Ours:
     def __init__(self, folder: Path, model: Path, tokenizer: Path | None, prompt: str, n_tokens: int) -> None:
         settings = Settings(prompt, temperature=0.0, tokens=n_tokens, seed=1, at_end="shutdown", template=False,
                             report=True)
-        self.model: Packed = pipeline.packed_model(str(model), tokenizer, pipeline.Packing(), Quiet())
+        self.model: Packed = pipeline.packed_model(str(model), tokenizer, pipeline.Packing(context=CONTEXT), Quiet())
         self._image = pipeline.bootable_image(folder / "bench.img", pipeline.built_program(Quiet()), self.model.path,
                                               settings, Quiet())
 
@@ -82,6 +87,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--models", nargs="+", choices=STEPS, default=list(STEPS), help="for llama2.c")
     parser.add_argument("--quants", nargs="+", default=["Q4_1", "Q4_0", "Q8_0"], help="for llama.cpp")
+    parser.add_argument("--gguf", type=Path, nargs="+", default=[], help="for llama.cpp, in place of the default model")
     chosen = parser.parse_args()
     if chosen.llama2c is None and not chosen.llama_cpp:
         parser.error("choose --llama2c, --llama-cpp or both")
@@ -89,8 +95,10 @@ def main() -> None:
         for model in chosen.models:
             beside_llama2c(model, Path(chosen.llama2c) if chosen.llama2c else None, chosen.cores, chosen.rounds)
     if chosen.llama_cpp:
-        for kind in chosen.quants:
-            beside_llama_cpp(kind, chosen.cores, chosen.rounds)
+        models = [(model.stem, model) for model in chosen.gguf] or [
+            (f"SmolLM2-135M {kind}", model_as(kind)) for kind in chosen.quants]
+        for name, model in models:
+            beside_llama_cpp(name, model, chosen.cores, chosen.rounds)
 
 
 def beside_llama2c(name: str, binary: Path | None, cores: list[int], rounds: int) -> None:
@@ -121,16 +129,15 @@ def _llama2c_model(name: str) -> tuple[Path, Path]:
     return checkpoint, tokenizer
 
 
-def beside_llama_cpp(kind: str, cores: list[int], rounds: int) -> None:
-    """The default model in one encoding: both read the same prompt and make as many tokens."""
+def beside_llama_cpp(name: str, model: Path, cores: list[int], rounds: int) -> None:
+    """A model in one file: both read the same prompt and make as many tokens."""
     module = peers.llama_cpp()
     if module is None:
         raise SystemExit("there is no llama.cpp in this Python: `python bench/peers.py` says how to get one")
-    model = model_as(kind)
     with working_folder() as folder:
         ours = Ours(folder, model, None, _prompt(), N_TOKENS)
         for n in cores:
-            _beside_llama_cpp(f"SmolLM2-135M {kind}", ours, module, model, n, rounds)
+            _beside_llama_cpp(name, ours, module, model, n, rounds)
 
 
 def _beside_llama_cpp(name: str, ours: Ours, module: str, model: Path, cores: int, rounds: int) -> None:

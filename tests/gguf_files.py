@@ -28,7 +28,8 @@ CHATML = ("{% for message in messages %}"
 # Where a block's half-precision scales lie: byte offset, and how large a value they multiply, about.
 SCALES = {"Q8_0": ((0, 74.0),), "Q4_0": ((0, 4.6),), "Q4_1": ((0, 4.6), (2, -4.6 / 7.5)), "Q5_0": ((0, 9.2),),
           "Q5_1": ((0, 9.2), (2, -9.2 / 15.5)), "Q4_K": ((0, 170.0), (2, 24.0)), "Q5_K": ((0, 340.0), (2, 24.0)),
-          "Q6_K": ((208, 1370.0),)}
+          "Q6_K": ((208, 1370.0),), "IQ4_NL": ((0, 66.0),), "IQ4_XS": ((0, 1220.0),), "Q3_K": ((108, 42.0),),
+          "Q2_K": ((80, 14.0), (82, 9.0)), "MXFP4": ()}
 
 
 @dataclass(frozen=True)
@@ -196,6 +197,8 @@ def random_rows(rng: np.random.Generator, form: str, rows: int, cols: int, scale
     for at, worth in SCALES[form]:
         halves = (scale / worth * rng.uniform(0.5, 1.5, len(blocks))).astype(np.float16)
         blocks[:, at:at + 2] = halves.view(np.uint8).reshape(-1, 2)
+    if form == "MXFP4":
+        blocks[:, 0] = 126 + round(np.log2(scale)) + rng.integers(-1, 1, len(blocks))
     return raw
 
 

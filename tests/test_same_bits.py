@@ -39,6 +39,10 @@ MODELS: dict[str, dict[str, Any]] = {
     "qwen2": {"architecture": "qwen2", "type": "Q8_0", "tied": False},
     "Q6_K": {"type": "Q6_K", "n_layers": 1},
     "Q5_0": {"type": "Q5_0", "types": {"ffn_up.weight": "Q8_0"}},
+    "K": {"type": "Q4_K", "n_layers": 1, "types": {"token_embd.weight": "Q6_K", "ffn_down.weight": "Q5_K"}},
+    "low": {"type": "Q3_K", "n_layers": 1, "types": {"token_embd.weight": "Q2_K", "ffn_down.weight": "Q2_K"}},
+    "tables": {"type": "IQ4_XS", "n_layers": 1, "types": {"token_embd.weight": "IQ4_NL", "ffn_down.weight": "MXFP4"}},
+    "halves": {"type": "F16", "n_layers": 1, "types": {"token_embd.weight": "BF16", "ffn_down.weight": "Q5_1"}},
 }
 KV = ("f32", "f16", "q8")
 N_TOKENS = 24
@@ -66,6 +70,9 @@ class Quiet:
 
     def progress(self, done: int, total: int) -> None:
         """Nothing."""
+
+    def note(self, line: str) -> None:
+        """Nobody is told."""
 
 
 def some_ids(packed: Packed, n: int) -> list[int]:

@@ -1,13 +1,15 @@
 """What every reader returns: the shape, the weights as stored, the vocabulary."""
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from barelm.contract.layout import TURNED, TURNED_LOCALLY
+from barelm.contract.layout import TURNED, TURNED_LOCALLY, WINDOW_SLACK
 from barelm.contract.sections import LOCAL_ROPE, MATRIX, ROPE, SECTIONS, Size
+from barelm.dialect.types import padded
 
 # Ids with a meaning, where the format does not name its own (SentencePiece, Llama 2).
 BOS_ID = 1
@@ -120,14 +122,27 @@ class Shape:
         """What the frequency of each rotary pair is divided by in this context, or ()."""
         return self.traits.short_factors if self.seq_len <= self.traits.short_context else self.rope_factors
 
-    def layers(self) -> list[tuple[int, int]]:
-        """The words of every layer: its window, and the table that turns it."""
+    @property
+    def window_room(self) -> int:
+        """Positions that layers with a window keep; 0: all, as the others do."""
+        enough = padded(max(self.traits.windows, default=0) + WINDOW_SLACK)
+        return enough if any(self.traits.windows) and enough < self.seq_len else 0
+
+    @property
+    def n_windowed(self) -> int:
+        """Layers that keep no more than those."""
+        return sum(map(bool, self.traits.windows)) if self.window_room else 0
+
+    def layers(self) -> list[tuple[int, int, int]]:
+        """The words of every layer: its window, the table that turns it, how many before it have a window."""
         none = (0,) * self.n_layers
-        return list(zip(self.traits.windows or none, self.traits.rope_tables or none))
+        windows = self.traits.windows or none
+        before = itertools.accumulate(map(bool, windows), initial=0)
+        return list(zip(windows, self.traits.rope_tables or none, map(int, before)))
 
     def has_table(self, section: int) -> bool:
         """Whether the model has a section that is made of no tensor."""
-        used = {table for _, table in self.layers()}
+        used = {table for _, table, _ in self.layers()}
         if section == ROPE:
             return TURNED in used
         return section != LOCAL_ROPE or TURNED_LOCALLY in used

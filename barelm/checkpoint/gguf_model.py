@@ -11,7 +11,7 @@ from barelm.checkpoint.gguf_kinds import read_model_container
 from barelm.checkpoint.gguf_metadata import Metadata
 from barelm.checkpoint.gguf_rope import LONG_FACTORS, stored_tensor, stretched
 from barelm.checkpoint.gguf_vocab import read_vocab
-from barelm.checkpoint.model_family import CHANGES, ModelFamily
+from barelm.checkpoint.model_family import CHANGES, LEFT_OUT, ModelFamily
 from barelm.contract.layout import DEFAULT_BATCH
 from barelm.contract.sections import SECTIONS
 from barelm.dialect.types import LANES
@@ -67,9 +67,10 @@ def _family(metadata: Metadata) -> ModelFamily:
     """The family whose name the file gives, where it has no trait the decoder has not."""
     family = FAMILIES.get(metadata.architecture)
     if family is None:
+        reason = LEFT_OUT.get(metadata.architecture, "")
         raise BarelmError(f"{metadata.container.path} is a model of the architecture {metadata.architecture!r:.40}, "
-                          "which this barelm does not run",
-                          f"Choose one of the architecture {' or '.join(map(repr, FAMILIES))}.")
+                          f"which this barelm does not run{reason and ': '}{reason}",
+                          f"Choose one of these: {', '.join(FAMILIES)}.")
     for key, what in CHANGES.items():
         value = metadata.container.metadata.get(metadata.own(key), 0)
         if key not in family.takes and (not isinstance(value, int | float) or value):

@@ -43,6 +43,24 @@ CHANGES = {
 """Keys of traits: what they make a model do.  Absent or zero they do nothing."""
 
 
+LEFT_OUT = {
+    "qwen35": "most of its layers keep a recurrent state (Gated DeltaNet) in place of keys and values",
+    "qwen35moe": "most of its layers keep a recurrent state (Gated DeltaNet) in place of keys and values",
+    "qwen3next": "most of its layers keep a recurrent state (Gated DeltaNet) in place of keys and values",
+    "gemma4": "its layers share keys and have embeddings of their own",
+    "gemma3n": "its layers share keys and have embeddings of their own",
+    "deepseek2": "it compresses its keys and values (multi-head latent attention)",
+    "mistral3": "it scales its attention by position",
+    "llama4": "its layers attend in chunks, and every token takes a shared expert",
+    "lfm2": "most of its layers are convolutions",
+    "granitehybrid": "most of its layers keep a recurrent state (Mamba)",
+    "mamba": "its layers keep a recurrent state",
+    "rwkv7": "its layers keep a recurrent state",
+    "bert": "it reads text, but writes none",
+}
+"""Architectures people have and the decoder has not, each with the reason."""
+
+
 def plain(metadata: Metadata, shape: Shape) -> Traits:
     """Those of a Llama."""
     return Traits()

@@ -16,13 +16,12 @@ from types import FrameType
 
 from barelm.commands.progress import ProgressBar
 from barelm.commands.run import check_machine
-from barelm.contract import layout
 from barelm.disk import open_volume
 from barelm.errors import BarelmError
 from barelm.machine.choice import choose_machine
 from barelm.machine.machine import Machine, Session, Spec
 from barelm.machine.terminal import PlainText
-from barelm.pack.reader import parse_header
+from barelm.pack.parts import header_on
 from barelm.pipeline import MODEL_PATH, SILENCE_S, memory_mb
 
 DEFAULT_MEMORY_MB = 1024
@@ -84,10 +83,9 @@ def needed_memory_mb(image: Path) -> int:
         if entry is None:
             return DEFAULT_MEMORY_MB
         try:
-            header = parse_header(volume.read(entry, 0, layout.HEADER_BYTES), entry.size, MODEL_PATH)
+            return memory_mb(int(header_on(volume, entry).memory_bytes))
         except BarelmError:
             return DEFAULT_MEMORY_MB
-        return memory_mb(int(header.memory_bytes))
 
 
 @contextlib.contextmanager

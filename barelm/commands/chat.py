@@ -28,7 +28,7 @@ def chat_with(order: Order, machine: str | None, display: bool) -> int:
     check_machine(order.memory_mb, order.cores)
     with ProgressBar() as bar:
         chosen = choose_machine(machine, bar.note, display)
-        model = pipeline.packed_model(order.model, order.tokenizer, order.packing, bar)
+        model = pipeline.packed_model(order.model, order.tokenizer, order.packing, bar, order.memory_mb)
         if model.chat is None:
             raise BarelmError(f"{model.name} cannot chat: {model.chat_refusal}",
                               "Use `barelm run`, which completes a text.")

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from barelm.commands.progress import ProgressBar
-from barelm.disk import Volume, open_editor, open_volume
+from barelm.disk import Editor, Volume, VolumeFullError, open_editor, open_volume
 from barelm.disk.directory import Folder, Node, moment_of
 from barelm.errors import BarelmError
 from barelm.host_files import written_beside
+from barelm.pack.parts import parts_after, parts_of, pieces_of
 
 _CHUNK = 8 << 20
 _DRIVE = re.compile(r"[A-Za-z]:(?=[\\/])")
@@ -96,7 +97,19 @@ def _copy_in(sources: list[Path], target: Place, bar: ProgressBar) -> None:
         for source in sources:
             path = f"{target.path.rstrip('/')}/{source.name}" if into else target.path
             bar.step(f"Copying {source.name} to {target.image.name}")
-            volume.save(path.lstrip("/"), source, bar.progress)
+            _save(volume, path.lstrip("/"), source, bar)
+
+
+def _save(volume: Editor, path: str, source: Path, bar: ProgressBar) -> None:
+    """Copy a file into an image, a model too large for one in several, its beginning last; older parts of one go."""
+    files = parts_of(path, source)
+    if len(files) > 1 and source.stat().st_size > volume.free_bytes:
+        raise VolumeFullError(f"{volume.medium.path} has {volume.free_bytes:,} bytes free, and {source.name} has "
+                              f"{source.stat().st_size:,}", "Delete something there, or take a larger one.")
+    for name, content in reversed(files.items()):
+        node = volume.save(name, content, bar.progress)
+    for part in parts_after(volume, node, len(files)):
+        volume.delete(part)
 
 
 def _copy_out(sources: list[Place], target: Path, into: bool, bar: ProgressBar) -> None:
@@ -113,14 +126,20 @@ def _copy_out(sources: list[Place], target: Path, into: bool, bar: ProgressBar) 
                 raise BarelmError(f"{out} is the image itself", "Copy to another name.")
             bar.step(f"Copying {found.name} from {place.image.name}")
             with written_beside(out) as beside, open(beside, "wb") as file:
-                for piece in _pieces(volume, found, bar):
-                    file.write(piece)
+                for content in _contents(volume, found, bar):
+                    file.write(content)
 
 
-def _pieces(volume: Volume, node: Node, bar: ProgressBar) -> Iterator[bytes]:
-    for at in range(0, node.size, _CHUNK):
-        yield volume.read(node, at, _CHUNK)
-        bar.progress(min(at + _CHUNK, node.size), node.size)
+def _contents(volume: Volume, node: Node, bar: ProgressBar) -> Iterator[bytes]:
+    """A file in chunks; a model that is in several files as one."""
+    pieces = pieces_of(volume, node)
+    done, total = 0, sum(piece.n_bytes for piece in pieces)
+    for piece in pieces:
+        for at in range(0, piece.n_bytes, _CHUNK):
+            content = volume.read(piece.node, piece.offset + at, min(_CHUNK, piece.n_bytes - at))
+            yield content
+            done += len(content)
+            bar.progress(done, total)
 
 
 def _found(volume: Volume, place: Place) -> Node:

@@ -9,10 +9,11 @@ from barelm import pipeline
 from barelm.aot.build import build_program
 from barelm.checkpoint.sources.model_names import resolve_model
 from barelm.commands.progress import ProgressBar
+from barelm.contract.layout import Header
 from barelm.contract.session_file import PREFIX_PATH
 from barelm.errors import BarelmError
 from barelm.host_files import PACKAGE, replace_file
-from barelm.machine.hosted import Hosted
+from barelm.pack.reader import read_header
 from barelm.pipeline import Packing
 from barelm.settings import Settings
 
@@ -29,7 +30,7 @@ def make_model(model: str, tokenizer: Path | None, packing: Packing, out: Path |
         # What another program keeps may be named by its digest.
         out = out or new_file(path.stem if path.suffix or os.path.exists(model) else model, ".blm")
         pipeline.pack(path, tokenizer, packing, out, bar)
-        return _wrote(bar, out)
+        return _wrote(bar, out, memory_of(read_header(out)))
 
 
 def make_program(out: Path | None, fresh: bool) -> int:
@@ -56,14 +57,14 @@ def make_image(model: str, tokenizer: Path | None, packing: Packing, settings: S
         settings = settings.suited(packed.chat is not None)
         more: dict[str, Path | bytes] = {"FONT-LICENSE.txt": FONT_LICENSE}
         if packed.chat is not None and settings.template and (settings.chat or settings.system):
-            if reason := Hosted().why_not():
+            if reason := pipeline.hosted_refusal(packed.memory_bytes):
                 bar.note(f"The system text will be read at every start: {reason}.")
             else:
                 prefix = pipeline.prefix_of(packed, settings, program, bar)
                 more |= {PREFIX_PATH: prefix} if prefix else {}
         pipeline.bootable_image(out, program, packed.path, settings, bar, plain=plain, free_bytes=free_mb << 20,
                                 more=more)
-        return _wrote(bar, out)
+        return _wrote(bar, out, memory_of(packed.header))
 
 
 def new_file(name: str, suffix: str) -> Path:
@@ -77,7 +78,15 @@ def new_file(name: str, suffix: str) -> Path:
     return out
 
 
-def _wrote(bar: ProgressBar, out: Path) -> int:
+def memory_of(header: Header) -> str:
+    """What a model takes, and which machine has that."""
+    least = pipeline.least_machine_mb(header)
+    machine = f"{least} MB" if least < 1024 else f"{least / 1024:g} GB"
+    return (f"; it takes {pipeline.in_mb(int(header.memory_bytes))} of memory with a context of {header.seq_len:,}: "
+            f"for a machine of {machine} or more")
+
+
+def _wrote(bar: ProgressBar, out: Path, more: str = "") -> int:
     bar.clear()
-    print(f"{out}: {out.stat().st_size:,} bytes", file=sys.stderr)
+    print(f"{out}: {out.stat().st_size:,} bytes{more}", file=sys.stderr)
     return 0

@@ -5,22 +5,29 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from barelm import pipeline
+from barelm.checkpoint.sources.model_names import resolve_model
 from barelm.contract import layout
 from barelm.contract.layout import Header
 from barelm.contract.sections import BYTES, MATRIX, SECTIONS
 from barelm.disk import open_volume
 from barelm.errors import BarelmError
-from barelm.host_files import reading
+from barelm.host_files import no_progress, reading
 from barelm.kernels.encodings import TABLE
 from barelm.kernels.model import first_tensor
-from barelm.pack.reader import model_name, parse_header, read_header, read_packed, text_of
+from barelm.pack.parts import header_on
+from barelm.pack.reader import model_name, read_header, read_packed, text_of
+from barelm.pipeline import MODEL_PATH, SETTINGS_PATH, Packing
 
 Facts = dict[str, Any]
 
 
-def show_file(path: Path, as_json: bool) -> int:
-    """Find out what a file is, and print its facts.  Raises BarelmError where its format is unknown."""
-    facts = facts_of(path)
+def show_file(path: Path, as_json: bool, machine_mb: int, packing: Packing) -> int:
+    """Find out what a file is, and print its facts; of a model also whether a machine of `machine_mb` holds it.
+
+    Raises BarelmError where the format is unknown.
+    """
+    facts = facts_of(path, packing, machine_mb)
     if as_json:
         print(json.dumps(facts, ensure_ascii=False))
     else:
@@ -28,42 +35,64 @@ def show_file(path: Path, as_json: bool) -> int:
     return 0
 
 
-def facts_of(path: Path) -> Facts:
-    """The facts of a file, by name."""
+def facts_of(path: Path, packing: Packing, machine_mb: int) -> Facts:
+    """The facts of a file, by name; as `show_file`."""
     with reading(path), open(path, "rb") as file:
         start = file.read(1024)
     if not start:
         raise BarelmError(f"{path} is empty", "Give a .bin, .blm, .efi or .img.")
     if start[:8] == layout.MAGIC.to_bytes(8, "little"):
-        return model_facts(path)
+        return model_facts(path, machine_mb)
     if start[:2] == b"MZ":
         return program_facts(path)
-    return image_facts(path) if start[510:512] == b"\x55\xaa" else checkpoint_facts(path)
+    if start[510:512] == b"\x55\xaa":
+        return image_facts(path, machine_mb)
+    return checkpoint_facts(path, packing, machine_mb)
 
 
-def checkpoint_facts(path: Path) -> Facts:
-    """A checkpoint's shape and format."""
+def checkpoint_facts(path: Path, packing: Packing, machine_mb: int) -> Facts:
+    """A checkpoint's shape and format, and what it takes once it is packed; or why it cannot be."""
     from barelm.checkpoint.read import read_header as read_checkpoint_header
 
     header = read_checkpoint_header(path)
     return {"file": str(path), "what": header.format, "bytes": path.stat().st_size,
-            **vars(header.shape), "tied": header.tied, "parameters": header.n_parameters}
+            **vars(header.shape), "tied": header.tied, "parameters": header.n_parameters,
+            "packed": _packed_facts(path, packing, machine_mb)}
 
 
-def model_facts(path: Path) -> Facts:
+def _packed_facts(path: Path, packing: Packing, machine_mb: int) -> Facts | str:
+    try:
+        found, tokenizer = resolve_model(str(path), None, no_progress)
+        return {"quant": packing.quant, **memory_facts(pipeline.planned(found, tokenizer, packing)[2], machine_mb)}
+    except BarelmError as error:
+        return f"cannot be: {error.message}"
+
+
+def memory_facts(header: Header, machine_mb: int) -> Facts:
+    """The memory a model takes, part by part, the smallest machine that has it beside what a firmware takes, and
+    whether one of `machine_mb` (0: nobody asks) does.
+    """
+    asked = {"machine_mb": machine_mb, "fits": pipeline.fits(header, machine_mb)} if machine_mb else {}
+    shape = ("seq_len", "weights_bytes", "state_bytes", "workspace_bytes", "memory_bytes")
+    return {"kv": layout.KV_NAMES[header.kv_kind], **{name: int(getattr(header, name)) for name in shape},
+            "assumed_for_firmware_bytes": pipeline.FIRMWARE_MB << 20,
+            "least_machine_mb": pipeline.least_machine_mb(header), **asked}
+
+
+def model_facts(path: Path, machine_mb: int) -> Facts:
     """A packed model's shape, tokenizer, sections and the memory it takes; every checksum is verified."""
     header = read_header(path)
     read_packed(path)
-    return {"file": str(path), **header_facts(header), "sections": sections_of(header), "checksums": "match"}
+    return {"file": str(path), **header_facts(header, machine_mb), "sections": sections_of(header),
+            "checksums": "match"}
 
 
-def header_facts(header: Header) -> Facts:
+def header_facts(header: Header, machine_mb: int) -> Facts:
     """What a model's header says."""
-    shape = ("dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "head_dim", "vocab_size", "seq_len", "batch",
-             "weights_bytes", "state_bytes", "workspace_bytes", "memory_bytes")
+    shape = ("dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "head_dim", "vocab_size", "batch")
     return {"what": f"packed model, layout {header.version}", "name": model_name(header),
-            "bytes": int(header.file_bytes), "kv": layout.KV_NAMES[header.kv_kind],
-            **{name: int(getattr(header, name)) for name in shape}}
+            "bytes": int(header.file_bytes), **{name: int(getattr(header, name)) for name in shape},
+            **memory_facts(header, machine_mb)}
 
 
 def sections_of(header: Header) -> list[Facts]:
@@ -75,7 +104,8 @@ def sections_of(header: Header) -> list[Facts]:
             form = SECTIONS[number].form if number < len(SECTIONS) else BYTES
             kind = _encodings_of(header, number) if form is MATRIX else form.name
             found.append({"section": text_of(entry.name), "offset": int(entry.offset), "bytes": int(entry.n_bytes),
-                          "rows": int(entry.rows), "cols": int(entry.cols), "kind": kind})
+                          "rows": int(entry.rows), "cols": int(entry.cols), "kind": kind}
+                         | ({"error": round(float(entry.error), 5)} if entry.error else {}))
     return found
 
 
@@ -96,10 +126,8 @@ def program_facts(path: Path) -> Facts:
             "sections": [{"section": name, "bytes": size} for name, size in facts.sections]}
 
 
-def image_facts(path: Path) -> Facts:
+def image_facts(path: Path, machine_mb: int) -> Facts:
     """An image's files, and what its model says of itself."""
-    from barelm.pipeline import MODEL_PATH, SETTINGS_PATH
-
     with open_volume(path) as volume:
         facts: Facts = {"file": str(path), "what": "disk image, " + ("GPT" if volume.offset else "plain FAT32"),
                         "bytes": path.stat().st_size, "volume_offset": volume.offset,
@@ -108,8 +136,7 @@ def image_facts(path: Path) -> Facts:
         if entry := volume.lookup(SETTINGS_PATH):
             facts["settings"] = volume.read(entry, 0, layout.TEXT_BYTES).decode(errors="replace").splitlines()
         if entry := volume.lookup(MODEL_PATH):
-            header = parse_header(volume.read(entry, 0, layout.HEADER_BYTES), entry.size, f"{MODEL_PATH} in {path}")
-            facts["model"] = header_facts(header)
+            facts["model"] = header_facts(header_on(volume, entry), machine_mb)
     return facts
 
 
@@ -135,4 +162,6 @@ def _in_a_row(item: object) -> str:
 
 
 def _shown(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -34,6 +34,8 @@ class Job(Struct):
     command: int
     position: int  # decode: the token's position; prefill: how many tokens there are
     cached: int  # tokens whose keys and values are in the cache
+    reach: int  # how far layers with a window may have written since they began anew,
+    slack: int  # and how much of that may be taken back before they have forgotten too much; 0: there are none
     level: int
     n_cores: int  # that compute, of the
     team: int  # processors that answered, this one included

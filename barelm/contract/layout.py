@@ -6,7 +6,7 @@ zeros.
 """
 
 from barelm.dialect.structs import Array, Struct, UInt32, room
-from barelm.dialect.types import I64, Real
+from barelm.dialect.types import I64, U64, Real
 
 MAGIC = int.from_bytes(b"barelm\x1a\x0a", "little")
 VERSION = 6
@@ -28,6 +28,7 @@ class SectionEntry(Struct):
     cols: int
     name: I64 = room(SECTION_NAME_WORDS)  # UTF-8, zero padded
     optional: int  # 1: a reader that does not know this section may pass over it
+    error: Real  # root of the mean square of what quantizing cost here, by that of what was quantized; 0: nothing
 
 
 class TensorEntry(Struct):
@@ -114,7 +115,9 @@ class Header(Struct):
     residual_scale: Real = room(align=8)  # of what a block adds
     logit_scale: Real = room(align=8)
     logit_cap: Real = room(align=8)
-    unused: I64 = room(151, align=8)
+    n_windowed: int = room(align=8)  # layers that keep the last positions alone,
+    window_room: int  # so many of them
+    unused: I64 = room(149)
 
     sections: Array[SectionEntry] = room(MOST_SECTIONS, at=8 * 256)
     tensors: Array[TensorEntry] = room(MOST_TENSORS, at=8192)  # of every matrix in turn, layer after layer
@@ -141,7 +144,7 @@ SILU, GELU, CLAMPED = range(3)
 ACTIVATION_NAMES = ("silu", "gelu", "clamped")
 
 # A layer's words in the section LAYERS.
-WINDOW, ROPE_TABLE, LAYER_WORDS = range(3)
+WINDOW, ROPE_TABLE, WINDOWED_BEFORE, LAYER_WORDS = range(4)
 NOT_TURNED, TURNED, TURNED_LOCALLY = -1, 0, 1  # its ROPE_TABLE
 
 # Tokenizers.
@@ -177,9 +180,34 @@ class SpecialToken(Struct):
 
 # The state's fixed parts.
 DEFAULT_BATCH = 32
+WINDOW_SLACK = 512  # positions that may be taken back before a windowed layer has forgotten too much
 DEFAULT_MAX_CORES = 64
 TEXT_BYTES = 65536  # the longest configuration file, prompt included
 WORKSPACE = 4 << 20  # bytes
 
 KEYBOARDS = ("us", "uk", "de", "fr", "es", "it", "pt", "se", "no", "dk", "ch", "be", "br")
 """The keyboards a configuration may name, in the order of their numbers."""
+
+# The files of a model larger than one on FAT can be: NAME.blm, then NAME.blm.2, NAME.blm.3 and so on.  The first is the
+# beginning of the `.blm` as it is; each other begins with a page that says what of which model follows, so that offset
+# in the file and address stay congruent modulo a page.  All but the last are of PART_BYTES.
+PART_MAGIC = int.from_bytes(b"barelmP\n", "little")
+PART_VERSION = 1
+MOST_PARTS = 64
+PART_BYTES = (4 << 30) - (32 << 10)
+"""Of the file of a part, the page in front included."""
+
+
+class PartHeader(Struct):
+    """The first page of every part but the first."""
+
+    magic: int
+    version: int
+    number: int  # of this part, from 2 on
+    n_parts: int
+    offset: int  # in the model, of the byte that follows this page
+    n_bytes: int  # that follow it
+    model_sum_a: int  # the checksum of the model's header
+    model_sum_b: int
+    sum: U64 = room(2)  # of this page, computed with itself zero
+    unused: I64 = room(PAGE // 8 - 10)

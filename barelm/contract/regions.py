@@ -8,7 +8,7 @@ from barelm.contract.board import Board
 from barelm.contract.console_state import ConsoleState, EditorState, KeyboardState
 from barelm.contract.conversation_state import Conversation
 from barelm.contract.layout import PAGE, TEXT_BYTES, Header
-from barelm.contract.storage_state import LoadProgress, ModelList, Names
+from barelm.contract.storage_state import LoadProgress, ModelList, ModelParts, Names
 from barelm.dialect.structs import Struct, room
 from barelm.dialect.types import U8
 
@@ -26,6 +26,7 @@ class Workspace(Struct):
     conversation: Conversation = room(note="metal.conversation.talk")
     names: Names = room(note="metal.storage.whole_files")
     models: ModelList = room(note="metal.storage.model_menu")
+    parts: ModelParts = room(note="metal.storage.model_parts")
     progress: LoadProgress = room(note="metal.storage.model_loader")
-    memory_map: U8 = room(1 << 16, note="metal.measuring.facts")  # the firmware's
+    memory_map: U8 = room(1 << 16, note="metal.arena")  # the firmware's
     bounce: U8 = room(1 << 20, align=PAGE, note="metal.storage.model_loader")  # for disks that cannot write higher

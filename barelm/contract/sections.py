@@ -84,7 +84,7 @@ SECTIONS = (
             "ends of the pieces around a conversation's texts; then these; without a chat the reason alone"),
     Section("bqkv", VECTOR, {"bq": "q_dim", "bk": "kv_dim", "bv": "kv_dim"}, 1,
             "what is added to queries, keys and values", True, may_be_absent=True),
-    Section("layers", INT32, "n_layers", LAYER_WORDS, "the window of each layer (0: none), the table that turns it"),
+    Section("layers", INT32, "n_layers", LAYER_WORDS, "window of each (0: none), table that turns it, windowed before"),
     Section("local rope", FLOAT32, "seq_len", "rope_dim", "the same as `rope`, of other angles", may_be_absent=True),
     Section("query norm", VECTOR, {"query_norm": "query_norm_dim"}, 1, "what scales queries", True, True),
     Section("key norm", VECTOR, {"key_norm": "key_norm_dim"}, 1, "what scales keys", True, True),

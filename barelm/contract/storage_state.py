@@ -1,6 +1,6 @@
 """What the rooms of storage keep: names of files, the models of the volume, how far loading one is."""
 
-from barelm.contract.layout import NAME_WORDS, Header
+from barelm.contract.layout import MOST_PARTS, NAME_WORDS, Header, PartHeader
 from barelm.dialect.structs import Array, Struct, room
 from barelm.dialect.types import I64, U8, U16, U64
 
@@ -40,9 +40,21 @@ class ModelList(Struct):
     longest: int  # units of a name
     entries: Array[ModelEntry] = room(MOST_MODELS)
     header: Header  # of the one being looked at
-    sums: U64 = room(2)
     info: U8 = room(INFO_BYTES)  # EFI_FILE_INFO
     menu: U8 = room(1 << 14)  # the menu as a text
+
+
+class ModelParts(Struct):
+    """The files of one model, open; most have one."""
+
+    root: int  # the directory they are in
+    n: int
+    files: I64 = room(MOST_PARTS)
+    ends: I64 = room(MOST_PARTS)  # where in the model each ends
+    name: U16 = room(MODEL_UNITS + 3)  # of the one opened last
+    n_units: int  # of the first one's
+    page: PartHeader  # of the one being looked at
+    sums: U64 = room(2)
 
 
 class LoadProgress(Struct):
@@ -52,4 +64,6 @@ class LoadProgress(Struct):
     told: int  # cycles when the screen was last told; `began`: it never was
     per_ms: int  # cycles; 0: nobody is told
     sums: U64 = room(2)  # the checksum of the section being read
+    most: int  # bytes the firmware is asked for at once
+    bounces: int  # 1: it reads into the workspace only
     line: U8 = room(1024)  # the progress as a text

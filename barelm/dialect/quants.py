@@ -24,6 +24,11 @@ def bits_i8x64(v: I8x64, down: int, mask: int, up: int) -> I8x64:
     return ((v.view(np.uint8) >> down & mask) << up).astype(np.uint8).view(np.int8)
 
 
+def look_up_i8x64(low: int, high: int, v: I8x64) -> I8x64:
+    """Byte v[k] of the sixteen in two words, the lowest first, for 0 <= v <= 15."""
+    return np.array([low, high], np.int64).view(np.int8)[v]
+
+
 def repeat_i8x64(x: I8, i: int) -> I8x64:
     """x[i : i + 4], once for every row."""
     return np.tile(x[i:i + GROUP], LANES)
@@ -42,7 +47,8 @@ def splat_i32x16(s: int) -> I32x16:
 def dot2_u4(total: I16x32, q: I8x64, x: I8x64) -> I16x32:
     """Lane k: total + q[2k] x[2k] + q[2k+1] x[2k+1], for 0 <= q <= 63 and |x| <= 127.
 
-    Of four bits eight in a row stay inside int16, 8 * 2 * 15 * 127 = 30480, of six two: 2 * 2 * 63 * 127 = 32004.
+    Of four bits eight in a row stay inside int16, 8 * 2 * 15 * 127 = 30480, of five four: 4 * 2 * 31 * 127 = 31496, of
+    six two: 2 * 2 * 63 * 127 = 32004.
     """
     products = q.astype(np.int16) * x.astype(np.int16)
     return total + products[0::2] + products[1::2]
@@ -70,9 +76,19 @@ def load_f16x16(x: U8, i: int) -> F32x16:
     return x[i:i + 2 * LANES].view(np.float16).astype(np.float32)
 
 
+def load_bf16x16(x: U8, i: int) -> F32x16:
+    """Sixteen bfloat16 from byte i on, the upper halves of float32."""
+    return (x[i:i + 2 * LANES].view(np.uint16).astype(np.uint32) << np.uint32(16)).view(np.float32)
+
+
 def load_i8x16(x: U8, i: int) -> I32x16:
     """x[i : i + 16] as int8, widened."""
     return x[i:i + LANES].view(np.int8).astype(np.int32)
+
+
+def load_bits_i32x16(x: U8, i: int, down: int, mask: int, up: int) -> I32x16:
+    """(x[i : i + 16] >> down & mask) << up, unsigned and widened."""
+    return (x[i:i + LANES].astype(np.int32) >> down & mask) << up
 
 
 def store_i8x16(x: I8, i: int, v: I32x16) -> None:

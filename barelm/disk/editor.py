@@ -5,6 +5,7 @@ the directory that makes it count; what is given up goes the other way round.  W
 is clusters that belong to nothing, and a damaged file where that very file was being written to.
 """
 
+import itertools
 import os
 import stat
 import time
@@ -21,7 +22,7 @@ from barelm.disk.names import PATH_LIMIT, SLOT_BYTES, count_slots, name_fault, s
 from barelm.disk.table import Chain, VolumeFullError
 from barelm.disk.volume import Volume
 from barelm.errors import BarelmError
-from barelm.host_files import Progress, no_progress, reading
+from barelm.host_files import Portion, Progress, Source, no_progress, reading
 
 _CHUNK = 8 << 20
 _ZEROS = memoryview(bytes(1 << 20))
@@ -70,7 +71,7 @@ class Editor(Volume):
         with self._descended(path) as folder:
             return folder
 
-    def save(self, path: str, content: bytes | Path, progress: Progress | None = None) -> Node:
+    def save(self, path: str, content: Source, progress: Progress | None = None) -> Node:
         """Put a file on the volume, with the directories it is in, or replace one: all of it in one moment, at the end.
 
         `progress(done, total)` is told the bytes of it that are there.
@@ -79,9 +80,15 @@ class Editor(Volume):
         with self._descended(above) as folder:
             if isinstance(content, bytes):
                 return self.store(folder, name, len(content), [content])
+            told = progress or no_progress
+            if isinstance(content, Portion):
+                with _opened(content.path) as source:
+                    source.seek(content.start)
+                    pieces = itertools.chain([content.head], _pieces(source, content.n_bytes, told, 0))
+                    return self.store(folder, name, len(content.head) + content.n_bytes, pieces)
             with _opened(content) as source:
                 size = os.fstat(source.fileno()).st_size
-                return self.store(folder, name, size, _pieces(source, size, progress or no_progress))
+                return self.store(folder, name, size, _pieces(source, size, told))
 
     def write(self, node: Node, offset: int, content: bytes | memoryview) -> None:
         """Write into a file from `offset` on; it grows where that is needed, with zeros up to `offset`."""
@@ -351,10 +358,10 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
             yield file
 
 
-def _pieces(source: BinaryIO, size: int, progress: Progress) -> Iterator[bytes]:
-    """A file in chunks, as it is read; one byte more than `size` where it has grown."""
+def _pieces(source: BinaryIO, size: int, progress: Progress, more: int = 1) -> Iterator[bytes]:
+    """A file in chunks, as it is read; up to so many bytes `more` than `size` where it has grown."""
     done = 0
-    while piece := source.read(min(_CHUNK, size - done + 1)):
+    while piece := source.read(min(_CHUNK, size - done + more)):
         done += len(piece)
         yield piece
         progress(done, size)

@@ -15,7 +15,7 @@ from barelm.disk.fat32 import plan_volume
 from barelm.disk.gpt import SECTOR
 from barelm.disk.medium import changed
 from barelm.errors import BarelmError
-from barelm.host_files import Progress, no_progress, reading, renamed_at_the_end
+from barelm.host_files import Portion, Progress, Source, no_progress, reading, renamed_at_the_end
 
 _CHUNK = 8 << 20
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -37,12 +37,12 @@ class ImageLayout:
     extents: dict[str, tuple[int, int]]
 
 
-def write_image(out: Path, files: Mapping[str, Path | bytes], *, plain: bool = False, label: str = "BARELM",
+def write_image(out: Path, files: Mapping[str, Source], *, plain: bool = False, label: str = "BARELM",
                 free_bytes: int = 0, progress: Progress | None = None) -> ImageLayout:
     """Write a disk image that holds `files`: a GPT with one EFI system partition, or a bare FAT32 if `plain`.
 
     The keys of `files` are paths in the image, "/" between their parts ("EFI/BOOT/BOOTX64.EFI"); the values
-    are files to copy or their bytes.  Each file is contiguous, in the order given, on a 4 KiB boundary of the
+    are files to copy, parts of some, or bytes.  Each file is contiguous, in the order given, on a 4 KiB boundary of the
     image; at least `free_bytes` are left free.  The same names, content, label and room give the same bytes.
     `progress(done, total)` is called with bytes of file data.  `out` appears only when it is complete.
 
@@ -74,7 +74,7 @@ def write_image(out: Path, files: Mapping[str, Path | bytes], *, plain: bool = F
     return ImageLayout(n_bytes, start, volume.cluster_bytes, extents)
 
 
-def _write_files(image: FileIO, files: Mapping[str, Path | bytes], extents: dict[str, tuple[int, int]],
+def _write_files(image: FileIO, files: Mapping[str, Source], extents: dict[str, tuple[int, int]],
                  progress: Progress) -> None:
     """The data of each file."""
     total = sum(size for _, size in extents.values())
@@ -90,7 +90,9 @@ def _write_files(image: FileIO, files: Mapping[str, Path | bytes], extents: dict
             _write_at(image, offset, memoryview(source))
             report(size)
         else:
-            _copy_file(source, size, image, offset, report)
+            part = source if isinstance(source, Portion) else Portion(b"", source, 0, size)
+            _write_at(image, offset, memoryview(part.head))
+            _copy_file(part, part is not source, image, offset + len(part.head), report)
         done += size
 
 
@@ -101,81 +103,85 @@ def _write_at(image: FileIO, offset: int, content: memoryview) -> None:
         content = content[image.write(content[:_CHUNK]):]
 
 
-def _copy_file(path: Path, size: int, image: FileIO, offset: int, report: Report) -> None:
-    """Copy the `size` bytes of a file to `offset` of the image, without its holes.
+def _copy_file(part: Portion, is_whole: bool, image: FileIO, offset: int, report: Report) -> None:
+    """Copy what a portion has of its file to `offset` of the image, without the holes; all there is, if `is_whole`.
 
     Raises BarelmError where the file cannot be read or is no longer what it was, OSError for the image.
     """
-    with reading(path):
-        source = open(path, "rb", buffering=0)
+    with reading(part.path):
+        source = open(part.path, "rb", buffering=0)
+    end = part.start + part.n_bytes
     with source:
         before = os.fstat(source.fileno())
-        for lo, hi in _data_spans(source, size):
-            _copy_span(path, source, lo, hi, image, offset, report)
-        report(size)
+        if before.st_size < end or is_whole and before.st_size != end:
+            raise changed(part.path)
+        for lo, hi in _data_spans(source, part.start, end):
+            _copy_span(part, source, lo, hi, image, offset, report)
+        report(len(part.head) + part.n_bytes)
         after = os.fstat(source.fileno())
-        if (after.st_size, after.st_mtime_ns) != (size, before.st_mtime_ns):
-            raise changed(path)
+        if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+            raise changed(part.path)
 
 
-def _data_spans(source: FileIO, size: int) -> Iterator[tuple[int, int]]:
-    """(start, end) of the parts of a file that are not holes; the whole file where the system cannot tell."""
+def _data_spans(source: FileIO, lo: int, hi: int) -> Iterator[tuple[int, int]]:
+    """(start, end) of what between two places of a file is no hole; all of it where the system cannot tell."""
     if not hasattr(os, "SEEK_DATA"):
-        yield 0, size
+        yield lo, hi
         return
-    end = 0
+    end = lo
     try:
-        while end < size:
+        while end < hi:
             start = os.lseek(source.fileno(), end, os.SEEK_DATA)
             stop = os.lseek(source.fileno(), start, os.SEEK_HOLE)
-            if start < size:
-                yield start, min(stop, size)
+            if start < hi:
+                yield start, min(stop, hi)
             end = stop
     except OSError as error:
         if error.errno != errno.ENXIO:              # ENXIO: only a hole is left
-            yield end, size
+            yield end, hi
 
 
-def _copy_span(path: Path, source: FileIO, lo: int, hi: int, image: FileIO, offset: int, report: Report) -> None:
-    """Copy bytes `lo` to `hi` of the source, a chunk at a time.
+def _copy_span(part: Portion, source: FileIO, lo: int, hi: int, image: FileIO, offset: int, report: Report) -> None:
+    """Copy bytes `lo` to `hi` of the source, a chunk at a time; its byte `part.start` goes to `offset`.
 
     It is done in the kernel, which shares blocks where the file system can, until that refuses: then the ordinary way,
     through memory, goes on, and finds out whose fault it was.
     """
     in_kernel = hasattr(os, "copy_file_range")
     while lo < hi:
-        n = 0
+        n, target = 0, offset + lo - part.start
         if in_kernel:
             try:
-                n = os.copy_file_range(source.fileno(), image.fileno(), min(hi - lo, _CHUNK), lo, offset + lo)
+                n = os.copy_file_range(source.fileno(), image.fileno(), min(hi - lo, _CHUNK), lo, target)
             except OSError as error:
                 if error.errno in _NO_ROOM:
                     raise
             in_kernel = n > 0
         if not n:
-            with reading(path):
+            with reading(part.path):
                 source.seek(lo)
                 content = source.read(min(hi - lo, _CHUNK))
             if not content:
-                raise changed(path)
-            _write_at(image, offset + lo, memoryview(content))
+                raise changed(part.path)
+            _write_at(image, target, memoryview(content))
             n = len(content)
         lo += n
-        report(lo)
+        report(len(part.head) + lo - part.start)
 
 
-def _source_size(path: str, source: Path | bytes) -> int:
+def _source_size(path: str, source: Source) -> int:
     """Bytes of one source; BarelmError where it is not a readable regular file."""
     if isinstance(source, bytes):
         return len(source)
-    with reading(source):
-        status = os.stat(source)
+    file = source.path if isinstance(source, Portion) else source
+    with reading(file):
+        status = os.stat(file)
     if not stat.S_ISREG(status.st_mode):
-        raise BarelmError(f"{source}, meant for {path!r} in the image, is not a regular file", "Give a file.")
-    return status.st_size
+        raise BarelmError(f"{file}, meant for {path!r} in the image, is not a regular file", "Give a file.")
+    return len(source.head) + source.n_bytes if isinstance(source, Portion) else status.st_size
 
 
-def _check_target(target: Path, files: Mapping[str, Path | bytes]) -> None:
+def _check_target(target: Path, files: Mapping[str, Source]) -> None:
     """Raise BarelmError where replacing `target` by an image would be a mistake or cannot succeed."""
     try:
         if not target.parent.is_dir():
@@ -189,7 +195,8 @@ def _check_target(target: Path, files: Mapping[str, Path | bytes]) -> None:
             raise BarelmError(f"cannot write {target}: it is a device, not a file",
                               "Write an image file, then copy it to the device.")
         for source in files.values():
-            if isinstance(source, Path) and source.exists() and source.samefile(target):
+            file = source.path if isinstance(source, Portion) else source
+            if isinstance(file, Path) and file.exists() and file.samefile(target):
                 raise BarelmError(f"{target} is to be both the image and a file in it",
                                   "Give the image another name.")
     except OSError as error:

@@ -23,6 +23,7 @@ class HeadCache(NamedTuple):
     """What one head remembers, and in which form."""
 
     kind: int
+    room: int  # positions: that of position p is p modulo this, a multiple of 16
     keys: U8
     values: U8
     key_scales: F32
@@ -52,14 +53,16 @@ def remember(kind: int, cache: U8, scales: F32, at: int, step: int, x: F32, pos:
         scales[pos] = remember_q8(i8_array(cache, 0, len(cache)), at, step, x, n)
 
 
-def remember_key(kind: int, keys: U8, scales: F32, k: F32, pos: int, head_dim: int) -> None:
+def remember_key(head: HeadCache, k: F32, pos: int, head_dim: int) -> None:
     """Put one head's key at position `pos`."""
-    remember(kind, keys, scales, pos // LANES * head_dim * LANES + pos % LANES, LANES, k, pos, head_dim)
+    at = pos % head.room
+    remember(head.kind, head.keys, head.key_scales, at // LANES * head_dim * LANES + at % LANES, LANES, k, at, head_dim)
 
 
-def remember_value(kind: int, values: U8, scales: F32, v: F32, pos: int, head_dim: int) -> None:
+def remember_value(head: HeadCache, v: F32, pos: int, head_dim: int) -> None:
     """Put one head's value at position `pos`."""
-    remember(kind, values, scales, pos * padded(head_dim), 1, v, pos, head_dim)
+    at = pos % head.room
+    remember(head.kind, head.values, head.value_scales, at * padded(head_dim), 1, v, at, head_dim)
 
 
 def remember_q8(quants: I8, at: int, step: int, x: F32, n: int) -> Real:

@@ -111,21 +111,32 @@ def traits_are_sane(header: Header) -> bool:
     for width, whole in ((c.query_norm_dim, c.q_dim), (c.key_norm_dim, c.kv_dim)):
         if width != 0 and (width % LANES != 0 or (width != c.head_dim and width != whole)):
             return False
+    if not 0 <= c.n_windowed <= c.n_layers or not 0 <= c.window_room <= LARGEST or c.window_room % LANES != 0:
+        return False
+    if (c.window_room == 0) != (c.n_windowed == 0):
+        return False
     return header.n_positions == 0 or header.n_positions >= c.seq_len
 
 
 def layers_are_sane(header: Header, layers: I32) -> bool:
     """Whether the words of every layer, the section LAYERS, are such as the decoder computes with."""
+    before = 0
     for l in range(header.n_layers):
         window = layers[l * layout.LAYER_WORDS + layout.WINDOW]
         table = layers[l * layout.LAYER_WORDS + layout.ROPE_TABLE]
         if window < 0 or table < layout.NOT_TURNED or table > layout.TURNED_LOCALLY:
             return False
+        if before != layers[l * layout.LAYER_WORDS + layout.WINDOWED_BEFORE]:
+            return False
+        if window > 0:
+            before += 1
+            if header.window_room > 0 and window + header.batch > header.window_room:
+                return False
         if table == layout.TURNED and header.sections[sections.ROPE].n_bytes == 0:
             return False
         if table == layout.TURNED_LOCALLY and header.sections[sections.LOCAL_ROPE].n_bytes == 0:
             return False
-    return True
+    return header.window_room == 0 or before == header.n_windowed
 
 
 def sections_fit(header: Header) -> bool:

@@ -7,10 +7,17 @@ from barelm.dialect.memory import address_of, cells, f32_array, i8_array, memory
 from barelm.dialect.types import BLOCK, F32, F32_2D, LANES, U8, Kernel, f32, padded
 from barelm.dialect.vectors import load_f32x16, splat_f32x16, store_f32x16
 from barelm.kernels import encodings
-from barelm.kernels.encodings import high_bits, q4, q8_0
+from barelm.kernels.encodings import look_up, low_bits, q4, q4_k, q5, q6_k, q8_0
 from barelm.kernels.encodings.activations import Activations, tokens_from
-from barelm.kernels.encodings.f32 import embed_f32, matmul_f32
-from barelm.kernels.encodings.products import add_minimum, add_nothing, add_offset, add_signed, add_unsigned
+from barelm.kernels.encodings.floats import bf16_column, embed_floats, f16_column, f32_column, matmul_floats
+from barelm.kernels.encodings.products import (
+    add_minimum,
+    add_nothing,
+    add_offset,
+    add_signed,
+    add_unsigned,
+    add_with_minimum,
+)
 
 FEW = 4
 """Fewer tokens than this go through the weights one after another."""
@@ -54,10 +61,35 @@ def by_encoding(use: Kernel, kind: int, job: Any) -> None:
     """
     if kind == encodings.Q8_0:
         use(add_signed, add_nothing, q8_0.columns, q8_0.factors, kind, job)
-    elif kind == encodings.Q6_K or kind == encodings.Q5_0:
-        use(add_offset, add_nothing, high_bits.columns, high_bits.factors, kind, job)
+    elif kind == encodings.Q6_K:
+        use(add_offset, add_nothing, q6_k.columns, q6_k.factors, kind, job)
+    elif kind == encodings.Q5_0 or kind == encodings.Q5_1:
+        use(add_unsigned, add_minimum, q5.columns, q5.factors, kind, job)
+    elif kind == encodings.Q4_K:
+        use(add_unsigned, add_minimum, q4_k.q4_columns, q4_k.factors, kind, job)
+    elif kind == encodings.Q5_K:
+        use(add_unsigned, add_minimum, q4_k.q5_columns, q4_k.factors, kind, job)
+    elif kind == encodings.IQ4_NL or kind == encodings.MXFP4:
+        use(add_signed, add_nothing, look_up.columns, look_up.factors, kind, job)
+    elif kind == encodings.IQ4_XS:
+        use(add_signed, add_nothing, look_up.scaled_columns, look_up.factors, kind, job)
+    elif kind == encodings.Q3_K:
+        use(add_offset, add_nothing, low_bits.q3_columns, low_bits.factors, kind, job)
+    elif kind == encodings.Q2_K:
+        use(add_with_minimum, add_nothing, low_bits.q2_columns, low_bits.factors, kind, job)
     else:
         use(add_unsigned, add_minimum, q4.columns, q4.factors, kind, job)
+
+
+def by_float(use: Kernel, data: U8, w: Panels, lo: int, hi: int, job: Any) -> None:
+    """`use` with what loads a column of floats, with the weights of panels lo to hi, and with `job`."""
+    at = w.at + (lo - w.first) * w.size
+    if w.kind == encodings.F16:
+        use(f16_column, data[at:], w.cols, job)
+    elif w.kind == encodings.BF16:
+        use(bf16_column, data[at:], w.cols, job)
+    else:
+        use(f32_column, f32_array(data, at, (hi - lo) * LANES * w.cols), w.cols, job)
 
 
 def is_stored(kind: int, cols: int) -> bool:
@@ -93,9 +125,8 @@ def panels_of(w: Matrix, l: int, p: int, first: int) -> Panels:
 
 def multiply(y: F32_2D, data: U8, w: Panels, x: Activations, n: int, lo: int, hi: int) -> None:
     """The same for panels of one part."""
-    if w.kind == encodings.F32:
-        weights = f32_array(data, w.at + (lo - w.first) * w.size, (hi - lo) * LANES * w.cols)
-        matmul_f32(y, weights, w.cols, x.values, n, lo, hi)
+    if encodings.IS_FLOAT[w.kind]:
+        by_float(matmul_floats, data, w, lo, hi, (y, x.values, n, lo, hi))
         return
     t = 0
     while n - t >= FEW:
@@ -109,21 +140,24 @@ def multiply(y: F32_2D, data: U8, w: Panels, x: Activations, n: int, lo: int, hi
 def one_token(add: Kernel, finish: Kernel, columns: Kernel, factors: Kernel, kind: int, job: Any) -> None:
     """The rows of panels lo to hi for one token, whose sums stay in registers."""
     y, data, w, x, t, lo, hi = job
-    n_blocks = w.size // encodings.BLOCK_BYTES[kind]
+    block = encodings.BLOCK_BYTES[kind]
+    n_blocks = w.size // block
     if n_blocks < 1:
         return  # never, but the compiler would prepare for it
-    halves = x.scales.shape[1] // n_blocks
+    parts = x.sums.shape[1] // n_blocks
     at = w.at + (lo - w.first) * w.size
     for panel in range(lo, hi):
         total = splat_f32x16(f32(0))
         for b in range(n_blocks):
-            for line in range(0, encodings.BLOCK_BYTES[kind], 64):
+            for line in range(0, block, 64):
                 prefetch(data, at + AHEAD + line)
             d, m = factors(data, at, kind)
-            for half in range(halves):
-                total = add(total, columns(data, at, half, d, kind), m, x, t, b * halves + half)
-            total = finish(total, m, x, t, b)
-            at += encodings.BLOCK_BYTES[kind]
+            for part in range(parts):
+                i = b * parts + part
+                total = add(total, columns(data, at, part, 0, d, m, kind), x, t, 2 * i)
+                last = columns(data, at, part, 1, d, m, kind)
+                total = finish(add(total, last, x, t, 2 * i + 1), last, x, t, i)
+            at += block
         store_f32x16(y, panel * LANES, total)
 
 
@@ -144,22 +178,22 @@ def many_tokens(y: F32_2D, data: U8, w: Panels, x: Activations, n: int, lo: int,
 def add_columns(add: Kernel, finish: Kernel, columns: Kernel, factors: Kernel, kind: int, job: Any) -> None:
     """Add the products of sixteen columns of a panel, and of sixteen of the activations, to the sums of n tokens."""
     totals, w, at, column, x, half, n = job
-    halves = encodings.COLUMNS[kind] // LANES
-    at += column // halves * encodings.BLOCK_BYTES[kind]
+    parts = encodings.COLUMNS[kind] // BLOCK
+    at += (column >> 1) // parts * encodings.BLOCK_BYTES[kind]
     d, m = factors(w, at, kind)
-    sixteen = columns(w, at, column % halves, d, kind)
+    sixteen = columns(w, at, (column >> 1) % parts, column & 1, d, m, kind)
     for t in range(n):
-        total = add(load_f32x16(totals[t], 0), sixteen, m, x, t, half)
+        total = add(load_f32x16(totals[t], 0), sixteen, x, t, half)
         if half & 1 == 1:
-            total = finish(total, m, x, t, half >> 1)
+            total = finish(total, sixteen, x, t, half >> 1)
         store_f32x16(totals[t], 0, total)
 
 
 def embed(x: F32, w: Matrix, row: int) -> None:
     """x = W[row, :]: the embedding of a token.  W times a unit vector is a column, and all of this is exact."""
     part = panels_of(w, 0, 0, 0)
-    if part.kind == encodings.F32:
-        embed_f32(x, f32_array(w.data, 0, w.rows * w.cols), w.cols, row)
+    if encodings.IS_FLOAT[part.kind]:
+        by_float(embed_floats, w.data, part, 0, part.last, (x, row))
         return
     words = cells(UNITS_WORDS)
     block = memory(address_of(words), 8 * UNITS_WORDS)

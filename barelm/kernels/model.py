@@ -5,7 +5,7 @@ from typing import NamedTuple
 from barelm.contract import layout, sections
 from barelm.contract.layout import Header, TensorEntry
 from barelm.dialect.memory import f32_array, i8_array, i32_array, i64_array, load_i64, memory, u8_array, u64_array
-from barelm.dialect.types import BLOCK, F32, F32_2D, F32_3D, I32, I64, I64_2D, LANES, U8, U8_3D, U64, Real, padded
+from barelm.dialect.types import BLOCK, F32, F32_2D, I32, I64, I64_2D, LANES, U8, U64, Real, i64, padded
 from barelm.kernels.cache import item_bytes
 from barelm.kernels.encodings.activations import Activations
 from barelm.kernels.matrices import Matrix
@@ -45,6 +45,8 @@ class Config(NamedTuple):
     residual_scale: Real
     logit_scale: Real
     logit_cap: Real
+    n_windowed: int  # layers that keep only
+    window_room: int  # so many positions
 
 
 class Weights(NamedTuple):
@@ -96,10 +98,10 @@ class State(NamedTuple):
     logits: F32_2D  # (1, vocab_size)
     scores: F32_2D  # (core, seq_len)
     out: F32_2D  # (core, head_dim)
-    keys: U8_3D  # (layer, kv head, bytes); see `kernels.cache`
-    values: U8_3D  # (layer, kv head, bytes)
-    key_scales: F32_3D  # (layer, kv head, seq_len), of int8 keys
-    value_scales: F32_3D
+    keys: U8  # of every key head of every layer: see `room_of` and `kernels.cache`
+    values: U8
+    key_scales: F32  # of int8 keys, one a position
+    value_scales: F32
     order: I32  # (vocab_size) the sampler's heap
     tokens: I64  # (seq_len + 1) the ids of the session, prompt first
     rng: U64  # (1) the sampler's generator
@@ -132,7 +134,7 @@ class StatePlan(NamedTuple):
     logits: Part
     scores: Part
     out: Part
-    keys: Part  # a row for every head of every layer
+    keys: Part
     values: Part
     key_scales: Part
     value_scales: Part
@@ -157,7 +159,8 @@ def read_config(header: Header) -> Config:
         header.q_dim, header.kv_dim, header.vocab_size, header.seq_len, header.batch, header.norm_eps, header.kv_kind,
         header.rotary, header.rope_dim, header.gate_rows, header.n_experts, header.n_experts_used,
         header.query_norm_dim, header.key_norm_dim, header.norm, header.activation, header.attention_scale,
-        header.attention_cap, header.embedding_scale, header.residual_scale, header.logit_scale, header.logit_cap)
+        header.attention_cap, header.embedding_scale, header.residual_scale, header.logit_scale, header.logit_cap,
+        header.n_windowed, header.window_room)
 
 
 def size_of(header: Header, code: int) -> int:
@@ -210,7 +213,7 @@ def bind_weights(header: Header, addresses: I64) -> Weights:
     return Weights(
         bind_floats(header, addresses, sections.ROPE),
         bind_floats(header, addresses, sections.LOCAL_ROPE),
-        i32_array(section(header, addresses, sections.LAYERS), 0, header.n_layers * layout.LAYER_WORDS),
+        layers_of(header, addresses),
         bind_vectors(header, addresses, sections.ATTENTION_NORM),
         bind_vectors(header, addresses, sections.FFN_NORM),
         bind_vectors(header, addresses, sections.FINAL_NORM),
@@ -235,6 +238,11 @@ def bind_weights(header: Header, addresses: I64) -> Weights:
         bind_matrix(header, addresses, sections.ROUTER),
         bind_vectors(header, addresses, sections.ROUTER_BIAS),
         bind_matrix(header, addresses, sections.POSITIONS))
+
+
+def layers_of(header: Header, addresses: I64) -> I32:
+    """The words of every layer."""
+    return i32_array(section(header, addresses, sections.LAYERS), 0, header.n_layers * layout.LAYER_WORDS)
 
 
 def bind_floats(header: Header, addresses: I64, number: int) -> F32:
@@ -281,7 +289,8 @@ def activations_part(at: int, batch: int, dim: int) -> Part:
 def state_plan(c: Config, max_cores: int) -> StatePlan:
     """Where the parts of the state lie; its size is the end of the last."""
     seq = padded(c.seq_len)
-    heads = c.n_layers * c.n_kv_heads
+    kept = positions_kept(c)
+    scales = kept if c.kv_kind == layout.KV_Q8 else 0
     size = item_bytes(c.kv_kind)
     x = part(0, c.batch, padded(c.dim, BLOCK), 4)
     xn = activations_part(x.end, c.batch, c.dim)
@@ -299,10 +308,10 @@ def state_plan(c: Config, max_cores: int) -> StatePlan:
     logits = part(answers.end, 1, padded(c.vocab_size), 4)
     scores = part(logits.end, max_cores, seq, 4)
     out = part(scores.end, max_cores, padded(c.head_dim), 4)
-    keys = part(out.end, heads, size * seq * c.head_dim, 1)
-    values = part(keys.end, heads, size * seq * padded(c.head_dim), 1)
-    key_scales = part(values.end, heads, scales_of(c), 4)
-    value_scales = part(key_scales.end, heads, scales_of(c), 4)
+    keys = part(out.end, kept, size * c.head_dim, 1)
+    values = part(keys.end, kept, size * padded(c.head_dim), 1)
+    key_scales = part(values.end, 1, scales, 4)
+    value_scales = part(key_scales.end, 1, scales, 4)
     order = part(value_scales.end, 1, padded(c.vocab_size), 4)
     tokens = part(order.end, 1, seq + LANES, 8)
     rng = part(tokens.end, 1, 8, 8)
@@ -311,11 +320,21 @@ def state_plan(c: Config, max_cores: int) -> StatePlan:
                      values, key_scales, value_scales, order, tokens, rng, gate)
 
 
-def scales_of(c: Config) -> int:
-    """Scales a head's cache has for its keys, and as many for its values."""
-    if c.kv_kind == layout.KV_Q8:
-        return padded(c.seq_len)
-    return 0
+def positions_kept(c: Config) -> int:
+    """Positions that all key heads of all layers keep."""
+    return c.n_kv_heads * ((c.n_layers - c.n_windowed) * padded(c.seq_len) + c.n_windowed * c.window_room)
+
+
+def room_of(c: Config, layers: I32, l: int, g: int) -> tuple[int, int]:
+    """How many positions key head g of a layer keeps, and how many all heads before it do."""
+    whole = padded(c.seq_len)
+    before = 0
+    room = whole
+    if c.window_room > 0:
+        before = i64(layers[l * layout.LAYER_WORDS + layout.WINDOWED_BEFORE])
+        if layers[l * layout.LAYER_WORDS + layout.WINDOW] > 0:
+            room = c.window_room
+    return room, c.n_kv_heads * ((l - before) * whole + before * c.window_room) + g * room
 
 
 def state_bytes(header: Header) -> int:
@@ -344,16 +363,15 @@ def bind_state(header: Header, block: U8) -> State:
     """Views of one zeroed block of `state_bytes` as a state."""
     c = read_config(header)
     p = state_plan(c, header.max_cores)
-    per_head = (c.n_layers, c.n_kv_heads)
     return State(
         floats(block, p.x), activations(block, p.xn), floats(block, p.added), floats(block, p.qkv),
         activations(block, p.attended), floats(block, p.h13), activations(block, p.h), floats(block, p.routes),
         i64_array(block, p.chosen.at, (p.chosen.rows, p.chosen.cols)), floats(block, p.shares),
         floats(block, p.answers), floats(block, p.logits),
         floats(block, p.scores), floats(block, p.out),
-        u8_array(block, p.keys.at, (*per_head, p.keys.cols)), u8_array(block, p.values.at, (*per_head, p.values.cols)),
-        f32_array(block, p.key_scales.at, (*per_head, p.key_scales.cols)),
-        f32_array(block, p.value_scales.at, (*per_head, p.value_scales.cols)),
+        u8_array(block, p.keys.at, p.keys.rows * p.keys.cols),
+        u8_array(block, p.values.at, p.values.rows * p.values.cols),
+        f32_array(block, p.key_scales.at, p.key_scales.cols), f32_array(block, p.value_scales.at, p.value_scales.cols),
         i32_array(block, p.order.at, p.order.cols), i64_array(block, p.tokens.at, c.seq_len + 1),
         u64_array(block, p.rng.at, 1), i64_array(block, p.gate.at, GATE_WORDS))
 
@@ -366,18 +384,19 @@ def bind_transcript(header: Header, block: U8) -> SessionTranscript:
                              f32_array(block, p.logits.at, c.vocab_size))
 
 
-def cache_part(header: Header, number: int, n: int) -> tuple[int, int, int]:
-    """Keys, values, the scales of keys, those of values (number 0 to 3), as bytes of the state.
+def cache_part(header: Header, layers: I32, number: int, head: int, n: int) -> tuple[int, int]:
+    """Keys, values, the scales of keys, those of values (number 0 to 3) of a key head, counted through all layers.
 
-    Where the first head's begin, how far one head's are from the next one's (all heads of a layer, layer after layer),
-    and how many bytes of each hold the first n positions.
+    Where they begin in the state, and how many bytes of it hold the first n positions, or what is kept of them.
     """
     c = read_config(header)
     p = state_plan(c, header.max_cores)
-    size = item_bytes(c.kv_kind) * padded(n)
+    size = item_bytes(c.kv_kind)
+    room, before = room_of(c, layers, head // c.n_kv_heads, head % c.n_kv_heads)
+    kept = min(padded(n), room)
     if number == 0:
-        return p.keys.at, p.keys.cols, size * c.head_dim
+        return p.keys.at + before * size * c.head_dim, kept * size * c.head_dim
     if number == 1:
-        return p.values.at, p.values.cols, size * padded(c.head_dim)
+        return p.values.at + before * size * padded(c.head_dim), kept * size * padded(c.head_dim)
     scales = p.key_scales if number == 2 else p.value_scales
-    return scales.at, 4 * scales.cols, 4 * min(padded(n), scales.cols)
+    return scales.at + 4 * min(before, scales.cols), 4 * min(kept, scales.cols)

@@ -9,11 +9,11 @@ import numpy as np
 from barelm.contract import layout
 from barelm.dialect.types import BLOCK, F32, F32_2D, LANES, f32, padded
 from barelm.kernels.blocks import add, add_scaled, attend, cap, layernorm, multiply_by, rmsnorm, rope
-from barelm.kernels.cache import HeadCache, remember_key, remember_value
+from barelm.kernels.cache import HeadCache, item_bytes, remember_key, remember_value
 from barelm.kernels.encodings.activations import quantize, tokens_from
 from barelm.kernels.feed_forward import feed_forward, mixture
 from barelm.kernels.matrices import embed, matmul
-from barelm.kernels.model import Config, State, Weights
+from barelm.kernels.model import Config, State, Weights, room_of
 from barelm.kernels.team import Team, meet, share
 
 
@@ -137,9 +137,9 @@ def position(c: Config, w: Weights, s: State, l: int, pos: int, n: int, team: Te
             normalise_heads(s.qkv[t, at:], w.key_norm[l], c, c.head_dim)
         turn(c, w, s.qkv[t], at, l, pos + t)
         if g >= 0:
-            v = s.qkv[t, at + padded(c.kv_dim):]
-            remember_key(c.kv_kind, s.keys[l, g], s.key_scales[l, g], s.qkv[t, at:], pos + t, c.head_dim)
-            remember_value(c.kv_kind, s.values[l, g], s.value_scales[l, g], v, pos + t, c.head_dim)
+            kept = head_cache(c, w, s, l, g)
+            remember_key(kept, s.qkv[t, at:], pos + t, c.head_dim)
+            remember_value(kept, s.qkv[t, at + padded(c.kv_dim):], pos + t, c.head_dim)
     meet(team)
 
 
@@ -150,6 +150,18 @@ def turn(c: Config, w: Weights, x: F32, at: int, l: int, pos: int) -> None:
         rope(x, at, w.rope, pos, c.rope_dim, c.rotary)
     elif table == layout.TURNED_LOCALLY:
         rope(x, at, w.local_rope, pos, c.rope_dim, c.rotary)
+
+
+def head_cache(c: Config, w: Weights, s: State, l: int, g: int) -> HeadCache:
+    """What key head g of a layer remembers."""
+    room, at = room_of(c, w.layers, l, g)
+    size = item_bytes(c.kv_kind)
+    k, v = size * c.head_dim, size * padded(c.head_dim)
+    if c.kv_kind == layout.KV_Q8:
+        return HeadCache(c.kv_kind, room, s.keys[at * k:(at + room) * k], s.values[at * v:(at + room) * v],
+                         s.key_scales[at:at + room], s.value_scales[at:at + room])
+    return HeadCache(c.kv_kind, room, s.keys[at * k:(at + room) * k], s.values[at * v:(at + room) * v],
+                     s.key_scales[:0], s.value_scales[:0])
 
 
 def attention(c: Config, w: Weights, s: State, l: int, pos: int, n: int, team: Team) -> None:
@@ -168,8 +180,7 @@ def attention(c: Config, w: Weights, s: State, l: int, pos: int, n: int, team: T
         at = head * c.head_dim
         since = max(pos + t + 1 - window, 0) if window > 0 else 0
         sink = w.sinks[l, head] if len(w.sinks) > 0 else f32(-np.inf)
-        kept = HeadCache(c.kv_kind, s.keys[l, g], s.values[l, g], s.key_scales[l, g], s.value_scales[l, g])
-        attend(out, s.qkv[t, at:], kept, s.scores[team.core], c, since, pos + t + 1, sink)
+        attend(out, s.qkv[t, at:], head_cache(c, w, s, l, g), s.scores[team.core], c, since, pos + t + 1, sink)
         for k in range(c.head_dim):
             s.attended.values[t, at + k] = out[k]
     meet(team)

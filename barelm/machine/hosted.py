@@ -37,6 +37,7 @@ class Hosted:
     """`machine.Machine`: runs the program in a process of this Linux, with `faults` in its firmware.
 
     `screen` is the size of its screen in pixels, where it is to have one, and `pixels` one of `screen.KINDS`.
+    What of its memory is `occupied`, from which MiB on and how many, is somebody else's: so the rest is in pieces.
     With a `power_cut` of n the power goes off right after the n-th sector write (0: never): then the session has no
     status, and `read` says nothing but that the machine is off.
     """
@@ -46,6 +47,7 @@ class Hosted:
     screen: tuple[int, int] | None = None
     pixels: str = BGR
     power_cut: int = 0
+    occupied: tuple[tuple[int, int], ...] = ()
 
     def why_not(self) -> str | None:
         """Why this machine cannot be used here, in a sentence; None where it can."""
@@ -64,19 +66,27 @@ class Hosted:
         return HostedSession(spec, self)
 
 
+def memory_left() -> int:
+    """Bytes of memory this host can still give to processes; without an end where it does not say."""
+    with suppress(OSError, ValueError, IndexError), open("/proc/meminfo") as file:
+        return next(int(line.split()[1]) << 10 for line in file if line.startswith("MemAvailable:"))
+    return 1 << 62
+
+
 class HostedSession:
     """A running child process: `machine.Session`.
 
     Of a machine that is off `status` is what the program returned, None where it returned nothing, `calls` how often
     each service was called, which is what there is to make fail, and `writes` how many sector writes there were, which
     is where the power can be cut: a run of neighbouring sectors that one service call fills with data counts as one.
+    `kept` are the bytes of memory the program did not give back.
     """
 
     def __init__(self, spec: Spec, machine: Hosted) -> None:
         """Start it, in a session of its own: what Ctrl-C means is decided here, not by the terminal."""
         self.status: int | None = None
         self.calls: dict[str, int] = {}
-        self.writes = 0
+        self.writes = self.kept = 0
         self._terminal = spec.terminal
         self._text = PlainText()
         self._failure: BarelmError | None = None
@@ -87,6 +97,7 @@ class HostedSession:
         shared = [self._pixels.fileno()] if self._pixels else []
         setup = {"image": os.path.abspath(spec.image), "memory_mb": spec.memory_mb, "cores": spec.cores,
                  "writable": spec.writable, "faults": [*map(str, machine.faults)], "power_cut": machine.power_cut,
+                 "occupied": machine.occupied,
                  "screen": str(Screen(*machine.screen, machine.pixels)) if machine.screen else None,
                  "screen_fd": shared[0] if shared else None, "report_fd": report_out}
         command = child_command(CHILD, json.dumps(setup))
@@ -160,6 +171,7 @@ class HostedSession:
         if written:
             report = json.loads(written)
             self.status, self.calls, self.writes = report["status"], report["calls"], report["writes"]
+            self.kept = report["kept"]
         if code not in _ENDED_WELL:
             self._errors.seek(0)
             message, _, hint = self._errors.read().decode(errors="replace").removesuffix("\n").rpartition("\n")

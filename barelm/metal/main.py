@@ -20,9 +20,9 @@ from barelm.metal.conversation.slash_commands import ANOTHER_MODEL, LEAVE, RESTA
 from barelm.metal.conversation.talk import Talk, open_talk, under_test
 from barelm.metal.conversation.turns import forget
 from barelm.metal.keys.keyboard import close_keyboard, open_keyboard, wait_for_key
-from barelm.metal.measuring import clock, facts, figures, greeting, selftest
+from barelm.metal.measuring import clock, figures, greeting, selftest
 from barelm.metal.processors.cores import gather_team, rest_team, wake_team
-from barelm.metal.storage import configuration, model_loader, model_menu
+from barelm.metal.storage import configuration, model_loader, model_menu, model_parts
 from barelm.metal.uefi.boot_services import Firmware, disable_watchdog, open_firmware
 from barelm.metal.uefi.file_protocol import close_file, open_file, open_own_volume, read_file
 from barelm.metal.uefi.handles import protocol_of
@@ -63,13 +63,15 @@ def efi_main(image: int, table: int) -> int:
 def load_chosen_model(con: Console, b: Board, workspace: Workspace, root: int) -> Header:
     """The header of the model of the volume, or of that which a person chooses, when all of it is in memory."""
     models = model_menu.list_models(workspace, root)
-    model_menu.judge_models(models, root, b.settings, facts.memory_facts(con.fw, workspace).free)
+    parts = model_parts.parts_in(workspace)
+    free = arena.free_memory(con.fw, arena.map_buffer(workspace)).total
+    model_menu.judge_models(models, parts, root, b.settings, free)
     keyboard = open_keyboard(con, b.settings, b.figures, workspace)
-    file = model_menu.open_chosen_model(con, keyboard, models, root, b, b.job.team > 0)
-    header = model_loader.read_model_header(workspace, file)
+    chosen = model_menu.choose_model(con, keyboard, models, b, b.job.team > 0)
+    header = model_loader.open_model(con, workspace, root, chosen.name)
     greeting.introduce(con, b.settings, header)
-    model_loader.load_model(con, b, workspace, header, file)
-    close_file(file)
+    model_loader.load_model(con, b, workspace, header)
+    model_parts.close_parts(parts)
     return header
 
 
@@ -167,7 +169,19 @@ def report_failure(image: int, table: int, failure: int) -> int:
         status = greeting.say_failure(con, FailureRecord(failure))
         leave_keyboard(con, b, workspace, FAILURE_WAIT_S)
     done(con, status, True)
+    if place != 0:
+        give_everything_back(fw, Workspace(place))
     return status
+
+
+def give_everything_back(fw: Firmware, workspace: Workspace) -> None:
+    """Send the team home, and return all memory and every open file of the model to the firmware."""
+    b = workspace.board
+    rest_team(b.job, b.figures.cycles_per_ms)
+    model_parts.close_parts(model_parts.parts_in(workspace))
+    if b.model.header != 0:
+        arena.give_back_model(fw, b.model, b.figures, Header(b.model.header))
+    arena.give_back(fw, workspace)
 
 
 def done(con: Console, status: int, returns: bool) -> None:

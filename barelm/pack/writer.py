@@ -22,7 +22,7 @@ from barelm.kernels.model import first_tensor, part_rows, section_layers, sectio
 from barelm.pack.golden import Golden
 from barelm.pack.sums import checksum
 from barelm.pack.tokenizer_tables import TokenizerTables, describe_tokenizer, tokenizer_tables
-from barelm.pack.weights import kind_of, matrix_parts
+from barelm.pack.weights import finite_values, kind_of, matrix_parts
 
 Bytes = NDArray[np.uint8]
 Progress = Callable[[int, int], None]
@@ -33,7 +33,7 @@ ROPE_ROWS = 4096
 
 
 def write_packed(checkpoint: Checkpoint, out: Path, progress: Progress | None = None, quant: str = "keep",
-                 kv: str = "auto", example: Example | None = None) -> None:
+                 kv: str = "auto", example: Example | None = None, tables: TokenizerTables | None = None) -> None:
     """Write `checkpoint` as a packed model, its matrices encoded as `quant` says (one of `weights.QUANTS`).
 
     `kv` is the form its keys and values will be kept in, one of `layout.KV_NAMES`; "auto" is f16, but f32 where all
@@ -41,10 +41,12 @@ def write_packed(checkpoint: Checkpoint, out: Path, progress: Progress | None = 
 
     `example` computes, from the packed model without one, the example it is to carry; None where it cannot.
 
+    `tables` are those of its vocabulary, where they are known already.
+
     `progress` is called with bytes done and bytes in all.  Raises BarelmError where `out` cannot be written; nothing
     half-written stays behind.
     """
-    tables = tokenizer_tables(checkpoint.vocab)
+    tables = tables or tokenizer_tables(checkpoint.vocab)
     header, total = plan_header(checkpoint, tables, quant, kv)
     with written_beside(out) as beside, open(beside, "wb") as file:
         _write_sections(file, header, checkpoint, tables, quant, total, progress)
@@ -60,14 +62,15 @@ def _write_sections(file: BinaryIO, header: Header, checkpoint: Checkpoint, tabl
     for section in range(N_SECTIONS):
         entry = header.sections[section]
         file.seek(int(entry.offset))
-        sums = np.zeros(2, np.uint64)
-        for part in section_parts(checkpoint, tables, section, quant):
+        sums, loss = np.zeros(2, np.uint64), np.zeros(2)
+        for part in section_parts(checkpoint, tables, section, quant, loss):
             checksum(sums, part)
             file.write(part.data)
             if progress:
                 progress(file.tell(), total)
         file.write(bytes(-file.tell() % layout.PAGE))
         entry.sum_a, entry.sum_b = map(int, sums.view(np.int64))
+        entry.error = np.float32(np.sqrt(loss[0] / loss[1]) if loss[1] else 0)
 
 
 def _write_header(file: BinaryIO, header: Header) -> None:
@@ -131,7 +134,7 @@ def _describe_shape(header: Header, shape: Shape) -> None:
 
 def _describe_traits(header: Header, shape: Shape) -> None:
     traits = shape.traits
-    for name in ("gate_rows", "up_rows", "down_rows", "rope_dim", "attention_scale"):
+    for name in ("gate_rows", "up_rows", "down_rows", "rope_dim", "attention_scale", "n_windowed", "window_room"):
         setattr(header, name, getattr(shape, name))
     for name in ("n_experts", "n_experts_used", "query_norm_dim", "key_norm_dim", "n_positions", "attention_cap",
                  "embedding_scale", "residual_scale", "logit_scale", "logit_cap"):
@@ -167,9 +170,9 @@ def _describe_tensors(header: Header, entry: SectionEntry, checkpoint: Checkpoin
     return at
 
 
-def section_parts(checkpoint: Checkpoint, tables: TokenizerTables, section: int, quant: str = "keep"
-                  ) -> Iterator[Bytes]:
-    """The bytes of a section, a few megabytes at a time, padded to whole 64-bit words."""
+def section_parts(checkpoint: Checkpoint, tables: TokenizerTables, section: int, quant: str = "keep",
+                  loss: NDArray[np.float64] | None = None) -> Iterator[Bytes]:
+    """The bytes of a section, a few megabytes at a time, padded to whole 64-bit words; `loss` as in `matrix_parts`."""
     small, seq_len = tables.sections, checkpoint.shape.seq_len
     if section in small:
         yield _whole_words(small[section])
@@ -180,10 +183,10 @@ def section_parts(checkpoint: Checkpoint, tables: TokenizerTables, section: int,
         for lo in range(0, seq_len if checkpoint.shape.has_table(section) else 0, ROPE_ROWS):
             yield _whole_words(rope_table(checkpoint.shape, lo, min(lo + ROPE_ROWS, seq_len), theta))
     elif section in MATRICES:
-        yield from matrix_parts(checkpoint, section, quant)
+        yield from matrix_parts(checkpoint, section, quant, loss)
     else:
         for names in checkpoint.sources(section):
-            parts = [checkpoint.tensors[name].float32().reshape(-1) for name in names]
+            parts = [finite_values(name, checkpoint.tensors[name]).reshape(-1) for name in names]
             vector = np.concatenate([np.pad(part, (0, -part.size % LANES)) for part in parts])
             yield np.pad(vector, (0, -vector.size % BLOCK)).view(np.uint8)
 

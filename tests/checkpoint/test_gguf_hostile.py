@@ -56,7 +56,8 @@ def refused(path: Path, content: bytes, why: str) -> None:
 
 
 @pytest.mark.parametrize(("key", "value", "why"), [
-    ("general.architecture", Value(STRING, "gemma"), "architecture 'gemma'"),
+    ("general.architecture", Value(STRING, "gemma"), "architecture 'gemma', which this barelm does not run"),
+    ("general.architecture", Value(STRING, "qwen35"), "does not run: most of its layers keep a recurrent state"),
     ("llama.expert_count", Value(U32, 8), "mixture of experts"),
     ("llama.logit_scale", Value(F32, 0.5), "scales its logits (llama.logit_scale)"),
     ("llama.expert_count", Value(ARRAY, [8], U32), "mixture of experts"),

@@ -6,15 +6,23 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from barelm.commands.image_files import Place, parse_place
 from barelm.disk import open_editor, open_volume, write_image
+from barelm.pack.parts import parts_of
+from barelm.pack.writer import write_packed
 from tests.commands.conftest import Cli
+from tests.models import BIASES, tiny_checkpoint
 
 FILES = {"EFI/BOOT/BOOTX64.EFI": b"program", "barelm.toml": b"tokens = 5\n", "a longer name.json": b"{}" * 5000}
+
+
+PART = 12 * 4096
+"""Bytes of a file, where a test says that no more fit."""
 
 
 @pytest.fixture
@@ -168,3 +176,36 @@ def test_an_image_in_use_is_left_alone(cli: Cli, stick: Path) -> None:
     with open_editor(stick):
         assert "being written by another" in cli.refuses("cp", "tiny.bin", "stick.img:x")
         assert cli("cp", "stick.img:barelm.toml", ".").code == 0
+
+
+def test_a_model_too_large_for_one_file_goes_in_and_comes_out(cli: Cli, stick: Path,
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is cut, put together, replaced by a smaller one, and refused where a part is missing or there is no room."""
+    monkeypatch.setattr("barelm.commands.image_files.parts_of", partial(parts_of, part_bytes=PART))
+    monkeypatch.setattr("barelm.pack.parts.PART_BYTES", PART)
+    write_packed(tiny_checkpoint(1, has=BIASES), cli.folder / "tiny.blm")
+    write_packed(tiny_checkpoint(2, n_layers=1), cli.folder / "small.blm")
+    write_packed(tiny_checkpoint(2, n_layers=6, dim=128), cli.folder / "large.blm")
+    assert cli("cp", "tiny.blm", "stick.img:MODEL.BLM").code == 0
+    assert cli("cp", "tiny.blm", "stick.img:model.blm").code == 0
+    names = [row.split()[-1] for row in cli("ls", "stick.img").out.splitlines()]
+    assert {"MODEL.BLM", "MODEL.BLM.2", "MODEL.BLM.3"} <= set(names) and "model.blm" not in names
+    assert cli("cp", "stick.img:model.blm", "out.blm").code == 0
+    assert (cli.folder / "out.blm").read_bytes() == (cli.folder / "tiny.blm").read_bytes()
+    assert json.loads(cli("show", "stick.img", "--json").out)["model"]["name"] == "tiny"
+    assert cli("cp", "small.blm", "stick.img:model.blm").code == 0
+    assert content(stick, "model.blm.2") and content(stick, "model.blm.4") is None
+    assert cli("cp", "stick.img:model.blm", "out.blm").code == 0
+    assert (cli.folder / "out.blm").read_bytes() == (cli.folder / "small.blm").read_bytes()
+    with open_editor(stick) as volume:
+        node = volume.lookup("model.blm.2")
+        assert node is not None
+        volume.delete(node)
+    assert "goes on in MODEL.BLM.2, which is not in" in cli.refuses("cp", "stick.img:model.blm", "out2.blm")
+    write_image(cli.folder / "full.img", FILES, plain=True, free_bytes=0)
+    with open_editor(cli.folder / "full.img") as volume:
+        volume.save("filler", bytes(volume.free_bytes - (64 << 10)))
+        before = volume.free_bytes
+    assert "bytes free" in cli.refuses("cp", "large.blm", "full.img:model.blm")
+    with open_volume(cli.folder / "full.img") as after:
+        assert after.free_bytes == before and after.lookup("model.blm") is None

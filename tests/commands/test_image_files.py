@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,8 @@ def test_pack_writes_beside_where_it_is_run(cli: Cli) -> None:
     result = cli("pack", "tiny.bin")
     path = cli.folder / "tiny.blm"
     assert (result.code, result.out) == (0, "")
-    assert result.err == f"tiny.blm: {path.stat().st_size:,} bytes\n"
+    assert result.err == (f"tiny.blm: {path.stat().st_size:,} bytes; it takes 5 MB of memory with a context of 64: "
+                          "for a machine of 512 MB or more\n")
     assert read_packed(path).name == "tiny"
 
 
@@ -161,6 +163,37 @@ def test_show_announces_the_memory_a_model_takes(cli: Cli, image: Path) -> None:
     assert json.loads(cli("show", "tiny.blm", "--json").out)["memory_bytes"] == packed.memory_bytes
     assert json.loads(cli("show", "tiny.img", "--json").out)["model"]["memory_bytes"] == packed.memory_bytes
     assert f"{packed.memory_bytes:,}" in cli("show", "tiny.blm").out
+    planned = json.loads(cli("show", "tiny.bin", "--json").out)["packed"]
+    assert planned["memory_bytes"] == packed.memory_bytes and planned["least_machine_mb"] == 512
+    shorter = json.loads(cli("show", "tiny.bin", "--context", "9", "--quant", "q8", "--json").out)["packed"]
+    assert (shorter["seq_len"], shorter["quant"]) == (9, "q8") and shorter["state_bytes"] < planned["state_bytes"]
+
+
+@pytest.mark.parametrize("name, where", [("tiny.bin", "packed"), ("tiny.blm", ""), ("tiny.img", "model")])
+def test_show_says_whether_a_machine_holds_a_model(cli: Cli, image: Path, name: str, where: str) -> None:
+    assert cli("pack", "tiny.bin").code == 0
+    for megabytes, fits in (("256", "no"), ("512", "yes")):
+        facts = json.loads(cli("show", name, "--memory", megabytes, "--json").out)
+        assert (facts[where] if where else facts)["fits"] == (fits == "yes")
+        assert re.search(rf"\n *fits +{fits}\n", cli("show", name, "--memory", megabytes).out)
+    assert "fits" not in cli("show", name).out
+
+
+def test_show_says_why_a_checkpoint_cannot_be_packed(cli: Cli) -> None:
+    (cli.folder / "tokenizer.bin").unlink()
+    result = cli("show", "tiny.bin")
+    assert result.code == 0 and "cannot be: " in result.out and "tokenizer" in result.out
+
+
+def test_pack_says_which_context_it_chose(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model's own where its state has room, else as much as has."""
+    monkeypatch.setattr("barelm.pack.memory_plan.LEAST_CONTEXT", 16)
+    monkeypatch.setattr("barelm.pack.memory_plan.LEAST_SHARE", 100_000)
+    result = cli("pack", "tiny.bin")
+    assert result.code == 0 and read_header(cli.folder / "tiny.blm").seq_len == 32
+    assert result.err.startswith("The context is 32 tokens, with which the model takes 5 MB of memory; its own is 64, ")
+    assert cli("pack", "tiny.bin", "--context", "64", "-o", "64.blm").err.startswith("64.blm: ")
+    assert read_header(cli.folder / "64.blm").seq_len == 64
 
 
 def test_doctor_finds_this_host_well(cli: Cli) -> None:

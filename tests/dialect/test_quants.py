@@ -14,9 +14,12 @@ from barelm.dialect.quants import (
     bits_i8x64,
     dot2_u4,
     dot4_i8,
+    load_bf16x16,
+    load_bits_i32x16,
     load_f16x16,
     load_i8x16,
     load_i8x64,
+    look_up_i8x64,
     repeat_i8x64,
     splat_i16x32,
     splat_i32x16,
@@ -25,7 +28,7 @@ from barelm.dialect.quants import (
     sum_pairs,
     to_f32x16,
 )
-from barelm.dialect.types import F32, I8, I32, U8
+from barelm.dialect.types import F32, I8, I32, I64, U8
 from barelm.dialect.vectors import load_f32x16, round_i32x16, store_f32x16
 from tests.forms import LEVELS, WORLDS, every_world
 from tests.worlds import World, same_bits
@@ -139,6 +142,58 @@ def test_bits_of_every_byte_are_moved(world: World, mask: int, first: int) -> No
         assert both.tolist() == (expected + (w & 15)).view(np.int8).tolist()
 
 
+def five_bits(w: U8, x: I8, out: F32) -> None:
+    """Four in a row."""
+    q = bits_i8x64(load_i8x64(w, 0), 0, 31, 0)
+    d = splat_i16x32(0)
+    for _ in range(4):
+        d = dot2_u4(d, q, repeat_i8x64(x, 0))
+    store_f32x16(out, 0, to_f32x16(sum_pairs(d)))
+
+
+@every_world
+@given(weights, activations)
+@example(np.full(64, 31, np.uint8), np.full(8, 127, np.int8))
+@example(np.full(64, 31, np.uint8), np.full(8, -127, np.int8))
+def test_four_products_of_five_bits_are_exact(world: World, w: Bytes, x: Octets) -> None:
+    out = np.zeros(16, np.float32)
+    world(five_bits)(w, x, out)
+    assert out.astype(int).tolist() == (4 * ((w & 31).astype(int).reshape(16, 4) @ x[:4].astype(int))).tolist()
+
+
+def looked_up(w: U8, table: I64, out: F32) -> None:
+    """Entries of a table, one column at a time."""
+    one = np.zeros(4, np.int8)
+    v = look_up_i8x64(table[0], table[1], bits_i8x64(load_i8x64(w, 0), 0, 15, 0))
+    for c in range(4):
+        one[c] = 1
+        store_f32x16(out, 16 * c, to_f32x16(dot4_i8(splat_i32x16(0), v, repeat_i8x64(one, 0))))
+        one[c] = 0
+
+
+@every_world
+@given(weights, arrays(np.int8, 16))
+@example(np.arange(64, dtype=np.uint8), np.arange(-128, 128, 16, dtype=np.int8))
+def test_every_byte_is_looked_up_in_a_table(world: World, w: Bytes, table: Octets) -> None:
+    out = np.zeros(64, np.float32)
+    world(looked_up)(w, table.view(np.int64), out)
+    assert out.reshape(4, 16).T.reshape(-1).tolist() == table[w & 15].tolist()
+
+
+def lanes_of_bits(x: U8, i: int, down: int, mask: int, up: int, out: F32) -> None:
+    """Some bits of sixteen bytes."""
+    store_f32x16(out, 0, to_f32x16(load_bits_i32x16(x, i, down, mask, up)))
+
+
+@every_world
+@pytest.mark.parametrize("i", [0, 1, 239, 240])
+@pytest.mark.parametrize("down, mask, up", [(0, 255, 0), (0, 15, 0), (4, 15, 0), (2, 3, 4), (6, 3, 4), (7, 1, 9)])
+def test_bits_of_bytes_are_widened(world: World, i: int, down: int, mask: int, up: int) -> None:
+    x, out = np.arange(256, dtype=np.uint8), np.zeros(16, np.float32)
+    world(lanes_of_bits)(x, i, down, mask, up, out)
+    assert out.tolist() == [(int(byte) >> down & mask) << up for byte in x[i:i + 16]]
+
+
 def lanes(x: U8, i: int, out: F32, total: I32) -> None:
     """int8 widened, and their sum."""
     v = load_i8x16(x, i)
@@ -186,6 +241,21 @@ def test_every_finite_float16_is_widened_exactly(world: World, at: int) -> None:
     out = np.zeros(len(halves), np.float32)
     world(widen)(np.frombuffer(bytes(at) + halves.tobytes(), np.uint8).copy(), at, len(halves) // 16, out)
     assert same_bits(out, halves.astype(np.float32))
+
+
+def widen_upper(x: U8, at: int, n: int, out: F32) -> None:
+    """n vectors of bfloat16."""
+    for k in range(n):
+        store_f32x16(out, 16 * k, load_bf16x16(x, at + 32 * k))
+
+
+@every_world
+@pytest.mark.parametrize("at", [0, 5])
+def test_every_bfloat16_is_the_upper_half_of_a_float32(world: World, at: int) -> None:
+    everything = np.arange(1 << 16, dtype=np.uint16)
+    out = np.zeros(1 << 16, np.float32)
+    world(widen_upper)(np.frombuffer(bytes(at) + everything.tobytes(), np.uint8).copy(), at, 1 << 12, out)
+    assert same_bits(out, everything.astype(np.uint32) << np.uint32(16))
 
 
 def test_every_level_has_every_form() -> None:

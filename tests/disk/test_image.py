@@ -13,9 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from barelm.disk import ImageLayout, open_volume, write_image
+from barelm.disk import ImageLayout, open_editor, open_volume, write_image
 from barelm.disk.fat32 import FILE_LIMIT, MAX_CLUSTERS, MIN_CLUSTERS, plan_volume
 from barelm.errors import BarelmError
+from barelm.host_files import Portion
 from tests.disk.oracles import check_disk, check_volume, extract, run
 from tests.disk.trees import trees
 
@@ -114,6 +115,43 @@ def test_a_sparse_model_stays_sparse(tmp_path: Path) -> None:
         assert volume.read(entry, 600 << 20, 3) == b"end"
         assert volume.read(entry, 300 << 20, 8) == bytes(8)
     check_disk(tmp_path / "a", layout.esp_offset)
+
+
+def test_a_volume_far_above_4_gib(tmp_path: Path) -> None:
+    """Three parts of one sparse file, each but for its beginning as large as FAT allows; then changed in place."""
+    source = tmp_path / "model"
+    size = 9 << 30
+    marks = {0: b"begin", FILE_LIMIT - 3: b"123456", 2 * FILE_LIMIT - _PAGE - 8: b"on both sides", size - 3: b"end"}
+    with open(source, "wb") as file:
+        file.truncate(size)
+        for at, mark in marks.items():
+            file.seek(at)
+            file.write(mark)
+    if source.stat().st_blocks * 512 > 1 << 20:
+        pytest.skip("this file system has no holes in files")
+    parts: dict[str, Path | bytes | Portion] = {"a": Portion(b"", source, 0, FILE_LIMIT)}
+    for number, start in enumerate(range(FILE_LIMIT, size, FILE_LIMIT - _PAGE)):
+        parts[f"a.{number}"] = Portion(b"h" * _PAGE, source, start, min(size - start, FILE_LIMIT - _PAGE))
+    image = tmp_path / "a.img"
+    layout = write_image(image, {**parts, "last": b"small"}, plain=True, free_bytes=5 << 30)
+    assert layout.cluster_bytes == 32 << 10 and layout.bytes > 14 << 30 and image.stat().st_blocks * 512 < 64 << 20
+    with open_editor(image) as volume:
+        for path, part in parts.items():
+            node = volume.lookup(path)
+            assert node is not None and isinstance(part, Portion) and node.size == len(part.head) + part.n_bytes
+            assert volume.read(node, 0, len(part.head)) == part.head
+            for at, mark in marks.items():
+                inside = mark[max(part.start - at, 0):max(part.start + part.n_bytes - at, 0)] if at + len(
+                    mark) > part.start else b""
+                offset = max(at - part.start, 0) + len(part.head)
+                assert volume.read(node, offset, len(inside)) == inside
+        volume.save("behind", b"x" * 100_000)
+        node = volume.lookup("a.0")
+        assert node is not None
+        volume.delete(node)
+        volume.save("instead", b"y" * 100_000)
+    check_volume(image)
+    assert run("mtype", "-i", image, "::behind") == "x" * 100_000 and run("mtype", "-i", image, "::last") == "small"
 
 
 def test_a_directory_of_many_clusters(tmp_path: Path) -> None:

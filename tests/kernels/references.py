@@ -77,8 +77,9 @@ def mixture(h: F64, w: dict[str, F64], traits: Traits) -> F64:
     for t, route in enumerate(routes):
         best = np.argsort(-route, kind="stable")[:traits.n_experts_used]
         for e, part in zip(best, softmax(route[best])):
-            own: dict[str, F64] = {name: np.split(w[name].reshape(-1) if name[0] == "b" else w[name], traits.n_experts)[e]
-                   for name in ("w1", "w2", "w3", "b1", "b2", "b3") if name in w}
+            own: dict[str, F64] = {}
+            for name in {"w1", "w2", "w3", "b1", "b2", "b3"} & w.keys():
+                own[name] = np.split(w[name].reshape(-1) if name[0] == "b" else w[name], traits.n_experts)[e]
             out[t] += part * feed_forward(h[t], own, traits.activation)
     return out
 
@@ -99,7 +100,7 @@ def attention(h: F64, w: dict[str, F64], s: Shape, l: int) -> F64:
         x, width = (q, s.traits.query_norm_dim) if name == "query" else (k, s.traits.key_norm_dim)
         if width:
             x[:] = normal(x.reshape(len(h), -1, width), w, name, s).reshape(x.shape)
-    window, table = s.layers()[l]
+    window, table, _ = s.layers()[l]
     q, k, v = (x.reshape(len(h), -1, s.head_dim) for x in (q, k, v))
     if table >= 0:
         theta, magnitude = (s.traits.local_theta, 1.0) if table else (s.rope_theta, s.traits.rope_magnitude)

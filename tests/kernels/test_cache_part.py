@@ -9,7 +9,7 @@ from barelm.checkpoint.gguf_model import read_gguf
 from barelm.contract import layout
 from barelm.contract.session_file import CACHE_PARTS
 from barelm.kernels import session
-from barelm.kernels.model import bind_state, cache_part, state_plan
+from barelm.kernels.model import bind_state, cache_part, layers_of, state_plan
 from barelm.pack.reader import Packed, read_packed
 from barelm.pack.writer import write_packed
 from tests.gguf_files import write_small_gguf
@@ -30,10 +30,11 @@ def packed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def ranges(world: World, packed: Packed, n: int) -> list[tuple[int, int]]:
     """Every range, as metal.sessions goes through them."""
     found = []
+    layers = layers_of(packed.header, packed.addresses)
     for part in range(CACHE_PARTS):
-        first, step, n_bytes = (int(x) for x in world(cache_part)(packed.header, part, n))
-        heads = int(packed.header.n_layers * packed.header.n_kv_heads)
-        found += [(first + k * step, first + k * step + n_bytes) for k in range(heads) if n_bytes]
+        for head in range(int(packed.header.n_layers * packed.header.n_kv_heads)):
+            first, n_bytes = (int(x) for x in world(cache_part)(packed.header, layers, part, head, n))
+            found += [(first, first + n_bytes)] if n_bytes else []
     return found
 
 

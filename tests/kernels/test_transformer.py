@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,16 @@ import pytest
 from numba import njit
 from numpy.typing import NDArray
 
+from barelm.checkpoint import checkpoint
 from barelm.checkpoint.checkpoint import Checkpoint, Traits
+from barelm.contract import layout
 from barelm.dialect.lowering.install import install
 from barelm.dialect.lowering.registering import JIT_OPTIONS
 from barelm.kernels import session, team
 from barelm.kernels.model import State
 from barelm.kernels.team import GATE_WORDS, Team
-from barelm.pack.reader import Packed
+from barelm.pack.reader import Packed, read_packed
+from barelm.pack.writer import write_packed
 from tests.conftest import Pack
 from tests.kernels import references
 from tests.kernels.agree import agree, arrays
@@ -53,9 +57,9 @@ models = pytest.mark.parametrize("sizes", MODELS.values(), ids=MODELS)
 quants = pytest.mark.parametrize("quant", ["f32", "q8", "q4"])
 
 
-def some_tokens(checkpoint: Checkpoint, n: int) -> list[int]:
+def some_tokens(model: Checkpoint, n: int) -> list[int]:
     """Ids out of the vocabulary."""
-    return [int(token) for token in np.random.default_rng(n).integers(0, checkpoint.shape.vocab_size, n)]
+    return [int(token) for token in np.random.default_rng(n).integers(0, model.shape.vocab_size, n)]
 
 
 def prefilled(world: World, packed: Packed, tokens: list[int]) -> State:
@@ -73,10 +77,10 @@ def bits(s: State) -> list[bytes]:
 
 @models
 def test_logits_are_those_of_double_precision(pack: Pack, sizes: dict[str, Any]) -> None:
-    checkpoint = tiny_checkpoint(3, **sizes)
-    packed = pack(checkpoint)
-    tokens = some_tokens(checkpoint, checkpoint.shape.seq_len)
-    truth = references.logits(checkpoint, tokens)
+    model = tiny_checkpoint(3, **sizes)
+    packed = pack(model)
+    tokens = some_tokens(model, model.shape.seq_len)
+    truth = references.logits(model, tokens)
     c, w, s = packed.config, packed.weights(), packed.fresh_state()
     s.tokens[:len(tokens)] = tokens
     for pos in range(len(tokens)):
@@ -87,10 +91,10 @@ def test_logits_are_those_of_double_precision(pack: Pack, sizes: dict[str, Any])
 @pytest.mark.parametrize("quant, tolerance", [("q8", 0.05), ("q4", 0.5)])
 @models
 def test_quantized_logits_are_near(pack: Pack, sizes: dict[str, Any], quant: str, tolerance: float) -> None:
-    checkpoint = tiny_checkpoint(3, **sizes)
-    packed = pack(checkpoint, quant)
-    tokens = some_tokens(checkpoint, 8)
-    truth = references.logits(checkpoint, tokens)[-1]
+    model = tiny_checkpoint(3, **sizes)
+    packed = pack(model, quant)
+    tokens = some_tokens(model, 8)
+    truth = references.logits(model, tokens)[-1]
     found = prefilled(jit, packed, tokens).logits[0, :len(truth)]
     assert np.linalg.norm(found - truth) < tolerance * np.linalg.norm(truth)
 
@@ -98,9 +102,9 @@ def test_quantized_logits_are_near(pack: Pack, sizes: dict[str, Any], quant: str
 @quants
 @models
 def test_batches_do_not_change_a_bit(pack: Pack, sizes: dict[str, Any], quant: str) -> None:
-    checkpoint = tiny_checkpoint(4, **sizes)
-    packed = pack(checkpoint, quant)
-    tokens = some_tokens(checkpoint, checkpoint.shape.seq_len - 1)
+    model = tiny_checkpoint(4, **sizes)
+    packed = pack(model, quant)
+    tokens = some_tokens(model, model.shape.seq_len - 1)
     whole = prefilled(jit, packed, tokens)
     s = prefilled(jit, packed, tokens[:1])
     s.tokens[:len(tokens)] = tokens
@@ -113,9 +117,9 @@ def test_batches_do_not_change_a_bit(pack: Pack, sizes: dict[str, Any], quant: s
 @quants
 @models
 def test_the_worlds_agree(pack: Pack, sizes: dict[str, Any], quant: str) -> None:
-    checkpoint = tiny_checkpoint(5, **sizes)
-    packed = pack(checkpoint, quant)
-    tokens = some_tokens(checkpoint, 7)
+    model = tiny_checkpoint(5, **sizes)
+    packed = pack(model, quant)
+    tokens = some_tokens(model, 7)
     defined, compiled = (prefilled(world, packed, tokens) for world in (interpreter, jit))
     assert len(arrays(defined)) == len(arrays(compiled)) > 10
     for mine, yours in zip(arrays(defined), arrays(compiled)):
@@ -143,16 +147,37 @@ def prefill_on_threads() -> Any:
 @pytest.mark.parametrize("name", ["even", "odd sizes", "halves and biases", "windows", "norms behind", "experts"])
 def test_a_team_gives_the_bits_of_one(pack: Pack, prefill_on_threads: Any, name: str, n_cores: int,
                                       quant: str) -> None:
-    checkpoint = tiny_checkpoint(6, **MODELS[name])
-    packed = pack(checkpoint, quant)
-    tokens = some_tokens(checkpoint, 9)
+    model = tiny_checkpoint(6, **MODELS[name])
+    packed = pack(model, quant)
+    tokens = some_tokens(model, 9)
     expected = bits(prefilled(jit, packed, tokens))
     assert bits(on_a_team(prefill_on_threads, packed, tokens, n_cores)) == expected
 
 
+@pytest.mark.parametrize("kv", layout.KV_NAMES)
+def test_layers_with_a_window_keep_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kv: str) -> None:
+    """The same logits as with all positions kept, at once and in pieces, and after some were taken back."""
+    sizes = {**MODELS["windows"], "seq_len": 150}
+    tokens = some_tokens(tiny_checkpoint(3, **sizes), 150)
+    expected = []
+    for slack in (1000, 40):
+        monkeypatch.setattr(checkpoint, "WINDOW_SLACK", slack)
+        write_packed(tiny_checkpoint(3, **sizes), tmp_path / "a", kv=kv)
+        packed = read_packed(tmp_path / "a")
+        assert packed.header.window_room == (0 if slack == 1000 else 64) and packed.header.n_windowed % 2 == 0
+        s = prefilled(jit, packed, tokens[:130])
+        whole = s.logits.tobytes()
+        s.tokens[:150] = tokens
+        jit(session.prefill)(packed.config, packed.weights(), s, 130, 150, alone())
+        expected.append([whole, s.logits.tobytes()])
+        jit(session.prefill)(packed.config, packed.weights(), s, 120, 130, alone())
+        assert s.logits.tobytes() == whole
+    assert expected[0] == expected[1]
+
+
 def test_a_team_meets_in_the_interpreter_too(pack: Pack) -> None:
-    checkpoint = tiny_checkpoint(7, dim=16, hidden_dim=16, n_layers=1, n_heads=2, n_kv_heads=1, vocab_size=300)
-    packed = pack(checkpoint)
+    model = tiny_checkpoint(7, dim=16, hidden_dim=16, n_layers=1, n_heads=2, n_kv_heads=1, vocab_size=300)
+    packed = pack(model)
     expected = bits(prefilled(jit, packed, [5, 6, 7]))
     assert bits(on_a_team(interpreter(session.prefill), packed, [5, 6, 7], 2)) == expected
 

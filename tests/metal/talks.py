@@ -112,7 +112,8 @@ class Desk:
         self.b.job.team = self.b.job.n_cores = 1
         self.header = self.workspace.header
         memory(self.header.address, layout.HEADER_BYTES)[:] = np.frombuffer(raw, np.uint8, layout.HEADER_BYTES)
-        assert arena.take_model(self.firmware.fw, self.b.model, self.b.figures, self.header)
+        assert arena.take_model(self.firmware.fw, self.b.model, self.b.figures, self.header,
+                                arena.map_buffer(self.workspace))
         memory(int(self.b.model.whole), len(raw))[:] = np.frombuffer(raw, np.uint8)
         self.b.model.header = self.header.address
         con = interpreter(open_console)(self.firmware.fw, self.b.settings, self.b.figures, self.workspace)

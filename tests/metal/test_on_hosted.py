@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from barelm.contract import layout, sections, uefi
-from barelm.contract.layout import Header
-from barelm.disk import write_image
+from barelm.contract.layout import PART_BYTES, Header
+from barelm.disk import open_volume, write_image
+from barelm.host_files import Source
 from barelm.machine.hosted import Hosted
 from barelm.machine.machine import Spec
+from barelm.pack.parts import parts_of
 from barelm.pack.reader import Packed, read_packed
 from barelm.pack.writer import write_packed
 from barelm.settings import Settings
@@ -54,20 +56,22 @@ class Ran:
 
 
 def boot(folder: Path, settings: Settings | bytes | None, model: bytes | None = None, *, memory_mb: int = MEMORY_MB,
-         cores: int = 1) -> Ran:
-    """Power on with a model and a configuration; press a key where one is asked for."""
-    files: dict[str, Path | bytes] = {"EFI/BOOT/BOOTX64.EFI": program()}
+         cores: int = 1, occupied: tuple[tuple[int, int], ...] = (), part_bytes: int = PART_BYTES) -> Ran:
+    """Power on with a model and a configuration; press a key where one is asked for.  All memory has to go back."""
+    files: dict[str, Source] = {"EFI/BOOT/BOOTX64.EFI": program()}
     if settings is not None:
         files["barelm.toml"] = settings.toml() if isinstance(settings, Settings) else settings
     if model is not None:
-        files["model.blm"] = model
+        (folder / "model.blm").write_bytes(model)
+        files |= parts_of("model.blm", folder / "model.blm", part_bytes)
     write_image(folder / "test.img", files)
     screen = ""
-    with Hosted().start(Spec(folder / "test.img", memory_mb, cores)) as session:
+    with Hosted(occupied=occupied).start(Spec(folder / "test.img", memory_mb, cores)) as session:
         while shown := session.read(PATIENCE_S):
             screen += shown.decode()
             if "Press any key" in shown.decode():
                 session.send("x")
+        assert session.kept == 0, "all memory was given back"
         return Ran(screen, session.status)
 
 
@@ -173,11 +177,35 @@ def test_more_than_the_context_holds(tmp_path: Path, settings: Settings, message
     check_failure(ran, uefi.EFI_INVALID_PARAMETER, message, "")
 
 
+@pytest.mark.parametrize("pages", [5, 20])
+def test_a_model_in_several_files_gives_the_same_ids(tmp_path: Path, pages: int) -> None:
+    ran = boot(tmp_path, Settings("to the sun", 0.0, tokens=20, report=True), packed()[1], part_bytes=pages * 4096)
+    with open_volume(tmp_path / "test.img") as volume:
+        assert volume.lookup("model.blm.2") and volume.lookup("model.blm.3")
+    assert (ran.ids, ran.status) == (tell(interpreter, packed()[0], "to the sun", n_tokens=20).ids, 0)
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_memory_in_pieces_gives_the_same_ids(tmp_path: Path, cores: int) -> None:
+    """No piece that is free holds the whole file."""
+    path = tmp_path / "pieces.blm"
+    write_packed(tiny_checkpoint(1, dim=256, hidden_dim=512, n_heads=8, vocab_size=1200, seq_len=2000), path)
+    model, ids = path.read_bytes(), []
+    every_other = tuple((260 + 4 * k, 1) for k in range(14))
+    for occupied in ((), every_other):
+        ran = boot(tmp_path, Settings("to", 0.0, tokens=9, report=True), model, memory_mb=60, cores=cores,
+                   occupied=occupied)
+        assert ran.status == 0
+        ids.append(ran.ids)
+    assert ids[0] == ids[1] and len(model) > 4 << 20
+
+
 def test_too_little_memory_says_how_much_it_takes(tmp_path: Path) -> None:
     path = tmp_path / "long.blm"
     write_packed(tiny_checkpoint(1, n_layers=6, n_kv_heads=4, seq_len=100_000), path)
     ran = boot(tmp_path, Settings("to", 0.0), path.read_bytes(), memory_mb=MEMORY_MB)
     needed = -(-read_packed(path).memory_bytes // 1000000)
     assert needed > MEMORY_MB * 1.05
-    assert f"This model takes {needed} MB of memory.\n" in ran.screen
+    assert f"This model takes {needed} MB of memory, " in ran.screen
+    assert re.search(r"\nThere are \d+ MB free; the largest of \d+ pieces has \d+ MB.\n", ran.screen)
     check_failure(ran, uefi.EFI_OUT_OF_RESOURCES, "the firmware has not enough memory for this model", "Take a")

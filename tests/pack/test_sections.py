@@ -17,6 +17,7 @@ from barelm.errors import BarelmError
 from barelm.kernels import header as checks
 from barelm.kernels.model import first_tensor
 from barelm.pack.reader import Packed, read_header, read_packed, text_of
+from barelm.pipeline import Packing
 from tests.conftest import Pack
 from tests.models import BIASES, tiny_checkpoint
 from tests.pack.test_damage import with_header
@@ -118,8 +119,8 @@ def test_one_that_is_optional_or_empty_is_passed_over(packed: Packed, optional: 
     other = read_packed(path)
     assert [section.tobytes() for section in other.sections[:sections.N_SECTIONS]] == [
         section.tobytes() for section in packed.sections]
-    shown = [fact["section"] for fact in facts_of(path)["sections"]]
-    assert ("sliding window" in shown) == (n_bytes > 0) and json.dumps(facts_of(path))
+    shown = [fact["section"] for fact in facts_of(path, Packing(), 0)["sections"]]
+    assert ("sliding window" in shown) == (n_bytes > 0) and json.dumps(facts_of(path, Packing(), 0))
 
 
 def test_a_table_of_fewer_sections_is_one_where_the_rest_may_be_absent(pack: Pack) -> None:

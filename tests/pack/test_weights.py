@@ -5,35 +5,27 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import gguf
 import numpy as np
 import pytest
-from gguf import quants
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from barelm.checkpoint.checkpoint import Checkpoint, Tensor
+from barelm.checkpoint.checkpoint import Checkpoint, Tensor, float32_tensor
 from barelm.checkpoint.ggml_blocks import BY_NAME
 from barelm.checkpoint.gguf_model import read_gguf
 from barelm.contract import sections
-from barelm.dialect.types import BLOCK
 from barelm.errors import BarelmError
 from barelm.kernels import session
-from barelm.kernels.encodings import F32, Q4_0, Q4_1, Q5_0, Q6_K, Q8_0
+from barelm.kernels.encodings import F32, MXFP4, Q4_0, Q4_1, Q4_K, Q5_0, Q6_K, Q8_0, TABLE
+from barelm.kernels.encodings.look_up import MOST_E
+from barelm.pack.quantizers import QUANTIZE, restored
 from barelm.pack.reader import read_packed
-from barelm.pack.weights import QUANTS, Rows, kind_of, matrix_parts, quantize_q4_1, quantize_q8_0
+from barelm.pack.weights import QUANTS, kind_of, matrix_parts
 from barelm.pack.writer import write_packed
-from tests.gguf_files import random_rows, write_small_gguf
+from tests.gguf_files import SCALES, random_rows, write_small_gguf
 from tests.models import tiny_checkpoint
 from tests.worlds import alone, jit
 
 Floats = NDArray[np.float32]
-
-
-some_value = st.floats(-1e4, 1e4, width=32).filter(lambda x: x == 0 or abs(x) > 1e-30) | st.sampled_from([0.0, 1.0])
-values_of_blocks = arrays(np.float32, (3, BLOCK), elements=some_value)
 
 
 def encoded(**encodings: str) -> Checkpoint:
@@ -44,10 +36,7 @@ def encoded(**encodings: str) -> Checkpoint:
         for name, tensor in checkpoint.tensors.items()})
 
 
-@pytest.mark.parametrize("encoding, kind", [
-    ("Q8_0", Q8_0), ("Q5_0", Q5_0), ("Q4_0", Q4_0), ("Q4_1", Q4_1), ("F32", F32),
-    ("F16", F32), ("BF16", F32), ("Q5_1", F32), ("Q4_K", F32), ("Q5_K", F32),
-    ("Q6_K", Q6_K)])
+@pytest.mark.parametrize("encoding, kind", [(row.name, kind) for kind, row in enumerate(TABLE)])
 def test_an_encoding_is_kept_where_the_kernels_have_it(encoding: str, kind: int) -> None:
     assert kind_of(encoded(w2=encoding).tensors["layers.1.w2"], "keep") == kind
 
@@ -58,57 +47,23 @@ def test_what_is_asked_for_comes_before_what_is_stored(quant: str, kind: int) ->
     assert {kind_of(tensor, quant) for tensor in tensors} == {kind}
 
 
+@pytest.mark.parametrize("encoding, cols, quant, kind", [
+    ("F32", 512, "q4_k", Q4_K), ("BF16", 512, "q6_k", Q6_K), ("Q8_0", 256, "q4_k", Q4_K), ("Q6_K", 256, "q4_k", Q4_K),
+    ("F16", 96, "q4_k", Q5_0), ("F32", 40, "q6_k", Q8_0), ("Q5_0", 96, "q4_k", Q5_0), ("Q8_0", 96, "q4_k", Q5_0),
+    ("Q4_0", 256, "q4_k", Q4_0), ("Q4_K", 256, "q6_k", Q4_K), ("MXFP4", 32, "q4_k", MXFP4), ("Q8_0", 96, "q6_k", Q8_0)])
+def test_what_is_as_narrow_stays_and_rows_of_other_sizes_get_smaller_blocks(encoding: str, cols: int, quant: str,
+                                                                            kind: int) -> None:
+    tensor = replace(encoded(token_embedding=encoding).tensors["token_embedding"], cols=cols)
+    assert kind_of(tensor, quant) == kind
+
+
 def test_a_tied_classifier_has_no_section_of_its_own() -> None:
     assert not list(matrix_parts(tiny_checkpoint(), sections.CLASSIFIER, "keep"))
 
 
-def dequantized(rows: Rows) -> NDArray[np.float64]:
-    """What blocks stand for."""
-    scales, *minima = (factor.astype(np.float64) for factor in rows.factors)
-    return rows.values.astype(np.float64) * scales + sum(minima)
-
-
-@given(values_of_blocks)
-def test_q8_0_is_within_half_a_step(values: Floats) -> None:
-    rows = quantize_q8_0(values)
-    peak = np.abs(values).max(-1, keepdims=True).astype(np.float64)
-    # Half a step, and 127 times what is lost of the scale when it becomes a float16.
-    bound = peak / 127 * 0.5001 + peak * 2.0 ** -11 + 127 * 2.0 ** -25
-    assert (np.abs(dequantized(rows) - values) <= bound).all()
-    assert np.abs(rows.values.astype(int)).max() <= 127
-
-
-@given(values_of_blocks)
-def test_q4_1_is_within_half_a_step(values: Floats) -> None:
-    rows = quantize_q4_1(values)
-    lo, hi = (pick(values, axis=-1, keepdims=True).astype(np.float64) for pick in (np.min, np.max))
-    bound = (hi - lo) / 15 * 0.501 + (hi - lo + np.abs(lo)) * 2.0 ** -11 + 16 * 2.0 ** -25
-    assert (np.abs(dequantized(rows) - values) <= bound).all()
-    assert rows.values.max() <= 15
-
-
-@pytest.mark.parametrize("scale", [1e-3, 1.0, 300.0])
-def test_q8_0_is_the_official_librarys(scale: float) -> None:
-    values = np.random.default_rng(1).normal(0, scale, (64, 256)).astype(np.float32)
-    blocks = quants.quantize(values, gguf.GGMLQuantizationType.Q8_0).reshape(-1, 34)
-    rows = quantize_q8_0(values.reshape(-1, BLOCK))
-    assert rows.factors[0].tobytes() == blocks[:, :2].tobytes()
-    assert rows.values.tobytes() == blocks[:, 2:].tobytes()
-
-
-@pytest.mark.parametrize("scale", [1e-3, 1.0, 300.0])
-def test_q4_1_is_the_official_librarys(scale: float) -> None:
-    values = np.random.default_rng(2).normal(0, scale, (64, 256)).astype(np.float32)
-    blocks = quants.quantize(values, gguf.GGMLQuantizationType.Q4_1).reshape(-1, 20)
-    rows = quantize_q4_1(values.reshape(-1, BLOCK))
-    assert [factor.tobytes() for factor in rows.factors] == [blocks[:, :2].tobytes(), blocks[:, 2:4].tobytes()]
-    theirs = np.concatenate([blocks[:, 4:] & 15, blocks[:, 4:] >> 4], axis=1)
-    assert (rows.values == theirs).all()
-
-
 @pytest.mark.parametrize("scale", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("encoding, at", [
-    ("Q8_0", 0), ("Q5_0", 0), ("Q4_0", 0), ("Q4_1", 0), ("Q4_1", 2), ("Q6_K", 208)])
+    (encoding, at) for encoding, places in SCALES.items() for at, _ in places])
 def test_a_scale_that_is_no_number_is_refused(encoding: str, at: int, scale: float) -> None:
     raw = random_rows(np.random.default_rng(1), encoding, 320, BY_NAME[encoding].block_size, 1.0)
     raw[200, at:at + 2] = np.array([scale], np.float16).view(np.uint8)
@@ -116,13 +71,68 @@ def test_a_scale_that_is_no_number_is_refused(encoding: str, at: int, scale: flo
         list(embedding_parts(encoding, raw, "keep"))
 
 
-@pytest.mark.parametrize("quant", ["q8", "q4"])
-@pytest.mark.parametrize("value", [np.nan, np.inf, -1e30])
-def test_a_weight_that_no_scale_holds_is_refused(quant: str, value: float) -> None:
-    values = np.ones((320, 32), np.float32)
+def test_a_scale_of_mxfp4_whose_weights_may_be_infinite_is_refused() -> None:
+    raw = np.zeros((320, 17), np.uint8)
+    raw[:, 0] = MOST_E
+    assert list(embedding_parts("MXFP4", raw, "keep"))
+    raw[200, 0] += 1
+    with pytest.raises(BarelmError, match="token_embedding holds a scale that is not a finite number"):
+        list(embedding_parts("MXFP4", raw, "keep"))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("quant", QUANTS)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("encoding", ["F32", "F16", "BF16"])
+def test_a_weight_that_is_no_number_is_refused(encoding: str, value: float, quant: str) -> None:
+    values = np.ones((320, 256), np.float32)
     values[200, 7] = value
-    with np.errstate(all="ignore"), pytest.raises(BarelmError, match="token_embedding holds a scale"):
+    raw = {"F32": values, "F16": values.astype(np.float16), "BF16": values.view(np.uint16)[:, 1::2]}[encoding]
+    with pytest.raises(BarelmError, match="token_embedding holds a weight that is not a finite number"):
+        list(embedding_parts(encoding, np.ascontiguousarray(raw).view(np.uint8), quant))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("quant", ["q8", "q4", "q4_k", "q6_k"])
+@pytest.mark.parametrize("cols", [32, 256])
+@pytest.mark.parametrize("value", [-1e30, -9e8, 9e8])
+def test_a_weight_that_no_scale_holds_is_refused(quant: str, cols: int, value: float) -> None:
+    values = np.ones((320, cols), np.float32)
+    values[200, 7] = value
+    with pytest.raises(BarelmError, match="token_embedding holds a weight too large for Q"):
         list(embedding_parts("F32", values.view(np.uint8), quant))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("name", ["attention_norm", "ffn_norm", "final_norm"])
+def test_a_norm_that_is_no_number_is_refused(tmp_path: Path, name: str, value: float) -> None:
+    checkpoint = tiny_checkpoint()
+    found = [full for full in checkpoint.tensors if full.rpartition(".")[2] == name][-1]
+    values = checkpoint.tensors[found].float32().copy()
+    values[0, 3] = value
+    checkpoint = replace(checkpoint, tensors={**checkpoint.tensors, found: float32_tensor(values)})
+    with pytest.raises(BarelmError, match=f"{found} holds a weight that is not a finite number"):
+        write_packed(checkpoint, tmp_path / "m.blm")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("quant", QUANTS)
+def test_the_entry_says_what_quantizing_cost(tmp_path: Path, quant: str) -> None:
+    checkpoint = read_gguf(write_small_gguf(tmp_path / "small.gguf", type="Q8_0"))
+    write_packed(checkpoint, tmp_path / "m.blm", quant=quant)
+    packed = read_packed(tmp_path / "m.blm")
+    entries = packed.header.sections
+    kind = int(entries[sections.W2].kind)
+    values = np.concatenate([checkpoint.tensors[name].float32() for names in checkpoint.sources(sections.W2)
+                             for name in names])
+    cost = 0.0
+    if kind in QUANTIZE and kind != Q8_0:
+        width = TABLE[kind].columns
+        blocks = np.pad(values, ((0, 0), (0, -values.shape[1] % width))).reshape(len(values), -1, width)
+        cost = float(np.linalg.norm(restored(QUANTIZE[kind](blocks), kind) - blocks) / np.linalg.norm(blocks))
+        assert 0.001 < cost < 0.12
+    assert float(entries[sections.W2].error) == pytest.approx(cost, rel=1e-4)
+    assert entries[sections.FINAL_NORM].error == 0
 
 
 def embedding_parts(encoding: str, raw: NDArray[np.uint8], quant: str) -> list[NDArray[np.uint8]]:
@@ -146,14 +156,15 @@ def logits_of(checkpoint: Checkpoint, path: Path, quant: str) -> Floats:
     return logits
 
 
-@pytest.mark.parametrize("stored, tolerances", [
-    ("F32", {"q8": 0.03, "q4": 0.35, "keep": 0.0}), ("Q8_0", {"q8": 0.03, "q4": 0.35, "keep": 0.03}),
-    ("Q4_1", {"q8": 0.03, "q4": 0.03, "keep": 0.03}), ("Q4_0", {"q8": 0.03, "q4": 0.03, "keep": 0.03}),
-    ("Q5_0", {"q8": 0.03, "q4": 0.35, "keep": 0.03}), ("Q6_K", {"q8": 0.03, "q4": 0.35, "keep": 0.03})])
-def test_every_choice_says_about_what_float32_does(tmp_path: Path, stored: str, tolerances: dict[str, float]) -> None:
+EXACT = {"F32": 0.0, "F16": 1e-5, "BF16": 1e-5}
+FINE = {"Q4_1": ("q8", "q4"), "Q4_0": ("q8", "q4"), "Q8_0": ("q8",), "F32": ("q8",)}
+
+
+@pytest.mark.parametrize("stored", [row.name for row in TABLE])
+def test_every_choice_says_about_what_float32_does(tmp_path: Path, stored: str) -> None:
     checkpoint = read_gguf(write_small_gguf(tmp_path / "small.gguf", type=stored))
     exact = logits_of(checkpoint, tmp_path / "f32.blm", "f32")
-    assert set(tolerances) | {"f32"} == set(QUANTS)
-    for quant, tolerance in tolerances.items():
+    for quant in QUANTS if stored in FINE else ("keep", "q4_k"):
+        tolerance = EXACT.get(stored, 0.03) if quant == "keep" else 0.03 if quant in FINE.get(stored, ()) else 0.35
         found = logits_of(checkpoint, tmp_path / f"{quant}.blm", quant)
         assert np.linalg.norm(found - exact) <= tolerance * np.linalg.norm(exact), quant

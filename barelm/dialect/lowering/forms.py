@@ -8,7 +8,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from barelm.dialect.lowering.emit import F32X16, I8X64, I16, I16X16, I16X32, I32, I32X16, shuffle
+from barelm.dialect.lowering.emit import F32X16, I8X64, I16, I16X16, I16X32, I32, I32X16, shuffle, splat
 from barelm.dialect.types import LANES
 
 Form = Callable[..., Any]
@@ -45,6 +45,15 @@ def dot4_i8(builder: Any, total: Any, w: Any, x: Any) -> Any:
     return builder.add(total, builder.add(even, odd))
 
 
+def look_up_i8x64(builder: Any, table: Any, v: Any) -> Any:
+    """For any target: one comparison for each entry."""
+    found = ir.Constant(v.type, None)
+    for k in range(16):
+        entry = splat(builder, builder.extract_element(table, ir.Constant(I32, k)), v.type)
+        found = builder.select(builder.icmp_unsigned("==", v, constant(v.type, k)), entry, found)
+    return found
+
+
 def widen_f16(builder: Any, bits: Any) -> Any:
     """For any target: shift exponent and mantissa into place, and correct the bias by an exact multiplication."""
     wide = builder.shl(builder.sext(bits, I32X16), constant(I32X16, 13))
@@ -72,10 +81,12 @@ def _joined(builder: Any, a: Any, b: Any) -> Any:
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(I32, len(lanes)), lanes))
 
 
-GENERIC: dict[str, Form] = {"dot2_u4": dot2_u4, "sum_pairs": sum_pairs, "dot4_i8": dot4_i8, "widen_f16": widen_f16}
+GENERIC: dict[str, Form] = {"dot2_u4": dot2_u4, "sum_pairs": sum_pairs, "dot4_i8": dot4_i8,
+                            "look_up_i8x64": look_up_i8x64, "widen_f16": widen_f16}
 SIGNATURES: dict[str, tuple[ir.Type, list[ir.Type]]] = {
     "dot2_u4": (I16X32, [I16X32, I8X64, I8X64]),
     "sum_pairs": (I32X16, [I16X32]),
     "dot4_i8": (I32X16, [I32X16, I8X64, I8X64]),
+    "look_up_i8x64": (I8X64, [I8X64, I8X64]),
     "widen_f16": (F32X16, [I16X16]),
 }

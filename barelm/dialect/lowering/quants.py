@@ -24,6 +24,14 @@ def _bits_i8x64(builder: Any, v: Any, down: Any, mask: Any, up: Any) -> Any:
     return builder.bitcast(high, I8X64)
 
 
+@emits(quants.look_up_i8x64)
+def _look_up_i8x64(builder: Any, low: Any, high: Any, v: Any) -> Any:
+    words = splat(builder, low, ir.VectorType(I64, 8))
+    for k in range(1, 8, 2):
+        words = builder.insert_element(words, high, ir.Constant(I32, k))
+    return emit_form(builder, "look_up_i8x64", builder.bitcast(words, I8X64), v)
+
+
 @emits(quants.repeat_i8x64)
 def _repeat_i8x64(builder: Any, x: Any, i: Any) -> Any:
     four = builder.load(place(builder, x, i, I32), align=1)
@@ -49,9 +57,22 @@ def _load_f16x16(builder: Any, x: Any, i: Any) -> Any:
     return emit_form(builder, "widen_f16", builder.load(place(builder, x, i, I16X16), align=1))
 
 
+@emits(quants.load_bf16x16)
+def _load_bf16x16(builder: Any, x: Any, i: Any) -> Any:
+    upper = builder.zext(builder.load(place(builder, x, i, I16X16), align=1), I32X16)
+    return builder.bitcast(builder.shl(upper, ir.Constant(I32X16, [16] * LANES)), F32X16)
+
+
 @emits(quants.load_i8x16)
 def _load_i8x16(builder: Any, x: Any, i: Any) -> Any:
     return builder.sext(builder.load(place(builder, x, i, _I8X16), align=1), I32X16)
+
+
+@emits(quants.load_bits_i32x16)
+def _load_bits_i32x16(builder: Any, x: Any, i: Any, down: Any, mask: Any, up: Any) -> Any:
+    wide = builder.zext(builder.load(place(builder, x, i, _I8X16), align=1), I32X16)
+    down, mask, up = (splat(builder, builder.trunc(s, I32), I32X16) for s in (down, mask, up))
+    return builder.shl(builder.and_(builder.lshr(wide, down), mask), up)
 
 
 @emits(quants.store_i8x16)

@@ -4,17 +4,23 @@ A block of a panel is 256 bytes of nibbles, sixteen float16 d and, of Q4_1, sixt
 """
 
 from barelm.dialect.quants import bits_i8x64, load_f16x16, load_i8x64
-from barelm.dialect.types import U8, F32x16, f32
+from barelm.dialect.types import U8, F32x16, I8x64, f32
 from barelm.dialect.vectors import splat_f32x16
 from barelm.kernels import encodings
 from barelm.kernels.encodings.products import Columns
 
 
-def columns(w: U8, at: int, half: int, d: F32x16, kind: int) -> Columns:
+def nibbles(w: U8, at: int) -> tuple[I8x64, I8x64, I8x64, I8x64]:
+    """Sixteen columns of four bits from a byte on."""
+    v = load_i8x64(w, at)
+    u = load_i8x64(w, at + 64)
+    return bits_i8x64(v, 0, 15, 0), bits_i8x64(v, 4, 15, 0), bits_i8x64(u, 0, 15, 0), bits_i8x64(u, 4, 15, 0)
+
+
+def columns(w: U8, at: int, part: int, half: int, d: F32x16, m: F32x16, kind: int) -> Columns:
     """Half of the block at a byte."""
-    v = load_i8x64(w, at + half * 128)
-    u = load_i8x64(w, at + half * 128 + 64)
-    return bits_i8x64(v, 0, 15, 0), bits_i8x64(v, 4, 15, 0), bits_i8x64(u, 0, 15, 0), bits_i8x64(u, 4, 15, 0), d
+    a, b, c, e = nibbles(w, at + half * 128)
+    return a, b, c, e, d, m
 
 
 def factors(w: U8, at: int, kind: int) -> tuple[F32x16, F32x16]:

@@ -6,10 +6,10 @@ from barelm.dialect.vectors import splat_f32x16
 from barelm.kernels.encodings.products import Columns
 
 
-def columns(w: U8, at: int, half: int, d: F32x16, kind: int) -> Columns:
+def columns(w: U8, at: int, part: int, half: int, d: F32x16, m: F32x16, kind: int) -> Columns:
     """Half of the block at a byte."""
     at += half * 256
-    return load_i8x64(w, at), load_i8x64(w, at + 64), load_i8x64(w, at + 128), load_i8x64(w, at + 192), d
+    return load_i8x64(w, at), load_i8x64(w, at + 64), load_i8x64(w, at + 128), load_i8x64(w, at + 192), d, m
 
 
 def factors(w: U8, at: int, kind: int) -> tuple[F32x16, F32x16]:

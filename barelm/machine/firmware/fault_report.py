@@ -31,6 +31,7 @@ class Report(ctypes.Structure):
         ("has_returned", _U64),         # whether there is a status
         ("returned", _U64),             # the status the program gave the firmware
         ("writes", _U64),               # how many sector writes; a run of sectors with a file's data is one
+        ("kept", _U64),                 # bytes of memory the program did not give back
         ("counts", _U64 * len(SERVICES)),
     ]
 

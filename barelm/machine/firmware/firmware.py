@@ -48,6 +48,7 @@ class Setup:
     screen_fd: int | None = None
     writable: bool = False
     power_cut: int = 0  # right after which sector write, from 1, the power goes off; 0: it stays on
+    occupied: tuple[tuple[int, int], ...] = ()  # what of the memory is somebody else's: from which MiB on, how many
     low_base: int = LOW_BASE  # where the memory begins: two machines of one process need different places
 
 
@@ -94,7 +95,7 @@ class HostedFirmware:
         self.text_input = TextInput(self.wire, self.events)
         self.text_output = TextOutput(self.wire, self.memory)
         self.serial_port = SerialPort(self.wire, self.memory)
-        self.system = System(self.events, switch.off, switch.watchdog)
+        self.system = System(self.events, self._off, switch.watchdog)
         self.processors = Processors(setup.cores, self.memory, self.events, self.services.enter)
         self.graphics = Graphics(setup.screen, self.memory, setup.screen_fd) if setup.screen else None
         self.services.admit = self.processors.admit
@@ -109,7 +110,13 @@ class HostedFirmware:
         stack = native.allocate_stack(STACK_BLOCK)  # at least 128 KiB (UEFI 2.3.4)
         self.wire.listen()
         self.system.set_watchdog_timer(WATCHDOG_S, 0, 0, 0)
-        return self.services.enter(self.program.entry, self.image_handle, self.table, stack)
+        status = self.services.enter(self.program.entry, self.image_handle, self.table, stack)
+        self._report.kept = self.memory.kept_by_program()
+        return status
+
+    def _off(self, status: int) -> None:
+        self._report.kept = self.memory.kept_by_program()
+        self._switch.off(status)
 
     def _load(self) -> Image:
         found = self.volume.lookup(PROGRAM)
@@ -178,7 +185,10 @@ class HostedFirmware:
 
 def _memory(setup: Setup) -> Memory:
     try:
-        return Memory(setup.memory_mb, setup.low_base)
+        memory = Memory(setup.memory_mb, setup.low_base)
+        for first, n in setup.occupied:
+            memory.occupy(first << 20, first + n << 20)
+        return memory
     except MemoryError as error:
         raise BarelmError(f"this process cannot hold a machine of {setup.memory_mb} MiB: {error}",
                           "Give the machine less memory, or raise the limit (ulimit -v).") from error

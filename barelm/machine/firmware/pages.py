@@ -47,6 +47,20 @@ class Memory:
         for start, end, _ in self._regions:
             native.release(start, end - start)
 
+    def free_pieces(self) -> list[tuple[int, int]]:
+        """Where each piece of free memory starts and ends, in order."""
+        return [(start, end) for start, end, kind in self._regions if kind == uefi.CONVENTIONAL_MEMORY]
+
+    def kept_by_program(self) -> int:
+        """Bytes the program took for its data and did not give back."""
+        return sum(end - start for start, end, kind in self._regions if kind == uefi.LOADER_DATA)
+
+    def occupy(self, start: int, end: int) -> None:
+        """Let what is free of [start, end) be somebody else's for good: what is left is in pieces."""
+        for lo, hi in self.free_pieces():
+            if max(lo, start) < min(hi, end):
+                self._mark(max(lo, start), min(hi, end), uefi.RESERVED_MEMORY)
+
     def allocate(self, n_pages: int, kind: int, highest: int = guest.MASK) -> int:
         """The address of n pages that end at `highest` or below; the topmost there are.  Raises EfiError."""
         size = n_pages * PAGE

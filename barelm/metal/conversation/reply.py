@@ -13,7 +13,7 @@ from barelm.metal.console.writing import end_row, put_bytes, put_number, put_tex
 from barelm.metal.conversation.status_row import show_status
 from barelm.metal.conversation.talk import Talk, bytes_of, keyboard_of, transcript_of, vocabulary_of
 from barelm.metal.keys.keyboard import stop_asked
-from barelm.metal.processors.cores import command, place
+from barelm.metal.processors.cores import cached_of, command, place
 
 SHOW_EVERY_MS = 30
 LINE_COLUMNS = 64
@@ -25,7 +25,7 @@ def make_reply(t: Talk, n: int, n_tokens: int) -> int:
     What was read and made and how long it took is added up in the figures.
     """
     figures = t.figures
-    t.job.cached = min(t.job.cached, n - 1)  # the logits are those of the last id read
+    t.job.cached = cached_of(t.job, n - 1)  # the logits are those of the last id read
     n_read = n - t.job.cached
     began = cycles()
     command(t.job, board.PREFILL, n)

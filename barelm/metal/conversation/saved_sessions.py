@@ -11,10 +11,10 @@ from barelm.contract.session_file import CACHE_PARTS, PREFIX_PATH, SESSION_MAGIC
 from barelm.dialect.memory import address_of, cells, copy_bytes, fill_bytes, i64_array, memory, text, u64_array
 from barelm.dialect.types import U8, U16, i64, padded, u64
 from barelm.kernels.checksum import extend_checksum
-from barelm.kernels.model import cache_part
+from barelm.kernels.model import cache_part, layers_of
 from barelm.metal.conversation.talk import Talk, set_text, transcript_of
 from barelm.metal.conversation.turns import add_turn, end_of, forget, system_of, turn_ids, typed_end
-from barelm.metal.processors.cores import command, place
+from barelm.metal.processors.cores import cached_of, command, count_cached, place
 from barelm.metal.storage.whole_files import begin_file, finish_file, name_file, open_either
 from barelm.metal.uefi.file_protocol import close_file, open_file, open_for_writing, read_file, seek, write_file
 
@@ -76,8 +76,8 @@ def n_pieces(header: Header) -> int:
 def cache_piece(t: Talk, k: int, n_cached: int) -> U8:
     """Piece k: a part of the cache (`kernels.model.cache_part`) of one head of a layer; it may be empty."""
     heads = t.header.n_layers * t.header.n_kv_heads
-    first, step, n_bytes = cache_part(t.header, k // heads, n_cached)
-    return memory(t.model.state + first + k % heads * step, n_bytes)
+    first, n_bytes = cache_part(t.header, layers_of(t.header, t.model.sections), k // heads, k % heads, n_cached)
+    return memory(t.model.state + first, n_bytes)
 
 
 def describe(t: Talk, head: SessionHeader, n_tokens: int) -> None:
@@ -89,7 +89,7 @@ def describe(t: Talk, head: SessionHeader, n_tokens: int) -> None:
     head.model_sum_a = t.header.sum_a
     head.model_sum_b = t.header.sum_b
     head.n_tokens = n_tokens
-    head.n_cached = min(t.job.cached, n_tokens)
+    head.n_cached = cached_of(t.job, n_tokens)
     head.n_turns = c.n_turns
     head.system_bytes = len(system_of(t))
     head.typed_bytes = typed_end(c, c.n_turns)
@@ -208,7 +208,7 @@ def take_cache(t: Talk, head: SessionHeader, file: int) -> None:
             whole = whole and read_file(file, address_of(piece), len(piece)) == len(piece)
             extend_checksum(sums, piece, len(piece))
     if whole and sums[0] == head.cache_sum[0] and sums[1] == head.cache_sum[1]:
-        t.job.cached = head.n_cached
+        count_cached(t.job, head.n_cached)
 
 
 def load_named(t: Talk) -> int:

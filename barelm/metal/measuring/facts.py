@@ -8,6 +8,7 @@ from barelm.contract.uefi_protocols import MemoryDescriptor, SystemTable, Time
 from barelm.dialect.memory import address_of, cells, load_u8, load_u16
 from barelm.dialect.processor import cpu_name
 from barelm.dialect.sentences import sentence
+from barelm.metal import arena
 from barelm.metal.console.sinks import Console
 from barelm.metal.console.stream import put_code_point
 from barelm.metal.console.writing import put
@@ -30,10 +31,11 @@ class MemoryFacts(NamedTuple):
 
 def memory_facts(fw: Firmware, workspace: Workspace) -> MemoryFacts:
     """The memory map, added up; all zero where the firmware does not show it."""
-    n_bytes, step = memory_map(fw, workspace.memory_map)
+    found = arena.map_buffer(workspace)
+    n_bytes, step = memory_map(fw, found)
     loader = boot = runtime = free = largest = reserved = acpi = 0
     for at in range(0, n_bytes, step):
-        descriptor = MemoryDescriptor(address_of(workspace.memory_map) + at)
+        descriptor = MemoryDescriptor(address_of(found) + at)
         kind = descriptor.type
         size = descriptor.number_of_pages * 4096
         if kind == uefi.CONVENTIONAL_MEMORY:

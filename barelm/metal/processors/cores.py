@@ -78,14 +78,34 @@ def command(job: Job, what: int, position: int) -> int:
     """Run a command on the whole team; returns what this core's engine returned."""
     job.command = what
     job.position = position
+    if what == board.PREFILL:
+        job.cached = cached_of(job, job.cached)
     if job.n_cores > 1 and what != board.CHOOSE:
         give_order(job, job.n_cores)
     result = call_engine(job.level, job.address, 0)
     if what == board.PREFILL:
-        job.cached = position
+        count_read(job, position)
     elif what == board.DECODE:
-        job.cached = position + 1
+        count_read(job, position + 1)
     return result
+
+
+def count_read(job: Job, n: int) -> None:
+    """The first n positions are cached now."""
+    job.reach = max(job.reach, n) if job.cached > 0 else n
+    job.cached = n
+
+
+def cached_of(job: Job, n: int) -> int:
+    """How many of the first n positions can be gone on from; 0 where layers with a window have forgotten too much."""
+    n = min(n, job.cached)
+    return 0 if job.slack > 0 and job.reach - n > job.slack else n
+
+
+def count_cached(job: Job, n: int) -> None:
+    """The first n positions are those of a saved cache, which may have reached as far beyond as is allowed."""
+    job.cached = n
+    job.reach = n + job.slack
 
 
 def place(job: Job, tokens: I64, at: int, token: int) -> None:

@@ -4,19 +4,20 @@ from barelm.contract import layout, uefi
 from barelm.contract.board import Board
 from barelm.contract.regions import Workspace
 from barelm.contract.settings import SettingsView
-from barelm.contract.storage_state import MODEL_UNITS, MOST_MODELS, ModelEntry, ModelList
+from barelm.contract.storage_state import MODEL_UNITS, MOST_MODELS, ModelEntry, ModelList, ModelParts
 from barelm.dialect.memory import address_of, copy_bytes, memory, text, u16_array
 from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import Failure
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U8, U16
-from barelm.kernels.header import DAMAGED, OTHER_VERSION, SOUND, check_header
+from barelm.kernels.header import OTHER_VERSION, SOUND
 from barelm.metal.console.sinks import SPACE, TEXT, Console
 from barelm.metal.console.stream import begin_input, end_input, fit_line, put_code_point, set_colour, show_input
 from barelm.metal.console.writing import begin_text, end_row, end_text, put, put_text
 from barelm.metal.keys.keyboard import DOWN, END, HOME, RESIZED, UP, Keyboard, wait_for_key
+from barelm.metal.storage.model_parts import NO_PART, OTHER_PART, close_parts, open_parts
 from barelm.metal.storage.whole_files import is_called
-from barelm.metal.uefi.file_protocol import close_file, file_size, open_file, read_file, seek
+from barelm.metal.uefi.file_protocol import close_file, open_file, read_file, seek
 
 TOO_LARGE, CANNOT_CHAT = 99, 98
 """More verdicts on a model, beside those of `kernels.header`."""
@@ -58,36 +59,31 @@ def add_model(models: ModelList, name: U16) -> None:
     models.n += 1
 
 
-def judge_models(models: ModelList, root: int, settings: SettingsView, free: int) -> None:
+def judge_models(models: ModelList, parts: ModelParts, root: int, settings: SettingsView, free: int) -> None:
     """Read every model's header, and say whether it can do what is configured; `free`: bytes of memory, or 0."""
     for k in range(models.n):
         entry = models.entries[k]
-        judge_model(models, entry, root)
+        judge_model(models, parts, entry, root)
         if entry.verdict == SOUND and free > 0 and entry.memory_bytes + SPARE > free:
             entry.verdict = TOO_LARGE
         elif entry.verdict == SOUND and settings.chat != 0 and models.header.n_chat_pieces == 0:
             entry.verdict = CANNOT_CHAT
 
 
-def judge_model(models: ModelList, entry: ModelEntry, root: int) -> None:
-    """Read a model's header, and say whether it is one."""
+def judge_model(models: ModelList, parts: ModelParts, entry: ModelEntry, root: int) -> None:
+    """Read a model's header, and say whether it is one, and whether all its files are there."""
     header = models.header
-    entry.verdict = DAMAGED
-    entry.file_bytes = 0
-    file = open_file(root, entry.name)
-    if file == 0:
-        return
-    entry.file_bytes = file_size(file)
-    if read_file(file, header.address, layout.HEADER_BYTES) == layout.HEADER_BYTES:
-        entry.verdict = check_header(header, models.sums, entry.file_bytes)
+    entry.verdict = open_parts(parts, root, entry.name, header)
+    entry.file_bytes = parts.ends[parts.n - 1] if parts.n > 0 else 0
+    if entry.verdict == SOUND:
         entry.memory_bytes = header.memory_bytes
         entry.seq_len = header.seq_len
         copy_bytes(address_of(entry.title), address_of(header.name), 8 * layout.NAME_WORDS)
-    close_file(file)
+    close_parts(parts)
 
 
-def open_chosen_model(con: Console, k: Keyboard, models: ModelList, root: int, b: Board, again: bool) -> int:
-    """The model file to load, open: the only one, the configured one, or the one a person chooses.
+def choose_model(con: Console, k: Keyboard, models: ModelList, b: Board, again: bool) -> ModelEntry:
+    """The model to load: the only one, the configured one, or the one a person chooses.
 
     `again`: a person asks for another one, so the menu does not count down.
     """
@@ -102,10 +98,7 @@ def open_chosen_model(con: Console, k: Keyboard, models: ModelList, root: int, b
     if models.n > 1 and b.settings.report == 0:
         countdown_s = WAITS if again else b.settings.countdown
         chosen = choose(con, k, models, chosen, countdown_s, b.figures.cycles_per_ms)
-    file = open_file(root, models.entries[chosen].name)
-    if file == 0:
-        raise Failure(uefi.EFI_NOT_FOUND, "the model file cannot be opened", "Copy it to the volume again.")
-    return file
+    return models.entries[chosen]
 
 
 def default_model(models: ModelList, wanted: U8) -> int:
@@ -197,6 +190,8 @@ def put_model(con: Console, entry: ModelEntry, width: int, mark: int) -> None:
         put(con, sentence("   {}, takes {:MB}: more than is free", (entry.title, entry.memory_bytes)))
     elif entry.verdict == CANNOT_CHAT:
         put(con, sentence("   {}, takes {:MB}: tells stories, cannot chat", (entry.title, entry.memory_bytes)))
+    elif entry.verdict == NO_PART or entry.verdict == OTHER_PART:
+        put_text(con, text("   goes on in another file, which is missing or of another model"))
     elif entry.verdict == OTHER_VERSION:
         put_text(con, text("   packed for another version of barelm"))
     else:

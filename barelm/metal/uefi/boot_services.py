@@ -38,18 +38,23 @@ def stall(fw: Firmware, microseconds: int) -> int:
 
 def allocate_pages(fw: Firmware, n_pages: int) -> int:
     """The address of n fresh pages of 4 KiB, or 0 where the firmware refuses."""
-    return pages_below(fw, uefi.ALLOCATE_ANY_PAGES, 0, n_pages)
+    return pages_by(fw, uefi.ALLOCATE_ANY_PAGES, 0, n_pages)
 
 
 def allocate_low_pages(fw: Firmware, n_pages: int) -> int:
     """The same below 4 GiB, where every disk controller can write."""
-    return pages_below(fw, uefi.ALLOCATE_MAX_ADDRESS, 0xFFFFFFFF, n_pages)
+    return pages_by(fw, uefi.ALLOCATE_MAX_ADDRESS, 0xFFFFFFFF, n_pages)
 
 
-def pages_below(fw: Firmware, how: int, highest: int, n_pages: int) -> int:
+def allocate_pages_at(fw: Firmware, address: int, n_pages: int) -> int:
+    """The same at an address, or 0."""
+    return pages_by(fw, uefi.ALLOCATE_ADDRESS, address, n_pages)
+
+
+def pages_by(fw: Firmware, how: int, where: int, n_pages: int) -> int:
     """Pages by an EFI_ALLOCATE_TYPE (7.2.1), or 0."""
     place = cells(1)
-    place[0] = highest
+    place[0] = where
     status = call_efi(BootServices(fw.boot).allocate_pages, (how, uefi.LOADER_DATA, n_pages, address_of(place)))
     return place[0] if status == 0 else 0
 

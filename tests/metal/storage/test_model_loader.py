@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from barelm.contract import layout, sections, uefi
 from barelm.contract.board import LoadedModel
@@ -19,8 +22,9 @@ from barelm.dialect.rooms import Failure
 from barelm.metal import arena
 from barelm.metal.console.sinks import flush, open_console
 from barelm.metal.storage import model_loader
+from barelm.metal.storage.model_parts import close_parts, parts_in
 from barelm.pack.writer import write_packed
-from tests.metal.fake import PAGE, FakeFirmware, store
+from tests.metal.fake import ERROR, PAGE, FakeFirmware, load, store
 from tests.models import BIASES, tiny_checkpoint
 
 
@@ -39,24 +43,30 @@ def header_of(content: bytes) -> Header:
 
 
 class Loading:
-    """One attempt to load a file, step by step."""
+    """One attempt to load a model, from one file or several, step by step."""
 
-    def __init__(self, content: bytes, prepare: Callable[[FakeFirmware], None] = lambda firmware: None) -> None:
-        self.firmware = FakeFirmware()
+    def __init__(self, content: bytes | dict[str, bytes],
+                 prepare: Callable[[FakeFirmware], None] = lambda firmware: None) -> None:
+        files = {"model.blm": content} if isinstance(content, bytes) else content
+        self.firmware = FakeFirmware(dict(files))
         self.fw = self.firmware.fw
         self.workspace = arena.open_workspace(self.fw)
         self.b = self.workspace.board
         self.b.figures.memory = layout.WORKSPACE
         self.b.figures.cycles_per_ms = 10**6
         self.con = open_console(self.fw, self.b.settings, self.b.figures, self.workspace)
-        self.file = self.firmware.file(content)
+        self.root = self.firmware.root()
+        self.n_open = self.firmware.n_open
         prepare(self.firmware)
 
     def load(self) -> Header:
         """All of it; the header is returned."""
+        name = np.frombuffer("model.blm\0".encode("utf-16-le"), np.uint16).copy()
         with np.errstate(over="ignore"):
-            header = model_loader.read_model_header(self.workspace, self.file)
-            model_loader.load_model(self.con, self.b, self.workspace, header, self.file)
+            header = model_loader.open_model(self.con, self.workspace, self.root, name)
+            model_loader.load_model(self.con, self.b, self.workspace, header)
+        close_parts(parts_in(self.workspace))
+        assert self.firmware.n_open == self.n_open, "every file is closed"
         return header
 
     def section(self, header: Header, number: int) -> bytes:
@@ -117,14 +127,80 @@ def test_state_is_zeroed() -> None:
 
 
 @pytest.mark.parametrize("n_left", [0, 3, 40])
-def test_too_little_memory_says_how_much_it_takes(n_left: int) -> None:
+@pytest.mark.parametrize("free", [None, [(uefi.CONVENTIONAL_MEMORY, 100), (uefi.LOADER_DATA, 9), (7, 44)]])
+def test_too_little_memory_says_what_it_takes_and_what_there_is(n_left: int, free: list[tuple[int, int]] | None
+                                                                ) -> None:
     loading = Loading(model(), lambda firmware: setattr(firmware, "n_pages_left", n_left))
+    loading.firmware.show_map(free)
     failure = refused(loading)
     assert (failure.status, failure.message) == (uefi.EFI_OUT_OF_RESOURCES,
                                                  "the firmware has not enough memory for this model")
     needed = -(-int(header_of(model()).memory_bytes) // 1000000)
     flush(loading.con)
-    assert loading.firmware.screen == f"This model takes {needed} MB of memory.\r\n"
+    says = f"This model takes {needed} MB of memory, 1 MB of it in one piece.\r\n"
+    says += "There are 1 MB free; the largest of 2 pieces has 1 MB.\r\n" if free else ""
+    assert loading.firmware.screen == says
+    assert list(loading.firmware.pages) == [loading.workspace.address] and not loading.b.model.whole
+    assert loading.b.figures.memory == layout.WORKSPACE
+
+
+def test_memory_in_pieces_none_of_which_is_large_enough() -> None:
+    loading = Loading(model(), lambda firmware: setattr(firmware, "largest_pages", 3))
+    failure = refused(loading)
+    assert "in one piece" in failure.message and failure.status == uefi.EFI_OUT_OF_RESOURCES
+    assert list(loading.firmware.pages) == [loading.workspace.address], "what was taken went back"
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_memory_in_pieces_is_used_where_a_model_fits(data: st.DataObject) -> None:
+    """Holes as large as the sections, in any order among smaller ones, and the model is loaded."""
+    header = header_of(model())
+    sizes = [int(header.sections[k].n_bytes) for k in range(header.n_sections)] + [int(header.state_bytes)]
+    holes = [-(-n // PAGE) for n in sizes if n] + data.draw(st.lists(st.integers(1, 3), max_size=5))
+    fragmented = data.draw(st.permutations(holes))
+    loading = Loading(model())
+    fragment(loading.firmware, fragmented)
+    loading.check(model())
+    assert not loading.in_one_block
+
+
+def fragment(firmware: FakeFirmware, holes: Sequence[int]) -> None:
+    """Leave free but so many pages here and there, each between pages that are taken."""
+    memory_of = firmware.machine.memory
+    start, end = min(memory_of.free_pieces()), max(memory_of.free_pieces())[1]
+    at, taken = start[0], []
+    for n in holes:
+        taken.append((at, at + PAGE))
+        at += (n + 1) * PAGE
+    for lo, hi in [*taken, (at, end)]:
+        memory_of.occupy(lo, hi)
+
+
+@pytest.mark.parametrize("how", ["fails and is broken", "gives less", "gives odd numbers"])
+def test_firmware_that_cannot_read_much_at_once(how: str) -> None:
+    """A file is of no use any more after a read above 1 MiB failed; or such a read gives less, and calls it success."""
+    content = large_model()
+    loading = Loading(content)
+    opened, broken, numbers = loading.firmware.opened, list[int](), itertools.count()
+
+    def limited(content: bytes | None, place: int, path: str = "") -> None:
+        opened(content, place, path)
+        file, number = loading.firmware.last_file, next(numbers)
+
+        def read(this: int, size: int, target: int) -> int:
+            if how == "fails and is broken" and (number in broken or load(size) > 1 << 20):
+                broken.append(number)
+                return ERROR | uefi.EFI_DEVICE_ERROR
+            store(size, min(load(size), 1 << 20 if how == "gives less" else 77_777))
+            return file.read(this, size, target)
+
+        if content is not None:
+            file.table.serve("read", read)
+
+    loading.firmware.opened = limited  # type: ignore[method-assign]
+    loading.check(content)
+    assert len(broken) == (how == "fails and is broken"), "what failed once is not asked for again"
 
 
 def test_no_memory_at_all() -> None:
@@ -187,9 +263,15 @@ def large_model() -> bytes:
 
 def test_a_file_that_shrinks_while_it_is_read() -> None:
     loading = Loading(model())
-    file = loading.firmware.last_file
-    file.table.serve("get_position", lambda this, position: store(position, len(model())) or 0)
-    file.content = model()[:-3 * PAGE]
+    opened = loading.firmware.opened
+
+    def shrinking(content: bytes | None, place: int, path: str = "") -> None:
+        opened(content, place, path)
+        file = loading.firmware.last_file
+        file.table.serve("get_position", lambda this, position: store(position, len(model())) or 0)
+        file.content = model()[:-3 * PAGE]
+
+    loading.firmware.opened = shrinking  # type: ignore[method-assign]
     failure = refused(loading)
     assert (failure.status, failure.message) == (uefi.EFI_VOLUME_CORRUPTED,
                                                  "the model file ends before its header says")

@@ -8,12 +8,13 @@ import pytest
 from barelm.contract import uefi
 from barelm.contract.layout import Header
 from barelm.dialect.rooms import Failure
+from barelm.metal import arena
 from barelm.metal.conversation.talk import keyboard_of
-from barelm.metal.measuring.facts import memory_facts
-from barelm.metal.storage import model_menu
-from barelm.metal.storage.model_menu import judge_models, list_models, open_chosen_model
-from barelm.metal.uefi.file_protocol import close_file
+from barelm.metal.storage import model_menu, model_parts
+from barelm.metal.storage.model_menu import choose_model, judge_models, list_models
+from barelm.metal.storage.model_parts import parts_in
 from tests.metal.fake import FakeFirmware
+from tests.metal.storage.test_model_parts import split
 from tests.metal.talks import Desk, chat_model
 
 UP, DOWN, HOME, END, ENTER = 1 << 16, 2 << 16, 5 << 16, 6 << 16, 13
@@ -36,7 +37,7 @@ ORDER = ["b.blm", "A.BLM", "old.blm", "bad.blm", "empty.blm"]
 
 def chosen(patch: pytest.MonkeyPatch, files: dict[str, bytes], *keys: int | None, settings: bytes = b"",
            again: bool = False, firmware: FakeFirmware | None = None) -> tuple[str, Desk]:
-    """The name of the model that is opened; the desk."""
+    """The name of the model that is chosen; the desk."""
     firmware = firmware or FakeFirmware()
     firmware.files = dict(files)
     desk = Desk(patch, settings=b"chat = true\n" + settings, firmware=firmware, columns=250)
@@ -44,12 +45,11 @@ def chosen(patch: pytest.MonkeyPatch, files: dict[str, bytes], *keys: int | None
     before = firmware.n_open
     with np.errstate(all="ignore"):
         models = list_models(desk.workspace, desk.t.root)
-        judge_models(models, desk.t.root, desk.b.settings, memory_facts(firmware.fw, desk.workspace).free)
-        file = open_chosen_model(desk.t.con, keyboard_of(desk.t), models, desk.t.root, desk.b, again)
-    assert firmware.n_open == before + 1, "every other file is closed"
-    path = firmware.last_file.path
-    close_file(file)
-    return path, desk
+        judge_models(models, parts_in(desk.workspace), desk.t.root, desk.b.settings,
+                     arena.free_memory(firmware.fw, arena.map_buffer(desk.workspace)).total)
+        entry = choose_model(desk.t.con, keyboard_of(desk.t), models, desk.b, again)
+    assert firmware.n_open == before, "every file is closed"
+    return entry.name[:entry.n_units].tobytes().decode("utf-16-le"), desk
 
 
 def test_the_only_one_is_taken_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,6 +74,17 @@ def test_what_the_menu_says(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = {name: next(row for row in screen.splitlines() if f" {name} " in row) for name in ORDER}
     assert "▶ b.blm" in rows["b.blm"] and "small 8" in rows["A.BLM"] and "context 128" in rows["A.BLM"]
     assert "another version" in rows["old.blm"] and "damaged" in rows["bad.blm"] and "damaged" in rows["empty.blm"]
+
+
+@pytest.mark.parametrize("left_out, says", [(None, "small 8"), ("b.blm.2", "goes on in another file"),
+                                            ("b.blm.3", "goes on in another file")])
+def test_one_of_several_files(monkeypatch: pytest.MonkeyPatch, left_out: str | None, says: str) -> None:
+    files = split("b.blm", GOOD, 5 * 4096)
+    files = {name: content for name, content in files.items() if name != left_out}
+    monkeypatch.setattr(model_parts, "PART_BYTES", 5 * 4096)
+    _, desk = chosen(monkeypatch, {**files, "z.blm": GOOD}, DOWN, ENTER)
+    rows = [row for row in desk.firmware.screen.splitlines() if " b.blm" in row]
+    assert rows and says in rows[0] and not any(".blm.2" in row for row in desk.firmware.screen.splitlines())
 
 
 def test_one_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Forms of x86-64's levels: dot products by PMADDUBSW, float16 by VCVTPH2PS."""
+"""Forms of x86-64's levels: dot products by PMADDUBSW, tables by PSHUFB, float16 by VCVTPH2PS."""
 
 from typing import Any
 
@@ -8,13 +8,15 @@ from barelm.dialect.lowering.emit import F32X16, I16, I32, call
 from barelm.dialect.lowering.forms import GENERIC, Form, constant, in_parts
 from barelm.dialect.types import LANES
 
-_SSE = ("llvm.x86.ssse3.pmadd.ub.sw.128", "llvm.x86.sse2.pmadd.wd", "llvm.x86.ssse3.psign.b.128")
-_AVX2 = ("llvm.x86.avx2.pmadd.ub.sw", "llvm.x86.avx2.pmadd.wd", "llvm.x86.avx2.psign.b")
+_SSE = ("llvm.x86.ssse3.pmadd.ub.sw.128", "llvm.x86.sse2.pmadd.wd", "llvm.x86.ssse3.psign.b.128",
+        "llvm.x86.ssse3.pshuf.b.128")
+_AVX2 = ("llvm.x86.avx2.pmadd.ub.sw", "llvm.x86.avx2.pmadd.wd", "llvm.x86.avx2.psign.b",
+         "llvm.x86.avx2.pshuf.b")
 
 
-def _forms(parts: int, names: tuple[str, str, str]) -> dict[str, Form]:
-    """PMADDUBSW, PMADDWD and PSIGNB on registers of 64 / parts bytes (Intel SDM volume 2)."""
-    multiply_bytes, multiply_words, sign = names
+def _forms(parts: int, names: tuple[str, str, str, str]) -> dict[str, Form]:
+    """PMADDUBSW, PMADDWD, PSIGNB and PSHUFB on registers of 64 / parts bytes (Intel SDM volume 2)."""
+    multiply_bytes, multiply_words, sign, choose = names
 
     def dot2(builder: Any, total: Any, q: Any, x: Any) -> Any:
         return builder.add(total, call(builder, multiply_bytes, total.type, q, x))
@@ -29,7 +31,11 @@ def _forms(parts: int, names: tuple[str, str, str]) -> dict[str, Form]:
         words = call(builder, multiply_bytes, ir.VectorType(I16, w.type.count // 2), size, signed)
         return builder.add(total, pairs(builder, words))
 
-    return {"dot2_u4": in_parts(parts, dot2), "sum_pairs": in_parts(parts, pairs), "dot4_i8": in_parts(parts, dot4)}
+    def look_up(builder: Any, table: Any, v: Any) -> Any:
+        return call(builder, choose, v.type, table, v)  # within every 128 bits: each has the whole table
+
+    return {"dot2_u4": in_parts(parts, dot2), "sum_pairs": in_parts(parts, pairs), "dot4_i8": in_parts(parts, dot4),
+            "look_up_i8x64": in_parts(parts, look_up)}
 
 
 def _convert_f16(builder: Any, bits: Any) -> Any:

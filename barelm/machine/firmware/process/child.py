@@ -1,7 +1,7 @@
 """The process of a hosted machine: `python -m barelm.machine.firmware.process.child SETUP`.  Console: standard streams.
 
 SETUP is JSON: the fields of `firmware.Setup`, faults and the screen as text, and in `report_fd` where to write, as JSON
-as well, the program's status, its calls and its writes.
+as well, the program's status, its calls, its writes and the bytes of memory it kept.
 
 Two processes: one runs the program, and may crash; the other watches, and says what happened on standard error: the
 message in all lines but the last, which is what to do.  Exit code 0: the program returned EFI_SUCCESS.  1: another
@@ -72,7 +72,8 @@ def main(text: str) -> int:
         native.die_with_parent()
         _run(setup, report)
     _, wait_status = os.waitpid(child, 0)
-    os.write(report_fd, json.dumps({"status": report.status, "calls": report.calls, "writes": report.writes}).encode())
+    os.write(report_fd, json.dumps({"status": report.status, "calls": report.calls, "writes": report.writes,
+                                    "kept": report.kept}).encode())
     fault = report.fault()
     if fault is not None:
         _say(fault, "This is a bug in the program; please report it with the image and this message.")

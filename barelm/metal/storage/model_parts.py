@@ -1,0 +1,124 @@
+"""The files of a model: one, or on a FAT volume several of up to 4 GiB (`contract.layout`)."""
+
+from barelm.contract import layout
+from barelm.contract.layout import MOST_PARTS, PART_BYTES, PART_MAGIC, PART_VERSION, Header
+from barelm.contract.regions import Workspace
+from barelm.contract.storage_state import ModelParts
+from barelm.dialect.memory import address_of, copy_bytes, memory
+from barelm.dialect.types import U16, u64
+from barelm.kernels.checksum import extend_checksum
+from barelm.kernels.header import CUT_SHORT, SOUND, check_header
+from barelm.metal.storage.whole_files import length_of
+from barelm.metal.uefi.file_protocol import close_file, file_size, open_file, read_file, seek
+
+NOT_OPENED, TOO_SHORT, NO_PART, OTHER_PART = 92, 93, 94, 95
+"""More verdicts on a model, beside those of `kernels.header`."""
+
+
+def parts_in(workspace: Workspace) -> ModelParts:
+    """The files of the model that is looked at or loaded."""
+    return workspace.parts
+
+
+def open_parts(parts: ModelParts, root: int, name: U16, header: Header) -> int:
+    """Open a model's files and read its header: SOUND, or what is wrong; `parts.name` is then the file that is meant.
+
+    What was opened `close_parts` closes, in either case.
+    """
+    parts.root = root
+    parts.n = 0
+    parts.n_units = length_of(name)
+    copy_bytes(address_of(parts.name), address_of(name), 2 * parts.n_units)
+    n_bytes = open_next(parts)
+    if n_bytes < 0:
+        return NOT_OPENED
+    parts.ends[0] = n_bytes
+    if read_file(parts.files[0], header.address, layout.HEADER_BYTES) != layout.HEADER_BYTES:
+        return TOO_SHORT
+    verdict = check_header(header, parts.sums, n_bytes)
+    while verdict == CUT_SHORT:
+        if n_bytes >= header.file_bytes:
+            return SOUND
+        if open_next(parts) < 0:
+            return CUT_SHORT if parts.n == 1 and n_bytes != PART_BYTES else NO_PART
+        if not part_fits(parts, header):
+            return OTHER_PART
+        n_bytes = parts.ends[parts.n - 1]
+    return verdict
+
+
+def open_next(parts: ModelParts) -> int:
+    """Open the next file; its size, or -1 where there is none."""
+    name_part(parts, parts.n)
+    file = open_file(parts.root, parts.name) if parts.n < MOST_PARTS else 0
+    if file == 0:
+        return -1
+    parts.files[parts.n] = file
+    parts.n += 1
+    return file_size(file)
+
+
+def name_part(parts: ModelParts, k: int) -> None:
+    """Set the name to that of file k, from 0: the second's ends in .2."""
+    at = parts.n_units
+    if k > 0:
+        parts.name[at] = 46
+        at += 1
+        if k >= 9:
+            parts.name[at] = 48 + (k + 1) // 10
+            at += 1
+        parts.name[at] = 48 + (k + 1) % 10
+        at += 1
+    parts.name[at] = 0
+
+
+def part_fits(parts: ModelParts, header: Header) -> bool:
+    """Whether the file opened last goes on where the one before ends, in the same model; notes where it ends."""
+    page = parts.page
+    sums = parts.sums
+    k = parts.n - 1
+    file = parts.files[k]
+    n_bytes = file_size(file)
+    if read_file(file, page.address, layout.PAGE) != layout.PAGE:
+        return False
+    a = page.sum[0]
+    b = page.sum[1]
+    page.sum[0] = u64(0)
+    page.sum[1] = u64(0)
+    sums[0] = u64(0)
+    sums[1] = u64(0)
+    extend_checksum(sums, memory(page.address, layout.PAGE), layout.PAGE)
+    if page.magic != PART_MAGIC or page.version != PART_VERSION or sums[0] != a or sums[1] != b:
+        return False
+    if page.model_sum_a != header.sum_a or page.model_sum_b != header.sum_b or page.number != k + 1:
+        return False
+    parts.ends[k] = page.offset + page.n_bytes
+    return bool(page.offset == parts.ends[k - 1] and 0 < page.n_bytes <= n_bytes - layout.PAGE)
+
+
+def read_part(parts: ModelParts, offset: int, target: int, n_bytes: int) -> int:
+    """Read up to n bytes of the model, of one file, to an address; how many came, or -1 where the firmware refuses.
+
+    A file that failed is opened again, for with some firmware every later read fails too.
+    """
+    k = 0
+    while k < parts.n - 1 and offset >= parts.ends[k]:
+        k += 1
+    at = offset if k == 0 else layout.PAGE + offset - parts.ends[k - 1]
+    came = -1
+    if parts.files[k] != 0 and seek(parts.files[k], at) == 0:
+        came = read_file(parts.files[k], target, min(n_bytes, parts.ends[k] - offset))
+    if came < 0:
+        if parts.files[k] != 0:
+            close_file(parts.files[k])
+        name_part(parts, k)
+        parts.files[k] = open_file(parts.root, parts.name)
+    return came
+
+
+def close_parts(parts: ModelParts) -> None:
+    """Close every file that is open."""
+    for k in range(parts.n):
+        if parts.files[k] != 0:
+            close_file(parts.files[k])
+    parts.n = 0
