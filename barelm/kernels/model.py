@@ -5,7 +5,7 @@ from typing import NamedTuple
 from barelm.contract import layout, sections
 from barelm.contract.layout import Header, TensorEntry
 from barelm.dialect.memory import f32_array, i8_array, i32_array, i64_array, load_i64, memory, u8_array, u64_array
-from barelm.dialect.types import BLOCK, F32, F32_2D, I32, I64, I64_2D, LANES, U8, U64, Real, i64, padded
+from barelm.dialect.types import BLOCK, F32, F32_2D, I32, I64, I64_2D, LANES, U8, U64, Real, padded
 from barelm.kernels.cache import item_bytes
 from barelm.kernels.encodings.activations import Activations
 from barelm.kernels.matrices import Matrix
@@ -328,12 +328,12 @@ def positions_kept(c: Config) -> int:
 def room_of(c: Config, layers: I32, l: int, g: int) -> tuple[int, int]:
     """How many positions key head g of a layer keeps, and how many all heads before it do."""
     whole = padded(c.seq_len)
-    before = 0
     room = whole
-    if c.window_room > 0:
-        before = i64(layers[l * layout.LAYER_WORDS + layout.WINDOWED_BEFORE])
-        if layers[l * layout.LAYER_WORDS + layout.WINDOW] > 0:
-            room = c.window_room
+    if c.window_room == 0:
+        return room, (l * c.n_kv_heads + g) * room
+    if layers[l * layout.LAYER_WORDS + layout.WINDOW] > 0:
+        room = c.window_room
+    before = layers[l * layout.LAYER_WORDS + layout.WINDOWED_BEFORE]
     return room, c.n_kv_heads * ((l - before) * whole + before * c.window_room) + g * room
 
 

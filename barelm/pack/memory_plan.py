@@ -17,6 +17,8 @@ def needs_at(header: Header, seq_len: int) -> tuple[int, int]:
     """Bytes a planned model takes in all, and those of its state, with another context than its own."""
     other = Header.over(header.base.copy())
     other.seq_len, other.batch = seq_len, min(DEFAULT_BATCH, seq_len)
+    if other.window_room >= seq_len:
+        other.n_windowed = other.window_room = 0
     whole = int(header.memory_bytes) - int(header.state_bytes) + (state := state_bytes(other))
     for number, row in enumerate(SECTIONS):
         if row.rows == "seq_len":
