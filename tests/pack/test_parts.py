@@ -45,7 +45,7 @@ def test_a_part_is_as_large_as_a_file_can_be() -> None:
 
 
 @settings(deadline=None, max_examples=20, suppress_health_check=list(HealthCheck))
-@given(pages=st.integers(2, 40), name=st.sampled_from(["model.blm", "a/b.blm", "x"]), edited=st.booleans())
+@given(pages=st.integers(10, 45), name=st.sampled_from(["model.blm", "a/b.blm", "x"]), edited=st.booleans())
 def test_what_is_cut_comes_back(model: Path, tmp_path_factory: pytest.TempPathFactory, pages: int, name: str,
                                 edited: bool) -> None:
     image = tmp_path_factory.mktemp("image") / "a.img"

@@ -7,12 +7,14 @@ from barelm.contract.storage_state import ModelParts
 from barelm.dialect.memory import address_of, copy_bytes, memory
 from barelm.dialect.types import U16, u64
 from barelm.kernels.checksum import extend_checksum
-from barelm.kernels.header import CUT_SHORT, SOUND, check_header
+from barelm.kernels.header import CUT_SHORT, NOT_A_MODEL, OTHER_VERSION, SOUND, check_header
 from barelm.metal.storage.whole_files import length_of
 from barelm.metal.uefi.file_protocol import close_file, file_size, open_file, read_file, seek
 
 NOT_OPENED, TOO_SHORT, NO_PART, OTHER_PART = 92, 93, 94, 95
 """More verdicts on a model, beside those of `kernels.header`."""
+FIRST_WORDS = 16
+"""Bytes of the magic and the version."""
 
 
 def parts_in(workspace: Workspace) -> ModelParts:
@@ -33,8 +35,9 @@ def open_parts(parts: ModelParts, root: int, name: U16, header: Header) -> int:
     if n_bytes < 0:
         return NOT_OPENED
     parts.ends[0] = n_bytes
-    if read_file(parts.files[0], header.address, layout.HEADER_BYTES) != layout.HEADER_BYTES:
-        return TOO_SHORT
+    came = read_file(parts.files[0], header.address, layout.HEADER_BYTES)
+    if came != layout.HEADER_BYTES:
+        return verdict_on_few(header, came)
     verdict = check_header(header, parts.sums, n_bytes)
     while verdict == CUT_SHORT:
         if n_bytes >= header.file_bytes:
@@ -45,6 +48,17 @@ def open_parts(parts: ModelParts, root: int, name: U16, header: Header) -> int:
             return OTHER_PART
         n_bytes = parts.ends[parts.n - 1]
     return verdict
+
+
+def verdict_on_few(header: Header, n_bytes: int) -> int:
+    """What is wrong with a file that is shorter than a header: that alone, or that it never was a model of today."""
+    if n_bytes < FIRST_WORDS:
+        return TOO_SHORT
+    if header.magic != layout.MAGIC:
+        return NOT_A_MODEL
+    if header.version != layout.VERSION:
+        return OTHER_VERSION
+    return TOO_SHORT
 
 
 def open_next(parts: ModelParts) -> int:

@@ -79,9 +79,9 @@ def test_what_the_menu_says(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("left_out, says", [(None, "small 8"), ("b.blm.2", "goes on in another file"),
                                             ("b.blm.3", "goes on in another file")])
 def test_one_of_several_files(monkeypatch: pytest.MonkeyPatch, left_out: str | None, says: str) -> None:
-    files = split("b.blm", GOOD, 5 * 4096)
+    files = split("b.blm", GOOD, 12 * 4096)
     files = {name: content for name, content in files.items() if name != left_out}
-    monkeypatch.setattr(model_parts, "PART_BYTES", 5 * 4096)
+    monkeypatch.setattr(model_parts, "PART_BYTES", 12 * 4096)
     _, desk = chosen(monkeypatch, {**files, "z.blm": GOOD}, DOWN, ENTER)
     rows = [row for row in desk.firmware.screen.splitlines() if " b.blm" in row]
     assert rows and says in rows[0] and not any(".blm.2" in row for row in desk.firmware.screen.splitlines())

@@ -39,7 +39,7 @@ def split(name: str, content: bytes, part_bytes: int) -> dict[str, bytes]:
     return files
 
 
-@pytest.mark.parametrize("part_bytes", [2 * PAGE, 5 * PAGE, 12 * PAGE, 37 * PAGE])
+@pytest.mark.parametrize("part_bytes", [10 * PAGE, 11 * PAGE, 21 * PAGE, 47 * PAGE])
 def test_a_model_in_several_files(part_bytes: int) -> None:
     files = split("model.blm", model(), part_bytes)
     assert len(files) == -(-(len(model()) - PAGE) // (part_bytes - PAGE)) > 1
