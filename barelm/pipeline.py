@@ -54,6 +54,9 @@ class Watcher(Protocol):
     def progress(self, done: int, total: int) -> None:
         """Bytes of the step's work done, of how many."""
 
+    def note(self, line: str) -> None:
+        """Something to be told, which is no error."""
+
 
 @dataclass(frozen=True)
 class Packing:
@@ -109,6 +112,8 @@ def pack(path: Path, tokenizer: Path | None, packing: Packing, out: Path, watch:
         example = partial(example_of, program=program, watch=watch)
     watch.step(f"Packing {path.name}")
     checkpoint = read_checkpoint(path, tokenizer)
+    for note in checkpoint.vocab.notes:
+        watch.note(note)
     most = checkpoint.shape.seq_len
     if packing.context > most:
         raise BarelmError(f"the context of {path.name} is {most} tokens, not {packing.context}",

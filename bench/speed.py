@@ -52,6 +52,9 @@ class Quiet:
     def progress(self, done: int, total: int) -> None:
         """Nothing."""
 
+    def note(self, line: str) -> None:
+        """Nothing."""
+
 
 class Ours:
     """barelm with one model and one order: an image that is booted again for every measurement."""

@@ -67,6 +67,9 @@ class Quiet:
     def progress(self, done: int, total: int) -> None:
         """Nothing."""
 
+    def note(self, line: str) -> None:
+        """Nothing."""
+
 
 def some_ids(packed: Packed, n: int) -> list[int]:
     """n ids out of the vocabulary."""

@@ -13,7 +13,7 @@ VERSION = 5
 HEADER_BYTES = 4096
 PAGE = 4096
 
-N_EOS, NAME_WORDS, SECTION_NAME_WORDS, MOST_SECTIONS = 4, 8, 2, 32
+N_EOS, MOST_STAGES, NAME_WORDS, SECTION_NAME_WORDS, MOST_SECTIONS = 12, 8, 8, 2, 32
 GOLDEN_PROMPT, GOLDEN_MOST = 8, 24
 
 
@@ -63,13 +63,11 @@ class Header(Struct):
     # The tokenizer.
     tokenizer_kind: int = room(at=8 * 24)
     bos_id: int  # -1: none
-    eos_ids: I64 = room(N_EOS)  # unused ones are -1
     add_bos: int
     add_space: int
     max_piece_bytes: int
     n_chars: int
     n_merges: int
-    pretokenizer: int  # one of PRETOKENIZERS
     n_categories: int
     n_words: int
     n_specials: int
@@ -90,7 +88,11 @@ class Header(Struct):
     name: I64 = room(NAME_WORDS, at=8 * 48)  # UTF-8, zero padded: what the model is called
     sections: Array[SectionEntry] = room(MOST_SECTIONS, at=8 * 64)
     golden_ids: I64 = room(GOLDEN_MOST)  # golden_n of them, the first GOLDEN_PROMPT given
-    unused: I64 = room(72)
+
+    # The tokenizer again.
+    eos_ids: I64 = room(N_EOS)  # the tokens that end a text; unused ones are -1
+    stages: I64 = room(MOST_STAGES)  # how text is cut into words (`kernels.text.pretokenizer`); unused ones are 0
+    unused: I64 = room(52)
 
 
 FIRST_SIZE, LAST_SIZE = Header.offset_of("dim"), Header.offset_of("seq_len")
@@ -108,10 +110,6 @@ ROTARY_NAMES = ("pairs", "halves")
 
 # Tokenizers.
 SENTENCEPIECE, BYTELEVEL = range(2)
-
-# Pre-tokenizers.
-PRETOKENIZERS = ("", "gpt-2", "smollm", "llama-bpe", "qwen2")
-GPT2, SMOLLM, LLAMA_BPE, QWEN2 = range(1, 5)
 
 # Chat: its pieces, what stands around the texts of a conversation.
 BEFORE_SYSTEM = 0
@@ -135,7 +133,11 @@ class SpecialToken(Struct):
     begin: UInt32  # of its text, in bytes of the section
     end: UInt32
     id: UInt32
+    traits: UInt32  # IN_ANY_TEXT, STRIPS_AFTER
 
+
+# Special tokens: it is found in what a person types too; white space behind it goes.
+IN_ANY_TEXT, STRIPS_AFTER = 1, 2
 
 # The state's fixed parts.
 DEFAULT_BATCH = 32

@@ -79,17 +79,19 @@ SECTIONS = (
     Section("w2", MATRIX, {"w2": "dim"}, "hidden_dim", "down", True),
     Section("classifier", MATRIX, {"classifier": "vocab_size"}, "dim", "where the embedding does not serve as it",
             may_be_absent=True),
-    Section("categories", INT32, "n_categories", 1, "sorted: `first code point << 2 | category`, Unicode 16.0"),
-    Section("words", INT32, "n_words", 1, "ids in the order of their bytes, where a word that is a token is not cut"),
-    Section("special tokens", INT32, "n_specials", 3, "begin and end of its text, id; then the texts"),
+    Section("categories", INT32, "n_categories", 1, "sorted: `first code point << 3 | category`, Unicode 16.0"),
+    Section("words", INT32, "n_words", 1, "ids in the order of their bytes: words not cut, or all SentencePiece makes"),
+    Section("special tokens", INT32, "n_specials", 4, "begin and end of its text, id, traits; then the texts"),
     Section("chat", INT32, "n_chat_pieces", 1,
             "ends of the pieces around a conversation's texts; then these; without a chat the reason alone"),
     Section("bqkv", VECTOR, {"bq": "q_dim", "bk": "kv_dim", "bv": "kv_dim"}, 1,
             "what is added to queries, keys and values", True, may_be_absent=True),
+    Section("ranks", INT32, "n_words", 1, "SentencePiece: beside each of the words when it is made, the lowest first",
+            may_be_absent=True),
 )
 N_SECTIONS = len(SECTIONS)
 (PIECES, PIECE_ENDS, CHARS, BYTE_TOKENS, MERGES, ROPE, ATTENTION_NORM, FFN_NORM, FINAL_NORM, EMBEDDING, WQKV, WO, W13,
- W2, CLASSIFIER, CATEGORIES, WORDS, SPECIALS, CHAT, BQKV) = range(N_SECTIONS)
+ W2, CLASSIFIER, CATEGORIES, WORDS, SPECIALS, CHAT, BQKV, RANKS) = range(N_SECTIONS)
 assert N_SECTIONS <= MOST_SECTIONS, "the header has no room for so many sections"
 
 MATRICES = tuple(number for number, row in enumerate(SECTIONS) if row.form is MATRIX)

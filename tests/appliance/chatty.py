@@ -34,6 +34,9 @@ class Quiet:
     def progress(self, done: int, total: int) -> None:
         """Nothing."""
 
+    def note(self, line: str) -> None:
+        """Nothing."""
+
 
 @dataclass(frozen=True)
 class Chatty:
