@@ -129,6 +129,8 @@ def pack(path: Path, tokenizer: Path | None, packing: Packing, out: Path, watch:
     watch.step(f"Packing {path.name}")
     checkpoint, tables, header = planned(path, tokenizer, packing)
     check_memory(path.name, int(header.memory_bytes), machine_mb)
+    for note in checkpoint.vocab.notes:
+        watch.note(note)
     if packing.context == 0 and checkpoint.shape.seq_len > header.seq_len:
         watch.note(shortened(checkpoint.shape.seq_len, header))
     example = None

@@ -28,6 +28,9 @@ MEMORY_MB = 192
 @dataclass(frozen=True)
 
 
+    def note(self, line: str) -> None:
+        """Nothing."""
+
 
 @dataclass(frozen=True)
 class Chatty:
