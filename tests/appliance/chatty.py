@@ -26,13 +26,6 @@ MEMORY_MB = 192
 
 
 @dataclass(frozen=True)
-
-
-    def note(self, line: str) -> None:
-        """Nothing."""
-
-
-@dataclass(frozen=True)
 class Chatty:
     """A chat model that says nothing but SPOKEN, and never ends by itself: of all others the logits are zero."""
 

@@ -1,6 +1,6 @@
 """How fast one core multiplies a matrix by a token, and by many, in every encoding, under the host's JIT.
 
-    python bench/encodings.py [--mb 64] [ENCODING ...]
+    python bench/products.py [--mb 64] [ENCODING ...]
 
 The bytes of the weights are random: speed does not depend on them.  All encodings take turns within one run.
 """
