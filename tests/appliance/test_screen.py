@@ -19,7 +19,7 @@ from barelm.machine.screen import KINDS
 from barelm.machine_report import read_reports
 from barelm.pack.golden import Golden
 from barelm.settings import Settings
-from tests.appliance.chatty import MEMORY_MB, Chatty, Quiet, volume_of
+from tests.appliance.chatty import MEMORY_MB, Chatty, volume_of
 from tests.appliance.person import Person
 from tests.appliance.reader import Seen, as_seen, read_pixels
 from tests.appliance.talk import talk
