@@ -80,8 +80,8 @@ class Header(Struct):
     n_categories: int
     n_words: int
     n_specials: int
-    n_chat_pieces: int  # CHAT_PIECES, or 0: no chat
-    chat_flags: int  # which of its texts are stripped, and whether it takes a system text
+    n_chat_pieces: int  # CHAT_PIECES for each set of them, or 0: no chat
+    chat_flags: int  # what becomes of its texts, and which set of pieces counts
 
     # Memory the metal will allocate, in bytes, each a multiple of PAGE.
     weights_bytes: int  # the header and all sections
@@ -161,13 +161,21 @@ BEFORE_FIRST_USER = 2  # where no system text is given, with the template's own 
 BEFORE_NEXT_USER = 3  # the end of the reply before included
 BEFORE_REPLY = 4
 AFTER_REPLY = 5  # at the end of a conversation
-CHAT_PIECES = 6
+BEFORE_PAST_REPLY = 6  # one that is not the last
+MARKS = 7  # what a reply may hold beside its answer: an effect and a text, a zero behind each (`kernels.text.thoughts`)
+CHAT_PIECES = 8
+# A date within a piece: a zero, the day of packing in eight digits, a form as `strftime` has it, a zero.
 
 # Chat: the texts put between the pieces.  Bits 2 * slot and 2 * slot + 1 of the flags: the template strips white space
 # on the left, on the right.
 SYSTEM, USER_AFTER_SYSTEM, FIRST_USER, NEXT_USER = range(4)
 CHAT_SLOTS = 4
-TAKES_SYSTEM = 1 << 8
+STRIPS = (1 << 2 * CHAT_SLOTS) - 1
+TAKES_SYSTEM, SYSTEM_MOVES, REWRITES, KEEPS_THOUGHTS, THINKS_AT_ONCE = (1 << bit for bit in range(8, 13))
+"""It has a place for a system text; that is before the last question; an earlier reply does not stand as it was made;
+but its thoughts do; a reply begins within a thought."""
+CHAT_FLAG_BITS = 16  # of the flags for each set of pieces
+CHAT_CHOICE = 3 * CHAT_FLAG_BITS  # from there on, two bits each: the set that counts for each way to think
 
 
 class SpecialToken(Struct):

@@ -12,7 +12,8 @@ from barelm.contract import layout, sections
 from barelm.contract.layout import Header, SpecialToken
 from barelm.errors import BarelmError
 from barelm.pack.categories import category_table
-from barelm.pack.chat_pieces import ChatPieces, chat_pieces, chat_section, describe_chat, stop_ids
+from barelm.pack.chat_cutting import Chat
+from barelm.pack.chat_pieces import chat_of, chat_section, describe_chat, stop_ids
 
 KEEPS_WHOLE_WORDS = ("llama-bpe",)
 """Pre-tokenizers whose words, where they are tokens, are taken as they are (`ignore_merges`)."""
@@ -27,7 +28,7 @@ class TokenizerTables:
 
     sections: dict[int, NDArray[Any]]
     n_specials: int
-    chat_pieces: ChatPieces | str
+    chat: Chat | str
 
 
 def tokenizer_tables(vocab: Vocab) -> TokenizerTables:
@@ -35,9 +36,9 @@ def tokenizer_tables(vocab: Vocab) -> TokenizerTables:
     if vocab.kind == "bytelevel" and vocab.pretokenizer not in layout.PRETOKENIZERS[1:]:
         raise BarelmError(f"the tokenizer cuts text into words by a rule barelm does not know: {vocab.pretokenizer!r}",
                           f"Known are {', '.join(layout.PRETOKENIZERS[1:])}.")
-    pieces = chat_pieces(vocab)
+    chat = chat_of(vocab)
     specials = sorted_specials(vocab)
-    needs_categories = vocab.kind == "bytelevel" or isinstance(pieces, ChatPieces)
+    needs_categories = vocab.kind == "bytelevel" or isinstance(chat, Chat)
     return TokenizerTables({
         sections.PIECES: np.frombuffer(b"".join(vocab.outputs), np.uint8),
         sections.PIECE_ENDS: np.cumsum([len(piece) for piece in vocab.outputs], dtype=np.int64).astype(np.int32),
@@ -47,13 +48,13 @@ def tokenizer_tables(vocab: Vocab) -> TokenizerTables:
         sections.CATEGORIES: category_table() if needs_categories else np.zeros(0, np.int32),
         sections.WORDS: _words(vocab),
         sections.SPECIALS: _special_section(specials),
-        sections.CHAT: chat_section(pieces),
-    }, len(specials), pieces)
+        sections.CHAT: chat_section(chat),
+    }, len(specials), chat)
 
 
 def describe_tokenizer(header: Header, vocab: Vocab, tables: TokenizerTables) -> None:
     """Write the tokenizer's words of the header."""
-    ends = (*stop_ids(vocab, tables.chat_pieces), *(-1,) * layout.N_EOS)[:layout.N_EOS]
+    ends = (*stop_ids(vocab, tables.chat), *(-1,) * layout.N_EOS)[:layout.N_EOS]
     header.tokenizer_kind = layout.BYTELEVEL if vocab.kind == "bytelevel" else layout.SENTENCEPIECE
     header.bos_id = vocab.bos_id
     header.eos_ids[:] = ends
@@ -67,7 +68,7 @@ def describe_tokenizer(header: Header, vocab: Vocab, tables: TokenizerTables) ->
     header.n_categories = len(tables.sections[sections.CATEGORIES])
     header.n_words = len(tables.sections[sections.WORDS])
     header.n_specials = tables.n_specials
-    describe_chat(header, tables.chat_pieces)
+    describe_chat(header, tables.chat)
 
 
 def _ordinary(vocab: Vocab) -> Iterable[tuple[int, bytes]]:

@@ -172,8 +172,10 @@ def check_failure(ran: Ran, status: int, message: str, hint: str) -> None:
 @pytest.mark.parametrize("settings, message", [
     (Settings("to " * 200, 0.0), "the prompt is longer than the context of the model"),
     (Settings("to", 0.0, tokens=10**6), "prompt and `tokens` are more than the context holds")])
-def test_more_than_the_context_holds(tmp_path: Path, settings: Settings, message: str) -> None:
-    ran = boot(tmp_path, settings, packed()[1])
+@pytest.mark.parametrize("cores", [1, 3])
+def test_more_than_the_context_holds(tmp_path: Path, settings: Settings, message: str, cores: int) -> None:
+    """Other processors work for it by then: they go home, and their memory goes back."""
+    ran = boot(tmp_path, settings, packed()[1], cores=cores)
     check_failure(ran, uefi.EFI_INVALID_PARAMETER, message, "")
 
 

@@ -17,7 +17,8 @@ from barelm.contract import layout
 from barelm.contract.layout import Header
 from barelm.errors import BarelmError
 from barelm.kernels.text import chat_turn as kernels
-from barelm.pack.chat_pieces import ChatPieces, chat_pieces, chat_section, describe_chat, read_chat_section, stop_ids
+from barelm.pack.chat_cutting import Chat, ChatPieces
+from barelm.pack.chat_pieces import chat_of, chat_section, describe_chat, read_chat_section, stop_ids
 from tests.conftest import Pack
 from tests.kernels.text.bytelevel import ANY, SPECIAL, Twins, bytes_of, twins
 from tests.models import synthetic_vocab, tiny_checkpoint
@@ -70,6 +71,9 @@ REFUSED = {
     "{{ ''.__class__.__mro__ }}": "unsafe",
     "{{ messages[0].content }}": "prints nothing around",
     "{% for i in range(1000000000) %}x{% endfor %}": "Range too big",
+    "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}": "takes too long",
+    "{{ 'x' * 3000000000 }}": "too much memory",
+    "{% for m in messages %}[{{ m.content.replace('\n\n', '\n') }}]{% endfor %}": "not made of fixed pieces",
     "{{ 'x' * 100000 }}{% for m in messages %}{{ m.content }}{% endfor %}": "more than",
 }
 # Where a text is nothing but white space, Llama 2's template strips what stands before it.
@@ -96,9 +100,14 @@ def rendered(template: str, talk: list[tuple[str, str]], asking: bool, bos: str 
 
 def pieces_of(template: str) -> ChatPieces:
     """The pieces, which there must be."""
-    pieces = chat_pieces(vocab_with(template))
-    assert isinstance(pieces, ChatPieces), pieces
-    return pieces
+    return whole_chat(template).pieces()
+
+
+def whole_chat(template: str) -> Chat:
+    """All sets of them."""
+    chat = chat_of(vocab_with(template))
+    assert isinstance(chat, Chat), chat
+    return chat
 
 
 @pytest.mark.parametrize("name", [name for name in CUT if name != "never asks"])
@@ -133,7 +142,7 @@ def test_what_a_template_adds_and_leaves_out() -> None:
 
 @pytest.mark.parametrize(("template", "reason"), REFUSED.items())
 def test_what_cannot_be_cut_says_why(template: str, reason: str) -> None:
-    refusal = chat_pieces(vocab_with(template))
+    refusal = chat_of(vocab_with(template))
     assert isinstance(refusal, str)
     assert reason in refusal
 
@@ -147,13 +156,13 @@ def test_a_date_is_that_of_packing(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("name", "stops"), [("chatml", (2, 3)), ("llama3", (2, 4)), ("no system", (2, 5)),
                                              ("llama2", (2,)), ("zephyr", (2,))])
 def test_what_ends_a_reply_stops_it(name: str, stops: tuple[int, ...]) -> None:
-    assert stop_ids(vocab_with(CUT[name]), pieces_of(CUT[name])) == stops
+    assert stop_ids(vocab_with(CUT[name]), whole_chat(CUT[name])) == stops
     assert stop_ids(vocab_with(""), "none") == (2,)
 
 
 @pytest.mark.parametrize("template", [*CUT.values(), "", "{{ nonsense"])
 def test_the_section_holds_pieces_or_the_reason(template: str) -> None:
-    pieces = chat_pieces(vocab_with(template))
+    pieces = chat_of(vocab_with(template))
     section = chat_section(pieces)
     padded = np.pad(section, (0, -len(section) % 8))
     header = Header.over(np.zeros(layout.HEADER_BYTES, np.uint8))
@@ -164,7 +173,7 @@ def test_the_section_holds_pieces_or_the_reason(template: str) -> None:
 def test_packed_models_carry_their_chat(pack: Pack) -> None:
     vocab = chatting("smollm", CHATML).vocab
     packed = pack(tiny_checkpoint(vocab=vocab, name="chatty"))
-    assert packed.chat == chat_pieces(vocab)
+    assert packed.chat == chat_of(vocab)
     assert packed.chat_refusal == ""
     assert list(packed.header.eos_ids[:2]) == [vocab.special["<|im_end|>"], -1]
     assert kernels.has_chat(packed.vocabulary())
@@ -193,12 +202,11 @@ def chatting(rule: str, template: str) -> Twins:
 
 def turn_ids(world: World, v: Any, turn: int, system: str, user: str | bytes) -> list[int] | None:
     """The ids of a turn from the kernel; None where it refuses."""
-    given_system, given_user = bytes_of(system), bytes_of(user)
-    room = int(world(kernels.turn_bytes)(v, len(given_system) - 1, len(given_user) - 1))
+    said = kernels.TurnTexts(*(bytes_of(text)[:-1] for text in (system, user, "")))
+    room = int(world(kernels.turn_bytes)(v, len(said.system) + len(said.user)))
     text, guards = np.zeros(room, np.uint8), np.full(kernels.GUARDS, -1, np.int64)
     ids, ranks = np.zeros(room + 2, np.int64), np.zeros(room + 2, np.int64)
-    n = int(world(kernels.encode_turn)(v, turn, given_system, len(given_system) - 1, given_user,
-                                       len(given_user) - 1, text, guards, ids, ranks))
+    n = int(world(kernels.encode_turn)(v, turn, kernels.TurnStyle(0, 0, 0), said, text, guards, ids, ranks))
     return None if n < 0 else [int(token) for token in ids[:n]]
 
 
@@ -218,9 +226,9 @@ def test_a_turns_ids_are_those_of_the_whole_text(rule: str, template: str, users
 
 def pieces_of_twins(both: Twins) -> ChatPieces:
     """The pieces of a vocabulary that has them."""
-    pieces = chat_pieces(both.vocab)
-    assert isinstance(pieces, ChatPieces), pieces
-    return pieces
+    chat = chat_of(both.vocab)
+    assert isinstance(chat, Chat), chat
+    return chat.pieces()
 
 
 @both_worlds

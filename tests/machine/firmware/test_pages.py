@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 
 from barelm.contract import uefi
+from barelm.disk import write_image
 from barelm.errors import BarelmError
+from barelm.machine.firmware.firmware import PROGRAM
 from barelm.machine.firmware.process.native import PAGE
+from barelm.machine.hosted import Hosted
+from barelm.machine.machine import Spec
 from tests.machine.firmware.program import EFI, Program, run
 
 MIB_PAGES = (1 << 20) // PAGE
@@ -81,6 +85,32 @@ def test_map_shows_what_is_free(tmp_path: Path) -> None:
     program.expect(program.load(content, 8), 0x10000000)
     program.expect(program.low(program.load(version), 32), 1)
     assert run(tmp_path, program.build())[1] == 0
+
+
+def test_what_is_occupied_is_nobodys(tmp_path: Path) -> None:
+    """Of 64 MiB from 256 on, all but three pieces of 2, 4 and 1 MiB, and what the program itself takes at the end."""
+    program = Program()
+    place = program.cells()
+    allocate = ("AllocatePages", ANY_PAGES, uefi.LOADER_DATA)
+    program.expect(program.boot(*allocate, 5 * MIB_PAGES, place), EFI.OUT_OF_RESOURCES)
+    for first, n in ((264, 4), (260, 2)):
+        program.expect(program.boot(*allocate, n * MIB_PAGES, place), 0)
+        program.expect(program.load(place), first << 20)
+    program.expect(program.boot(*allocate, 2 * MIB_PAGES, place), EFI.OUT_OF_RESOURCES)
+    assert run(tmp_path, program.build(), occupied=((0, 260), (262, 2), (268, 2), (271, 47)))[1] == 0
+
+
+def test_what_a_program_keeps_is_told(tmp_path: Path) -> None:
+    program = Program()
+    place = program.cells()
+    for n in (3, 4):
+        program.expect(program.boot("AllocatePages", ANY_PAGES, uefi.LOADER_DATA, n, place), 0)
+    program.expect(program.boot("FreePages", program.load(place), 4), 0)
+    write_image(tmp_path / "machine.img", {PROGRAM: program.build()})
+    with Hosted().start(Spec(tmp_path / "machine.img", 64)) as session:
+        while session.read(60):
+            pass
+        assert (session.status, session.kept) == (0, 3 * PAGE)
 
 
 def test_freed_memory_cannot_be_touched(tmp_path: Path) -> None:
