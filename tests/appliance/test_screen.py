@@ -24,6 +24,7 @@ from tests.appliance.person import Person
 from tests.appliance.reader import Seen, as_seen, read_pixels
 from tests.appliance.talk import talk
 from tests.built import program
+from tests.quiet import Quiet
 
 pytestmark = pytest.mark.skipif(Hosted().why_not() is not None, reason=str(Hosted().why_not()))
 

@@ -19,6 +19,7 @@ from tests.appliance.chatty import Chatty, volume_of
 from tests.appliance.kept import Kept, check_last_reply, kept_in, read_kept
 from tests.appliance.talk import talk
 from tests.built import program
+from tests.quiet import Quiet
 
 pytestmark = pytest.mark.skipif(Hosted().why_not() is not None, reason=str(Hosted().why_not()))
 
