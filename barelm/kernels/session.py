@@ -5,8 +5,9 @@ from typing import NamedTuple
 from barelm.contract import layout
 from barelm.contract.layout import Header
 from barelm.dialect.types import Real, f32
-from barelm.kernels.model import Config, State, Weights
+from barelm.kernels.model import Config, Weights
 from barelm.kernels.sampler import Spared, penalise, sample
+from barelm.kernels.state import State
 from barelm.kernels.team import Team
 from barelm.kernels.transformer import forward
 

@@ -20,7 +20,8 @@ from barelm.kernels.header import (
     layers_are_sane,
     unknown_section,
 )
-from barelm.kernels.model import Config, State, Weights, bind_state, bind_weights, read_config
+from barelm.kernels.model import Config, Weights, bind_weights, read_config
+from barelm.kernels.state import State, bind_state
 from barelm.kernels.text.tokenizer import Vocabulary, bind_vocabulary
 from barelm.pack.chat_cutting import Chat
 from barelm.pack.chat_pieces import read_chat_section

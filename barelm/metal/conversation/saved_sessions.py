@@ -12,7 +12,8 @@ from barelm.contract.settings import THINKS
 from barelm.dialect.memory import address_of, cells, copy_bytes, fill_bytes, i64_array, memory, text, u64_array
 from barelm.dialect.types import U8, U16, i64, padded, u64
 from barelm.kernels.checksum import extend_checksum
-from barelm.kernels.model import cache_part, layers_of
+from barelm.kernels.model import layers_of
+from barelm.kernels.state import cache_part
 from barelm.metal.conversation.talk import Talk, set_text, transcript_of
 from barelm.metal.conversation.turns import add_turn, end_of, forget, system_of, turn_ids, typed_end
 from barelm.metal.processors.cores import cached_of, command, count_cached, place
