@@ -184,8 +184,8 @@ class EverySetting:
         command=Command("minp", "min-p", "0.05", "a number from 0 to 1, as in {}; 0 draws from all words."))
     repeat = Setting[float | None, Real](
         REAL, 1.0, CHOICE, "the repetition penalty",
-        "the penalty for repetition: above 1 the last 64 tokens become less likely, below it more; of a chat only those "
-        "of the answer; 0 or 1: none", most=LARGEST_REAL, suited=True,
+        "the penalty for repetition: above 1 the last 64 tokens become less likely, below it more; of a chat only "
+        "those of the answer; 0 or 1: none", most=LARGEST_REAL, suited=True,
         option=Option("The penalty for repetition; 1: none.  Default: 1.1 in a conversation, else 1."),
         command=Command("repeat", "repetition penalty", "1.1", "a number above 0, as in {}; 1 is no penalty.",
                         positive=True))
