@@ -14,7 +14,7 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-LONGEST = 1 << 17
+LONGEST = 1 << 16
 """Characters of a template, and of what one may print: more is no chat template."""
 
 DATE_DIRECTIVES = frozenset(("%d", "%m", "%Y", "%y", "%b", "%B", "%a", "%A"))

@@ -150,7 +150,69 @@ def test_what_cannot_be_cut_says_why(template: str, reason: str) -> None:
 def test_a_date_is_that_of_packing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
     pieces = pieces_of("{{ strftime_now('%d %b %Y') }}" + CHATML)
-    assert pieces.before_system.startswith("02 Jan 1970<|im_start|>")
+    assert pieces.turn("Hi", "Be brief.").startswith("02 Jan 1970<|im_start|>")
+
+
+@pytest.mark.parametrize(("template", "said"), [
+    ("{{ strftime_now('%H hours') }}", "00 hours"), ("{{ strftime_now('%Y') | int + 1 }}", "1971"),
+    ("{{ strftime_now('%B %d, %Y') | upper }}", "JANUARY 02, 1970"), ("{{ strftime_now('%y%m') | length }}", "4"),
+    ("{% if not date_string is defined %}{% set date_string = '26 Jul 2024' %}{% endif %}{{ date_string }}",
+     "26 Jul 2024")])
+def test_a_date_that_is_no_plain_one_stays_that_of_packing(monkeypatch: pytest.MonkeyPatch, template: str,
+                                                           said: str) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    pieces = pieces_of(template + CHATML)
+    assert pieces.turn("Hi").startswith(said + "<|im_start|>")
+    assert ("\0" in pieces.before_first_user) == (said == "26 Jul 2024")
+
+
+THINKS = ("{% for m in messages %}{{ '<|' + m.role + '|>' }}{% if m.role == 'assistant' and '</think>' in m.content %}"
+          "{{ m.content.split('</think>')[-1].lstrip('\n') }}{% else %}{{ m.content }}{% endif %}{{ eos_token }}"
+          "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% if enable_thinking is defined and not "
+          "enable_thinking %}{{ '<think>\n\n</think>\n\n' }}{% endif %}{% endif %}")
+MOVES = ("{% set system = messages[0].content if messages[0].role == 'system' else '' %}"
+         "{% for m in (messages[1:] if system else messages) %}{% if m.role == 'user' %}[INST]"
+         "{% if loop.last and system %}{{ system + '\n\n' }}{% endif %}{{ m.content }}[/INST]"
+         "{% else %}{{ m.content + eos_token }}{% endif %}{% endfor %}")
+
+
+def test_a_template_that_knows_thinking_on_and_off_has_a_set_of_pieces_for_each() -> None:
+    chat = whole_chat(THINKS)
+    assert chat.choice == (0, 0, 1) and len(chat.sets) == 2 and chat.thinks
+    auto, off = chat.sets
+    assert (auto.before_reply, auto.before_past_reply) == ("</s><|assistant|>",) * 2 and not auto.rewrites
+    assert off.before_reply == "</s><|assistant|><think>\n\n</think>\n\n" and off.rewrites
+    assert not auto.keeps_thoughts and not off.thinks_at_once
+    always = whole_chat(THINKS.replace("{{ '<|assistant|>' }}{% if", "{{ '<|assistant|><think>\n' }}{% if"))
+    assert always.pieces().thinks_at_once and always.pieces().rewrites
+    keeps = whole_chat(THINKS.replace("'</think>' in m.content", "false"))
+    assert keeps.pieces().keeps_thoughts
+
+
+def test_a_system_text_before_the_last_question() -> None:
+    pieces = pieces_of(MOVES)
+    assert pieces.takes_system and pieces.system_moves and pieces.rewrites
+    asked = pieces.turn("a", "S", reply="b") + pieces.turn("c", "S", first=False)
+    talk = [("system", "S"), ("user", "a"), ("assistant", "b"), ("user", "c")]
+    assert asked == "[INST]a[/INST]b</s>[INST]S\n\nc[/INST]" == rendered(MOVES, talk, True)
+
+
+def test_a_template_may_want_tools_to_be_none_or_a_list_or_nothing() -> None:
+    for condition in ("tools is none", "tools is defined and tools | length == 0", "tools is not defined"):
+        pieces = pieces_of(f"{{% if {condition} %}}{CHATML}{{% else %}}{{{{ raise_exception('tools') }}}}{{% endif %}}")
+        assert pieces == pieces_of(CHATML)
+
+
+def test_what_ends_a_thought_ends_no_answer() -> None:
+    channels = ("{% for m in messages %}{% if m.role == 'assistant' %}<|start|>assistant<|channel|>final<|message|>"
+                "{{ m.content }}<|end|>{% else %}<|start|>{{ m.role }}<|message|>{{ m.content }}<|end|>{% endif %}"
+                "{% endfor %}{% if add_generation_prompt %}<|start|>assistant{% endif %}")
+    vocab = vocab_with(channels)
+    special = {**vocab.special, "<|end|>": 6}
+    vocab = Vocab(**{**vars(vocab), "special": special, "eos_ids": (2, 6), "pieces": (*vocab.pieces, b"<|end|>"),
+                     "outputs": (b"",) * 7})
+    assert stop_ids(vocab, chat_of(vocab)) == (2,)
+    assert stop_ids(vocab, whole_chat(CUT["chatml"])) == (2, 3, 6)
 
 
 @pytest.mark.parametrize(("name", "stops"), [("chatml", (2, 3)), ("llama3", (2, 4)), ("no system", (2, 5)),

@@ -1,9 +1,8 @@
-"""Models that think: what is shown of a reply, and what the template leaves of it when the next turn comes."""
+"""Models that think: what is shown of a reply, and what is left of it for the next turn, by the template's word."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,8 +18,8 @@ from barelm.metal.conversation.talk import vocabulary_of
 from barelm.metal.conversation.turns import add_turn
 from tests.metal.talks import TEMPLATES, Desk, array, chat_model
 
-WAYS: tuple[dict[str, Any], ...] = ({}, {"enable_thinking": True, "reasoning_effort": "high"},
-                                    {"enable_thinking": False, "reasoning_effort": "low"})
+WAYS: tuple[dict[str, object], ...] = ({}, {"enable_thinking": True, "reasoning_effort": "high"},
+                                       {"enable_thinking": False, "reasoning_effort": "low"})
 NAMES = ("auto", "on", "off")
 WRAPPED = {"thinks": "<think>\n{}\n</think>\n\n{}", "thinks at once": "{}\n</think>\n\n{}", "moving": "{}{}",
            "channels": "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>{}"}
