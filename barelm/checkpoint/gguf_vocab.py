@@ -67,8 +67,8 @@ STARTS = ("<|im_start|>", "<|start_header_id|>", "<|end_header_id|>", "<|begin_o
           "<\uff5cAssistant\uff5c>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>")
 ENDS = ("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|endoftext|>", "<|end_of_text|>", "<|end|>", "<end_of_turn>",
         "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|return|>", "<|call|>", "<|calls|>", "<|flush|>", "<end_of_utterance>",
-        "<turn|>", "<\uff5cend\u2581of\u2581sentence\uff5c>", "<|fim_pad|>", "<|repo_name|>", "<reponame>",
-        "<|file_sep|>", "[e~[")
+        "<turn|>", "<\uff5cend\u2581of\u2581sentence\uff5c>", "<|fim_pad|>", "<fim_pad>", "<|repo_name|>",
+        "<reponame>", "<|file_sep|>", "[e~[")
 """Tokens that end a reply by their name, whatever the metadata says of them; llama.cpp goes by the same."""
 CONTROL_BY_NAME = frozenset(name.encode() for name in STARTS + ENDS)
 ONLY_A_MESSAGE = (("<|return|>", "<|call|>"), ("<|calls|>", "<|flush|>"))

@@ -212,7 +212,7 @@ def test_smollm2s_vocabulary() -> None:
     """The real one: 49152 tokens, 48900 merges, ChatML."""
     vocab = read_gguf(smollm2()).vocab
     assert (len(vocab), len(vocab.merges), vocab.pretokenizer) == (49152, 48900, "smollm")
-    assert (vocab.bos_id, vocab.eos_ids, vocab.add_bos, vocab.add_space_prefix) == (1, (2, 0), False, False)
+    assert (vocab.bos_id, vocab.eos_ids, vocab.add_bos, vocab.add_space_prefix) == (1, (2, 0, 4), False, False)
     assert vocab.special["<|im_start|>"] == 1 and len(vocab.special) == 17
     assert vocab.pieces[vocab.merges[0][0]] + vocab.pieces[vocab.merges[0][1]] == b" t"
     assert "<|im_start|>assistant" in vocab.chat_template

@@ -123,10 +123,15 @@ def encode_marked(v: Vocabulary, text: U8, n_bytes: int, guards: I64, ids: I64, 
     `guards` are ranges of it, lo and hi in turn, where control tokens do not: what a person typed stays text.  The
     longest of the texts that match at a place is taken, and what lies between is cut into words as if it stood alone.
     """
+    starts = cells(8)  # a bit for each byte a special token's text begins with
+    for k in range(v.n_specials):
+        first = byte_at(v.special_texts, special_token(v, k).begin)
+        starts[first >> 5] |= 1 << (first & 31)
     begin = 0
     at = 0
     while at < n_bytes:
-        k = special_at(v, text, at, n_bytes, guards)
+        first = byte_at(text, at)
+        k = special_at(v, text, at, n_bytes, guards) if starts[first >> 5] >> (first & 31) & 1 else -1
         if k < 0:
             at += 1
         else:
