@@ -97,7 +97,7 @@ def run(order: Order, machine: Machine, watch: Watcher, say: Callable[[str], Non
     """From a checkpoint to the last word: `say` gets the text as it is made."""
     model = packed_model(order.model, order.tokenizer, order.packing, watch, order.memory_mb)
     check_room(model, order.settings)
-    note_raw(model, order.settings, watch)
+    note_chat(model, order.settings, watch)
     program = built_program(watch)
     with working_folder() as folder:
         chats = model.chat is not None
@@ -276,10 +276,14 @@ def check_room(model: Packed, settings: Settings) -> None:
                           f"Ask for at most {most}.")
 
 
-def note_raw(model: Packed, settings: Settings, watch: Watcher) -> None:
-    """Say where a model that has a chat template goes on with the prompt all the same, and why."""
+def note_chat(model: Packed, settings: Settings, watch: Watcher) -> None:
+    """Say where a model that has a chat template goes on with the prompt all the same, and why; and where its template
+    does not know what is asked of it.
+    """
     if settings.template and model.chat_refusal.startswith(REFUSED):
         watch.note(f"{model.name} completes the prompt and does not answer it: {model.chat_refusal}.")
+    if settings.think != "auto" and (model.chat is None or len(model.chat.sets) == 1):
+        watch.note(f"{model.name} has no chat template that knows thinking on and off: --think changes nothing.")
 
 
 def boot(spec: Spec, machine: Machine, model: Packed, watch: Watcher, say: Callable[[str], None], *,

@@ -181,3 +181,16 @@ def test_an_end_without_a_story(raw: bytes, message: str, hint: str) -> None:
     with pytest.raises(BarelmError) as failure:
         outcome_of(heard(raw)[0], "qemu")
     assert failure.value.message.startswith(message) and hint in failure.value.hint
+
+
+@pytest.mark.parametrize("cut", [1, 2, 5, 100])
+def test_thoughts_are_told_from_the_answer(cut: int) -> None:
+    from tests.metal.talks import chat_model
+
+    packed = chat_model(1024, "thinks")[0]
+    ids = [int(packed.vocabulary().byte_tokens[byte]) for byte in "x<think>\nso \u00e9\n</think>\n\nYes <b".encode()]
+    raw = b"BARELM n_prompt 1\n" + b"".join(
+        b"BARELM IDS %s\n" % b" ".join(b"%d" % i for i in ids[k:k + cut]) for k in range(0, len(ids), cut))
+    transcript = Transcript(packed.vocabulary(), reply_only=True, pieces=0, stops=("so", "<br>"))
+    assert transcript.hear(raw) + transcript.finish() == transcript.text == "Yes <b"
+    assert transcript.thought == "so \u00e9\n" and transcript.token_ids == ids

@@ -32,6 +32,7 @@ def chat_with(order: Order, machine: str | None, display: bool) -> int:
         if model.chat is None:
             raise BarelmError(f"{model.name} cannot chat: {model.chat_refusal}",
                               "Use `barelm run`, which completes a text.")
+        pipeline.note_chat(model, order.settings, bar)
         program = pipeline.built_program(bar)
         with working_folder() as folder:
             settings = order.settings.but(chat=True, at_end="shutdown", wait=0, cores=order.cores).suited(True)
