@@ -29,8 +29,7 @@ Examples:
     barelm run "Why is the sky blue?"
     barelm chat
     barelm models
-    barelm run qwen2.5-0.5b "What is a prime number?"
-    barelm chat hf:bartowski/Llama-3.2-1B-Instruct-GGUF
+    barelm chat qwen3-0.6b
     barelm run stories260K.bin "Once upon a time"
     barelm run stories15M --temperature 0.8 --seed 42 --machine qemu
     barelm image stories15M.bin --output stick.img --prompt "Lily went"
@@ -324,11 +323,7 @@ def show(file: Path, /, *, memory: Annotated[int, Parameter(help=(
 
 @app.command
 def models(*, json: Json = False) -> int:
-    """List the models known by name: size, memory for a context of 4096 tokens, licence, and where they are here.
-
-    Sizes and memory are approximate.  Before anything is downloaded a model is looked for in the folders that
-    BARELM_MODELS names, and where Hugging Face's library, llama.cpp, LM Studio and Ollama keep theirs.
-    """
+    """List the models known by name: about their size and memory (4096 tokens), their licence, where they are here."""
     from barelm.commands.models import list_models
 
     return list_models(json)
@@ -341,8 +336,7 @@ def pull(name: str, /) -> int:
     Parameters
     ----------
     name
-        A name that `barelm models` lists, or hf:OWNER/REPO[:FILE].  An encoding such as Q8_0 may stand for the file;
-        without one the best that the repository has is taken, Q4_K_M before all others.
+        One that `barelm models` lists, or hf:OWNER/REPO[:FILE]; for FILE an encoding such as Q8_0 will do.
     """
     from barelm.commands.models import pull_model
 

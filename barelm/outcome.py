@@ -15,6 +15,7 @@ class Outcome:
     """What `barelm run --json` prints: the fields are its keys."""
 
     text: str
+    thought: str  # what the model wrote down before its answer, which is the text
     token_ids: list[int]  # prompt, then generated
     n_prompt: int
     n_generated: int
@@ -51,7 +52,8 @@ def outcome_of(heard: Transcript, machine: str) -> Outcome:
                           "The console lost some of its lines: try again, or another --machine.")
     assert heard.status is not None
     return Outcome(
-        text=heard.text, token_ids=heard.token_ids, n_prompt=m["n_prompt"], n_generated=m["n_generated"],
+        text=heard.text, thought=heard.thought.strip(), token_ids=heard.token_ids,
+        n_prompt=m["n_prompt"], n_generated=m["n_generated"],
         prefill_tokens_per_s=_rate(m["n_prompt"], m["prefill_us"]),
         decode_tokens_per_s=_rate(max(m["n_generated"] - 1, 0), m["decode_us"]),
         load_mb_per_s=_rate(m["load_bytes"] / 1e6, m["load_us"]),

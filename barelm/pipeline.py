@@ -17,13 +17,16 @@ from barelm.checkpoint.read import read_checkpoint
 from barelm.checkpoint.sources.model_names import resolve_model
 from barelm.contract.layout import Header
 from barelm.contract.session_file import PREFIX_PATH
+from barelm.contract.settings import THINKS
 from barelm.dialect.lowering import FAMILY
 from barelm.disk import open_volume, write_image
 from barelm.errors import BarelmError
 from barelm.host_files import Source, cache_folder, sources_digest, working_folder
+from barelm.kernels.text.chat_turn import chat_set
 from barelm.machine.hosted import Hosted, memory_left
 from barelm.machine.machine import Machine, Spec
 from barelm.outcome import Outcome, check_ended, outcome_of
+from barelm.pack.chat_pieces import REFUSED
 from barelm.pack.golden import Golden
 from barelm.pack.memory_plan import LOW_BYTES, machine_holds, needs_at, suiting_context
 from barelm.pack.parts import parts_of
@@ -62,7 +65,10 @@ class Watcher(Protocol):
         """Bytes of the step's work done, of how many."""
 
     def note(self, line: str) -> None:
-        """Something to know, in a line."""
+        """A line that a person should read."""
+
+    def think(self, thought: str) -> None:
+        """More of what a model writes down before its answer."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +97,15 @@ def run(order: Order, machine: Machine, watch: Watcher, say: Callable[[str], Non
     """From a checkpoint to the last word: `say` gets the text as it is made."""
     model = packed_model(order.model, order.tokenizer, order.packing, watch, order.memory_mb)
     check_room(model, order.settings)
+    note_raw(model, order.settings, watch)
     program = built_program(watch)
     with working_folder() as folder:
         chats = model.chat is not None
         settings = order.settings.suited(chats).but(report=True, at_end="shutdown", cores=order.cores)
         image = bootable_image(folder / "run.img", program, model.path, settings, watch)
         spec = Spec(image, order.memory_mb or memory_mb(model.memory_bytes), order.cores)
-        return boot(spec, machine, model, watch, say, reply_only=settings.template and chats, stops=settings.stop)
+        return boot(spec, machine, model, watch, say, stops=settings.stop,
+                    think=THINKS.index(settings.think) if settings.template and chats else -1)
 
 
 def packed_model(model: str, tokenizer: Path | None, packing: Packing, watch: Watcher, machine_mb: int = 0) -> Packed:
@@ -121,6 +129,8 @@ def pack(path: Path, tokenizer: Path | None, packing: Packing, out: Path, watch:
     watch.step(f"Packing {path.name}")
     checkpoint, tables, header = planned(path, tokenizer, packing)
     check_memory(path.name, int(header.memory_bytes), machine_mb)
+    for note in checkpoint.vocab.notes:
+        watch.note(note)
     if packing.context == 0 and checkpoint.shape.seq_len > header.seq_len:
         watch.note(shortened(checkpoint.shape.seq_len, header))
     example = None
@@ -266,15 +276,28 @@ def check_room(model: Packed, settings: Settings) -> None:
                           f"Ask for at most {most}.")
 
 
+def note_raw(model: Packed, settings: Settings, watch: Watcher) -> None:
+    """Say where a model that has a chat template goes on with the prompt all the same, and why."""
+    if settings.template and model.chat_refusal.startswith(REFUSED):
+        watch.note(f"{model.name} completes the prompt and does not answer it: {model.chat_refusal}.")
+
+
 def boot(spec: Spec, machine: Machine, model: Packed, watch: Watcher, say: Callable[[str], None], *,
-         reply_only: bool = False, stops: tuple[str, ...] = ()) -> Outcome:
-    """Power on, listen to the end, power off.  With `reply_only` the text is what was generated, without the prompt;
-    it ends before the first of the `stops`.
+         think: int = -1, stops: tuple[str, ...] = ()) -> Outcome:
+    """Power on, listen to the end, power off.  Where a chat model answers, `think` is the number of how it was told to
+    (else -1): then the text is the answer alone, without prompt and thoughts.  It ends before the first of the `stops`.
     """
     watch.step(f"Booting on {machine.name}")
-    heard = Transcript(model.vocabulary(), reply_only=reply_only, stops=stops)
+    vocabulary = model.vocabulary()
+    pieces = chat_set(vocabulary, think) if think >= 0 else -1
+    heard = Transcript(vocabulary, reply_only=think >= 0, stops=stops, pieces=pieces)
+    n_thought = 0
     with machine.start(spec) as session:
         while heard.status is None and (console := session.read(SILENCE_S)):
-            say(heard.hear(console))
+            said = heard.hear(console)
+            watch.think(heard.thought[n_thought:])
+            n_thought = len(heard.thought)
+            say(said)
     say(heard.finish())
+    watch.think(heard.thought[n_thought:])
     return outcome_of(heard, machine.name)

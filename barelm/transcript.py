@@ -6,6 +6,10 @@
 import codecs
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from barelm.contract.conversation_state import ReplyWatch
+from barelm.kernels.text import thoughts
 from barelm.kernels.text.tokenizer import Vocabulary, piece
 
 _MARK = "BARELM "
@@ -19,7 +23,9 @@ class Transcript:
     vocabulary: Vocabulary
     reply_only: bool = False  # leave the prompt's tokens, which come first, out of the text
     stops: tuple[str, ...] = ()  # generated text ends before the first of these
+    pieces: int = -1  # the set of chat pieces by whose marks thoughts are told from the answer; -1: they are not
     text: str = ""
+    thought: str = ""
     token_ids: list[int] = field(default_factory=list)
     measured: dict[str, int] = field(default_factory=dict)
     status: int | None = None
@@ -33,6 +39,12 @@ class Transcript:
         self._text = codecs.getincrementaldecoder("utf-8")("replace")
         self._held = ""  # the end of what was generated, which may be the beginning of a stop
         self._stopped = False
+        self._thinking = codecs.getincrementaldecoder("utf-8")("replace")
+        self._watch = ReplyWatch.over(np.zeros(ReplyWatch.BYTES, np.uint8))
+        self._marks = np.zeros(0, np.uint8)
+        if self.pieces >= 0:
+            thoughts.begin_watch(self._watch, self.vocabulary, self.pieces)
+            self._marks = thoughts.marks_of(self.vocabulary, self.pieces)
 
     def hear(self, console: bytes) -> str:
         """Take more of the console; returns the text of the tokens in it, whole characters only."""
@@ -43,7 +55,7 @@ class Transcript:
 
     def finish(self) -> str:
         """What was held back, and the text a cut character at the very end stands for."""
-        said = self._until_stop(self._text.decode(b"", final=True)) + self._held
+        said = self._until_stop(self._text.decode(self._watched(final=True), final=True)) + self._held
         self._held = ""
         self.text += said
         return said
@@ -81,9 +93,27 @@ class Transcript:
         is_prompt = len(self.token_ids) <= self.measured.get("n_prompt", 0)
         if self.reply_only and is_prompt:
             return ""
+        if len(self._marks) and not is_prompt:
+            thoughts.watch_token(self._watch, self.vocabulary, previous, token)
+            return self._until_stop(self._text.decode(self._watched()))
         lo, hi = piece(self.vocabulary, previous, token)
         text = self._text.decode(self.vocabulary.pieces[lo:hi].tobytes())
         return text if is_prompt else self._until_stop(text)
+
+    def _watched(self, final: bool = False) -> bytes:
+        """What of the answer is known by now; what is of a thought goes there."""
+        watch, answer, length = self._watch, bytearray(), 1
+        while length:
+            free, length, effect = thoughts.next_mark(watch, self._marks)
+            free = int(watch.n) if final and not length else free
+            for k in range(free):
+                if thoughts.show_watched(watch, k):
+                    if watch.state == thoughts.THOUGHT:
+                        self.thought += self._thinking.decode(bytes([watch.text[k]]))
+                    else:
+                        answer.append(watch.text[k])
+            thoughts.pass_over(watch, free + length, effect)
+        return bytes(answer)
 
     def _until_stop(self, text: str) -> str:
         """What of more generated text may be shown: nothing from a stop on, nor what could still become one.

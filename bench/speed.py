@@ -55,7 +55,10 @@ class Quiet:
         """Nothing."""
 
     def note(self, line: str) -> None:
-        """Nobody is told."""
+        """Nothing."""
+
+    def think(self, thought: str) -> None:
+        """Nothing."""
 
 
 class Ours:

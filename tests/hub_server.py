@@ -30,6 +30,7 @@ class Hub:
         self.ranges = True
         self.small: set[str] = set()  # files kept in Git itself
         self.said: dict[str, bytes] = {}  # files described as if they held something else
+        self.digests: dict[str, str | None] = {}  # files described with another digest than theirs
         self.architecture: str | None = None
 
     def describe(self, repository: str) -> dict[str, Any]:
@@ -39,7 +40,8 @@ class Hub:
             content = self.said.get(path, content)
             entry: dict[str, Any] = {"rfilename": path, "size": len(content), "blobId": git_digest(content)}
             if path not in self.small:
-                entry["lfs"] = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 134}
+                digest = self.digests.get(path, hashlib.sha256(content).hexdigest())
+                entry["lfs"] = {"sha256": digest, "size": len(content), "pointerSize": 134}
             siblings.append(entry)
         gguf = {"gguf": {"architecture": self.architecture, "total": 1}} if self.architecture else {}
         return {"id": repository, "sha": COMMIT, "siblings": siblings, **gguf}

@@ -28,7 +28,8 @@ from barelm.pack.writer import write_packed
 from barelm.settings import Settings
 from tests.built import program
 from tests.gguf_files import write_small_gguf
-from tests.worlds import World, alone, interpreter, jit
+from tests.quiet import Quiet
+from tests.worlds import World, alone, interpreter, jit, spared
 
 hosted = pytest.mark.skipif(Hosted().why_not() is not None, reason=str(Hosted().why_not()))
 
@@ -61,18 +62,6 @@ def model(name: str, kv: str = "f16") -> Packed:
     write_packed(read_gguf(write_small_gguf(path.with_suffix(".gguf"), seed=8, **MODELS[name])), path, kv=kv)
     return read_packed(path)
 
-
-class Quiet:
-    """A `pipeline.Watcher` that tells nobody."""
-
-    def step(self, what: str) -> None:
-        """Nothing."""
-
-    def progress(self, done: int, total: int) -> None:
-        """Nothing."""
-
-    def note(self, line: str) -> None:
-        """Nobody is told."""
 
 
 def some_ids(packed: Packed, n: int) -> list[int]:
@@ -120,8 +109,9 @@ def answer(packed: Packed, ids: list[int], settings: Settings) -> list[int]:
     s.rng[0] = settings.seed
     jit(session.prefill)(c, w, s, 0, len(ids), alone())
     ids = list(ids)
+    first = len(ids) if settings.template and packed.chat else 0
     for _ in range(settings.tokens):
-        token = int(jit(session.choose)(c, s, choice, len(ids)))
+        token = int(jit(session.choose)(c, s, choice, len(ids), spared(packed, first)))
         if session.ends(packed.header, token):
             break
         s.tokens[len(ids)] = token

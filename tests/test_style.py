@@ -14,7 +14,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "barelm"
-FOLDERS = ("barelm", "tests", "bench", "tools")
+FOLDERS = ("barelm", "tests", "bench", "tools", "examples")
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 EVERYTHING = sorted(path for folder in FOLDERS for path in (REPOSITORY / folder).rglob("*.py"))
 
@@ -22,7 +22,7 @@ MOST_COLUMNS = 120
 MOST_LINES = 400
 MOST_LINES_OF_A_FUNCTION = 40
 MOST_MODULES = 12
-MOST_PRODUCT_LINES = 23_500
+MOST_PRODUCT_LINES = 28_500
 
 
 def name_of(path: Path) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 from barelm.dialect.types import f32
 from barelm.kernels import session
+from barelm.kernels.sampler import Spared
 from barelm.kernels.session import Sampling
 from barelm.kernels.team import Team
 from barelm.kernels.text import tokenizer
@@ -75,7 +76,7 @@ def tell(world: World, packed: Packed, prompt: str = "", *, temperature: float =
     for i in range(n_prompt):
         out += _piece(world, v, int(s.tokens[i - 1]) if i else -1, int(s.tokens[i]))
     while n < n_prompt + n_tokens:
-        token = int(world(session.choose)(c, s, sampling, n))
+        token = int(world(session.choose)(c, s, sampling, n, spared(packed)))
         if world(session.ends)(packed.header, token):
             break
         s.tokens[n] = token
@@ -84,6 +85,11 @@ def tell(world: World, packed: Packed, prompt: str = "", *, temperature: float =
         if n < n_prompt + n_tokens:
             world(session.decode)(c, w, s, n - 1, alone())
     return Story([int(t) for t in s.tokens[:n]], n_prompt, out.decode(errors="replace"))
+
+
+def spared(packed: Packed, first: int = 0) -> Spared:
+    """What the repetition penalty passes over, where tokens count from `first` on."""
+    return Spared(first, np.array(packed.header.eos_ids, np.int64), packed.vocabulary().piece_ends)
 
 
 def _piece(world: World, v: tokenizer.Vocabulary, previous: int, token: int) -> bytes:

@@ -201,8 +201,12 @@ class Vocab:
     scores      sentencepiece: a merge that makes a piece of higher score goes first
     merges      bytelevel: (left id, right id) in order of rank
     byte_ids    id of each of the 256 single bytes (sentencepiece: the <0xHH> fallback tokens), -1 where absent
-    pretokenizer  bytelevel: which rule splits text into words ("smollm", "gpt-2", "llama-bpe", "qwen2")
-    special     control tokens a chat template may name, by their text
+    pretokenizer  bytelevel: the name of the rule that cuts text into words (`pack.word_rules`)
+    special     by their text, tokens that no other text turns into: control tokens, which a chat template may name,
+                and those of the user who made the vocabulary
+    in_any_text  those of them that are found in what a person types too: the user's
+    strips_after  those of them behind which white space goes
+    notes       what whoever packs it should be told
     """
 
     kind: str
@@ -217,7 +221,10 @@ class Vocab:
     add_space_prefix: bool = True
     pretokenizer: str = ""
     special: Mapping[str, int] = field(default_factory=dict)
+    in_any_text: frozenset[int] = frozenset()
+    strips_after: frozenset[int] = frozenset()
     chat_template: str = ""
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.pieces)

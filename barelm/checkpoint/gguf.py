@@ -154,7 +154,7 @@ def _alignment(cursor: Cursor, metadata: Mapping[str, Value]) -> int:
 
 
 @dataclass(frozen=True)
-class TensorEntry:
+class TensorRow:
     """A row of the table of tensors."""
 
     name: str
@@ -171,7 +171,7 @@ class TensorEntry:
         return n
 
 
-def _locate(cursor: Cursor, entries: list[TensorEntry], start: int, alignment: int) -> dict[str, StoredTensor]:
+def _locate(cursor: Cursor, entries: list[TensorRow], start: int, alignment: int) -> dict[str, StoredTensor]:
     """The bytes of every tensor, each inside the file and none in another's."""
     tensors: dict[str, StoredTensor] = {}
     end, before = start, ""
@@ -268,7 +268,7 @@ class Cursor:
         self.at = at
         return tuple(strings)
 
-    def tensor_entry(self) -> TensorEntry:
+    def tensor_entry(self) -> TensorRow:
         """The next row of the table of tensors."""
         name = self.name("the name of a tensor")
         what = f"the table of tensors, at {name}"
@@ -286,5 +286,5 @@ class Cursor:
         if sizes[0] % FORMATS[kind].block_size:
             raise self.damaged(f"rows of {sizes[0]} values of the tensor {name} do not make whole blocks of "
                                f"{FORMATS[kind].name}")
-        return TensorEntry(name, FORMATS[kind], sizes, offset)
+        return TensorRow(name, FORMATS[kind], sizes, offset)
 

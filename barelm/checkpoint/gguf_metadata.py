@@ -1,14 +1,26 @@
-"""The metadata of a GGUF model by key, each value of the type it should have."""
+"""The metadata of a GGUF model by key, each value of the type it should have; files that are no models are named."""
 
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from barelm.checkpoint.gguf import FETCH_AGAIN, Container
+from barelm.checkpoint.gguf import FETCH_AGAIN, Container, read_container
 from barelm.errors import BarelmError
+
+THE_MODEL = "Give the model itself."
+KINDS = {
+    "adapter": ("a LoRA adapter, which changes a model and is none itself",
+                "Merge it into its model with llama.cpp's llama-export-lora, and give the result."),
+    "imatrix": ("an importance matrix, which helps to quantize a model and is none itself", THE_MODEL),
+    "mmproj": ("what a model sees or hears with (mmproj), and no model itself", "Give the model it belongs to."),
+    "clip": ("what a model sees or hears with (mmproj), and no model itself", "Give the model it belongs to."),
+    "controlvector": ("a control vector, which steers a model and is none itself", THE_MODEL),
+}
+"""By `general.type`, or by `general.architecture` in files that have no type."""
 
 
 @dataclass(frozen=True)
@@ -89,3 +101,19 @@ class Metadata:
         if value is None:
             raise self.damaged(f"its {key} is missing")
         return value
+
+
+def read_model_metadata(path: Path) -> Metadata:
+    """The metadata of a model, of all parts of a split one.  Raises BarelmError as `read_container`, and where the file
+    is none, which is then called what it is.
+    """
+    container = read_container(path)
+    for key in ("general.type", "general.architecture"):
+        kind = container.metadata.get(key)
+        if isinstance(kind, str) and kind in KINDS:
+            what, hint = KINDS[kind]
+            raise BarelmError(f"{path} is {what}", hint)
+    if not container.tensors:
+        what = "a vocabulary and no weights" if "tokenizer.ggml.tokens" in container.metadata else "no tensors"
+        raise BarelmError(f"{path} holds {what}: it is no model", THE_MODEL)
+    return Metadata(container)

@@ -7,8 +7,7 @@ from pathlib import Path
 from barelm.checkpoint.architectures import FAMILIES
 from barelm.checkpoint.checkpoint import PER_LAYER, Checkpoint, Shape, Tensor, float32_tensor
 from barelm.checkpoint.gguf import StoredTensor
-from barelm.checkpoint.gguf_kinds import read_model_container
-from barelm.checkpoint.gguf_metadata import Metadata
+from barelm.checkpoint.gguf_metadata import Metadata, read_model_metadata
 from barelm.checkpoint.gguf_rope import LONG_FACTORS, stored_tensor, stretched
 from barelm.checkpoint.gguf_vocab import read_vocab
 from barelm.checkpoint.model_family import CHANGES, LEFT_OUT, ModelFamily
@@ -42,7 +41,7 @@ def read_gguf(path: Path) -> Checkpoint:
     Weights stay in the file until they are asked for.  Raises BarelmError where it is damaged, or where it has
     something this cannot compute with, which is then named.
     """
-    metadata = Metadata(read_model_container(path))
+    metadata = read_model_metadata(path)
     family = _family(metadata)
     shape, vocab = _shape(metadata, family), read_vocab(metadata)
     return Checkpoint(_name(metadata), str(path), shape, dict(_tensors(metadata, family, shape)), vocab)
@@ -50,7 +49,7 @@ def read_gguf(path: Path) -> Checkpoint:
 
 def read_gguf_header(path: Path) -> GgufHeader:
     """Shape and size of the model in a GGUF file; raises as `read_gguf` does, but for the vocabulary."""
-    metadata = Metadata(read_model_container(path))
+    metadata = read_model_metadata(path)
     family = _family(metadata)
     shape = _shape(metadata, family)
     tensors = dict(_tensors(metadata, family, shape))

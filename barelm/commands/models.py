@@ -8,7 +8,7 @@ from barelm.checkpoint.sources.catalogue import CATALOGUE, KnownModel
 from barelm.checkpoint.sources.model_names import fetched_by_repository, find_known, resolve_model
 from barelm.commands.progress import ProgressBar
 from barelm.pack.memory_plan import LEAST_CONTEXT
-from barelm.pipeline import memory_mb
+from barelm.pipeline import FIRMWARE_MB
 
 _LINE = "{:20} {:9} {:>8}  {:>8}  {:16}  {}"
 
@@ -40,9 +40,9 @@ def pull_model(name: str) -> int:
 
 
 def _facts(row: KnownModel) -> dict[str, Any]:
-    """A row with the memory of a machine that runs it, and where it is."""
+    """A row with the memory it takes beside a firmware, and where it is."""
     found = find_known(row)
-    return {**asdict(row), "memory_mb": (memory_mb(row.memory_bytes(LEAST_CONTEXT)) << 20) / 1e6,
+    return {**asdict(row), "memory_mb": (row.memory_bytes(LEAST_CONTEXT) + (FIRMWARE_MB << 20)) / 1e6,
             "path": str(found.path) if found else None, "where": found.where if found else None}
 
 

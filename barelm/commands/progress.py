@@ -15,6 +15,7 @@ class ProgressBar:
         self._bar: Any = None
         self._what = ""
         self._since = time.monotonic()
+        self._thought = ""  # the last character of one that is not over
 
     def __enter__(self) -> Self:
         return self
@@ -41,6 +42,19 @@ class ProgressBar:
         """One line that stays."""
         self.clear()
         print(line, file=sys.stderr, flush=True)
+
+    def think(self, thought: str) -> None:
+        """More of a model's thoughts: dimmed on a terminal, and left out where stderr is none."""
+        if thought and self._tty:
+            self.clear()
+            print(f"\x1b[2m{thought}\x1b[0m", end="", file=sys.stderr, flush=True)
+            self._thought = thought[-1]
+
+    def end_thought(self) -> None:
+        """The answer begins: on a terminal in a paragraph of its own."""
+        if self._thought:
+            print("\n" * (1 + (self._thought != "\n")), end="", file=sys.stderr, flush=True)
+            self._thought = ""
 
     def clear(self) -> None:
         """Take the bar away: from here on stdout has the terminal."""

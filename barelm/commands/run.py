@@ -20,6 +20,7 @@ def run_model(order: Order, machine: str | None, as_json: bool) -> int:
         def say(text: str) -> None:
             if text and not as_json:
                 bar.clear()
+                bar.end_thought()
                 sys.stdout.write(text)
                 sys.stdout.flush()
 
@@ -29,6 +30,8 @@ def run_model(order: Order, machine: str | None, as_json: bool) -> int:
         return 0
     if not outcome.text.endswith("\n"):
         print(flush=True)
+    if outcome.thought and not sys.stderr.isatty():
+        print("[thoughts left out; --json has them, --think off asks for none]", file=sys.stderr)
     print(summary(outcome), file=sys.stderr)
     return 0
 

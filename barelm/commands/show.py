@@ -15,6 +15,7 @@ from barelm.errors import BarelmError
 from barelm.host_files import no_progress, reading
 from barelm.kernels.encodings import TABLE
 from barelm.kernels.model import first_tensor
+from barelm.pack.chat_cutting import Chat
 from barelm.pack.parts import header_on
 from barelm.pack.reader import model_name, read_header, read_packed, text_of
 from barelm.pipeline import MODEL_PATH, SETTINGS_PATH, Packing
@@ -82,9 +83,24 @@ def memory_facts(header: Header, machine_mb: int) -> Facts:
 def model_facts(path: Path, machine_mb: int) -> Facts:
     """A packed model's shape, tokenizer, sections and the memory it takes; every checksum is verified."""
     header = read_header(path)
-    read_packed(path)
-    return {"file": str(path), **header_facts(header, machine_mb), "sections": sections_of(header),
+    packed = read_packed(path)
+    return {"file": str(path), **header_facts(header, machine_mb),
+            "chat": packed.chat_refusal or chat_facts(packed.chat), "sections": sections_of(header),
             "checksums": "match"}
+
+
+def chat_facts(chat: Chat | None) -> str:
+    """What the pieces of a chat template can do, in words."""
+    if chat is None:
+        return "no"
+    pieces = chat.pieces()
+    facts = ["yes", "a system text before the last question" if pieces.system_moves else
+             "a system text" if pieces.takes_system else "no place for a system text"]
+    if chat.thinks:
+        facts.append("thinks, can be told to or not to" if len(chat.sets) > 1 else "thinks")
+    if any("\0" in text for text in (pieces.before_system, pieces.before_first_user)):
+        facts.append("prints a date")
+    return ", ".join(facts)
 
 
 def header_facts(header: Header, machine_mb: int) -> Facts:

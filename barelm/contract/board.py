@@ -36,6 +36,7 @@ class Job(Struct):
     cached: int  # tokens whose keys and values are in the cache
     reach: int  # how far layers with a window may have written since they began anew,
     slack: int  # and how much of that may be taken back before they have forgotten too much; 0: there are none
+    reply: int  # the first token the repetition penalty looks at: where the reply begins, or 0
     level: int
     n_cores: int  # that compute, of the
     team: int  # processors that answered, this one included

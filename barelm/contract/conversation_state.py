@@ -14,13 +14,27 @@ class Turn(Struct):
     typed_bytes: int
     reply: int  # the first id of the reply
     end: int  # and the first one behind it
+    past: int  # 1: the reply stands as the template has an earlier one; 0: as it was made
+
+
+class ReplyWatch(Struct):
+    """Where a reply is while it is made (`kernels.text.thoughts`): what can still become a mark is held back."""
+
+    on: int  # 0: nothing is looked for
+    state: int  # BEGINNING, THOUGHT, ANSWER
+    fresh: int  # 1: nothing of the thought or the answer was there yet but white space
+    shown: int  # of what state the last byte shown is
+    n_feeds: int  # line feeds at the end of the thought shown
+    n: int  # bytes held back
+    text: U8 = room(4608)  # as the longest token and the longest mark together
+    silent: U8 = room(4608)  # 1: of a token that prints nothing
 
 
 class EncodingSpace(Struct):
     """What it takes to make ids of a text (`kernels.text`)."""
 
     text: U8 = room(TEXT_BYTES)
-    guards: I64 = room(4)
+    guards: I64 = room(6)
     ids: I64 = room(TEXT_BYTES + 2)
     ranks: I64 = room(TEXT_BYTES + 2)
 
@@ -35,6 +49,9 @@ class Conversation(Struct):
     system: U8 = room(SYSTEM_BYTES)  # a system text given in the conversation
     stops: U8 = room(1024)  # a text that ends an answer, given there too
     held_back: U8 = room(1024)  # of an answer, what may yet turn out to be such a text
+    n_held: int  # bytes of that
+    watch: ReplyWatch
+    answer: U8 = room(TEXT_BYTES)  # an answer without its thoughts
     name: U8 = room(64)  # of a file, where nobody gave one
     encoding: EncodingSpace
     file: U8 = room(5 << 18)  # what is put together before it is written, or read before it is believed

@@ -13,7 +13,7 @@ VERSION = 6
 HEADER_BYTES = 40960
 PAGE = 4096
 
-N_EOS, NAME_WORDS, SECTION_NAME_WORDS, MOST_SECTIONS, MOST_TENSORS = 4, 8, 2, 64, 1344
+N_EOS, MOST_STAGES, NAME_WORDS, SECTION_NAME_WORDS, MOST_SECTIONS, MOST_TENSORS = 12, 8, 8, 2, 64, 1344
 GOLDEN_PROMPT, GOLDEN_MOST = 8, 24
 
 
@@ -70,18 +70,16 @@ class Header(Struct):
     # The tokenizer.
     tokenizer_kind: int = room(at=8 * 24)
     bos_id: int  # -1: none
-    eos_ids: I64 = room(N_EOS)  # unused ones are -1
     add_bos: int
     add_space: int
     max_piece_bytes: int
     n_chars: int
     n_merges: int
-    pretokenizer: int  # one of PRETOKENIZERS
     n_categories: int
     n_words: int
     n_specials: int
-    n_chat_pieces: int  # CHAT_PIECES, or 0: no chat
-    chat_flags: int  # which of its texts are stripped, and whether it takes a system text
+    n_chat_pieces: int  # CHAT_PIECES for each set of them, or 0: no chat
+    chat_flags: int  # what becomes of its texts, and which set of pieces counts
 
     # Memory the metal will allocate, in bytes, each a multiple of PAGE.
     weights_bytes: int  # the header and all sections
@@ -117,7 +115,11 @@ class Header(Struct):
     logit_cap: Real = room(align=8)
     n_windowed: int = room(align=8)  # layers that keep the last positions alone,
     window_room: int  # so many of them
-    unused: I64 = room(149)
+
+    # The tokenizer again.
+    eos_ids: I64 = room(N_EOS)  # the tokens that end a text; unused ones are -1
+    stages: I64 = room(MOST_STAGES)  # how text is cut into words (`kernels.text.pretokenizer`); unused ones are 0
+    unused: I64 = room(129)
 
     sections: Array[SectionEntry] = room(MOST_SECTIONS, at=8 * 256)
     tensors: Array[TensorEntry] = room(MOST_TENSORS, at=8192)  # of every matrix in turn, layer after layer
@@ -150,10 +152,6 @@ NOT_TURNED, TURNED, TURNED_LOCALLY = -1, 0, 1  # its ROPE_TABLE
 # Tokenizers.
 SENTENCEPIECE, BYTELEVEL = range(2)
 
-# Pre-tokenizers.
-PRETOKENIZERS = ("", "gpt-2", "smollm", "llama-bpe", "qwen2")
-GPT2, SMOLLM, LLAMA_BPE, QWEN2 = range(1, 5)
-
 # Chat: its pieces, what stands around the texts of a conversation.
 BEFORE_SYSTEM = 0
 SYSTEM_TO_USER = 1
@@ -161,13 +159,21 @@ BEFORE_FIRST_USER = 2  # where no system text is given, with the template's own 
 BEFORE_NEXT_USER = 3  # the end of the reply before included
 BEFORE_REPLY = 4
 AFTER_REPLY = 5  # at the end of a conversation
-CHAT_PIECES = 6
+BEFORE_PAST_REPLY = 6  # one that is not the last
+MARKS = 7  # what a reply may hold beside its answer: an effect and a text, a zero behind each (`kernels.text.thoughts`)
+CHAT_PIECES = 8
+# A date within a piece: a zero, the day of packing in eight digits, a form as `strftime` has it, a zero.
 
 # Chat: the texts put between the pieces.  Bits 2 * slot and 2 * slot + 1 of the flags: the template strips white space
 # on the left, on the right.
 SYSTEM, USER_AFTER_SYSTEM, FIRST_USER, NEXT_USER = range(4)
 CHAT_SLOTS = 4
-TAKES_SYSTEM = 1 << 8
+STRIPS = (1 << 2 * CHAT_SLOTS) - 1
+TAKES_SYSTEM, SYSTEM_MOVES, REWRITES, KEEPS_THOUGHTS, THINKS_AT_ONCE = (1 << bit for bit in range(8, 13))
+"""It has a place for a system text; that is before the last question; an earlier reply does not stand as it was made;
+but its thoughts do; a reply begins within a thought."""
+CHAT_FLAG_BITS = 16  # of the flags for each set of pieces
+CHAT_CHOICE = 3 * CHAT_FLAG_BITS  # from there on, two bits each: the set that counts for each way to think
 
 
 class SpecialToken(Struct):
@@ -176,7 +182,11 @@ class SpecialToken(Struct):
     begin: UInt32  # of its text, in bytes of the section
     end: UInt32
     id: UInt32
+    traits: UInt32  # IN_ANY_TEXT, STRIPS_AFTER
 
+
+# Special tokens: it is found in what a person types too; white space behind it goes.
+IN_ANY_TEXT, STRIPS_AFTER = 1, 2
 
 # The state's fixed parts.
 DEFAULT_BATCH = 32

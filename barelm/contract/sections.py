@@ -77,9 +77,9 @@ SECTIONS = (
     Section("w2", MATRIX, {"w2": "down_rows"}, "hidden_dim", "down", True),
     Section("classifier", MATRIX, {"classifier": "vocab_size"}, "dim", "where the embedding does not serve as it",
             may_be_absent=True),
-    Section("categories", INT32, "n_categories", 1, "sorted: `first code point << 2 | category`, Unicode 16.0"),
-    Section("words", INT32, "n_words", 1, "ids in the order of their bytes, where a word that is a token is not cut"),
-    Section("special tokens", INT32, "n_specials", 3, "begin and end of its text, id; then the texts"),
+    Section("categories", INT32, "n_categories", 1, "sorted: `first code point << 3 | category`, Unicode 16.0"),
+    Section("words", INT32, "n_words", 1, "ids in the order of their bytes: words not cut, or all SentencePiece makes"),
+    Section("special tokens", INT32, "n_specials", 4, "begin and end of its text, id, traits; then the texts"),
     Section("chat", INT32, "n_chat_pieces", 1,
             "ends of the pieces around a conversation's texts; then these; without a chat the reason alone"),
     Section("bqkv", VECTOR, {"bq": "q_dim", "bk": "kv_dim", "bv": "kv_dim"}, 1,
@@ -100,12 +100,14 @@ SECTIONS = (
     Section("router", MATRIX, {"router": "n_experts"}, "dim", "which experts a token takes", True, True),
     Section("router bias", VECTOR, {"router_bias": "n_experts"}, 1, "what is added to the router's output", True, True),
     Section("positions", MATRIX, {"positions": "n_positions"}, "dim", "a row for every position", may_be_absent=True),
+    Section("ranks", INT32, "n_words", 1, "SentencePiece: beside each of the words when it is made, the lowest first",
+            may_be_absent=True),
 )
 N_SECTIONS = len(SECTIONS)
 (PIECES, PIECE_ENDS, CHARS, BYTE_TOKENS, MERGES, ROPE, ATTENTION_NORM, FFN_NORM, FINAL_NORM, EMBEDDING, WQKV, WO, W13,
  W2, CLASSIFIER, CATEGORIES, WORDS, SPECIALS, CHAT, BQKV, LAYERS, LOCAL_ROPE, QUERY_NORM, KEY_NORM, ATTENTION_POST_NORM,
- FFN_POST_NORM, BO, B13, B2, ATTENTION_SHIFT, FFN_SHIFT, FINAL_SHIFT, SINKS, ROUTER, ROUTER_BIAS,
- POSITIONS) = range(N_SECTIONS)
+ FFN_POST_NORM, BO, B13, B2, ATTENTION_SHIFT, FFN_SHIFT, FINAL_SHIFT, SINKS, ROUTER, ROUTER_BIAS, POSITIONS,
+ RANKS) = range(N_SECTIONS)
 assert N_SECTIONS <= MOST_SECTIONS, "the header has no room for so many sections"
 
 MATRICES = tuple(number for number, row in enumerate(SECTIONS) if row.form is MATRIX)

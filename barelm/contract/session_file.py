@@ -10,7 +10,7 @@ from barelm.dialect.structs import Struct, room
 from barelm.dialect.types import I64, U64
 
 SESSION_MAGIC = int.from_bytes(b"barelmS\n", "little")
-SESSION_VERSION = 1
+SESSION_VERSION = 2
 CACHE_PARTS = 4  # keys, values, the scales of both
 PREFIX_PATH = "prefix.session"  # on the volume: the beginning of every conversation
 
@@ -28,7 +28,8 @@ class SessionHeader(Struct):
     system_bytes: int
     typed_bytes: int
     rng: int
+    think: int  # as the setting was
     text_sum: U64 = room(2)  # of what stands between header and cache
     cache_sum: U64 = room(2)
     sum: U64 = room(2)  # of the header, computed with itself zero
-    unused: I64 = room(PAGE // 8 - 17)
+    unused: I64 = room(PAGE // 8 - 18)

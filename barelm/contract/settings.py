@@ -34,6 +34,9 @@ CONVERSATION, CHOICE, AMOUNT, IMAGE, FILE = range(5)
 AT_END = ("return", "shutdown", "restart")
 AT_END_RETURN, AT_END_SHUTDOWN, AT_END_RESTART = range(len(AT_END))
 
+THINKS = ("auto", "on", "off")
+DATES = ("packed", "clock")
+
 HELP_COLUMNS = 72
 
 Value = TypeVar("Value")
@@ -181,8 +184,8 @@ class EverySetting:
         command=Command("minp", "min-p", "0.05", "a number from 0 to 1, as in {}; 0 draws from all words."))
     repeat = Setting[float | None, Real](
         REAL, 1.0, CHOICE, "the repetition penalty",
-        "the penalty for repetition: above 1 the last 64 tokens, the prompt's among them, become less likely, below it "
-        "more; 0 or 1: none", most=LARGEST_REAL, suited=True,
+        "the penalty for repetition: above 1 the last 64 tokens become less likely, below it more; of a chat only "
+        "those of the answer; 0 or 1: none", most=LARGEST_REAL, suited=True,
         option=Option("The penalty for repetition; 1: none.  Default: 1.1 in a conversation, else 1."),
         command=Command("repeat", "repetition penalty", "1.1", "a number above 0, as in {}; 1 is no penalty.",
                         positive=True))
@@ -204,6 +207,15 @@ class EverySetting:
     screen = Setting[bool, int](
         FLAG, True, IMAGE, "", "draw on the screen; false: leave it to the firmware's console",
         option=Option("Draw on the screen; without, its firmware writes."))
+    think = Setting[str, int](
+        NAME, "auto", CHOICE, "a model cannot think {}",
+        "whether a model that thinks writes its thoughts down first; auto: as its template has it; of one that always "
+        "thinks, on and off are much and little where it knows them", names=THINKS,
+        option=Option("Whether a model that can think does so first.", closed=True))
+    date = Setting[str, int](
+        NAME, "packed", CHOICE, "there is no date {}",
+        "the date in templates that print one: of the day the model was packed, or by the machine's clock",
+        names=DATES, option=Option("The date that a template prints.", closed=True))
     prefix = Setting[bool, int](
         FLAG, False, FILE, "",
         "compute what every conversation begins with, write it as `prefix.session`, and end: `barelm image` does")

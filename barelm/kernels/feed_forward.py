@@ -6,7 +6,8 @@ from barelm.dialect.types import BLOCK, F32, I64, LANES, f32, padded
 from barelm.kernels.blocks import add, add_scaled, gate, softmax
 from barelm.kernels.encodings.activations import Activations, quantize, tokens_from
 from barelm.kernels.matrices import matmul
-from barelm.kernels.model import Config, State, Weights
+from barelm.kernels.model import Config, Weights
+from barelm.kernels.state import State
 from barelm.kernels.team import Team, meet, share
 
 

@@ -6,15 +6,8 @@ from barelm.dialect.memory import load_i64, memory
 from barelm.dialect.types import I32, LANES, U64, padded, u64
 from barelm.kernels.checksum import extend_checksum
 from barelm.kernels.matrices import is_stored, panel_bytes
-from barelm.kernels.model import (
-    first_tensor,
-    part_rows,
-    read_config,
-    section_layers,
-    section_rows,
-    size_of,
-    state_bytes,
-)
+from barelm.kernels.model import first_tensor, part_rows, read_config, section_layers, section_rows, size_of
+from barelm.kernels.state import state_bytes
 
 SOUND = 0
 NOT_A_MODEL = 1
@@ -82,7 +75,9 @@ def sizes_are_sane(header: Header) -> bool:
         return False
     if c.batch < 1 or c.batch > c.seq_len or header.max_cores < 1 or header.max_cores > 4096:
         return False
-    if c.kv_kind < 0 or c.kv_kind > layout.KV_Q8 or header.n_chat_pieces % layout.CHAT_PIECES != 0:
+    if c.kv_kind < 0 or c.kv_kind > layout.KV_Q8 or header.n_chat_pieces not in (0, layout.CHAT_PIECES,
+                                                                                             2 * layout.CHAT_PIECES,
+                                                                                             3 * layout.CHAT_PIECES):
         return False
     if header.bos_id >= c.vocab_size or header.workspace_bytes != layout.WORKSPACE:
         return False

@@ -69,10 +69,8 @@ def by_encoding(use: Kernel, kind: int, job: Any) -> None:
         use(add_unsigned, add_minimum, q4_k.q4_columns, q4_k.factors, kind, job)
     elif kind == encodings.Q5_K:
         use(add_unsigned, add_minimum, q4_k.q5_columns, q4_k.factors, kind, job)
-    elif kind == encodings.IQ4_NL or kind == encodings.MXFP4:
+    elif kind == encodings.IQ4_NL or kind == encodings.IQ4_XS or kind == encodings.MXFP4:
         use(add_signed, add_nothing, look_up.columns, look_up.factors, kind, job)
-    elif kind == encodings.IQ4_XS:
-        use(add_signed, add_nothing, look_up.scaled_columns, look_up.factors, kind, job)
     elif kind == encodings.Q3_K:
         use(add_offset, add_nothing, low_bits.q3_columns, low_bits.factors, kind, job)
     elif kind == encodings.Q2_K:
@@ -144,15 +142,16 @@ def one_token(add: Kernel, finish: Kernel, columns: Kernel, factors: Kernel, kin
     n_blocks = w.size // block
     if n_blocks < 1:
         return  # never, but the compiler would prepare for it
-    parts = x.sums.shape[1] // n_blocks
+    parts = max(1, x.sums.shape[1] // n_blocks)
+    stride = block // parts
     at = w.at + (lo - w.first) * w.size
     for panel in range(lo, hi):
         total = splat_f32x16(f32(0))
         for b in range(n_blocks):
-            for line in range(0, block, 64):
-                prefetch(data, at + AHEAD + line)
             d, m = factors(data, at, kind)
             for part in range(parts):
+                for line in range(part * stride, (part + 1) * stride, 64):
+                    prefetch(data, at + AHEAD + line)
                 i = b * parts + part
                 total = add(total, columns(data, at, part, 0, d, m, kind), x, t, 2 * i)
                 last = columns(data, at, part, 1, d, m, kind)

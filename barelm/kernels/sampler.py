@@ -3,6 +3,8 @@
 With temperature 0 the most likely token is taken right behind the penalty.  The generator is llama2.c's.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from barelm.dialect.types import F32, I32, I64, LANES, U64, Real, f32, padded, u64
@@ -23,15 +25,23 @@ def random_f32(rng: U64) -> Real:
     return f32(((r * u64(0x2545F4914F6CDD1D)) >> u64(32)) >> u64(8)) / f32(16777216.0)
 
 
-def penalise(logits: F32, tokens: I64, n: int, penalty: Real) -> None:
+class Spared(NamedTuple):
+    """What the repetition penalty passes over."""
+
+    first: int  # tokens before this one: what the chat template wrote, and what was asked
+    ends: I64  # those that end an answer
+    piece_ends: I32  # where each token's piece ends: control tokens, which print nothing, are spared too
+
+
+def penalise(logits: F32, tokens: I64, n: int, penalty: Real, spared: Spared) -> None:
     """x = x / penalty where x > 0, else x · penalty: once for each distinct of the last REPEAT_WINDOW of n tokens.
 
     Keskar et al. 2019.  It changes the logits in place: a second call on the same logits applies it again.
     """
-    lo = max(n - REPEAT_WINDOW, 0)
+    lo = max(n - REPEAT_WINDOW, spared.first)
     for i in range(lo, n):
         token = tokens[i]
-        known = False
+        known = is_spared(spared, int(token))
         for j in range(lo, i):
             known = known or tokens[j] == token
         if not known:
@@ -39,6 +49,14 @@ def penalise(logits: F32, tokens: I64, n: int, penalty: Real) -> None:
                 logits[token] = logits[token] / penalty
             else:
                 logits[token] = logits[token] * penalty
+
+
+def is_spared(spared: Spared, token: int) -> bool:
+    """Whether a token ends an answer, or prints nothing."""
+    for k in range(len(spared.ends)):
+        if spared.ends[k] == token:
+            return True
+    return bool(spared.piece_ends[token] == (spared.piece_ends[token - 1] if token > 0 else 0))
 
 
 def sample(logits: F32, order: I32, rng: U64, n: int, temperature: Real, top_p: Real, top_k: int, min_p: Real) -> int:

@@ -5,8 +5,9 @@ from typing import NamedTuple
 from barelm.contract import layout
 from barelm.contract.layout import Header
 from barelm.dialect.types import Real, f32
-from barelm.kernels.model import Config, State, Weights
-from barelm.kernels.sampler import penalise, sample
+from barelm.kernels.model import Config, Weights
+from barelm.kernels.sampler import Spared, penalise, sample
+from barelm.kernels.state import State
 from barelm.kernels.team import Team
 from barelm.kernels.transformer import forward
 
@@ -33,14 +34,14 @@ def decode(c: Config, w: Weights, s: State, pos: int, team: Team) -> None:
     forward(c, w, s, pos, 1, True, team)
 
 
-def choose(c: Config, s: State, sampling: Sampling, n: int) -> int:
+def choose(c: Config, s: State, sampling: Sampling, n: int, spared: Spared) -> int:
     """The next token, from the logits behind the first n of `tokens`: one core's work.
 
     The penalty for repetition and the draw change the logits in place, so each choice takes a `prefill` or `decode` of
     its own: to choose anew, read the last token again.
     """
     if sampling.repeat > f32(0) and sampling.repeat != f32(1):
-        penalise(s.logits[0], s.tokens, n, sampling.repeat)
+        penalise(s.logits[0], s.tokens, n, sampling.repeat, spared)
     return sample(s.logits[0], s.order, s.rng, c.vocab_size, sampling.temperature, sampling.top_p, sampling.top_k,
                   sampling.min_p)
 

@@ -13,7 +13,8 @@ from barelm.kernels.cache import HeadCache, item_bytes, remember_key, remember_v
 from barelm.kernels.encodings.activations import quantize, tokens_from
 from barelm.kernels.feed_forward import feed_forward, mixture
 from barelm.kernels.matrices import embed, matmul
-from barelm.kernels.model import Config, State, Weights, room_of
+from barelm.kernels.model import Config, Weights
+from barelm.kernels.state import State, room_of
 from barelm.kernels.team import Team, meet, share
 
 

@@ -1,184 +1,130 @@
-"""A chat template (jinja2) as pieces to put around a conversation's texts, so that the metal only concatenates.
+"""What a packed model has of its chat template: pieces to put around a conversation's texts, so that the metal only
+concatenates.  `pack.chat_cutting` cuts them, in a process that is ended where a template never ends.
 
-The template is rendered with marks for texts and cut at them; then what the pieces give is compared with what the
-template itself gives, over conversations of several turns.  A template that does anything else with its texts than
-print them, whole or stripped, once and in order, cannot be cut: `chat_pieces` returns the reason instead.
-
-Left out on purpose: tools, documents, pictures.  `strftime_now` is the time of packing (SOURCE_DATE_EPOCH, where it
-is set): a template that prints the date prints that one for ever.
+Left out on purpose: tools, documents, pictures.
 """
 
+import functools
 import itertools
-from dataclasses import astuple, dataclass, replace
+import json
+import os
+import re
+import subprocess
+import time
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from barelm.checkpoint.checkpoint import Vocab
+from barelm.child_python import child_command, child_environment
 from barelm.contract import layout
 from barelm.contract.layout import Header
-from barelm.pack.chat_template import ChatTemplate, Message, Refused
+from barelm.pack.chat_cutting import THOUGHT_PAIRS, Chat, ChatPieces
+from barelm.pack.chat_template import TemplateSource
 
-# Marks: letters and digits only, so that no template sees more in them than a text.
-SYSTEM, USER, USER_AGAIN, REPLY = "barelmsystemtext0", "barelmusertext1", "barelmusertext2", "barelmreplytext3"
+MOST_WALL_S = 10.0
+"""How long cutting a template may take; on a busy host its limit of CPU time can lie beyond."""
 
-# Put on either side of a mark to see whether it is stripped; none of it is special to a tokenizer.
-PADDING = " \n\t"
+TOO_MUCH = "it takes too long, or too much memory"
+REFUSED = "its chat template cannot be used:"
+"""How the reason begins where there is a template."""
 
-SYSTEM_TEXTS = ("You are brief.", " \u00fcber\n\nspaces \n")
-USER_TEXTS = ("Hello", "  two lines\nand a space ", "{{ '\u4f60\u597d' }} \U0001f600\n", "\t1 <b> 22</b>")
-REPLY_TEXTS = ("Yes.", "A list:\n- \u0444\u044b\u0432\n- b", "{% x %}")
-
-
-@dataclass(frozen=True)
-class ChatPieces:
-    """What stands between the texts, and what becomes of them.
-
-    `strips` has two bits for each slot of `layout` (a text in its place): white space is stripped left, right.
-    Where `takes_system` is false, `before_system` and `system_to_user` are empty.
-    Stripping stops at the pieces: a template that strips a piece and a text in one also strips the piece where the
-    text is nothing but white space, which is not followed.
-    """
-
-    before_system: str
-    system_to_user: str
-    before_first_user: str
-    before_next_user: str
-    before_reply: str
-    after_reply: str
-    strips: int
-    takes_system: bool
-
-    def texts(self) -> tuple[str, ...]:
-        """The pieces in the order of `layout`."""
-        return astuple(self)[:layout.CHAT_PIECES]
-
-    def turn(self, user: str, system: str = "", *, first: bool = True) -> str:
-        """The text of one turn, up to the reply: what `kernels.text.chat_turn.write_turn` writes."""
-        if not first:
-            return self.before_next_user + self.stripped(layout.NEXT_USER, user) + self.before_reply
-        if not system:
-            return self.before_first_user + self.stripped(layout.FIRST_USER, user) + self.before_reply
-        return (self.before_system + self.stripped(layout.SYSTEM, system) + self.system_to_user
-                + self.stripped(layout.USER_AFTER_SYSTEM, user) + self.before_reply)
-
-    def stripped(self, slot: int, text: str) -> str:
-        """A text as the template shows it in a slot."""
-        strips = self.strips >> 2 * slot
-        text = text.lstrip() if strips & 1 else text
-        return text.rstrip() if strips & 2 else text
+_TEXTS = ("before_system", "system_to_user", "before_first_user", "before_next_user", "before_reply", "after_reply",
+          "before_past_reply")
+"""The pieces in the order of `layout`; the marks follow."""
+_FLAGS = {"takes_system": layout.TAKES_SYSTEM, "system_moves": layout.SYSTEM_MOVES, "rewrites": layout.REWRITES,
+          "keeps_thoughts": layout.KEEPS_THOUGHTS, "thinks_at_once": layout.THINKS_AT_ONCE}
 
 
-def chat_pieces(vocab: Vocab) -> ChatPieces | str:
+def chat_of(vocab: Vocab) -> Chat | str:
     """The pieces of a vocabulary's chat template, or why there are none."""
     if not vocab.chat_template:
         return "the model has no chat template"
+    day = int(os.environ.get("SOURCE_DATE_EPOCH") or time.time()) // 86400
+    known = frozenset(vocab.pieces)
+    tokens = tuple(mark for pair in THOUGHT_PAIRS for mark in pair if mark.encode() in known)
+    found = _cut(TemplateSource(vocab.chat_template, _token_text(vocab, vocab.bos_id),
+                                _token_text(vocab, vocab.eos_ids[0] if vocab.eos_ids else -1), 86400 * day, tokens))
+    return found if isinstance(found, Chat) else f"{REFUSED} {found}"
+
+
+@functools.lru_cache(64)
+def _cut(source: TemplateSource) -> Chat | str:
+    """The pieces, or why there are none, from a process of its own."""
     try:
-        return _cut(ChatTemplate(vocab))
-    except Refused as reason:
-        return f"its chat template cannot be used: {reason}"
+        child = subprocess.run(child_command("barelm.pack.chat_cutting"), input=json.dumps(source), text=True,
+                               capture_output=True, timeout=MOST_WALL_S, env=child_environment(), check=False)
+    except subprocess.TimeoutExpired:
+        return TOO_MUCH
+    if child.returncode < 0:
+        return TOO_MUCH
+    if child.returncode > 0:
+        return f"rendering it fails: {(child.stderr.splitlines() or ['?'])[-1]:.200}"
+    said = json.loads(child.stdout)
+    if isinstance(said, str):
+        return said
+    sets = (ChatPieces(**{**pieces, "marks": tuple(map(tuple, pieces["marks"]))}) for pieces in said["sets"])
+    return Chat(tuple(sets), tuple(said["choice"]))
 
 
-def stop_ids(vocab: Vocab, pieces: ChatPieces | str) -> tuple[int, ...]:
-    """The tokens that end an answer: the model's first, the one its template puts behind a reply, the others."""
+def _token_text(vocab: Vocab, token: int) -> str:
+    return vocab.pieces[token].decode(errors="replace") if 0 <= token < len(vocab.pieces) else ""
+
+
+def stop_ids(vocab: Vocab, chat: Chat | str) -> tuple[int, ...]:
+    """The tokens that end an answer: the model's first, the one its template puts behind a reply, the others.
+
+    What ends a thought ends no answer, whatever the model says of it.
+    """
+    if isinstance(chat, str):
+        return vocab.eos_ids
     first, rest = vocab.eos_ids[:1], vocab.eos_ids[1:]
-    ends = "" if isinstance(pieces, str) else pieces.after_reply.lstrip()
-    found = [text for text in vocab.special if text and ends.startswith(text)]
+    within = "".join(text for _, text in chat.sets[0].marks)
+    found = [text for text in vocab.special if text and chat.sets[0].after_reply.lstrip().startswith(text)]
     turn = (vocab.special[max(found, key=len)],) if found else ()
-    return tuple(dict.fromkeys((*first, *turn, *rest)))
+    return tuple(token for token in dict.fromkeys((*first, *turn, *rest))
+                 if not (text := _token_text(vocab, token)) or text not in within or token in first)
 
 
-def chat_section(pieces: ChatPieces | str) -> NDArray[np.uint8]:
+def chat_section(chat: Chat | str) -> NDArray[np.uint8]:
     """The section CHAT: the pieces behind their directory, or the reason as text."""
-    if isinstance(pieces, str):
-        return np.frombuffer(pieces.encode(), np.uint8)
-    texts = [text.encode() for text in pieces.texts()]
+    if isinstance(chat, str):
+        return np.frombuffer(chat.encode(), np.uint8)
+    texts = [text.encode() for pieces in chat.sets for text in (
+        *(getattr(pieces, name) for name in _TEXTS), "".join(f"{effect}{text}\0" for effect, text in pieces.marks))]
     ends = 4 * len(texts) + np.cumsum([len(text) for text in texts])
     return np.frombuffer(ends.astype(np.int32).tobytes() + b"".join(texts), np.uint8)
 
 
-def describe_chat(header: Header, pieces: ChatPieces | str) -> None:
+def describe_chat(header: Header, chat: Chat | str) -> None:
     """Write the chat's words of the header."""
-    if isinstance(pieces, ChatPieces):
-        header.n_chat_pieces = layout.CHAT_PIECES
-        header.chat_flags = pieces.strips | (layout.TAKES_SYSTEM if pieces.takes_system else 0)
+    if isinstance(chat, str):
+        return
+    header.n_chat_pieces = layout.CHAT_PIECES * len(chat.sets)
+    flags = 0
+    for k, pieces in enumerate(chat.sets):
+        told = pieces.strips | sum(flag for name, flag in _FLAGS.items() if getattr(pieces, name))
+        flags |= told << layout.CHAT_FLAG_BITS * k
+    for think, number in enumerate(chat.choice):
+        flags |= number << layout.CHAT_CHOICE + 2 * think
+    header.chat_flags = flags
 
 
-def read_chat_section(section: NDArray[np.uint8], header: Header) -> ChatPieces | str:
+def read_chat_section(section: NDArray[np.uint8], header: Header) -> Chat | str:
     """What `chat_section` and `describe_chat` wrote."""
-    if header.n_chat_pieces == 0:
+    n = header.n_chat_pieces
+    if n == 0:
         return section.tobytes().rstrip(b"\0").decode(errors="replace")
-    ends = [4 * layout.CHAT_PIECES, *map(int, section[:4 * layout.CHAT_PIECES].view(np.int32))]
+    ends = [4 * n, *map(int, section[:4 * n].view(np.int32))]
     texts = [section[lo:hi].tobytes().decode(errors="replace") for lo, hi in itertools.pairwise(ends)]
-    before_system, system_to_user, before_first, before_next, before_reply, after_reply = texts
-    return ChatPieces(before_system, system_to_user, before_first, before_next, before_reply, after_reply,
-                      int(header.chat_flags) & (layout.TAKES_SYSTEM - 1), bool(header.chat_flags & layout.TAKES_SYSTEM))
+    sets = [_pieces_of(texts[layout.CHAT_PIECES * k:layout.CHAT_PIECES * (k + 1)],
+                       int(header.chat_flags) >> layout.CHAT_FLAG_BITS * k) for k in range(n // layout.CHAT_PIECES)]
+    auto, on, off = (int(header.chat_flags) >> layout.CHAT_CHOICE + 2 * think & 3 for think in range(3))
+    return Chat(tuple(sets), (auto, on, off))
 
 
-def _cut(template: ChatTemplate) -> ChatPieces:
-    """Render with marks, cut at them, look what is stripped, compare.  Raises Refused."""
-    first, reply = template.cut([Message("user", USER)], asking=True)
-    if not first and not reply:
-        raise Refused("it prints nothing around a text")
-    talk = [Message("user", USER), Message("assistant", REPLY), Message("user", USER_AGAIN)]
-    _, answered, between, reply_again = template.cut(talk, asking=True)
-    _, _, after = template.cut(talk[:2], asking=False)
-    lead = answered.removeprefix(reply)
-    asks = True
-    if not answered.startswith(reply) or lead.strip():
-        # Some know nothing of asking for a reply: what they print before one serves.
-        asks = template.render(talk, asking=True) != template.render(talk, asking=False)
-        if asks:
-            raise Refused("what it prints before a reply is not what it prints to ask for one")
-        reply, lead = answered, ""
-    elif reply_again != reply:
-        raise Refused("it asks for a second reply in another way than for the first")
-    before_system, system_to_user, takes_system = _system(template, reply if asks else None)
-    plain = ChatPieces(before_system, system_to_user, first, between, reply, after, 0, takes_system)
-    slots = [slot for slot in range(layout.CHAT_SLOTS)
-             if takes_system or slot not in (layout.SYSTEM, layout.USER_AFTER_SYSTEM)]
-    pieces = replace(plain, strips=sum(_strips_in(template, slot) << 2 * slot for slot in slots))
-    _compare(template, pieces, lead, asks)
-    return pieces
-
-
-def _system(template: ChatTemplate, reply: str | None) -> tuple[str, str, bool]:
-    """What stands before and after a system text, and whether there is a place for one at all."""
-    try:
-        before, between, rest = template.cut([Message("system", SYSTEM), Message("user", USER)], asking=True)
-    except Refused:
-        return "", "", False
-    if reply is not None and rest != reply:
-        raise Refused("it asks for a reply in another way where there is a system text")
-    return before, between, True
-
-
-def _strips_in(template: ChatTemplate, slot: int) -> int:
-    """Two bits: whether a text in this slot loses the white space on its left, on its right."""
-    padded, first = PADDING + SYSTEM + PADDING, Message("user", USER)
-    mark, talk = {
-        layout.SYSTEM: (SYSTEM, [Message("system", padded), first]),
-        layout.USER_AFTER_SYSTEM: (USER, [Message("system", SYSTEM), Message("user", PADDING + USER + PADDING)]),
-        layout.FIRST_USER: (USER, [Message("user", PADDING + USER + PADDING)]),
-        layout.NEXT_USER: (USER_AGAIN, [first, Message("assistant", REPLY),
-                                        Message("user", PADDING + USER_AGAIN + PADDING)]),
-    }[slot]
-    before, _, after = template.render(talk, asking=True).partition(mark)
-    return (not before.endswith(PADDING)) | (not after.startswith(PADDING)) << 1
-
-
-def _compare(template: ChatTemplate, pieces: ChatPieces, lead: str, asks: bool) -> None:
-    """Whether the pieces give what the template gives: one to four turns, with and without a system text."""
-    systems = ("", *SYSTEM_TEXTS) if pieces.takes_system else ("",)
-    for n_turns, system, shift in itertools.product(range(1, 5), systems, range(len(USER_TEXTS))):
-        users = [USER_TEXTS[(k + shift) % len(USER_TEXTS)] for k in range(n_turns)]
-        replies = [REPLY_TEXTS[(k + shift) % len(REPLY_TEXTS)] for k in range(n_turns)]
-        talk = [Message("system", system)] if system else []
-        for user, reply in zip(users, replies):
-            talk += [Message("user", user), Message("assistant", reply)]
-        turns = [pieces.turn(user, system, first=k == 0) for k, user in enumerate(users)]
-        asked = "".join(turn + lead + reply for turn, reply in zip(turns, replies[:-1])) + turns[-1]
-        answered = asked + lead + replies[-1] + pieces.after_reply
-        if (asks and template.render(talk[:-1], asking=True) != asked
-                or template.render(talk, asking=False) != answered):
-            raise Refused(f"its output is not made of fixed pieces around the texts (seen in turn {n_turns})")
+def _pieces_of(texts: list[str], flags: int) -> ChatPieces:
+    marks = tuple((mark[0], mark[1]) for mark in re.findall("(.)([^\0]*)\0", texts[layout.MARKS], re.DOTALL))
+    told: dict[str, Any] = {**dict(zip(_TEXTS, texts)), **{name: bool(flags & flag) for name, flag in _FLAGS.items()}}
+    return ChatPieces(marks=marks, strips=flags & layout.STRIPS, **told)

@@ -12,7 +12,7 @@ Floats = NDArray[np.float32]
 
 LEAST_SCALE = 1e-37  # the inverse of a smaller one is not finite; as float16 it is zero anyway
 _SIX_BITS, _INT8 = np.float32(63), np.float32(128)
-_STRETCHES = np.linspace(-1, 1, 11, dtype=np.float32)
+_STRETCHES = np.linspace(-1, 1, 7, dtype=np.float32)
 """How far from the full range of a block the range may be that its integers cover, in their steps."""
 
 
@@ -83,8 +83,8 @@ def _scale_of(values: Floats, most: int) -> Floats:
     peak = np.take_along_axis(values, np.abs(values).argmax(-1)[..., None], -1)
     best, gain = np.zeros(values.shape[:-1], np.float32), np.full(values.shape[:-1], -1, np.float32)
     for stretch in _STRETCHES:
-        q = np.clip(np.rint(values * (_inverse(peak) * (stretch - most))), -most, most - 1)
-        with_x, with_q = (values * q).sum(-1), (q * q).sum(-1)
+        q = _rounded(values * (_inverse(peak) * (stretch - most)), -most, most - 1)
+        with_x, with_q = _dot(values, q), _dot(q, q)
         d = with_x * _inverse(with_q)
         better = d * with_x > gain
         best, gain = np.where(better, d, best), np.where(better, d * with_x, gain)
@@ -96,11 +96,12 @@ def _scale_and_minimum_of(values: Floats, most: int) -> tuple[Floats, Floats]:
     n = np.float32(values.shape[-1])
     low = np.minimum(values.min(-1, keepdims=True), 0)
     width = values.max(-1, keepdims=True) - low
-    sum_x = values.sum(-1)
+    ones = np.ones(values.shape[-1], np.float32)
+    sum_x = _dot(ones, values)
     best, least, shift = width[..., 0] / np.float32(most), np.full(values.shape[:-1], np.inf, np.float32), -low[..., 0]
     for stretch in _STRETCHES:
-        q = np.clip(np.rint((values - low) * (_inverse(width) * (most + stretch))), 0, most)
-        sum_q, with_q, with_x = q.sum(-1), (q * q).sum(-1), (values * q).sum(-1)
+        q = _rounded((values - low) * (_inverse(width) * (most + stretch)), 0, most)
+        sum_q, with_q, with_x = _dot(ones, q), _dot(q, q), _dot(values, q)
         d = (n * with_x - sum_x * sum_q) * _inverse(n * with_q - sum_q * sum_q)
         f = (d * sum_q - sum_x) / n
         d, f = np.where(f < 0, with_x * _inverse(with_q), d), np.maximum(f, 0)
@@ -111,10 +112,22 @@ def _scale_and_minimum_of(values: Floats, most: int) -> tuple[Floats, Floats]:
     return best, shift
 
 
+def _dot(a: Floats, b: Floats) -> Floats:
+    """Σ a b over the last axis."""
+    sums: Floats = np.einsum("...i,...i->...", a, b)
+    return sums
+
+
 def _nearest(values: Floats, step: Floats, least: int, most: int) -> Floats:
     """round(x / step) within limits; 0 where there is no step."""
     inverse = np.divide(np.float32(1), step, out=np.zeros_like(step), where=np.abs(step) > LEAST_SCALE)
-    return np.clip(np.rint(values * inverse), least, most)
+    return _rounded(values * inverse, least, most)
+
+
+def _rounded(values: Floats, least: int, most: int) -> Floats:
+    """In place, for blocks are many: to the nearest whole number within limits."""
+    np.rint(values, out=values)
+    return np.clip(values, np.float32(least), np.float32(most), out=values)
 
 
 def _halves(values: Floats) -> NDArray[np.float16]:

@@ -20,9 +20,11 @@ from barelm.kernels.header import (
     layers_are_sane,
     unknown_section,
 )
-from barelm.kernels.model import Config, State, Weights, bind_state, bind_weights, read_config
+from barelm.kernels.model import Config, Weights, bind_weights, read_config
+from barelm.kernels.state import State, bind_state
 from barelm.kernels.text.tokenizer import Vocabulary, bind_vocabulary
-from barelm.pack.chat_pieces import ChatPieces, read_chat_section
+from barelm.pack.chat_cutting import Chat
+from barelm.pack.chat_pieces import read_chat_section
 from barelm.pack.sums import checksum
 
 HINT = "Pack the checkpoint again with `barelm pack`."
@@ -65,10 +67,10 @@ class Packed:
         return bind_vocabulary(self.header, self.addresses)
 
     @property
-    def chat(self) -> ChatPieces | None:
+    def chat(self) -> Chat | None:
         """The pieces of its chat template, where it has one that could be cut into pieces."""
-        pieces = read_chat_section(self.sections[CHAT], self.header)
-        return pieces if isinstance(pieces, ChatPieces) else None
+        chat = read_chat_section(self.sections[CHAT], self.header)
+        return chat if isinstance(chat, Chat) else None
 
     @property
     def chat_refusal(self) -> str:

@@ -1,6 +1,6 @@
 """A vocabulary as the sorted tables `kernels.text.tokenizer` searches."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +12,12 @@ from barelm.contract import layout, sections
 from barelm.contract.layout import Header, SpecialToken
 from barelm.errors import BarelmError
 from barelm.pack.categories import category_table
-from barelm.pack.chat_pieces import ChatPieces, chat_pieces, chat_section, describe_chat, stop_ids
+from barelm.pack.chat_cutting import Chat
+from barelm.pack.chat_pieces import chat_of, chat_section, describe_chat, stop_ids
+from barelm.pack.word_rules import word_rule
 
-KEEPS_WHOLE_WORDS = ("llama-bpe",)
-"""Pre-tokenizers whose words, where they are tokens, are taken as they are (`ignore_merges`)."""
-
-# A special token of one byte says no more than the token of that byte; without it ids are never more than bytes.
-SHORTEST_SPECIAL = 2
+# A special token of one byte and a space before each text beside it would be more ids than bytes.
+SHORTEST_BESIDE_SPACES = 2
 
 
 @dataclass(frozen=True)
@@ -27,33 +26,33 @@ class TokenizerTables:
 
     sections: dict[int, NDArray[Any]]
     n_specials: int
-    chat_pieces: ChatPieces | str
+    chat: Chat | str
 
 
 def tokenizer_tables(vocab: Vocab) -> TokenizerTables:
     """Lay a vocabulary out for searching.  Raises BarelmError where its parts do not fit together."""
-    if vocab.kind == "bytelevel" and vocab.pretokenizer not in layout.PRETOKENIZERS[1:]:
-        raise BarelmError(f"the tokenizer cuts text into words by a rule barelm does not know: {vocab.pretokenizer!r}",
-                          f"Known are {', '.join(layout.PRETOKENIZERS[1:])}.")
-    pieces = chat_pieces(vocab)
+    rule = word_rule(vocab.pretokenizer) if vocab.kind == "bytelevel" else None
+    chat = chat_of(vocab)
     specials = sorted_specials(vocab)
-    needs_categories = vocab.kind == "bytelevel" or isinstance(pieces, ChatPieces)
+    needs_categories = rule is not None or isinstance(chat, Chat)
+    words = _words(vocab) if rule is None or rule.whole_words else np.zeros(0, np.int32)
     return TokenizerTables({
         sections.PIECES: np.frombuffer(b"".join(vocab.outputs), np.uint8),
         sections.PIECE_ENDS: np.cumsum([len(piece) for piece in vocab.outputs], dtype=np.int64).astype(np.int32),
         sections.CHARS: _characters(vocab),
         sections.BYTE_TOKENS: np.array(vocab.byte_ids, np.int32),
         sections.MERGES: _merges(vocab),
-        sections.CATEGORIES: category_table() if needs_categories else np.zeros(0, np.int32),
-        sections.WORDS: _words(vocab),
-        sections.SPECIALS: _special_section(specials),
-        sections.CHAT: chat_section(pieces),
-    }, len(specials), pieces)
+        sections.CATEGORIES: category_table(rule) if needs_categories else np.zeros(0, np.int32),
+        sections.WORDS: words,
+        sections.SPECIALS: _special_section(vocab, specials),
+        sections.CHAT: chat_section(chat),
+        sections.RANKS: _ranks(vocab, words) if rule is None else np.zeros(0, np.int32),
+    }, len(specials), chat)
 
 
 def describe_tokenizer(header: Header, vocab: Vocab, tables: TokenizerTables) -> None:
     """Write the tokenizer's words of the header."""
-    ends = (*stop_ids(vocab, tables.chat_pieces), *(-1,) * layout.N_EOS)[:layout.N_EOS]
+    ends = (*stop_ids(vocab, tables.chat), *(-1,) * layout.N_EOS)[:layout.N_EOS]
     header.tokenizer_kind = layout.BYTELEVEL if vocab.kind == "bytelevel" else layout.SENTENCEPIECE
     header.bos_id = vocab.bos_id
     header.eos_ids[:] = ends
@@ -63,17 +62,18 @@ def describe_tokenizer(header: Header, vocab: Vocab, tables: TokenizerTables) ->
     header.n_chars = len(tables.sections[sections.CHARS]) // 2
     header.n_merges = len(tables.sections[sections.MERGES]) // 2
     if vocab.kind == "bytelevel":
-        header.pretokenizer = layout.PRETOKENIZERS.index(vocab.pretokenizer)
+        stages = word_rule(vocab.pretokenizer).stages
+        header.stages[:len(stages)] = stages
     header.n_categories = len(tables.sections[sections.CATEGORIES])
     header.n_words = len(tables.sections[sections.WORDS])
     header.n_specials = tables.n_specials
-    describe_chat(header, tables.chat_pieces)
+    describe_chat(header, tables.chat)
 
 
 def _ordinary(vocab: Vocab) -> Iterable[tuple[int, bytes]]:
-    """The tokens text may turn into without being asked: all but the special ones."""
-    special = set(vocab.special.values())
-    return ((token, piece) for token, piece in enumerate(vocab.pieces) if token not in special)
+    """The tokens text turns into without being one: none that print nothing, none that are looked for as a whole."""
+    found = {token for _, token in sorted_specials(vocab)}
+    return ((token, piece) for token, piece in enumerate(vocab.pieces) if vocab.outputs[token] and token not in found)
 
 
 def _characters(vocab: Vocab) -> NDArray[np.int64]:
@@ -86,9 +86,14 @@ def _characters(vocab: Vocab) -> NDArray[np.int64]:
 
 
 def _merges(vocab: Vocab) -> NDArray[np.int64]:
-    """left << 32 | right to rank << 32 | merged for every pair of tokens that merges."""
+    """Byte-level BPE: left << 32 | right to rank << 32 | merged for every pair listed, the earlier of equals."""
+    ids = _first_ids(vocab) if vocab.kind == "bytelevel" else {}
     table: dict[int, int] = {}
-    for left, right, rank, merged in _listed_merges(vocab) if vocab.kind == "bytelevel" else _score_merges(vocab):
+    for rank, (left, right) in enumerate(vocab.merges if vocab.kind == "bytelevel" else ()):
+        merged = ids.get(vocab.pieces[left] + vocab.pieces[right])
+        if merged is None:
+            raise BarelmError(f"merge {rank} of the tokenizer makes {vocab.pieces[left] + vocab.pieces[right]!r}, "
+                              "which is no token", "Was the file converted completely?")
         table.setdefault(left << 32 | right, rank << 32 | merged)
     return _sorted_pairs(table)
 
@@ -100,50 +105,32 @@ def _first_ids(vocab: Vocab) -> dict[bytes, int]:
     return ids
 
 
-def _listed_merges(vocab: Vocab) -> Iterator[tuple[int, int, int, int]]:
-    """Byte-level BPE: the pairs listed, the earlier first."""
-    ids = _first_ids(vocab)
-    for rank, (left, right) in enumerate(vocab.merges):
-        merged = ids.get(vocab.pieces[left] + vocab.pieces[right])
-        if merged is None:
-            raise BarelmError(f"merge {rank} of the tokenizer makes {vocab.pieces[left] + vocab.pieces[right]!r}, "
-                              "which is no token", "Was the file converted completely?")
-        yield left, right, rank, merged
-
-
-def _score_merges(vocab: Vocab) -> Iterator[tuple[int, int, int, int]]:
-    """SentencePiece: any two pieces whose concatenation is a piece merge, a higher score first, equals together."""
-    ids = _first_ids(vocab)
-    ranks = {score: rank for rank, score in enumerate(sorted(set(vocab.scores), reverse=True))}
-    for piece, merged in ids.items():
-        rank = ranks[vocab.scores[merged]]
-        for cut in range(1, len(piece)):
-            left, right = ids.get(piece[:cut]), ids.get(piece[cut:])
-            if left is not None and right is not None:
-                yield left, right, rank, merged
-
-
 def _words(vocab: Vocab) -> NDArray[np.int32]:
-    """Ids in the order of their bytes, the first of equal pieces; none unless words are looked up whole."""
-    if vocab.kind != "bytelevel" or vocab.pretokenizer not in KEEPS_WHOLE_WORDS:
-        return np.zeros(0, np.int32)
+    """Ids in the order of their bytes, the first of equal pieces; only those that print what they stand for."""
     ids = {piece: token for piece, token in _first_ids(vocab).items() if vocab.outputs[token] == piece}
     return np.array([ids[piece] for piece in sorted(ids)], np.int32)
 
 
+def _ranks(vocab: Vocab, words: NDArray[np.int32]) -> NDArray[np.int32]:
+    """SentencePiece: when each of the words is made: a higher score first, equals together."""
+    scores = np.array(vocab.scores)
+    return np.unique(-scores, return_inverse=True)[1].astype(np.int32)[words]
+
+
 def sorted_specials(vocab: Vocab) -> list[tuple[bytes, int]]:
-    """Special tokens by the first byte of their texts, those alike the longest first: the first that matches is it."""
-    texts = [(text.encode(), token) for text, token in vocab.special.items()]
-    return sorted(((text, token) for text, token in texts if len(text) >= SHORTEST_SPECIAL),
-                  key=lambda special: (special[0][0], -len(special[0]), special[0]))
+    """Special tokens that are found in a text, sorted by theirs."""
+    shortest = SHORTEST_BESIDE_SPACES if vocab.add_space_prefix else 1
+    return sorted((text.encode(), token) for text, token in vocab.special.items() if len(text.encode()) >= shortest)
 
 
-def _special_section(specials: list[tuple[bytes, int]]) -> NDArray[np.uint8]:
+def _special_section(vocab: Vocab, specials: list[tuple[bytes, int]]) -> NDArray[np.uint8]:
     directory = np.zeros((len(specials), SpecialToken.BYTES), np.uint8)
     end = directory.nbytes
     for row, (text, token) in zip(directory, specials):
         entry = SpecialToken.over(row)
         entry.begin, entry.end, entry.id = end, end + len(text), token
+        entry.traits = (layout.IN_ANY_TEXT * (token in vocab.in_any_text)
+                        | layout.STRIPS_AFTER * (token in vocab.strips_after))
         end += len(text)
     return np.frombuffer(directory.tobytes() + b"".join(text for text, _ in specials), np.uint8)
 

@@ -19,23 +19,10 @@ from barelm.pack.writer import write_packed
 from barelm.settings import Settings
 from tests.built import program
 from tests.gguf_files import STRING, SmallLlama, Stored, Value, gguf_bytes
+from tests.quiet import Quiet
 
 SPOKEN = ("the", " the", " and", " to", "ing", " hello", " world", "123", "é")
 MEMORY_MB = 192
-
-
-@dataclass(frozen=True)
-class Quiet:
-    """A `pipeline.Watcher` that tells nobody."""
-
-    def step(self, what: str) -> None:
-        """Nothing."""
-
-    def progress(self, done: int, total: int) -> None:
-        """Nothing."""
-
-    def note(self, line: str) -> None:
-        """Nobody is told."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from barelm.dialect.types import f32
 from barelm.disk import open_volume
 from barelm.kernels import session
 from barelm.pack.reader import Packed
-from tests.worlds import alone, jit
+from tests.worlds import alone, jit, spared
 
 GREEDY = session.Sampling(f32(0.0), f32(1.0), 0, f32(0.0), f32(1.0))
 
@@ -82,7 +82,7 @@ def fresh_reply(packed: Packed, ids: list[int], n_tokens: int) -> list[int]:
     said: list[int] = []
     while len(said) < n_tokens:
         at = len(ids) + len(said)
-        token = int(jit(session.choose)(c, s, GREEDY, at))
+        token = int(jit(session.choose)(c, s, GREEDY, at, spared(packed)))
         if session.ends(packed.header, token):
             break
         s.tokens[at] = token

@@ -19,11 +19,12 @@ from barelm.machine.screen import KINDS
 from barelm.machine_report import read_reports
 from barelm.pack.golden import Golden
 from barelm.settings import Settings
-from tests.appliance.chatty import MEMORY_MB, Chatty, Quiet, volume_of
+from tests.appliance.chatty import MEMORY_MB, Chatty, volume_of
 from tests.appliance.person import Person
 from tests.appliance.reader import Seen, as_seen, read_pixels
 from tests.appliance.talk import talk
 from tests.built import program
+from tests.quiet import Quiet
 
 pytestmark = pytest.mark.skipif(Hosted().why_not() is not None, reason=str(Hosted().why_not()))
 

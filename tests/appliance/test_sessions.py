@@ -15,10 +15,11 @@ from barelm.machine.hosted import Hosted
 from barelm.machine.qemu import Qemu
 from barelm.pack.reader import Packed, read_packed
 from barelm.settings import Settings
-from tests.appliance.chatty import Chatty, Quiet, volume_of
+from tests.appliance.chatty import Chatty, volume_of
 from tests.appliance.kept import Kept, check_last_reply, kept_in, read_kept
 from tests.appliance.talk import talk
 from tests.built import program
+from tests.quiet import Quiet
 
 pytestmark = pytest.mark.skipif(Hosted().why_not() is not None, reason=str(Hosted().why_not()))
 

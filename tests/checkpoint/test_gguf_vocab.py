@@ -8,8 +8,11 @@ import pytest
 from tokenizers import pre_tokenizers
 
 from barelm.checkpoint.checkpoint import Vocab
+from barelm.checkpoint.gguf import read_container
+from barelm.checkpoint.gguf_metadata import Metadata
 from barelm.checkpoint.gguf_model import read_gguf
-from barelm.checkpoint.gguf_vocab import ALPHABET, undo_alphabet
+from barelm.checkpoint.gguf_vocab import ALPHABET, QWEN_SIGNS, QWEN_SIZE, SIGNS, undo_alphabet
+from barelm.checkpoint.gguf_vocab import read_vocab as vocab_of
 from barelm.errors import BarelmError
 from tests.gguf_files import (
     ARRAY,
@@ -80,8 +83,9 @@ def test_every_merge_of_a_full_vocabulary_joins_two_pieces_into_a_third(tmp_path
 
 
 @pytest.mark.parametrize(("pre", "rule", "add_bos"), [
-    ("smollm", "smollm", False), ("gpt-2", "gpt-2", False), ("default", "gpt-2", False), ("qwen2", "qwen2", False),
-    ("llama-bpe", "llama-bpe", True)])
+    ("smollm", "smollm", False), ("gpt-2", "gpt-2", False), ("default", "default", False), ("qwen2", "qwen2", False),
+    ("deepseek-r1-qwen", "qwen2", False), ("refact", "smollm", False), ("llama4", "gpt-4o", False),
+    ("tekken", "tekken", True), ("llama-bpe", "llama-bpe", True)])
 def test_the_pretokenizer_decides_the_rule_and_the_first_token(tmp_path: Path, pre: str, rule: str,
                                                                add_bos: bool) -> None:
     """Llama 3 begins with its first token even where its file does not say so."""
@@ -95,8 +99,63 @@ def test_a_vocabulary_may_say_little(tmp_path: Path) -> None:
     """No types, no rule, no first and last token, no template."""
     vocab = read_vocab(tmp_path, without=("pre", "token_type", "bos_token_id", "eos_token_id", "chat_template"),
                        add_bos_token=Value(BOOL, True))
-    assert (vocab.pretokenizer, vocab.bos_id, vocab.eos_ids, vocab.add_bos) == ("gpt-2", -1, (), False)
-    assert vocab.special == {} and vocab.chat_template == "" and vocab.outputs[1] == b"<|im_start|>"
+    assert (vocab.pretokenizer, vocab.bos_id, vocab.eos_ids, vocab.add_bos) == ("default", -1, (0, 2), False)
+    assert vocab.special == {"<|endoftext|>": 0, "<|im_start|>": 1, "<|im_end|>": 2} and vocab.outputs[1] == b""
+    assert vocab.chat_template == "" and vocab.in_any_text == frozenset()
+    (note,) = vocab.notes
+    assert "does not name the rule" in note and "llama.cpp's default is taken" in note
+    assert read_vocab(tmp_path).notes == ()
+
+
+@pytest.mark.parametrize(("rule", "signs"), [*SIGNS, ("qwen2", QWEN_SIGNS)])
+def test_a_vocabulary_is_known_by_its_tokens(tmp_path: Path, rule: str, signs: tuple[str, ...]) -> None:
+    """Where the file names no rule: Llama 3's, Qwen's, ...; and whoever packs it is told."""
+    entries = bytelevel_vocab()
+    n_more = QWEN_SIZE if rule == "qwen2" else len(signs)
+    tokens = [*entries["tokenizer.ggml.tokens"].value, *signs, *(f"<more {i}>" for i in range(n_more - len(signs)))]
+    types = [*entries["tokenizer.ggml.token_type"].value, *[1] * n_more]
+    for pre in ("default", ""):
+        metadata = {"tokenizer.ggml.tokens": Value(ARRAY, list(dict.fromkeys(tokens))),
+                    "tokenizer.ggml.token_type": Value(ARRAY, types[:len(set(tokens))], I32),
+                    "tokenizer.ggml.pre": Value(STRING, pre), "tokenizer.ggml.model": Value(STRING, "gpt2")}
+        path = tmp_path / "a.gguf"
+        path.write_bytes(gguf_bytes(entries | metadata, []))
+        vocab = vocab_of(Metadata(read_container(path)))
+        assert vocab.pretokenizer == rule and f"by its tokens it is {rule}." in vocab.notes[0]
+
+
+def test_control_tokens_called_ordinary_are_control_tokens(tmp_path: Path) -> None:
+    """By their names; text that a user types cannot be one of them then, and they print nothing."""
+    vocab = read_vocab(tmp_path, token_type=Value(ARRAY, [1] * N_TOKENS, I32))
+    assert vocab.special == {"<|endoftext|>": 0, "<|im_start|>": 1, "<|im_end|>": 2}
+    assert vocab.outputs[:3] == (b"",) * 3 and vocab.eos_ids == (2, 0)
+
+
+def test_bytes_called_ordinary_are_bytes(tmp_path: Path) -> None:
+    """SentencePiece's <0x41>."""
+    types = [1 if kind == 6 else kind for kind in sentencepiece_vocab()["tokenizer.ggml.token_type"].value]
+    assert read_vocab(tmp_path, "sentencepiece", token_type=Value(ARRAY, types, I32)) == read_vocab(
+        tmp_path, "sentencepiece")
+
+
+@pytest.mark.parametrize(("names", "ends"), [
+    (("<|end|>", "<|return|>", "<|call|>"), ("<|return|>", "<|call|>")),
+    (("<|end|>", "<|assistant|>"), ("<|end|>",)),
+    (("<|eot_id|>", "<|eom_id|>", "<|end_of_text|>"), ("<|eot_id|>", "<|eom_id|>", "<|end_of_text|>"))])
+def test_what_ends_a_reply_by_its_name(tmp_path: Path, names: tuple[str, ...], ends: tuple[str, ...]) -> None:
+    """A message's end is none where a reply is made of several."""
+    tokens = bytelevel_vocab()["tokenizer.ggml.tokens"].value
+    tokens = [*tokens[:3], *names, *tokens[3 + len(names):]]
+    vocab = read_vocab(tmp_path, tokens=Value(ARRAY, tokens))
+    assert [tokens[i] for i in vocab.eos_ids] == ["<|im_end|>", "<|endoftext|>", *ends]
+
+
+def test_what_a_user_defined_is_found_in_any_text_and_phi3_strips(tmp_path: Path) -> None:
+    """Control tokens are not found there."""
+    assert read_vocab(tmp_path).in_any_text == {N_TOKENS - 1} and not read_vocab(tmp_path).strips_after
+    model = SmallLlama(metadata={"general.name": Value(STRING, "Phi-3 mini")})
+    (tmp_path / "a.gguf").write_bytes(gguf_bytes(model.all_metadata(), model.tensors()))
+    assert read_gguf(tmp_path / "a.gguf").vocab.strips_after == {1, 2, N_TOKENS - 1}
 
 
 def test_all_that_ends_a_reply_is_known(tmp_path: Path) -> None:
@@ -112,7 +171,7 @@ def test_sentencepiece_pieces_scores_and_bytes(tmp_path: Path) -> None:
     assert vocab.outputs[:3] == (b"",) * 3 and vocab.outputs[3 + 65] == b"A" and vocab.pieces[3 + 65] == b"<0x41>"
     assert vocab.byte_ids == tuple(range(3, 259))
     assert vocab.scores == tuple(entries["tokenizer.ggml.scores"].value)
-    assert vocab.special == {"<s>": 1, "</s>": 2}
+    assert vocab.special == {"<unk>": 0, "<s>": 1, "</s>": 2}
     assert (vocab.bos_id, vocab.eos_ids, vocab.add_bos, vocab.add_space_prefix) == (1, (2,), True, True)
     vocab = read_vocab(tmp_path, "sentencepiece", ("bos_token_id", "eos_token_id"), add_bos_token=Value(BOOL, False),
                        add_space_prefix=Value(BOOL, False))
@@ -126,7 +185,7 @@ N_PIECES = len(sentencepiece_vocab()["tokenizer.ggml.tokens"].value)
 @pytest.mark.parametrize(("vocab", "key", "value", "why"), [
     ("bytelevel", "model", Value(STRING, "bert"), "a tokenizer of the kind 'bert'"),
     ("bytelevel", "model", Value(U32, 1), "tokenizer.ggml.model is no text"),
-    ("bytelevel", "pre", Value(STRING, "tekken"), "the rule 'tekken'"),
+    ("bytelevel", "pre", Value(STRING, "martian"), "the rule 'martian'"),
     ("bytelevel", "bos_token_id", Value(U32, N_TOKENS), "bos_token_id is"),
     ("bytelevel", "eos_token_id", Value(STRING, "2"), "eos_token_id is no whole number"),
     ("bytelevel", "add_bos_token", Value(U32, 1), "neither true nor false"),

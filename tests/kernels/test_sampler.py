@@ -99,7 +99,25 @@ def test_the_penalty_takes_each_of_the_last_tokens_once(seed: int, tokens: list[
     expected = references.penalised(logits.astype(np.float64), tokens[-64:], penalty)
     ids = np.full(200, 47, np.int64)  # behind the tokens there are stands what was, and is none of them
     ids[:len(tokens)] = tokens
-    agree(sampler.penalise, logits, ids, len(tokens), f32(penalty))
+    agree(sampler.penalise, logits, ids, len(tokens), f32(penalty), spared(0))
+    assert np.allclose(logits, expected, 1e-6, 0)
+
+
+def spared(first: int, ends: tuple[int, ...] = (), silent: tuple[int, ...] = ()) -> sampler.Spared:
+    """What the penalty passes over among 48 tokens."""
+    return sampler.Spared(first, np.array((*ends, -1), np.int64),
+                          np.cumsum([i not in silent for i in range(48)], dtype=np.int32))
+
+
+@given(st.integers(0, 999), st.lists(st.integers(0, 39), max_size=150), st.integers(0, 160))
+def test_the_penalty_spares_ends_control_tokens_and_what_the_template_wrote(seed: int, tokens: list[int],
+                                                                           first: int) -> None:
+    logits = normal(seed, 48, scale=3)
+    counted = [token for k, token in enumerate(tokens) if k >= max(first, len(tokens) - 64) and token not in (2, 3, 7)]
+    expected = references.penalised(logits.astype(np.float64), counted, 1.5)
+    ids = np.zeros(200, np.int64)
+    ids[:len(tokens)] = tokens
+    agree(sampler.penalise, logits, ids, len(tokens), f32(1.5), spared(first, (2, 3), (7,)))
     assert np.allclose(logits, expected, 1e-6, 0)
 
 

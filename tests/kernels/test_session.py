@@ -14,7 +14,7 @@ from barelm.pack.reader import Packed
 from tests.conftest import Pack
 from tests.kernels.agree import agree, normal
 from tests.models import tiny_checkpoint
-from tests.worlds import interpreter, jit, tell
+from tests.worlds import interpreter, jit, spared, tell
 
 # karpathy/llama2.c, test_all.py: temperature 0, 200 steps, no prompt.
 TRANSCRIPT = (
@@ -64,7 +64,7 @@ def test_one_candidate_is_the_most_likely(pack: Pack) -> None:
         for seed in range(1, 9):
             s.logits[0, :301] = normal(seed, 301)
             best = int(np.argmax(s.logits[0, :301]))
-            assert agree(session.choose, packed.config, s, only, 0) == best
+            assert agree(session.choose, packed.config, s, only, 0, spared(packed)) == best
 
 
 @pytest.mark.parametrize("n, place, avoided", [(64, 0, True), (65, 0, False), (65, 1, True), (10, 9, True),
@@ -77,10 +77,11 @@ def test_the_penalty_looks_at_the_last_64_tokens_and_holds_for_greedy_choices(pa
     s.tokens[place] = 5
     s.logits[0, :301] = -1
     s.logits[0, 4:6] = 2, 3
+    none, twice = (Sampling(f32(0), f32(0.9), 0, f32(0), f32(penalty)) for penalty in (0, 2))
     for _ in range(2):
-        chosen = agree(session.choose, packed.config, s, Sampling(f32(0), f32(0.9), 0, f32(0), f32(0)), n)
+        chosen = agree(session.choose, packed.config, s, none, n, spared(packed))
         assert chosen == 5, "0: no penalty, and nothing changed"
-    assert agree(session.choose, packed.config, s, Sampling(f32(0), f32(0.9), 0, f32(0), f32(2)), n) == 5 - avoided
+    assert agree(session.choose, packed.config, s, twice, n, spared(packed)) == 5 - avoided
 
 
 def test_seeds_tell_different_stories(stories: Packed) -> None:
@@ -96,7 +97,8 @@ def test_choose_ends_within_the_vocabulary(pack: Pack) -> None:
         # Beyond the vocabulary lies padding, which must never win.
         s.logits[0, 301:] = 99
         s.rng[0] = seed
-        assert 0 <= agree(session.choose, packed.config, s, Sampling(f32(1), f32(0), 0, f32(0), f32(1)), 0) < 301
+        any_of_them = Sampling(f32(1), f32(0), 0, f32(0), f32(1))
+        assert 0 <= agree(session.choose, packed.config, s, any_of_them, 0, spared(packed)) < 301
 
 
 @pytest.mark.parametrize("token, ends", [(0, False), (1, True), (2, True), (3, False), (-1, False)])

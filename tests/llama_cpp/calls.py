@@ -100,6 +100,22 @@ class LlamaCpp:
         return list(room[:n])
 
 
+def ggml_quantize(path: Path, values: NDArray[np.float32], kind: int) -> NDArray[np.uint8]:
+    """A matrix in one of GGML's types, the bytes of each row."""
+    c: Any = ctypes.CDLL(str(path))
+    for name in ("ggml_row_size", "ggml_quantize_chunk"):
+        getattr(c, name).restype = ctypes.c_size_t
+    c.ggml_quantize_init(kind)
+    flat = np.ascontiguousarray(values, np.float32).reshape(-1, values.shape[-1])
+    rows, cols = (ctypes.c_int64(n) for n in flat.shape)
+    out = np.empty((*values.shape[:-1], c.ggml_row_size(kind, cols)), np.uint8)
+    written = c.ggml_quantize_chunk(kind, flat.ctypes.data_as(ctypes.c_void_p), out.ctypes.data_as(ctypes.c_void_p),
+                                    ctypes.c_int64(0), rows, cols, None)
+    if written != out.nbytes:
+        raise LlamaCppError(f"llama.cpp wrote {written} bytes of the type {kind} instead of {out.nbytes}")
+    return out
+
+
 def _parameters(c: Any, n_ctx: int, exact_cache: bool) -> _Block:
     """The context's defaults, but for the length of the text, and the cache where it is to be exact."""
     block: _Block = c.llama_context_default_params()

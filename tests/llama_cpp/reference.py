@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 F64 = NDArray[np.float64]
 Ids = NDArray[np.int64]
+ROWS = 2048
 
 
 def _always(l: int) -> bool:
@@ -85,7 +86,7 @@ class Reference:
         self.n_kv_heads = int(self._key("attention.head_count_kv", self.n_heads))
         self.head = int(self._key("attention.key_length", self.dim // self.n_heads))
         self._context = context or int(self._key("context_length"))
-        self.tensors: dict[str, F64] = {}  # those read so far
+        self.tensors: dict[str, NDArray[np.floating[Any]]] = {}  # those read so far, as the formulas of their types say
         self._cache = self._nothing_read(n_texts)
 
     def _nothing_read(self, n_texts: int) -> list[list[F64]]:
@@ -112,9 +113,13 @@ class Reference:
 
     def _maybe(self, name: str) -> F64 | None:
         """A tensor in float64, None where the file has none of the name."""
+        found = self._dequantized(name)
+        return None if found is None else found.astype(np.float64, copy=False)
+
+    def _dequantized(self, name: str) -> NDArray[np.floating[Any]] | None:
         if name not in self.tensors and name in self._stored:
             stored = self._stored[name]
-            self.tensors[name] = gguf.dequantize(stored.data, stored.tensor_type).astype(np.float64)
+            self.tensors[name] = gguf.dequantize(stored.data, stored.tensor_type)
         return self.tensors.get(name)
 
     def read(self, texts: list[list[int]]) -> F64:
@@ -130,7 +135,9 @@ class Reference:
         parts = [slice(lo, hi) for lo, hi in zip(starts, starts[1:])]
         positions = np.concatenate([np.arange(len(text)) + cached.shape[1]
                                     for cached, text in zip(self._cache[0], texts)])
-        x = self.tensor("token_embd.weight")[np.concatenate(texts)]
+        embedding = self._dequantized("token_embd.weight")
+        assert embedding is not None
+        x = embedding[np.concatenate(texts)].astype(np.float64)
         x = x * (self.dim ** 0.5 if self._family.embedding_times_root else float(self._key("embedding_scale", 1.0)))
         learned = self._maybe("position_embd.weight")
         x = x if learned is None else x + learned[positions]
@@ -146,9 +153,8 @@ class Reference:
         return x
 
     def _logits(self, x: F64) -> F64:
-        classifier = self._maybe("output.weight")
-        logits = self._norm(x, "output_norm") @ (
-            self.tensor("token_embd.weight") if classifier is None else classifier).T
+        own = self._dequantized("output.weight")
+        logits = _product(self._norm(x, "output_norm"), self._dequantized("token_embd.weight") if own is None else own)
         cap = float(self._key("final_logit_softcapping", 0.0))
         return _capped(logits / float(self._key("logit_scale", 1.0)), cap)
 
@@ -164,7 +170,7 @@ class Reference:
 
     def _linear(self, x: F64, name: str) -> F64:
         bias = self._maybe(f"{name}.bias")
-        y: F64 = x @ self.tensor(f"{name}.weight").T
+        y = _product(x, self._dequantized(f"{name}.weight"))
         return y if bias is None else y + bias
 
     def _attention(self, l: int, x: F64, positions: Ids, parts: list[slice]) -> F64:
@@ -295,7 +301,34 @@ def _capped(x: F64, cap: float) -> F64:
     return cap * np.tanh(x / cap) if cap else x
 
 
+def _product(x: F64, matrix: NDArray[np.floating[Any]] | None) -> F64:
+    """x times a matrix of rows, some rows at a time: a copy of a large one in float64 would take its time and room."""
+    assert matrix is not None
+    out = np.empty((len(x), len(matrix)))
+    for lo in range(0, len(matrix), ROWS):
+        out[:, lo:lo + ROWS] = x @ matrix[lo:lo + ROWS].astype(np.float64, copy=False).T
+    return out
+
+
 def _softmax(x: F64) -> F64:
     e = np.exp(x - x.max(-1, keepdims=True))
     floats: F64 = e / e.sum(-1, keepdims=True)
     return floats
+
+
+def continue_greedily(model: Path, prompts: list[list[int]], n: int, context: int = 0
+                      ) -> tuple[list[list[int]], list[NDArray[np.float32]]]:
+    """n ids chosen behind each prompt, and for each prompt the logits they were chosen by, (n, vocab_size).
+
+    Chosen in float64; kept in float32, where they round below any difference that is looked for.
+    """
+    reference = Reference(model, len(prompts), context)
+    logits: list[list[NDArray[np.float32]]] = [[] for _ in prompts]
+    chosen: list[list[int]] = [[] for _ in prompts]
+    more = prompts
+    for _ in range(n):
+        for text, row in enumerate(reference.read(more)):
+            logits[text].append(row.astype(np.float32))
+            chosen[text].append(int(row.argmax()))
+        more = [ids[-1:] for ids in chosen]
+    return chosen, [np.stack(rows) for rows in logits]

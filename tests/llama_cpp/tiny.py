@@ -6,7 +6,7 @@ original contexts shorter than the texts read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tests.gguf_files import ARRAY, CONTROL, bytelevel_vocab, sentencepiece_vocab
 
 Sizes = Mapping[str, tuple[str, ...]]
-Quantize = Any  # (float32 rows, type) -> bytes of each row; as `gguf.quantize`
+Quantize = Callable[[list[NDArray[np.float32]], list[str]], list[NDArray[np.uint8]]]
 
 MODEL: Sizes = {
     "token_embd.weight": ("vocab", "dim"), "output_norm.weight": ("dim",), "output.weight": ("vocab", "dim")}
@@ -121,17 +121,19 @@ def _values(rng: np.random.Generator, name: str, sizes: tuple[int, ...], gemma: 
     return values.astype(np.float32)
 
 
-def write_tiny(path: Path, tiny: Tiny, quantize: Quantize = gguf.quantize) -> Path:
+def quantize(values: list[NDArray[np.float32]], kinds: list[str]) -> list[NDArray[np.uint8]]:
+    """Tensors in the types given, as bytes of each row, by the official library, which does not know how for all."""
+    return [gguf.quantize(each, gguf.GGMLQuantizationType[kind]).view(np.uint8) for each, kind in zip(values, kinds)]
+
+
+def write_tiny(path: Path, tiny: Tiny, by: Quantize = quantize) -> Path:
     """Write a model, its weights the same for the same sizes, and return its path."""
     writer = gguf.GGUFWriter(path, tiny.architecture)
     for key, value in (tiny.metadata() | tiny.words()).items():
         _add(writer, key, value)
-    for name, values, kind in tiny.tensors():
-        form = gguf.GGMLQuantizationType[kind]
-        if kind in ("F32", "F16"):
-            writer.add_tensor(name, values.astype(np.float32 if kind == "F32" else np.float16))
-        else:
-            writer.add_tensor(name, quantize(values, form), raw_dtype=form)
+    names, values, kinds = (list(each) for each in zip(*tiny.tensors()))
+    for name, raw, kind in zip(names, by(values, kinds), kinds):
+        writer.add_tensor(name, raw, raw_dtype=gguf.GGMLQuantizationType[kind])
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

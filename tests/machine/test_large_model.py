@@ -33,6 +33,7 @@ from barelm.pipeline import Order, Packing
 from barelm.settings import Settings
 from tests.built import program
 from tests.models import tensor_sizes, tiny_checkpoint
+from tests.quiet import Quiet
 
 DISK_BYTES, MEMORY_BYTES = 15 << 30, 10 << 30
 PATIENCE_S = 120
@@ -43,18 +44,6 @@ pytestmark = [
     pytest.mark.skipif(memory_left() < MEMORY_BYTES, reason="this host has less than 10 GB of memory free"),
     pytest.mark.xdist_group("large")]
 
-
-class Quiet:
-    """Nobody watches."""
-
-    def step(self, what: str) -> None:
-        """Nothing."""
-
-    def progress(self, done: int, total: int) -> None:
-        """Nothing."""
-
-    def note(self, line: str) -> None:
-        """Nothing."""
 
 
 def checkpoint() -> Checkpoint:

@@ -36,7 +36,22 @@ from tests.worlds import interpreter
 NO_SYSTEM = ("{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
              "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + "
              "'<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}")
-TEMPLATES = {"chatml": CHATML, "no system": NO_SYSTEM}
+PAST = ("{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + (m.content.split('</think>')[-1].lstrip('\n') if "
+        "m.role == 'assistant' else m.content) + '<|im_end|>\n' }}{% endfor %}")
+ASK = "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}"
+THINKS = (PAST + ASK + "{% if enable_thinking is defined and not enable_thinking %}{{ '<think>\n\n</think>\n\n' }}"
+          "{% endif %}{% endif %}")
+THINKS_AT_ONCE = PAST + ASK + "{{ '<think>\n' }}{% endif %}"
+CHANNELS = ("<|im_start|>system\nReasoning: {{ reasoning_effort or 'medium' }}<|im_end|>{% for m in messages %}"
+            "{% if m.role == 'assistant' %}<|start|>assistant<|channel|>final<|message|>{{ m.content }}<|end|>"
+            "{% else %}<|start|>{{ m.role }}<|message|>{{ m.content }}<|end|>{% endif %}{% endfor %}"
+            "{% if add_generation_prompt %}<|start|>assistant{% endif %}")
+MOVING = ("{% set system = messages[0].content if messages[0].role == 'system' else none %}"
+          "{% for m in (messages[1:] if system else messages) %}{% if m.role == 'user' %}<|im_start|>"
+          "{% if loop.last and system %}{{ system + '\n\n' }}{% endif %}{{ m.content }}<|im_end|>{% else %}"
+          "{{ m.content }}{% endif %}{% endfor %}")
+TEMPLATES = {"chatml": CHATML, "no system": NO_SYSTEM, "thinks": THINKS, "thinks at once": THINKS_AT_ONCE,
+             "channels": CHANNELS, "moving": MOVING}
 ENDS_EVERY = 11
 """One in so many ids the watching engine chooses ends the answer."""
 

@@ -17,7 +17,8 @@ from barelm.contract import layout
 from barelm.contract.layout import Header
 from barelm.errors import BarelmError
 from barelm.kernels.text import chat_turn as kernels
-from barelm.pack.chat_pieces import ChatPieces, chat_pieces, chat_section, describe_chat, read_chat_section, stop_ids
+from barelm.pack.chat_cutting import Chat, ChatPieces
+from barelm.pack.chat_pieces import chat_of, chat_section, describe_chat, read_chat_section, stop_ids
 from tests.conftest import Pack
 from tests.kernels.text.bytelevel import ANY, SPECIAL, Twins, bytes_of, twins
 from tests.models import synthetic_vocab, tiny_checkpoint
@@ -70,6 +71,9 @@ REFUSED = {
     "{{ ''.__class__.__mro__ }}": "unsafe",
     "{{ messages[0].content }}": "prints nothing around",
     "{% for i in range(1000000000) %}x{% endfor %}": "Range too big",
+    "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}": "takes too long",
+    "{{ 'x' * 3000000000 }}": "too much memory",
+    "{% for m in messages %}[{{ m.content.replace('\n\n', '\n') }}]{% endfor %}": "not made of fixed pieces",
     "{{ 'x' * 100000 }}{% for m in messages %}{{ m.content }}{% endfor %}": "more than",
 }
 # Where a text is nothing but white space, Llama 2's template strips what stands before it.
@@ -96,9 +100,14 @@ def rendered(template: str, talk: list[tuple[str, str]], asking: bool, bos: str 
 
 def pieces_of(template: str) -> ChatPieces:
     """The pieces, which there must be."""
-    pieces = chat_pieces(vocab_with(template))
-    assert isinstance(pieces, ChatPieces), pieces
-    return pieces
+    return whole_chat(template).pieces()
+
+
+def whole_chat(template: str) -> Chat:
+    """All sets of them."""
+    chat = chat_of(vocab_with(template))
+    assert isinstance(chat, Chat), chat
+    return chat
 
 
 @pytest.mark.parametrize("name", [name for name in CUT if name != "never asks"])
@@ -133,7 +142,7 @@ def test_what_a_template_adds_and_leaves_out() -> None:
 
 @pytest.mark.parametrize(("template", "reason"), REFUSED.items())
 def test_what_cannot_be_cut_says_why(template: str, reason: str) -> None:
-    refusal = chat_pieces(vocab_with(template))
+    refusal = chat_of(vocab_with(template))
     assert isinstance(refusal, str)
     assert reason in refusal
 
@@ -141,19 +150,81 @@ def test_what_cannot_be_cut_says_why(template: str, reason: str) -> None:
 def test_a_date_is_that_of_packing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
     pieces = pieces_of("{{ strftime_now('%d %b %Y') }}" + CHATML)
-    assert pieces.before_system.startswith("02 Jan 1970<|im_start|>")
+    assert pieces.turn("Hi", "Be brief.").startswith("02 Jan 1970<|im_start|>")
+
+
+@pytest.mark.parametrize(("template", "said"), [
+    ("{{ strftime_now('%H hours') }}", "00 hours"), ("{{ strftime_now('%Y') | int + 1 }}", "1971"),
+    ("{{ strftime_now('%B %d, %Y') | upper }}", "JANUARY 02, 1970"), ("{{ strftime_now('%y%m') | length }}", "4"),
+    ("{% if not date_string is defined %}{% set date_string = '26 Jul 2024' %}{% endif %}{{ date_string }}",
+     "26 Jul 2024")])
+def test_a_date_that_is_no_plain_one_stays_that_of_packing(monkeypatch: pytest.MonkeyPatch, template: str,
+                                                           said: str) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    pieces = pieces_of(template + CHATML)
+    assert pieces.turn("Hi").startswith(said + "<|im_start|>")
+    assert ("\0" in pieces.before_first_user) == (said == "26 Jul 2024")
+
+
+THINKS = ("{% for m in messages %}{{ '<|' + m.role + '|>' }}{% if m.role == 'assistant' and '</think>' in m.content %}"
+          "{{ m.content.split('</think>')[-1].lstrip('\n') }}{% else %}{{ m.content }}{% endif %}{{ eos_token }}"
+          "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% if enable_thinking is defined and not "
+          "enable_thinking %}{{ '<think>\n\n</think>\n\n' }}{% endif %}{% endif %}")
+MOVES = ("{% set system = messages[0].content if messages[0].role == 'system' else '' %}"
+         "{% for m in (messages[1:] if system else messages) %}{% if m.role == 'user' %}[INST]"
+         "{% if loop.last and system %}{{ system + '\n\n' }}{% endif %}{{ m.content }}[/INST]"
+         "{% else %}{{ m.content + eos_token }}{% endif %}{% endfor %}")
+
+
+def test_a_template_that_knows_thinking_on_and_off_has_a_set_of_pieces_for_each() -> None:
+    chat = whole_chat(THINKS)
+    assert chat.choice == (0, 0, 1) and len(chat.sets) == 2 and chat.thinks
+    auto, off = chat.sets
+    assert (auto.before_reply, auto.before_past_reply) == ("</s><|assistant|>",) * 2 and not auto.rewrites
+    assert off.before_reply == "</s><|assistant|><think>\n\n</think>\n\n" and off.rewrites
+    assert not auto.keeps_thoughts and not off.thinks_at_once
+    always = whole_chat(THINKS.replace("{{ '<|assistant|>' }}{% if", "{{ '<|assistant|><think>\n' }}{% if"))
+    assert always.pieces().thinks_at_once and always.pieces().rewrites
+    keeps = whole_chat(THINKS.replace("'</think>' in m.content", "false"))
+    assert keeps.pieces().keeps_thoughts
+
+
+def test_a_system_text_before_the_last_question() -> None:
+    pieces = pieces_of(MOVES)
+    assert pieces.takes_system and pieces.system_moves and pieces.rewrites
+    asked = pieces.turn("a", "S", reply="b") + pieces.turn("c", "S", first=False)
+    talk = [("system", "S"), ("user", "a"), ("assistant", "b"), ("user", "c")]
+    assert asked == "[INST]a[/INST]b</s>[INST]S\n\nc[/INST]" == rendered(MOVES, talk, True)
+
+
+def test_a_template_may_want_tools_to_be_none_or_a_list_or_nothing() -> None:
+    for condition in ("tools is none", "tools is defined and tools | length == 0", "tools is not defined"):
+        pieces = pieces_of(f"{{% if {condition} %}}{CHATML}{{% else %}}{{{{ raise_exception('tools') }}}}{{% endif %}}")
+        assert pieces == pieces_of(CHATML)
+
+
+def test_what_ends_a_thought_ends_no_answer() -> None:
+    channels = ("{% for m in messages %}{% if m.role == 'assistant' %}<|start|>assistant<|channel|>final<|message|>"
+                "{{ m.content }}<|end|>{% else %}<|start|>{{ m.role }}<|message|>{{ m.content }}<|end|>{% endif %}"
+                "{% endfor %}{% if add_generation_prompt %}<|start|>assistant{% endif %}")
+    vocab = vocab_with(channels)
+    special = {**vocab.special, "<|end|>": 6}
+    vocab = Vocab(**{**vars(vocab), "special": special, "eos_ids": (2, 6), "pieces": (*vocab.pieces, b"<|end|>"),
+                     "outputs": (b"",) * 7})
+    assert stop_ids(vocab, chat_of(vocab)) == (2,)
+    assert stop_ids(vocab, whole_chat(CUT["chatml"])) == (2, 3, 6)
 
 
 @pytest.mark.parametrize(("name", "stops"), [("chatml", (2, 3)), ("llama3", (2, 4)), ("no system", (2, 5)),
                                              ("llama2", (2,)), ("zephyr", (2,))])
 def test_what_ends_a_reply_stops_it(name: str, stops: tuple[int, ...]) -> None:
-    assert stop_ids(vocab_with(CUT[name]), pieces_of(CUT[name])) == stops
+    assert stop_ids(vocab_with(CUT[name]), whole_chat(CUT[name])) == stops
     assert stop_ids(vocab_with(""), "none") == (2,)
 
 
 @pytest.mark.parametrize("template", [*CUT.values(), "", "{{ nonsense"])
 def test_the_section_holds_pieces_or_the_reason(template: str) -> None:
-    pieces = chat_pieces(vocab_with(template))
+    pieces = chat_of(vocab_with(template))
     section = chat_section(pieces)
     padded = np.pad(section, (0, -len(section) % 8))
     header = Header.over(np.zeros(layout.HEADER_BYTES, np.uint8))
@@ -164,7 +235,7 @@ def test_the_section_holds_pieces_or_the_reason(template: str) -> None:
 def test_packed_models_carry_their_chat(pack: Pack) -> None:
     vocab = chatting("smollm", CHATML).vocab
     packed = pack(tiny_checkpoint(vocab=vocab, name="chatty"))
-    assert packed.chat == chat_pieces(vocab)
+    assert packed.chat == chat_of(vocab)
     assert packed.chat_refusal == ""
     assert list(packed.header.eos_ids[:2]) == [vocab.special["<|im_end|>"], -1]
     assert kernels.has_chat(packed.vocabulary())
@@ -193,12 +264,11 @@ def chatting(rule: str, template: str) -> Twins:
 
 def turn_ids(world: World, v: Any, turn: int, system: str, user: str | bytes) -> list[int] | None:
     """The ids of a turn from the kernel; None where it refuses."""
-    given_system, given_user = bytes_of(system), bytes_of(user)
-    room = int(world(kernels.turn_bytes)(v, len(given_system) - 1, len(given_user) - 1))
+    said = kernels.TurnTexts(*(bytes_of(text)[:-1] for text in (system, user, "")))
+    room = int(world(kernels.turn_bytes)(v, len(said.system) + len(said.user)))
     text, guards = np.zeros(room, np.uint8), np.full(kernels.GUARDS, -1, np.int64)
     ids, ranks = np.zeros(room + 2, np.int64), np.zeros(room + 2, np.int64)
-    n = int(world(kernels.encode_turn)(v, turn, given_system, len(given_system) - 1, given_user,
-                                       len(given_user) - 1, text, guards, ids, ranks))
+    n = int(world(kernels.encode_turn)(v, turn, kernels.TurnStyle(0, 0, 0), said, text, guards, ids, ranks))
     return None if n < 0 else [int(token) for token in ids[:n]]
 
 
@@ -218,9 +288,9 @@ def test_a_turns_ids_are_those_of_the_whole_text(rule: str, template: str, users
 
 def pieces_of_twins(both: Twins) -> ChatPieces:
     """The pieces of a vocabulary that has them."""
-    pieces = chat_pieces(both.vocab)
-    assert isinstance(pieces, ChatPieces), pieces
-    return pieces
+    chat = chat_of(both.vocab)
+    assert isinstance(chat, Chat), chat
+    return chat.pieces()
 
 
 @both_worlds

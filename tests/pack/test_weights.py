@@ -17,6 +17,7 @@ from barelm.errors import BarelmError
 from barelm.kernels import session
 from barelm.kernels.encodings import F32, MXFP4, Q4_0, Q4_1, Q4_K, Q5_0, Q6_K, Q8_0, TABLE
 from barelm.kernels.encodings.look_up import MOST_E
+from barelm.kernels.model import first_tensor
 from barelm.pack.quantizers import QUANTIZE, restored
 from barelm.pack.reader import read_packed
 from barelm.pack.weights import QUANTS, kind_of, matrix_parts
@@ -122,7 +123,7 @@ def test_the_entry_says_what_quantizing_cost(tmp_path: Path, quant: str) -> None
     write_packed(checkpoint, tmp_path / "m.blm", quant=quant)
     packed = read_packed(tmp_path / "m.blm")
     entries = packed.header.sections
-    kind = int(entries[sections.W2].kind)
+    kind = int(packed.header.tensors[first_tensor(packed.header, sections.W2)].kind)
     values = np.concatenate([checkpoint.tensors[name].float32() for names in checkpoint.sources(sections.W2)
                              for name in names])
     cost = 0.0

@@ -7,9 +7,10 @@ bytes that have come wait in a `.part` beside the file, which gets its name only
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -20,6 +21,7 @@ from barelm.errors import BarelmError
 from barelm.host_files import Progress, reading
 
 TIMEOUT_S = 30
+_DIGEST = re.compile("[0-9a-f]{64}|[0-9a-f]{40}")
 NETWORK = ("Is there a network? What has come is kept: try again.  Or put the file into a folder and set BARELM_MODELS "
            "to that.")
 DISTURBED = "What has come is kept: try again."
@@ -59,9 +61,9 @@ def look_up(repository: str, revision: str = "main") -> Repository:
     with _answering(repository) as hub:
         api = hub.HfApi(endpoint=_endpoint())
         info = api.model_info(repository, revision=revision, files_metadata=True, timeout=TIMEOUT_S)
-        files = {file.rfilename: OfferedFile(file.rfilename, int(file.size), file.lfs.sha256 if file.lfs
-                                             else file.blob_id) for file in info.siblings or ()
-                 if file.size is not None and (file.lfs or file.blob_id)}
+        found = [OfferedFile(file.rfilename, int(file.size or 0), str(file.lfs.sha256 if file.lfs else file.blob_id))
+                 for file in info.siblings or ()]
+        files = {file.path: file for file in found if _DIGEST.fullmatch(file.digest)}
         return Repository(repository, info.sha, files, (getattr(info, "gguf", None) or {}).get("architecture"))
 
 
@@ -76,20 +78,12 @@ def fetch(repository: Repository, file: OfferedFile, target: Path, progress: Pro
         target.parent.mkdir(parents=True, exist_ok=True)
         with open(part, "ab") as out:
             _take(out, part)
-            if out.tell() > file.n_bytes:
-                _empty(out)
-            _check_space(file, target, file.n_bytes - out.tell())
-            with _answering(repository.name) as hub:
-                _receive(hub, repository, file, out, progress)
-        _check_digest(file, part)
-        if part.exists():  # another process has not just done all of this
-            os.replace(part, target)
+            if part.exists():  # another process has not just done all of this
+                _complete(repository, file, out, target, progress)
+                _check_digest(file, part)
+                os.replace(part, target)
     except OSError as error:
         raise BarelmError(f"cannot write {target}: {error.strerror or error}", SOMEWHERE_ELSE) from error
-    finally:
-        with suppress(OSError):
-            if not part.stat().st_size:
-                part.unlink()
 
 
 def _take(out: IO[bytes], part: Path) -> None:
@@ -100,6 +94,19 @@ def _take(out: IO[bytes], part: Path) -> None:
         fcntl.flock(out, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise BarelmError(f"another process is downloading to {part}", "Wait until it is done.") from error
+
+
+def _complete(repository: Repository, file: OfferedFile, out: IO[bytes], target: Path, progress: Progress) -> None:
+    """Receive what is missing of a part; an empty one does not stay."""
+    if out.tell() > file.n_bytes:
+        _empty(out)
+    try:
+        _check_space(file, target, file.n_bytes - out.tell())
+        with _answering(repository.name) as hub:
+            _receive(hub, repository, file, out, progress)
+    finally:
+        if not out.tell():
+            os.unlink(out.name)
 
 
 def _check_space(file: OfferedFile, target: Path, missing: int) -> None:

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from barelm.checkpoint.architectures import FAMILIES
-from barelm.checkpoint.gguf_kinds import KINDS
+from barelm.checkpoint.gguf_metadata import KINDS
 from barelm.checkpoint.read import tokenizer_beside
 from barelm.checkpoint.sources import default_model, hub
 from barelm.checkpoint.sources.catalogue import CATALOGUE, LLAMA2_TOKENIZER, ROWS, KnownModel

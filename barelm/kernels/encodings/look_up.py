@@ -24,21 +24,17 @@ MOST_E = 252
 
 
 def columns(w: U8, at: int, part: int, half: int, d: F32x16, m: F32x16, kind: int) -> Columns:
-    """Half of the 32 columns at a byte, looked up."""
+    """Sixteen columns of the block at a byte, looked up."""
+    if kind == encodings.IQ4_XS:
+        d = d * to_f32x16(six_bits(w, at + 2048, 8, part) + splat_i32x16(-32))
     low = IQ4_LOW
     high = IQ4_HIGH
     if kind == encodings.MXFP4:
         low = FP4_LOW
         high = FP4_HIGH
-    a, b, c, e = nibbles(w, at + half * 128)
+    a, b, c, e = nibbles(w, at + part * 256 + half * 128)
     return (look_up_i8x64(low, high, a), look_up_i8x64(low, high, b), look_up_i8x64(low, high, c),
             look_up_i8x64(low, high, e), d, m)
-
-
-def scaled_columns(w: U8, at: int, part: int, half: int, d: F32x16, m: F32x16, kind: int) -> Columns:
-    """Sixteen columns of the block of IQ4_XS at a byte."""
-    scale = to_f32x16(six_bits(w, at + 2048, 8, part) + splat_i32x16(-32))
-    return columns(w, at + part * 256, 0, half, d * scale, m, kind)
 
 
 def factors(w: U8, at: int, kind: int) -> tuple[F32x16, F32x16]:

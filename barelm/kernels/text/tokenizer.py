@@ -1,20 +1,22 @@
 """Text to token ids and back over the packed tables: byte-pair encoding by lowest rank first (Sennrich et al. 2016).
 
 SentencePiece's scores and byte-level BPE's merge list are both turned into ranks when the model is packed, so one
-loop serves both.  Byte-level BPE merges only inside the words of `kernels.text.pretokenizer`.
+loop serves both.  Byte-level BPE looks pairs up, and merges only inside the words of `kernels.text.pretokenizer`;
+SentencePiece merges whatever two pieces make a third, and looks that up.
 """
 
 from typing import NamedTuple
 
 from barelm.contract import layout, sections
 from barelm.contract.layout import Header, SpecialToken
-from barelm.dialect.memory import i32_array, i64_array
+from barelm.dialect.memory import cells, i32_array, i64_array
 from barelm.dialect.types import I32, I64, U8
 from barelm.kernels.model import section
 from barelm.kernels.text.pretokenizer import next_word
 from barelm.kernels.text.utf8 import byte_at, copy_clean
 
 NO_RANK = 1 << 40
+STAGES = layout.MOST_STAGES
 
 
 class Vocabulary(NamedTuple):
@@ -31,9 +33,10 @@ class Vocabulary(NamedTuple):
     chars: I64
     byte_tokens: I32
     merges: I64
-    pretokenizer: int
+    stages: I64  # how text is cut into words
     categories: I32
     words: I32
+    ranks: I32  # of the words, where SentencePiece makes them
     n_specials: int
     specials: int  # where their directory begins
     special_texts: U8
@@ -46,6 +49,7 @@ def bind_vocabulary(header: Header, addresses: I64) -> Vocabulary:
     """Views of the sections as a tokenizer."""
     n_chars = header.n_chars
     n_merges = header.n_merges
+    ranks = section(header, addresses, sections.RANKS)
     return Vocabulary(
         header.tokenizer_kind, header.bos_id, header.add_bos, header.add_space,
         n_chars, n_merges, section(header, addresses, sections.PIECES),
@@ -53,9 +57,10 @@ def bind_vocabulary(header: Header, addresses: I64) -> Vocabulary:
         i64_array(section(header, addresses, sections.CHARS), 0, 2 * n_chars),
         i32_array(section(header, addresses, sections.BYTE_TOKENS), 0, 256),
         i64_array(section(header, addresses, sections.MERGES), 0, 2 * n_merges),
-        header.pretokenizer,
+        header.stages,
         i32_array(section(header, addresses, sections.CATEGORIES), 0, header.n_categories),
         i32_array(section(header, addresses, sections.WORDS), 0, header.n_words),
+        i32_array(ranks, 0, header.n_words if len(ranks) > 0 else 0),
         header.n_specials, addresses[sections.SPECIALS], section(header, addresses, sections.SPECIALS),
         header.chat_flags, i32_array(section(header, addresses, sections.CHAT), 0, header.n_chat_pieces),
         section(header, addresses, sections.CHAT))
@@ -80,15 +85,21 @@ def encode(v: Vocabulary, text: U8, n_bytes: int, special: int, ids: I64, ranks:
     """The token ids of a text, into `ids`; returns how many.  With `special`, the special tokens' texts in it count.
 
     `ids` and `ranks` need n_bytes + 2 entries: both are the working space too.  First comes the beginning of the
-    sequence, where the model wants one, then the text.
+    sequence, where the model wants one and the text does not have it itself, then the text.
     """
+    guards = cells(2)
+    guards[0] = 0
+    guards[1] = 0 if special else n_bytes
     n = 0
-    if v.add_bos:
+    if v.add_bos and not (n_bytes > 0 and is_bos(v, special_at(v, text, 0, n_bytes, guards))):
         ids[0] = v.bos_id
         n = 1
-    if special:
-        return encode_marked(v, text, n_bytes, ids[:0], ids, ranks, n)
-    return encode_plain(v, text, 0, n_bytes, ids, ranks, n)
+    return encode_marked(v, text, n_bytes, guards, ids, ranks, n)
+
+
+def is_bos(v: Vocabulary, k: int) -> bool:
+    """Whether special token number k (-1: none) is the beginning of a sequence."""
+    return bool(k >= 0 and special_token(v, k).id == v.bos_id)
 
 
 def clean_prompt(v: Vocabulary, target: U8, text: U8, n_bytes: int) -> int:
@@ -109,8 +120,8 @@ def clean_prompt(v: Vocabulary, target: U8, text: U8, n_bytes: int) -> int:
 def encode_marked(v: Vocabulary, text: U8, n_bytes: int, guards: I64, ids: I64, ranks: I64, n: int) -> int:
     """Append to n ids those of a text whose special tokens count; returns how many there are now.
 
-    `guards` are ranges of it, lo and hi in turn, where they do not: what a person typed stays text.  The longest of
-    the texts that match at a place is taken, and what lies between is cut into words as if it stood alone.
+    `guards` are ranges of it, lo and hi in turn, where control tokens do not: what a person typed stays text.  The
+    longest of the texts that match at a place is taken, and what lies between is cut into words as if it stood alone.
     """
     begin = 0
     at = 0
@@ -124,8 +135,15 @@ def encode_marked(v: Vocabulary, text: U8, n_bytes: int, guards: I64, ids: I64, 
             ids[n] = found.id
             n += 1
             at += found.end - found.begin
+            while at < n_bytes and found.traits & layout.STRIPS_AFTER and is_space(byte_at(text, at)):
+                at += 1
             begin = at
     return encode_plain(v, text, begin, n_bytes, ids, ranks, n)
+
+
+def is_space(byte: int) -> bool:
+    """Whether a byte is white space in ASCII."""
+    return bool(byte == 0x20 or 0x09 <= byte <= 0x0D)
 
 
 def special_token(v: Vocabulary, k: int) -> SpecialToken:
@@ -134,27 +152,44 @@ def special_token(v: Vocabulary, k: int) -> SpecialToken:
 
 
 def special_at(v: Vocabulary, text: U8, at: int, n_bytes: int, guards: I64) -> int:
-    """The number of the longest special token whose text stands at `at`, or -1: sorted by first byte, longest first."""
-    first = byte_at(text, at)
+    """The number of the longest special token whose text stands at `at`, or -1; they are sorted by their bytes."""
+    best = -1
     lo = 0
     hi = v.n_specials
+    length = 0
+    while lo < hi and at + length < n_bytes:
+        # Of those that begin with the bytes so far, the ones that go on with the next.
+        byte = byte_at(text, at + length)
+        lo = first_special(v, lo, hi, length, byte)
+        hi = first_special(v, lo, hi, length, byte + 1)
+        length += 1
+        if lo < hi:
+            found = special_token(v, lo)
+            if found.end - found.begin == length and counts_at(found, at, length, guards):
+                best = lo
+    return best
+
+
+def first_special(v: Vocabulary, lo: int, hi: int, k: int, byte: int) -> int:
+    """The first of the special tokens lo to hi whose text has `byte` or a higher one at k; shorter ones sort first."""
     while lo < hi:
         middle = (lo + hi) // 2
-        if byte_at(v.special_texts, special_token(v, middle).begin) < first:
+        found = special_token(v, middle)
+        if k >= found.end - found.begin or byte_at(v.special_texts, found.begin + k) < byte:
             lo = middle + 1
         else:
             hi = middle
-    while lo < v.n_specials and byte_at(v.special_texts, special_token(v, lo).begin) == first:
-        begin = special_token(v, lo).begin
-        length = special_token(v, lo).end - begin
-        if at + length <= n_bytes and compare(v.special_texts, begin, length, text, at, length) == 0:
-            guarded = False
-            for g in range(0, len(guards), 2):
-                guarded = guarded or (at < guards[g + 1] and at + length > guards[g])
-            if not guarded:
-                return lo
-        lo += 1
-    return -1
+    return lo
+
+
+def counts_at(token: SpecialToken, at: int, length: int, guards: I64) -> bool:
+    """Whether a special token whose text stands at `at` counts there."""
+    if token.traits & layout.IN_ANY_TEXT:
+        return True
+    for g in range(0, len(guards), 2):
+        if at < guards[g + 1] and at + length > guards[g]:
+            return False
+    return True
 
 
 def compare(a: U8, a_at: int, a_length: int, b: U8, b_at: int, b_length: int) -> int:
@@ -175,8 +210,9 @@ def encode_plain(v: Vocabulary, text: U8, begin: int, end: int, ids: I64, ranks:
     if begin >= end:
         return n
     if v.kind == layout.BYTELEVEL:
+        cut = cells(STAGES)
         while begin < end:
-            after = next_word(v.pretokenizer, v.categories, text, begin, end)
+            after = next_word(v.stages, cut, v.categories, text, begin, end)
             n = encode_word(v, text, begin, after, ids, ranks, n)
             begin = after
         return n
@@ -294,7 +330,41 @@ def merge_rank(v: Vocabulary, ids: I64, ranks: I64, start: int, end: int, lowest
 
 def pair(v: Vocabulary, left: int, right: int) -> int:
     """rank << 32 | merged for two neighbours, or -1 where they do not merge."""
-    return lookup(v.merges, v.n_merges, left << 32 | right)
+    if v.kind == layout.BYTELEVEL:
+        return lookup(v.merges, v.n_merges, left << 32 | right)
+    return joined(v, left, right)
+
+
+def joined(v: Vocabulary, left: int, right: int) -> int:
+    """SentencePiece's `pair`: binary search for the piece that is the one and then the other; bytes do not merge."""
+    a = piece_begin(v, left)
+    n_a = int(v.piece_ends[left]) - a
+    b = piece_begin(v, right)
+    n_b = int(v.piece_ends[right]) - b
+    if is_byte_token(v, left, a, n_a) or is_byte_token(v, right, b, n_b):
+        return -1
+    lo = 0
+    hi = len(v.ranks)
+    while lo < hi:
+        middle = (lo + hi) // 2
+        token = int(v.words[middle])
+        first = piece_begin(v, token)
+        length = int(v.piece_ends[token]) - first
+        order = compare(v.pieces, first, min(length, n_a), v.pieces, a, n_a)
+        if order == 0:
+            order = compare(v.pieces, first + n_a, length - n_a, v.pieces, b, n_b)
+        if order == 0:
+            return int(v.ranks[middle]) << 32 | token
+        if order < 0:
+            lo = middle + 1
+        else:
+            hi = middle
+    return -1
+
+
+def is_byte_token(v: Vocabulary, token: int, begin: int, length: int) -> bool:
+    """Whether a token, whose piece is given, stands for a byte."""
+    return bool(length == 1 and v.byte_tokens[byte_at(v.pieces, begin)] == token)
 
 
 def piece(v: Vocabulary, previous: int, token: int) -> tuple[int, int]:

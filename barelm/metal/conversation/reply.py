@@ -5,10 +5,13 @@ from barelm.dialect.memory import text
 from barelm.dialect.processor import cycles
 from barelm.dialect.types import U8
 from barelm.kernels.session import ends
+from barelm.kernels.text import thoughts
+from barelm.kernels.text.chat_turn import chat_set, has_chat
 from barelm.kernels.text.stops import watch_stops
+from barelm.kernels.text.thoughts import THOUGHT
 from barelm.kernels.text.tokenizer import piece
-from barelm.metal.console.sinks import flush
-from barelm.metal.console.stream import put_code_point
+from barelm.metal.console.sinks import DIM, LINE_FEED, TEXT, flush
+from barelm.metal.console.stream import put_code_point, set_colour
 from barelm.metal.console.writing import end_row, put_bytes, put_number, put_text
 from barelm.metal.conversation.status_row import show_status
 from barelm.metal.conversation.talk import Talk, bytes_of, keyboard_of, transcript_of, vocabulary_of
@@ -47,9 +50,8 @@ def make_tokens(t: Talk, n: int, end: int) -> int:
     figures = t.figures
     first = n
     began = cycles()
-    pending = t.conversation.held_back
     tokens = transcript_of(t).tokens
-    held = 0
+    begin_showing(t, n)
     figures.ended = board.ENDED_AT_LIMIT
     while n < end:
         token = command(t.job, board.CHOOSE, n)
@@ -57,9 +59,9 @@ def make_tokens(t: Talk, n: int, end: int) -> int:
             figures.ended = board.ENDED_ITSELF
             break
         place(t.job, tokens, n, token)
-        held = show_made(t, n, pending, held)
+        stopped = show_made(t, n)
         n += 1
-        if held < 0:
+        if stopped:
             figures.ended = board.ENDED_AT_STOP
             return n
         if cycles() - t.con.state.shown_at > SHOW_EVERY_MS * figures.cycles_per_ms:
@@ -71,30 +73,107 @@ def make_tokens(t: Talk, n: int, end: int) -> int:
                 break
         if n < end:
             command(t.job, board.DECODE, n - 1)
-    put_bytes(t.con, pending, 0, held)
+    show_rest(t)
     return n
 
 
-def show_made(t: Talk, i: int, pending: U8, held: int) -> int:
-    """Show tokens[i], just made, after `held` bytes kept back; how many are kept now, -1: a stop string is whole."""
-    stops = bytes_of(t.settings.stop)
-    if len(stops) == 0 or t.settings.report != 0:
-        show_token(t, i)
-    if len(stops) == 0:
-        return 0
+def begin_showing(t: Talk, n: int) -> None:
+    """Before token n, the first of a reply: nothing is held back; thoughts are looked for where there can be some."""
     v = vocabulary_of(t)
-    lo, hi = piece(v, int(transcript_of(t).tokens[max(i - 1, 0)]), int(transcript_of(t).tokens[i]))
-    for at in range(lo, min(hi, lo + len(pending) - held)):
-        pending[held] = v.pieces[at]
-        held += 1
-    free, stopped = watch_stops(pending, held, stops)
+    w = t.conversation.watch
+    t.conversation.n_held = 0
+    w.on = 0
+    w.shown = thoughts.ANSWER
+    t.job.reply = 0
+    if has_chat(v) and (t.settings.template != 0 or t.settings.chat != 0):
+        t.job.reply = n
+        pieces = chat_set(v, t.settings.think)
+        w.on = int(len(thoughts.marks_of(v, pieces)) > 0)
+        thoughts.begin_watch(w, v, pieces)
+
+
+def show_made(t: Talk, i: int) -> bool:
+    """Show tokens[i], just made, as far as it can be shown by now; whether a stop string is whole."""
+    v = vocabulary_of(t)
+    tokens = transcript_of(t).tokens
+    previous = int(tokens[max(i - 1, 0)])
+    w = t.conversation.watch
+    if t.settings.report != 0 or (w.on == 0 and t.settings.stop.n_bytes == 0):
+        show_token(t, i)
+    if w.on != 0:
+        thoughts.watch_token(w, v, previous, int(tokens[i]))
+        return show_watched(t, False)
+    if t.settings.stop.n_bytes == 0:
+        return False
+    lo, hi = piece(v, previous, int(tokens[i]))
+    return show_bytes(t, v.pieces, lo, hi)
+
+
+def show_watched(t: Talk, all_of_it: bool) -> bool:
+    """Show what is no mark of a thought, nor can become one any more; whether a stop string is whole."""
+    v = vocabulary_of(t)
+    w = t.conversation.watch
+    marks = thoughts.marks_of(v, chat_set(v, t.settings.think))
+    length = 1
+    while length > 0:
+        free, length, effect = thoughts.next_mark(w, marks)
+        if all_of_it and length == 0:
+            free = w.n
+        for k in range(free):
+            if thoughts.show_watched(w, k) and show_byte(t, k):
+                return True
+        thoughts.pass_over(w, free + length, effect)
+    return False
+
+
+def show_byte(t: Talk, k: int) -> bool:
+    """Show a byte of the thought, dimmed, or of the answer; whether a stop string is whole, for which only that counts.
+    """
+    w = t.conversation.watch
+    if t.settings.report == 0 and w.state != w.shown:
+        if w.shown == THOUGHT:
+            put_text(t.con, text("\n\n")[min(w.n_feeds, 2):])
+        w.n_feeds = 0
+        set_colour(t.con, DIM if w.state == THOUGHT else TEXT)
+        if w.state == THOUGHT:
+            put_text(t.con, text("[thinking] "))
+    w.shown = w.state
+    if w.state != THOUGHT:
+        return show_bytes(t, w.text, k, k + 1)
+    w.n_feeds = w.n_feeds + 1 if w.text[k] == LINE_FEED else 0
+    if t.settings.report == 0:
+        put_bytes(t.con, w.text, k, k + 1)
+    return False
+
+
+def show_rest(t: Talk) -> None:
+    """At the end, what was held back."""
+    if t.conversation.watch.on != 0 and show_watched(t, True):
+        return
+    if t.settings.report == 0:
+        put_bytes(t.con, t.conversation.held_back, 0, t.conversation.n_held)
+        set_colour(t.con, TEXT)
+
+
+def show_bytes(t: Talk, data: U8, lo: int, hi: int) -> bool:
+    """Show bytes of an answer after those held back, as far as they can become no stop string; whether one is whole."""
+    c = t.conversation
+    stops = bytes_of(t.settings.stop)
+    if len(stops) == 0:
+        if t.settings.report == 0:
+            put_bytes(t.con, data, lo, hi)
+        return False
+    pending = c.held_back
+    for at in range(lo, min(hi, lo + len(pending) - c.n_held)):
+        pending[c.n_held] = data[at]
+        c.n_held += 1
+    free, stopped = watch_stops(pending, c.n_held, stops)
     if t.settings.report == 0:
         put_bytes(t.con, pending, 0, free)
-    if stopped:
-        return -1
-    for at in range(free, held):
+    for at in range(free, c.n_held):
         pending[at - free] = pending[at]
-    return held - free
+    c.n_held -= free
+    return stopped
 
 
 def show_token(t: Talk, i: int) -> None:

@@ -8,10 +8,12 @@ from barelm.contract import board, uefi
 from barelm.contract.conversation_state import MOST_TURNS, SYSTEM_BYTES, TYPED_BYTES, Conversation, Turn
 from barelm.contract.layout import PAGE, Header
 from barelm.contract.session_file import CACHE_PARTS, PREFIX_PATH, SESSION_MAGIC, SESSION_VERSION, SessionHeader
+from barelm.contract.settings import THINKS
 from barelm.dialect.memory import address_of, cells, copy_bytes, fill_bytes, i64_array, memory, text, u64_array
 from barelm.dialect.types import U8, U16, i64, padded, u64
 from barelm.kernels.checksum import extend_checksum
-from barelm.kernels.model import cache_part, layers_of
+from barelm.kernels.model import layers_of
+from barelm.kernels.state import cache_part
 from barelm.metal.conversation.talk import Talk, set_text, transcript_of
 from barelm.metal.conversation.turns import add_turn, end_of, forget, system_of, turn_ids, typed_end
 from barelm.metal.processors.cores import cached_of, command, count_cached, place
@@ -94,6 +96,7 @@ def describe(t: Talk, head: SessionHeader, n_tokens: int) -> None:
     head.system_bytes = len(system_of(t))
     head.typed_bytes = typed_end(c, c.n_turns)
     head.rng = int(i64(transcript_of(t).rng[0]))
+    head.think = t.settings.think
 
 
 def gather_text(t: Talk, head: SessionHeader, out: U8) -> None:
@@ -156,7 +159,7 @@ def sizes_fit(header: Header, head: SessionHeader) -> bool:
     """Whether every count of a session's header is one this program could have written."""
     return bool(0 <= head.n_tokens <= header.seq_len + 1
                 and 0 <= head.n_cached <= min(head.n_tokens, header.seq_len)
-                and 0 <= head.n_turns <= MOST_TURNS
+                and 0 <= head.n_turns <= MOST_TURNS and 0 <= head.think < len(THINKS)
                 and 0 <= head.system_bytes <= SYSTEM_BYTES and 0 <= head.typed_bytes <= TYPED_BYTES)
 
 
@@ -172,7 +175,7 @@ def text_is_sound(header: Header, head: SessionHeader, body: U8) -> bool:
         turn = Turn(address_of(body) + 8 * len(ids) + k * Turn.BYTES)
         if turn.typed_at != typed or not 0 <= turn.typed_bytes <= head.typed_bytes - typed:
             return False
-        if not end <= turn.reply <= turn.end <= len(ids):
+        if not end <= turn.reply <= turn.end <= len(ids) or not 0 <= turn.past <= 1:
             return False
         typed += turn.typed_bytes
         end = turn.end
@@ -193,6 +196,7 @@ def take_text(t: Talk, head: SessionHeader, body: U8) -> None:
     if head.n_turns > 0:
         set_text(t.settings.system, c.system, memory(at, head.system_bytes))
         transcript_of(t).rng[0] = u64(head.rng)
+        t.settings.think = head.think
     copy_bytes(address_of(c.typed), at + padded(head.system_bytes, 8), head.typed_bytes)
 
 
@@ -226,7 +230,7 @@ def make_prefix(t: Talk) -> int:
     c = t.conversation
     add_turn(t, plain_name(c, text("a")))
     tokens = transcript_of(t).tokens
-    other = turn_ids(t, 0, plain_name(c, text("Z")))
+    other = turn_ids(t, 0, plain_name(c, text("Z")), 0, c.name[:0])
     most = min(end_of(c, 1), len(other))
     n = 0
     while n < most and tokens[n] == other[n]:

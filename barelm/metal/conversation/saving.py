@@ -14,7 +14,7 @@ from barelm.metal.console.writing import begin_text, end_row, end_text, put, put
 from barelm.metal.conversation import saved_sessions
 from barelm.metal.conversation.saved_sessions import DAMAGED, FOLDER, LOADED, NO_SESSION, OTHER_MODEL
 from barelm.metal.conversation.talk import Talk, transcript_of, under_test, vocabulary_of
-from barelm.metal.conversation.turns import end_of, system_of, typed_of
+from barelm.metal.conversation.turns import end_of, gather_answer, system_of, typed_of
 from barelm.metal.measuring.facts import put_date_and_time, put_time
 from barelm.metal.measuring.measured_report import make_report
 from barelm.metal.storage.whole_files import begin_file, finish_file, is_called, name_file, say_status, write_whole
@@ -73,10 +73,14 @@ def markdown_of(t: Talk, name: U8) -> U8:
 
 
 def put_reply(t: Talk, k: int) -> None:
-    """The reply of turn k."""
+    """The reply of turn k, without its thoughts."""
     v = vocabulary_of(t)
     tokens = transcript_of(t).tokens
     turn = t.conversation.turns[k]
+    n_bytes, n_marks = gather_answer(t, k)
+    if n_marks > 0:
+        put_bytes(t.con, t.conversation.answer, 0, n_bytes)
+        return
     for i in range(turn.reply, turn.end):
         lo, hi = piece(v, int(tokens[i - 1]), int(tokens[i]))
         put_bytes(t.con, v.pieces, lo, hi)

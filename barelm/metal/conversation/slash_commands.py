@@ -1,6 +1,7 @@
 """What can be asked for in a conversation beside an answer: lines that begin with a slash."""
 
-from barelm.contract.settings import OF_CONTEXT, REAL, SettingsView, grouped, joined, usages
+from barelm.contract import layout
+from barelm.contract.settings import OF_CONTEXT, REAL, THINKS, SettingsView, grouped, joined, usages
 from barelm.dialect.memory import float_of_bits, load_i64, store_i64, text
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U8, u64
@@ -10,7 +11,7 @@ from barelm.metal.console.writing import say, say_line
 from barelm.metal.conversation import saving
 from barelm.metal.conversation.summary import tell_stats
 from barelm.metal.conversation.talk import Talk, bytes_of, set_text, transcript_of, under_test, vocabulary_of
-from barelm.metal.conversation.turns import begin_with, drop_oldest, end_of, forget
+from barelm.metal.conversation.turns import ask_again, begin_with, drop_oldest, end_of, forget, pieces_of, settle_all
 from barelm.metal.measuring.figures import tell_bench, tell_cpu, tell_selftest
 from barelm.metal.storage.model_menu import list_models
 from barelm.metal.storage.toml_values import parse_real, parse_whole, skip_blanks, word_number
@@ -30,19 +31,22 @@ NUMBER_PLACES = tuple(SettingsView.offset_of(row.name) for row, _ in NUMBERS)
 NUMBER_LEAST = tuple(int(command.positive) for _, command in NUMBERS)
 NUMBER_MOST = tuple(row.word(row.most if command.most is None else command.most) for row, command in NUMBERS)
 TITLES, TITLES_AT = joined(command.title for _, command in NUMBERS)
+THINK_NAMES = " ".join(THINKS)
+THINK_TITLES, THINK_TITLES_AT = joined(THINKS)
 LIMITS, LIMITS_AT = joined(command.limits for _, command in NUMBERS)
 SEED = [row.name for row, _ in NUMBERS].index("seed")
 
-HELP_, SYSTEM, STOP, RETRY, UNDO, EDIT_, CLEAR, SAVE, LOAD, LIST, MODEL, STATS, CPU, BENCH, SHOT, SELFTEST, REPORT, \
-    REBOOT, OFF, QUIT = range(len(NUMBERS), len(NUMBERS) + 20)
+HELP_, SYSTEM, STOP, THINK, RETRY, UNDO, EDIT_, CLEAR, SAVE, LOAD, LIST, MODEL, STATS, CPU, BENCH, SHOT, SELFTEST, \
+    REPORT, REBOOT, OFF, QUIT = range(len(NUMBERS), len(NUMBERS) + 21)
 ENDINGS = RESTART, SWITCH_OFF, LEAVE  # of the last three
-COMMANDS = NUMBER_COMMANDS + (" help system stop retry undo edit clear save load list model stats cpu bench shot "
+COMMANDS = NUMBER_COMMANDS + (" help system stop think retry undo edit clear save load list model stats cpu bench shot "
                               "selftest report reboot off quit")
 
 HELP = f"""/retry  answer again              /undo   take the last turn back
 /edit   change the last question     /clear  begin anew
 /system TEXT  what the model is      /stop TEXT  where an answer ends
 {usages()}   how it speaks; each alone says what is set
+/think on  /think off                whether it writes down thoughts first
 /save NAME  /load NAME  /list        conversations on this volume
 /stats  /cpu  /bench  /selftest      what this machine is and does
 /report  writes that to a file       /shot NAME  a picture of the screen
@@ -75,6 +79,8 @@ def obey(t: Talk, line: U8, n: int) -> int:
         set_system(t, line, at, n)
     elif what == STOP:
         set_stop(t, line, at, n)
+    elif what == THINK:
+        set_think(t, line, at, n)
     elif at < n:
         say(t.con, ALARM, sentence("{} stands alone: leave out what follows it.", (line[:end],)))
     else:
@@ -170,6 +176,25 @@ def set_stop(t: Talk, line: U8, at: int, n: int) -> None:
         say_line(t.con, DIM, text("Answers end by themselves.  /stop TEXT ends them where that comes."))
 
 
+def set_think(t: Talk, line: U8, at: int, n: int) -> None:
+    """Set whether the model thinks first, for all of the conversation; alone, say what is set."""
+    v = vocabulary_of(t)
+    before = pieces_of(t)
+    chosen = word_number(line, at, n, text(THINK_NAMES))
+    if at < n and chosen < 0:
+        say_line(t.con, ALARM, text("/think takes on, off or auto."))
+        return
+    if at < n and chosen > 0 and len(v.chat_ends) == layout.CHAT_PIECES:
+        say_line(t.con, ALARM, text("The chat template of this model knows no thinking on and off."))
+        return
+    if at < n:
+        t.settings.think = chosen
+    if pieces_of(t) != before and not settle_all(t):
+        say_line(t.con, DIM, text("Set.  The oldest turns had to make room for it."))
+    name = text(THINK_TITLES)[THINK_TITLES_AT[t.settings.think]:]
+    say(t.con, ACCENT, sentence("thinking {}", (name,)))
+
+
 def take_back(t: Talk, what: int) -> int:
     """Undo the last reply (to be made again), or the last turn, or the last turn whose text is to be changed."""
     c = t.conversation
@@ -178,7 +203,7 @@ def take_back(t: Talk, what: int) -> int:
         say_line(t.con, ALARM, text("Nothing was said yet."))
         return GO_ON
     if what == RETRY:
-        c.turns[n - 1].end = c.turns[n - 1].reply
+        ask_again(t)
         return ANSWER
     c.n_turns = n - 1
     if what == EDIT_:

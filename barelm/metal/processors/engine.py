@@ -3,9 +3,12 @@
 from barelm.contract import board
 from barelm.contract.board import Board
 from barelm.contract.layout import Header
-from barelm.dialect.memory import memory
-from barelm.kernels.model import bind_state, bind_weights, read_config
+from barelm.contract.sections import PIECE_ENDS
+from barelm.dialect.memory import i32_array, memory
+from barelm.kernels.model import bind_weights, read_config, section
+from barelm.kernels.sampler import Spared
 from barelm.kernels.session import Sampling, choose, decode, prefill
+from barelm.kernels.state import bind_state
 from barelm.kernels.team import Team
 
 
@@ -19,7 +22,8 @@ def engine(address: int, core: int) -> int:
     if job.command == board.CHOOSE:
         sampling = Sampling(b.settings.temperature, b.settings.top_p, b.settings.top_k, b.settings.min_p,
                             b.settings.repeat)
-        return choose(c, s, sampling, job.position)
+        ends = i32_array(section(header, b.model.sections, PIECE_ENDS), 0, c.vocab_size)
+        return choose(c, s, sampling, job.position, Spared(job.reply, header.eos_ids, ends))
     w = bind_weights(header, b.model.sections)
     team = Team(core, job.n_cores, s.gate)
     if job.command == board.PREFILL:

@@ -196,6 +196,35 @@ def test_two_processes_do_not_write_to_one_file(hub: Hub, tmp_path: Path) -> Non
     assert get(tmp_path) == CONTENT
 
 
+def test_what_another_process_has_just_done_is_not_done_again(hub: Hub, tmp_path: Path,
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    """It let go of the part between our opening and our taking it."""
+    def others(out: Any, part: Path) -> None:
+        part.write_bytes(CONTENT)
+        part.rename(tmp_path / "model.gguf")
+
+    monkeypatch.setattr("barelm.checkpoint.sources.hub._take", others)
+    assert get(tmp_path) == CONTENT and hub.requests == [] and parts(tmp_path) == []
+
+
+def test_anothers_empty_part_is_let_be(hub: Hub, tmp_path: Path) -> None:
+    repository = look_up(NAME)
+    part = tmp_path / f".model.gguf.{repository.file('model.gguf').digest[:16]}.part"
+    with open(part, "ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(BarelmError, match="another process"):
+            get(tmp_path)
+        assert part.exists()
+
+
+@pytest.mark.parametrize("digest", ["../../../x", "", "A" * 64, None])
+def test_a_digest_that_is_none_is_no_file(hub: Hub, digest: str | None) -> None:
+    """It becomes part of a name."""
+    hub.digests["model.gguf"] = digest
+    with pytest.raises(BarelmError, match="has no file model.gguf"):
+        look_up(NAME).file("model.gguf")
+
+
 def test_a_disk_without_room_is_said_before(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=100))
     with pytest.raises(BarelmError, match="model.gguf needs 0 MB more"):

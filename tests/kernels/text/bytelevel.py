@@ -18,12 +18,24 @@ from barelm.contract import layout
 from barelm.contract.layout import Header
 from barelm.contract.sections import N_SECTIONS
 from barelm.kernels.text.tokenizer import Vocabulary, bind_vocabulary
+from barelm.pack import word_rules
 from barelm.pack.tokenizer_tables import describe_tokenizer, tokenizer_tables
 
 LLAMA = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
          r"|\s*[\r\n]+|\s+(?!\S)|\s+")
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|im_end|>!", "<tool>", "[INST]")
-RULES = layout.PRETOKENIZERS[1:]
+MARKED = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*"
+          r"|\s*[\r\n]+|\s+(?!\S)|\s+")
+DEEPSEEK = (r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"
+            r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+SPLITS = {
+    "llama-bpe": (LLAMA,), "dbrx": (LLAMA,), "qwen2": (LLAMA.replace("{1,3}", ""),), "qwen35": (MARKED,),
+    "minicpm5": (r"\p{N}{1,3}", LLAMA.replace("{1,3}", "+")),
+    "deepseek-v3": (r"\p{N}{1,3}", "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+", DEEPSEEK),
+}
+"""The expressions of models of these kinds, as Hugging Face's tokenizers apply them one after another."""
+RULES = ("gpt-2", "smollm", *SPLITS)
+"""Those Hugging Face and llama.cpp agree on."""
 
 ALPHABETS = ("abcdefgh", "ABCXYZ", "\u00e4\u00f6\u00fc\u00df\u00e9", "\u0430\u0431\u0432\u0433",
              "\u4f60\u597d\u4e16\u754c", "\u0905\u0906\u0915\u094d", "\u0e01\u0e32\u0e48",
@@ -50,8 +62,8 @@ def pre_tokenizer(rule: str) -> Any:
         return byte_level()
     if rule == "smollm":
         return pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), byte_level()])
-    pattern = LLAMA if rule == "llama-bpe" else LLAMA.replace("{1,3}", "")
-    return pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(pattern), "isolated"), byte_level(use_regex=False)])
+    splits = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in SPLITS[rule]]
+    return pre_tokenizers.Sequence([*splits, byte_level(use_regex=False)])
 
 
 def corpus(seed: int) -> list[str]:
@@ -65,12 +77,12 @@ def corpus(seed: int) -> list[str]:
 @functools.cache
 def twins(rule: str, special: tuple[str, ...] = SPECIAL, chat_template: str = "") -> Twins:
     """A vocabulary of 1200 tokens learnt from a made-up corpus, in both forms."""
-    oracle = Tokenizer(models.BPE(ignore_merges=rule == "llama-bpe"))
+    oracle = Tokenizer(models.BPE(ignore_merges=word_rules.RULES[rule].whole_words))
     oracle.pre_tokenizer = pre_tokenizer(rule)
     oracle.decoder = decoders.ByteLevel()
     oracle.train_from_iterator(corpus(7), trainers.BpeTrainer(
         vocab_size=1200, show_progress=False, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
-    if rule == "llama-bpe":
+    if word_rules.RULES[rule].whole_words:
         oracle = with_word_no_merge_makes(oracle)
     oracle.add_special_tokens([AddedToken(text, normalized=False) for text in special])
     vocab = vocab_of(oracle, rule, special, chat_template)
@@ -111,7 +123,7 @@ def oracle_of(vocab: Vocab) -> Tokenizer:
              for token, piece in enumerate(vocab.pieces)]
     oracle = Tokenizer(models.BPE(vocab={text: token for token, text in reversed(list(enumerate(texts)))},
                                   merges=[(texts[left], texts[right]) for left, right in vocab.merges],
-                                  ignore_merges=vocab.pretokenizer == "llama-bpe"))
+                                  ignore_merges=word_rules.RULES[vocab.pretokenizer].whole_words))
     oracle.pre_tokenizer = pre_tokenizer(vocab.pretokenizer)
     oracle.add_special_tokens([AddedToken(text, normalized=False) for text in vocab.special])
     return oracle
@@ -120,7 +132,8 @@ def oracle_of(vocab: Vocab) -> Tokenizer:
 def bind(vocab: Vocab) -> Vocabulary:
     """A vocabulary packed and bound, without a model around it."""
     tables = tokenizer_tables(vocab)
-    header = Header.over(np.zeros(layout.HEADER_BYTES, np.uint8))
+    KEPT.append(np.zeros(layout.HEADER_BYTES, np.uint8))
+    header = Header.over(KEPT[-1])
     header.vocab_size = len(vocab)
     describe_tokenizer(header, vocab, tables)
     addresses = np.zeros(N_SECTIONS, np.int64)

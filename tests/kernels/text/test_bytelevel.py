@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import AddedToken, Tokenizer
 
 from barelm.kernels.text import tokenizer, utf8
 from barelm.kernels.text.tokenizer import Vocabulary
@@ -40,7 +43,7 @@ def decode(v: Vocabulary, ids: list[int]) -> bytes:
 
 @pytest.mark.parametrize("rule", RULES)
 @given(text=TEXTS)
-@settings(max_examples=1000)
+@settings(max_examples=300)
 def test_ids_are_those_of_hugging_face(rule: str, text: str) -> None:
     both = twins(rule)
     assert encode(jit, both.v, text, 1) == both.oracle.encode(text).ids
@@ -48,7 +51,7 @@ def test_ids_are_those_of_hugging_face(rule: str, text: str) -> None:
 
 @pytest.mark.parametrize("rule", RULES)
 @given(text=TEXTS)
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_ids_without_special_tokens(rule: str, text: str) -> None:
     ordinary = twins(rule, ())
     ids = encode(jit, twins(rule).v, text, 0)
@@ -56,9 +59,63 @@ def test_ids_without_special_tokens(rule: str, text: str) -> None:
     assert decode(ordinary.v, ids) == text.encode()
 
 
+SPLICED = st.lists(st.one_of(st.sampled_from([*SPECIAL, "<", "|", "<|im_", "start|>", " ", "a"]), TEXTS),
+                   max_size=12).map("".join)
+
+
+@given(text=SPLICED)
+@settings(max_examples=300)
+def test_what_a_person_types_never_becomes_a_control_token(text: str) -> None:
+    both = twins("llama-bpe")
+    assert not set(encode(jit, both.v, text, 0)) & set(both.vocab.special.values())
+
+
+@given(text=SPLICED)
+@settings(max_examples=300)
+def test_what_a_user_defined_is_found_in_what_a_person_types(text: str) -> None:
+    both, ordinary = twins("qwen2"), twins("qwen2", ())
+    mine = ("<tool>", "[INST]")
+    ids = {name: both.vocab.special[name] for name in mine}
+    oracle = Tokenizer.from_str(ordinary.oracle.to_str())
+    oracle.add_tokens([AddedToken(name, normalized=False) for name in mine])
+    given_ids = {oracle.token_to_id(name): ids[name] for name in mine}
+    v = defined_by_a_user(mine)
+    assert encode(jit, v, text, 0) == [given_ids.get(token, token) for token in oracle.encode(text).ids]
+    assert encode(jit, v, text, 1) == encode(jit, both.v, text, 1)
+
+
+@functools.cache
+def defined_by_a_user(names: tuple[str, ...]) -> Vocabulary:
+    """The vocabulary of qwen2 with some of its special tokens found in any text."""
+    vocab = twins("qwen2").vocab
+    return bind(replace(vocab, in_any_text=frozenset(vocab.special[name] for name in names)))
+
+
+@both_worlds
+def test_a_text_has_one_beginning(world: World) -> None:
+    vocab = twins("qwen2").vocab
+    bos = vocab.special["<|im_start|>"]
+    v = bind(replace(vocab, add_bos=True, bos_id=bos))
+    assert encode(world, v, "<|im_start|>a", 1) == encode(world, v, "a", 1)
+    assert encode(world, v, "a<|im_start|>", 1).count(bos) == 2
+    assert encode(world, v, "", 1) == encode(world, v, "", 0) == [bos]
+    typed = encode(world, v, "<|im_start|>a", 0)
+    assert typed[0] == bos and typed.count(bos) == 1 and decode(v, typed[1:]) == b"<|im_start|>a"
+
+
+@both_worlds
+def test_white_space_behind_a_token_goes_where_the_model_says_so(world: World) -> None:
+    vocab = twins("qwen2").vocab
+    end = vocab.special["<|im_end|>"]
+    v = bind(replace(vocab, strips_after=frozenset([end])))
+    plain = encode(world, v, "a<|im_end|>b<|im_start|> c", 1)
+    assert encode(world, v, "a<|im_end|> \n\t b<|im_start|> c", 1) == plain
+    assert encode(world, v, "a<|im_end|> \n", 1) == encode(world, v, "a<|im_end|>", 1)
+
+
 @pytest.mark.parametrize("rule", RULES)
 @given(text=TEXTS)
-@settings(max_examples=25)
+@settings(max_examples=8)
 def test_the_interpreter_gives_the_same_ids(rule: str, text: str) -> None:
     v = twins(rule).v
     for special in (0, 1):

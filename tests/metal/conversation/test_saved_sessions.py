@@ -11,7 +11,8 @@ from barelm.contract.conversation_state import Turn
 from barelm.contract.layout import PAGE
 from barelm.contract.session_file import CACHE_PARTS, PREFIX_PATH, SessionHeader
 from barelm.dialect.memory import memory
-from barelm.kernels.model import cache_part
+from barelm.kernels.model import layers_of
+from barelm.kernels.state import cache_part
 from barelm.metal.conversation import saved_sessions, slash_commands, turns
 from barelm.metal.conversation.dialogue import make_answer
 from barelm.metal.conversation.saved_sessions import (
@@ -54,11 +55,12 @@ def talked(patch: pytest.MonkeyPatch, kv: str = "f16") -> Desk:
 def cache_views(desk: Desk, n: int) -> list[NDArray[np.uint8]]:
     """The bytes of the cache for n positions."""
     views = []
+    layers = layers_of(desk.header, desk.b.model.sections)
     for part in range(CACHE_PARTS):
-        first, step, n_bytes = cache_part(desk.header, part, n)
-        for k in range(int(desk.header.n_layers * desk.header.n_kv_heads)):
+        for head in range(int(desk.header.n_layers * desk.header.n_kv_heads)):
+            first, n_bytes = cache_part(desk.header, layers, part, head, n)
             if n_bytes:
-                views.append(memory(int(desk.b.model.state) + int(first) + k * int(step), int(n_bytes)))
+                views.append(memory(int(desk.b.model.state) + int(first), int(n_bytes)))
     return views
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from barelm.contract import layout
-from barelm.kernels.text.chat_turn import GUARDS, encode_turn
+from barelm.kernels.text.chat_turn import GUARDS, TurnStyle, TurnTexts, encode_turn
 from barelm.metal.conversation import slash_commands, turns
 from barelm.metal.conversation.dialogue import make_answer
 from barelm.metal.conversation.talk import vocabulary_of
@@ -40,7 +40,8 @@ class Model:
         v = vocabulary_of(self.desk.t)
         most = layout.TEXT_BYTES
         ids, ranks = np.zeros(most + 2, np.int64), np.zeros(most + 2, np.int64)
-        n = interpreter(encode_turn)(v, min(k, 1), array(self.system), len(self.system), array(typed), len(typed),
+        n = interpreter(encode_turn)(v, min(k, 1), TurnStyle(0, 0, 0),
+                                     TurnTexts(array(self.system), array(typed), array(b"")),
                                      np.zeros(most, np.uint8), np.zeros(GUARDS, np.int64), ids, ranks)
         return [int(token) for token in ids[:n]]
 

@@ -29,7 +29,7 @@ from barelm.pack.writer import write_packed
 from tests.built import program
 from tests.gguf_files import write_small_gguf
 from tests.metal.talks import Desk, array, chat_model
-from tests.test_same_bits import Quiet
+from tests.quiet import Quiet
 from tests.worlds import World, alone, interpreter, jit
 
 SEQ_LENS = (128, 20)  # more and fewer positions than the example has

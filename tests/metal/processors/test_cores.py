@@ -8,9 +8,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from barelm.contract import board, uefi
-from barelm.contract.board import Board
+from barelm.contract.board import Board, Job
 from barelm.contract.uefi_protocols import MpServices
 from barelm.metal.processors import cores
 from barelm.metal.processors.cores import (
@@ -178,3 +180,29 @@ def test_a_single_core_neither_rests_nor_wakes(patch: pytest.MonkeyPatch) -> Non
     rest_team(crowd.b.job, PER_MS)
     wake_team(crowd.firmware.fw, crowd.b.job, 0, PER_MS)
     assert (crowd.b.job.team, crowd.b.job.n_cores, crowd.b.job.resting, crowd.n_started) == (1, 1, 0, 0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 90), st.integers(1, 120)), min_size=1, max_size=12), st.booleans())
+def test_what_layers_with_a_window_forgot_is_read_again(steps: list[tuple[int, int]], saved: bool) -> None:
+    """Some positions are taken back, others read, again and again: what is gone on from is still there."""
+    window, slack, batch = 20, 40, 8
+    room, job = window + slack, Job.over(np.zeros(Job.BYTES, np.uint8))
+    job.slack = slack
+    ids: list[int] = []
+    ring: dict[int, tuple[int, ...]] = {}
+    for number, (back, forward) in enumerate(steps):
+        ids = ids[:max(len(ids) - back, 0)]
+        job.cached = min(int(job.cached), len(ids))
+        start = int(cores.cached_of(job, len(ids)))
+        ids += [number] * forward
+        job.cached = start
+        for at in range(start, len(ids), batch):
+            end = min(at + batch, len(ids))
+            ring |= {position % room: tuple(ids[:position + 1]) for position in range(at, end)}
+            for position in range(at, end):
+                seen = range(max(position + 1 - window, 0), position + 1)
+                assert all(ring[k % room] == tuple(ids[:k + 1]) for k in seen)
+        cores.count_read(job, len(ids))
+        if saved:
+            kept = int(cores.cached_of(job, len(ids)))
+            cores.count_cached(job, kept)

@@ -1,6 +1,6 @@
 """How fast one core multiplies a matrix by a token, and by many, in every encoding, under the host's JIT.
 
-    python bench/encodings.py [--mb 64] [ENCODING ...]
+    python bench/products.py [--mb 64] [ENCODING ...]
 
 The bytes of the weights are random: speed does not depend on them.  All encodings take turns within one run.
 """
@@ -50,12 +50,12 @@ def random_tokens(n: int) -> Activations:
 
 
 def fastest(run: Callable[[], object], rounds: int) -> float:
-    """Seconds of the fastest of some runs."""
+    """Seconds of the processor that the fastest of some runs took."""
     times = []
     for _ in range(rounds):
-        start = time.perf_counter()
+        start = time.thread_time()
         run()
-        times.append(time.perf_counter() - start)
+        times.append(time.thread_time() - start)
     return min(times)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from barelm.checkpoint.gguf_kinds import KINDS, read_model_container
+from barelm.checkpoint.gguf_metadata import KINDS, read_model_metadata
 from barelm.checkpoint.read import read_checkpoint, read_header
 from barelm.errors import BarelmError
 from tests.gguf_files import F32, STRING, SmallLlama, Stored, Value, bytelevel_vocab, gguf_bytes, write_small_gguf
@@ -29,7 +29,7 @@ def test_what_is_no_model_is_named(metadata: dict[str, Value], tensors: list[Sto
                                    tmp_path: Path) -> None:
     path = tmp_path / "f.gguf"
     path.write_bytes(gguf_bytes(metadata, tensors))
-    for read in (read_model_container, read_checkpoint, read_header):
+    for read in (read_model_metadata, read_checkpoint, read_header):
         with pytest.raises(BarelmError, match=says) as error:
             read(path)
         assert "damaged" not in error.value.message and error.value.hint
@@ -39,7 +39,8 @@ def test_a_model_is_one_whether_it_says_so_or_not(tmp_path: Path) -> None:
     silent = write_small_gguf(tmp_path / "silent.gguf")
     saying = write_small_gguf(tmp_path / "saying.gguf", metadata={"general.type": Value(STRING, "model")})
     assert "model" not in KINDS
-    assert read_model_container(silent).tensors.keys() == read_model_container(saying).tensors.keys()
+    silent_metadata, saying_metadata = read_model_metadata(silent), read_model_metadata(saying)
+    assert silent_metadata.container.tensors.keys() == saying_metadata.container.tensors.keys()
 
 
 @pytest.mark.parametrize("name", [

@@ -1,0 +1,1 @@
+"""Scripts to learn from."""
