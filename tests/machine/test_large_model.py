@@ -151,7 +151,7 @@ def test_it_is_refused_at_the_start(large: Packed, image: Path) -> None:
     screen, status = boot(image, 3000)
     assert status == 1 << 63 | uefi.EFI_OUT_OF_RESOURCES
     needed = -(-large.memory_bytes // 10**6)
-    assert re.search(rf"This model takes {needed} of memory, \d+ MB of it in one piece.\n"
+    assert re.search(rf"This model takes {needed} MB of memory, \d+ MB of it in one piece.\n"
                      r"There are \d+ MB free; the largest of \d+ pieces has \d+ MB.\n", screen)
     assert "the firmware has not enough memory for this model" in screen
 
