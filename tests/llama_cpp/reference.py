@@ -52,8 +52,8 @@ class Family:
     halves: bool = True  # the rotary pairs: half a head apart, or else neighbours
     activation: Callable[[F64], F64] = silu
     embedding_times_root: bool = False  # embeddings times √dim
-    windowed: Callable[[int], bool] = _never  # whether a layer sees its window only
-    window_theta: float | None = None  # the base of the windowed layers' rotation, unscaled, where it is another
+    windowed: Callable[[int], bool] = _never  # whether a layer sees its window only, where the file has one
+    window_theta: float | None = None  # windowed layers are not stretched, but turned by this base; by the usual, if 0
     rotated: Callable[[int], bool] = _always  # whether a layer is rotated by position
     weigh_chosen: bool = False  # experts: softmax over the chosen instead of over all, then again over the chosen
     wide_layers: int = -1  # with so many layers, queries are scaled by 1/√(dim / heads)
@@ -61,7 +61,8 @@ class Family:
 
 FAMILIES = {
     "llama": Family(halves=False), "granite": Family(halves=False), "qwen2": Family(), "qwen3": Family(),
-    "qwen3moe": Family(), "phi3": Family(), "olmo2": Family(),
+    "qwen3moe": Family(), "phi3": Family(windowed=_always),
+    "olmo2": Family(windowed=lambda l: l % 4 != 3, window_theta=0.0),
     "gpt2": Family(activation=gelu, rotated=_never),
     "smollm3": Family(halves=False, rotated=lambda l: l % 4 != 3),
     "gemma2": Family(activation=gelu, embedding_times_root=True, windowed=lambda l: l % 2 == 0, wide_layers=46),
@@ -184,13 +185,16 @@ class Reference:
             keys, values = (np.repeat(each, self.n_heads // self.n_kv_heads, axis=1) for each in cached)
             distance = positions[part][:, None] - np.arange(len(keys))
             seen = distance >= 0
-            if self._family.windowed(l):
+            if self._windowed(l):
                 seen &= distance < int(self._key("attention.sliding_window"))
             scores = _capped(self._scale() * np.einsum("qhd,khd->hqk", q[part], keys),
                              float(self._key("attn_logit_softcapping", 0.0)))
             shares = self._shares(l, np.where(seen, scores, -np.inf))
             out[part] = np.einsum("hqk,khd->qhd", shares, values)
         return self._linear(out.reshape(len(x), -1), f"blk.{l}.attn_output")
+
+    def _windowed(self, l: int) -> bool:
+        return self._family.windowed(l) and bool(self._key("attention.sliding_window", 0))
 
     def _scale(self) -> float:
         """What products of queries and keys are multiplied by."""
@@ -228,7 +232,7 @@ class Reference:
         together = (*x.shape[:2], 2, -1) if self._family.halves else (*x.shape[:2], -1, 2)
         last = -2 if self._family.halves else -1
         a, b = np.moveaxis(x.reshape(together), last, 0)
-        frequencies, magnitude = self._frequencies(self._family.windowed(l))
+        frequencies, magnitude = self._frequencies(self._windowed(l))
         turned = (a + 1j * b) * (magnitude * np.exp(1j * positions[:, None] * frequencies))[:, None]
         floats: F64 = np.stack([turned.real, turned.imag], last).reshape(x.shape)
         return floats
@@ -237,7 +241,7 @@ class Reference:
         """Of every rotary pair, and what sines and cosines are multiplied by."""
         theta = float(self._key("rope.freq_base", 10000.0))
         if windowed and self._family.window_theta is not None:
-            return self._family.window_theta ** (-np.arange(0, self.head, 2) / self.head), 1.0
+            return (self._family.window_theta or theta) ** (-np.arange(0, self.head, 2) / self.head), 1.0
         frequencies = theta ** (-np.arange(0, self.head, 2) / self.head) / self._factors()
         kind = self._key("rope.scaling.type", "linear")
         scale = 1.0 if kind == "none" else float(self._key("rope.scaling.factor", 1.0))

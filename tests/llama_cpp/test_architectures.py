@@ -21,14 +21,14 @@ NOISE = 0.01  # of logits: llama.cpp looks GELU up in a table of float16
 BY_TABLE = ("gemma", "gpt2")
 # An expert's width is that of its tensors, and a tiny number in a root is not heard.
 INAUDIBLE = ("expert_count", "expert_feed_forward_length", "attention.layer_norm_epsilon")
-UNHEARD = {"phi3": ("attention.sliding_window",)}  # llama.cpp reads no window of this family
+OTHERWISE = {"phi3, window": "llama.cpp leaves out the window of Phi 3, which its authors' code has"}
 
 
 class Case:
     """A tiny model in a file, ids to read, and what each side says after them, computed when asked for."""
 
     def __init__(self, name: str, folder: Path) -> None:
-        self.tiny, self.folder = TINY[name], folder
+        self.name, self.tiny, self.folder = name, TINY[name], folder
         self.path = write_tiny(folder / "tiny.gguf", self.tiny)
         n_words = len(self.tiny.words()["tokenizer.ggml.tokens"])
         self.ids = [int(token) for token in np.random.default_rng(5).integers(0, n_words, N_IDS)]
@@ -45,7 +45,9 @@ class Case:
 
     @cached_property
     def llama_cpp(self) -> NDArray[np.float32]:
-        """llama.cpp's."""
+        """llama.cpp's; skips where it computes something else."""
+        if self.name in OTHERWISE:
+            pytest.skip(OTHERWISE[self.name])
         return llama_cpp_logits(self.path, self.ids)
 
     @cached_property
@@ -87,7 +89,7 @@ def test_a_prompt_read_at_once_gives_the_same_bits(case: Case) -> None:
 def test_every_key_of_its_own_is_heard(case: Case) -> None:
     """A model whose logits would not change tests nothing."""
     for key, value in case.tiny.keys.items():
-        if value is None or key in UNHEARD.get(case.tiny.architecture, ()) or key.startswith(INAUDIBLE):
+        if value is None or key.startswith(INAUDIBLE):
             continue
         changed = case.reference.again()
         changed.fields[f"{case.tiny.architecture}.{key}"] = changed_value(value)

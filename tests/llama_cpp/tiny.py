@@ -28,6 +28,7 @@ LAYER: Sizes = {
     "ffn_gate.weight": ("hidden", "dim"), "ffn_up.weight": ("hidden", "dim"), "ffn_down.weight": ("dim", "hidden")}
 QKV_BIASES: Sizes = {"attn_q.bias": ("q",), "attn_k.bias": ("kv",), "attn_v.bias": ("kv",)}
 HEAD_NORMS: Sizes = {"attn_q_norm.weight": ("head",), "attn_k_norm.weight": ("head",)}
+WHOLE_NORMS: Sizes = {"attn_q_norm.weight": ("q",), "attn_k_norm.weight": ("kv",)}
 NORMS_AFTER: Sizes = {"post_attention_norm.weight": ("dim",), "post_ffw_norm.weight": ("dim",)}
 EXPERTS: Sizes = {
     "ffn_gate_inp.weight": ("experts", "dim"), "ffn_gate_exps.weight": ("experts", "hidden", "dim"),
@@ -35,6 +36,8 @@ EXPERTS: Sizes = {
 EXPERT_BIASES: Sizes = {
     "ffn_gate_inp.bias": ("experts",), "ffn_gate_exps.bias": ("experts", "hidden"),
     "ffn_up_exps.bias": ("experts", "hidden"), "ffn_down_exps.bias": ("experts", "dim")}
+FUSED: Sizes = {"attn_qkv.weight": ("qkv", "dim"), "ffn_up.weight": ("two hidden", "dim")}
+UNFUSED = ("attn_q.", "attn_k.", "attn_v.", "ffn_gate.")
 YARN = {"rope.scaling.type": "yarn", "rope.scaling.factor": 4.0, "rope.scaling.original_context_length": 64}
 
 
@@ -168,28 +171,25 @@ TINY: dict[str, Tiny] = {
                            {**HEAD_NORMS, **NORMS_AFTER}, n_layers=12, n_kv_heads=1, tied=True, vocab="sentencepiece"),
     "granite": Tiny("granite", {"embedding_scale": 1.5, "residual_scale": 0.6, "attention.scale": 0.125,
                                 "logit_scale": 1.5}, tied=True),
-    "phi3": Tiny("phi3", {"attention.sliding_window": 16}, {"attn_qkv.weight": ("qkv", "dim"),
-                                                            "ffn_up.weight": ("two hidden", "dim")},
-                 ("attn_q.", "attn_k.", "attn_v.", "ffn_gate."), vocab="sentencepiece"),
+    "phi3": Tiny("phi3", {}, FUSED, UNFUSED, vocab="sentencepiece"),
+    "phi3, window": Tiny("phi3", {"attention.sliding_window": 16}, FUSED, UNFUSED, vocab="sentencepiece"),
     "phi3, long": Tiny("phi3", {"rope.scaling.original_context_length": 32, "rope.scaling.attn_factor": 1.19},
-                       {"attn_qkv.weight": ("qkv", "dim"), "ffn_up.weight": ("two hidden", "dim")},
-                       ("attn_q.", "attn_k.", "attn_v.", "ffn_gate."),
+                       FUSED, UNFUSED,
                        {"rope_factors_long.weight": ("pairs",), "rope_factors_short.weight": ("pairs",)},
                        context=256, vocab="sentencepiece"),
     "phi3, short": Tiny("phi3", {"rope.scaling.original_context_length": 512, "rope.scaling.attn_factor": 1.19},
-                        {"attn_qkv.weight": ("qkv", "dim"), "ffn_up.weight": ("two hidden", "dim")},
-                        ("attn_q.", "attn_k.", "attn_v.", "ffn_gate."),
+                        FUSED, UNFUSED,
                         {"rope_factors_long.weight": ("pairs",), "rope_factors_short.weight": ("pairs",)},
                         vocab="sentencepiece"),
     "smollm3": Tiny("smollm3", {"rope.freq_base": 5e6}, n_layers=5, tied=True),
-    "olmo2": Tiny("olmo2", {"rope.freq_base": 5e5}, {"attn_q_norm.weight": ("q",), "attn_k_norm.weight": ("kv",),
-                                                     **NORMS_AFTER}, ("attn_norm", "ffn_norm")),
+    "olmo2": Tiny("olmo2", {"rope.freq_base": 5e5}, {**WHOLE_NORMS, **NORMS_AFTER}, ("attn_norm", "ffn_norm")),
+    "olmo2, windows": Tiny("olmo2", {**YARN, "rope.freq_base": 5e5, "attention.sliding_window": 8},
+                           {**WHOLE_NORMS, **NORMS_AFTER}, ("attn_norm", "ffn_norm"), n_layers=5),
     "gpt2": Tiny("gpt2", {"attention.layer_norm_epsilon": 1e-5, "attention.layer_norm_rms_epsilon": None,
                           "rope.freq_base": None, "rope.dimension_count": None},
                  {"attn_norm.bias": ("dim",), "attn_qkv.weight": ("qkv", "dim"), "attn_qkv.bias": ("qkv",),
                   "attn_output.bias": ("dim",), "ffn_norm.bias": ("dim",), "ffn_up.bias": ("hidden",),
-                  "ffn_down.bias": ("dim",)},
-                 ("attn_q.", "attn_k.", "attn_v.", "ffn_gate."),
+                  "ffn_down.bias": ("dim",)}, UNFUSED,
                  {"position_embd.weight": ("context", "dim"), "output_norm.bias": ("dim",)}, n_kv_heads=4, context=256,
                  tied=True, vocab="gpt-2"),
     "qwen3moe": Tiny("qwen3moe", {"rope.freq_base": 1e6, "expert_count": 8, "expert_used_count": 3,
