@@ -26,7 +26,7 @@ from barelm.kernels.text.chat_turn import chat_set
 from barelm.machine.hosted import Hosted, memory_left
 from barelm.machine.machine import Machine, Spec
 from barelm.outcome import Outcome, check_ended, outcome_of
-from barelm.pack.chat_pieces import REFUSED
+from barelm.pack.chat.chat_pieces import REFUSED
 from barelm.pack.golden import Golden
 from barelm.pack.memory_plan import LOW_BYTES, machine_holds, needs_at, suiting_context
 from barelm.pack.parts import parts_of

@@ -1,7 +1,7 @@
 """What a family of models says of itself: how its files name the parts of the one decoder, and which traits it has.
 
-The decoder is that of `kernels.transformer`; its tensors are those of `contract.sections`.  A family that needs a trait
-the decoder has not yet adds it there first.
+The decoder is that of `kernels.decoder`; its tensors are those of `contract.sections`.  A family that needs a trait the
+decoder has not yet adds it there first.
 """
 
 from collections.abc import Callable, Mapping

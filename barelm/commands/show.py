@@ -13,9 +13,9 @@ from barelm.contract.sections import BYTES, MATRIX, SECTIONS
 from barelm.disk import open_volume
 from barelm.errors import BarelmError
 from barelm.host_files import no_progress, reading
+from barelm.kernels.decoder.model import first_tensor
 from barelm.kernels.encodings import TABLE
-from barelm.kernels.model import first_tensor
-from barelm.pack.chat_cutting import Chat
+from barelm.pack.chat.chat_cutting import Chat
 from barelm.pack.parts import header_on
 from barelm.pack.reader import model_name, read_header, read_packed, text_of
 from barelm.pipeline import MODEL_PATH, SETTINGS_PATH, Packing

@@ -63,7 +63,7 @@ class Header(Struct):
     norm_eps: Real
     batch: int = room(align=8)  # tokens a forward pass takes at once while reading the prompt
     max_cores: int  # processors the state has room for
-    kv_kind: int  # how keys and values are kept (see `kernels.cache`)
+    kv_kind: int  # how keys and values are kept (see `kernels.decoder.cache`)
     n_sections: int  # in the table below
     rotary: int  # which components of a head turn together
 
@@ -95,7 +95,7 @@ class Header(Struct):
     name: I64 = room(NAME_WORDS, at=8 * 48)  # UTF-8, zero padded: what the model is called
     golden_ids: I64 = room(GOLDEN_MOST, at=8 * 64)  # golden_n of them, the first GOLDEN_PROMPT given
 
-    # Traits: in what the decoder is not a plain Llama (`kernels.transformer`).
+    # Traits: in what the decoder is not a plain Llama (`kernels.decoder.transformer`).
     gate_rows: int  # of the up-projection's gate; 0: nothing gates it
     up_rows: int  # hidden_dim for every expert, as the gate's are
     down_rows: int  # dim for every expert

@@ -1,7 +1,7 @@
 """A session: a conversation that was saved, with its keys and values; or the beginning of one, packed on the host.
 
 A header of PAGE bytes; token ids, int64; turns (`contract.conversation_state.Turn`); the system text and the typed
-texts, each padded to 8 bytes; then for every layer and head of the cache its parts (`kernels.cache`), as far as
+texts, each padded to 8 bytes; then for every layer and head of the cache its parts (`kernels.decoder.cache`), as far as
 positions are cached.
 """
 

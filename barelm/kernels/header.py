@@ -5,9 +5,9 @@ from barelm.contract.layout import Header, SectionEntry
 from barelm.dialect.memory import load_i64, memory
 from barelm.dialect.types import I32, LANES, U64, padded, u64
 from barelm.kernels.checksum import extend_checksum
+from barelm.kernels.decoder.model import first_tensor, part_rows, read_config, section_layers, section_rows, size_of
+from barelm.kernels.decoder.state import state_bytes
 from barelm.kernels.matrices import is_stored, panel_bytes
-from barelm.kernels.model import first_tensor, part_rows, read_config, section_layers, section_rows, size_of
-from barelm.kernels.state import state_bytes
 
 SOUND = 0
 NOT_A_MODEL = 1

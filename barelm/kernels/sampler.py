@@ -9,7 +9,7 @@ import numpy as np
 
 from barelm.dialect.types import F32, I32, I64, LANES, U64, Real, f32, padded, u64
 from barelm.dialect.vectors import load_f32x16, splat_f32x16, store_f32x16
-from barelm.kernels.blocks import softmax
+from barelm.kernels.decoder.blocks import softmax
 
 REPEAT_WINDOW = 64
 """How many of the last tokens the repetition penalty looks at: llama.cpp's window."""

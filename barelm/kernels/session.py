@@ -5,11 +5,11 @@ from typing import NamedTuple
 from barelm.contract import layout
 from barelm.contract.layout import Header
 from barelm.dialect.types import Real, f32
-from barelm.kernels.model import Config, Weights
+from barelm.kernels.decoder.model import Config, Weights
+from barelm.kernels.decoder.state import State
+from barelm.kernels.decoder.transformer import forward
 from barelm.kernels.sampler import Spared, penalise, sample
-from barelm.kernels.state import State
 from barelm.kernels.team import Team
-from barelm.kernels.transformer import forward
 
 
 class Sampling(NamedTuple):

@@ -3,7 +3,7 @@
 from barelm.contract.layout import DEFAULT_BATCH, PAGE, Header
 from barelm.contract.sections import SECTIONS
 from barelm.dialect.types import padded
-from barelm.kernels.state import state_bytes
+from barelm.kernels.decoder.state import state_bytes
 
 LEAST_CONTEXT = 4096
 LEAST_SHARE = 256 << 20

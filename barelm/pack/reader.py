@@ -11,6 +11,8 @@ from barelm.contract import layout
 from barelm.contract.layout import Header
 from barelm.contract.sections import CHAT, LAYERS, SECTIONS
 from barelm.errors import BarelmError
+from barelm.kernels.decoder.model import Config, Weights, bind_weights, read_config
+from barelm.kernels.decoder.state import State, bind_state
 from barelm.kernels.header import (
     CUT_SHORT,
     DAMAGED,
@@ -20,11 +22,9 @@ from barelm.kernels.header import (
     layers_are_sane,
     unknown_section,
 )
-from barelm.kernels.model import Config, Weights, bind_weights, read_config
-from barelm.kernels.state import State, bind_state
 from barelm.kernels.text.tokenizer import Vocabulary, bind_vocabulary
-from barelm.pack.chat_cutting import Chat
-from barelm.pack.chat_pieces import read_chat_section
+from barelm.pack.chat.chat_cutting import Chat
+from barelm.pack.chat.chat_pieces import read_chat_section
 from barelm.pack.sums import checksum
 
 HINT = "Pack the checkpoint again with `barelm pack`."

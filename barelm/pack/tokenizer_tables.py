@@ -12,8 +12,8 @@ from barelm.contract import layout, sections
 from barelm.contract.layout import Header, SpecialToken
 from barelm.errors import BarelmError
 from barelm.pack.categories import category_table
-from barelm.pack.chat_cutting import Chat
-from barelm.pack.chat_pieces import chat_of, chat_section, describe_chat, stop_ids
+from barelm.pack.chat.chat_cutting import Chat
+from barelm.pack.chat.chat_pieces import chat_of, chat_section, describe_chat, stop_ids
 from barelm.pack.word_rules import word_rule
 
 # A special token of one byte and a space before each text beside it would be more ids than bytes.

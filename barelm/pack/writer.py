@@ -16,10 +16,10 @@ from barelm.dialect.types import BLOCK, LANES, padded
 from barelm.errors import BarelmError
 from barelm.host_files import written_beside
 from barelm.kernels import encodings
+from barelm.kernels.decoder.model import first_tensor, part_rows, section_layers, section_rows, size_of
+from barelm.kernels.decoder.state import state_bytes
 from barelm.kernels.header import layer_bytes
 from barelm.kernels.matrices import panel_bytes
-from barelm.kernels.model import first_tensor, part_rows, section_layers, section_rows, size_of
-from barelm.kernels.state import state_bytes
 from barelm.pack.golden import Golden
 from barelm.pack.sums import checksum
 from barelm.pack.tokenizer_tables import TokenizerTables, describe_tokenizer, tokenizer_tables

@@ -15,7 +15,7 @@ from barelm.contract.layout import Header, SectionEntry
 from barelm.contract.sections import MATRIX, SECTIONS, VECTOR, Section, Size
 from barelm.errors import BarelmError
 from barelm.kernels import header as checks
-from barelm.kernels.model import first_tensor
+from barelm.kernels.decoder.model import first_tensor
 from barelm.pack.reader import Packed, read_header, read_packed, text_of
 from barelm.pipeline import Packing
 from tests.conftest import Pack

@@ -15,9 +15,9 @@ from barelm.checkpoint.gguf_model import read_gguf
 from barelm.contract import sections
 from barelm.errors import BarelmError
 from barelm.kernels import session
+from barelm.kernels.decoder.model import first_tensor
 from barelm.kernels.encodings import F32, MXFP4, Q4_0, Q4_1, Q4_K, Q5_0, Q6_K, Q8_0, TABLE
 from barelm.kernels.encodings.look_up import MOST_E
-from barelm.kernels.model import first_tensor
 from barelm.pack.quantizers import QUANTIZE, restored
 from barelm.pack.reader import read_packed
 from barelm.pack.weights import QUANTS, kind_of, matrix_parts

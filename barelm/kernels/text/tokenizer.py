@@ -11,7 +11,7 @@ from barelm.contract import layout, sections
 from barelm.contract.layout import Header, SpecialToken
 from barelm.dialect.memory import cells, i32_array, i64_array
 from barelm.dialect.types import I32, I64, U8
-from barelm.kernels.model import section
+from barelm.kernels.decoder.model import section
 from barelm.kernels.text.pretokenizer import next_word
 from barelm.kernels.text.utf8 import byte_at, copy_clean
 

@@ -12,8 +12,8 @@ from barelm.contract.settings import THINKS
 from barelm.dialect.memory import address_of, cells, copy_bytes, fill_bytes, i64_array, memory, text, u64_array
 from barelm.dialect.types import U8, U16, i64, padded, u64
 from barelm.kernels.checksum import extend_checksum
-from barelm.kernels.model import layers_of
-from barelm.kernels.state import cache_part
+from barelm.kernels.decoder.model import layers_of
+from barelm.kernels.decoder.state import cache_part
 from barelm.metal.conversation.talk import Talk, set_text, transcript_of
 from barelm.metal.conversation.turns import add_turn, end_of, forget, system_of, turn_ids, typed_end
 from barelm.metal.processors.cores import cached_of, command, count_cached, place
@@ -76,7 +76,7 @@ def n_pieces(header: Header) -> int:
 
 
 def cache_piece(t: Talk, k: int, n_cached: int) -> U8:
-    """Piece k: a part of the cache (`kernels.model.cache_part`) of one head of a layer; it may be empty."""
+    """Piece k: a part of the cache (`kernels.decoder.model.cache_part`) of one head of a layer; it may be empty."""
     heads = t.header.n_layers * t.header.n_kv_heads
     first, n_bytes = cache_part(t.header, layers_of(t.header, t.model.sections), k // heads, k % heads, n_cached)
     return memory(t.model.state + first, n_bytes)

@@ -10,7 +10,7 @@ from barelm.contract.settings import SettingsView, Text
 from barelm.contract.storage_state import Names
 from barelm.dialect.memory import address_of, copy_bytes, memory
 from barelm.dialect.types import U8
-from barelm.kernels.state import SessionTranscript, bind_transcript
+from barelm.kernels.decoder.state import SessionTranscript, bind_transcript
 from barelm.kernels.text.tokenizer import Vocabulary, bind_vocabulary
 from barelm.metal.console.sinks import Console
 from barelm.metal.keys.keyboard import Keyboard, open_keyboard

@@ -15,7 +15,7 @@ from barelm.dialect.processor import cycles
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U64, f32, u64
 from barelm.kernels.checksum import extend_checksum
-from barelm.kernels.state import SessionTranscript
+from barelm.kernels.decoder.state import SessionTranscript
 from barelm.metal.console.sinks import Console, flush
 from barelm.metal.console.writing import put, put_text
 from barelm.metal.processors.cores import command, place

@@ -5,10 +5,10 @@ from barelm.contract.board import Board
 from barelm.contract.layout import Header
 from barelm.contract.sections import PIECE_ENDS
 from barelm.dialect.memory import i32_array, memory
-from barelm.kernels.model import bind_weights, read_config, section
+from barelm.kernels.decoder.model import bind_weights, read_config, section
+from barelm.kernels.decoder.state import bind_state
 from barelm.kernels.sampler import Spared
 from barelm.kernels.session import Sampling, choose, decode, prefill
-from barelm.kernels.state import bind_state
 from barelm.kernels.team import Team
 
 

@@ -18,8 +18,8 @@ from barelm.dialect.rooms import Failure
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U8, U16, padded, u64
 from barelm.kernels.checksum import extend_checksum
+from barelm.kernels.decoder.model import layers_of
 from barelm.kernels.header import CUT_SHORT, DAMAGED, NOT_A_MODEL, OTHER_VERSION, SOUND, layers_are_sane
-from barelm.kernels.model import layers_of
 from barelm.metal import arena
 from barelm.metal.arena import FreeMemory
 from barelm.metal.console.sinks import ALARM, Console

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from barelm.kernels.text import dates
-from barelm.pack.chat_template import DATE_DIRECTIVES
+from barelm.pack.chat.chat_template import DATE_DIRECTIVES
 from tests.kernels.agree import agree
 from tests.kernels.text.bytelevel import bytes_of
 

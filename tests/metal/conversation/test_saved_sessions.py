@@ -11,8 +11,8 @@ from barelm.contract.conversation_state import Turn
 from barelm.contract.layout import PAGE
 from barelm.contract.session_file import CACHE_PARTS, PREFIX_PATH, SessionHeader
 from barelm.dialect.memory import memory
-from barelm.kernels.model import layers_of
-from barelm.kernels.state import cache_part
+from barelm.kernels.decoder.model import layers_of
+from barelm.kernels.decoder.state import cache_part
 from barelm.metal.conversation import saved_sessions, slash_commands, turns
 from barelm.metal.conversation.dialogue import make_answer
 from barelm.metal.conversation.saved_sessions import (

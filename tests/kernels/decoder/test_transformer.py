@@ -17,7 +17,7 @@ from barelm.contract import layout
 from barelm.dialect.lowering.install import install
 from barelm.dialect.lowering.registering import JIT_OPTIONS
 from barelm.kernels import session, team
-from barelm.kernels.state import State
+from barelm.kernels.decoder.state import State
 from barelm.kernels.team import GATE_WORDS, Team
 from barelm.pack.reader import Packed, read_packed
 from barelm.pack.writer import write_packed

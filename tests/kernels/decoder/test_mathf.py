@@ -8,7 +8,7 @@ import pytest
 from barelm.dialect.rooms import kernel
 from barelm.dialect.types import F32, LANES
 from barelm.dialect.vectors import load_f32x16, store_f32x16
-from barelm.kernels.mathf import exp_f32x16
+from barelm.kernels.decoder.mathf import exp_f32x16
 from tests.kernels.agree import agree
 from tests.worlds import jit
 

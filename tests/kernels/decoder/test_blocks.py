@@ -8,8 +8,8 @@ import pytest
 from barelm.checkpoint.checkpoint import Shape
 from barelm.contract import layout
 from barelm.dialect.types import f32, padded
-from barelm.kernels import blocks, cache
-from barelm.kernels.model import Config
+from barelm.kernels.decoder import blocks, cache
+from barelm.kernels.decoder.model import Config
 from barelm.pack.writer import rope_table
 from tests.kernels import references
 from tests.kernels.agree import agree, normal

@@ -14,9 +14,9 @@ from barelm.dialect.vectors import (
     store_f32x16,
     sum_tree,
 )
-from barelm.kernels.cache import HeadCache, cached
-from barelm.kernels.mathf import exp_f32x16, tanh_f32x16
-from barelm.kernels.model import Config
+from barelm.kernels.decoder.cache import HeadCache, cached
+from barelm.kernels.decoder.mathf import exp_f32x16, tanh_f32x16
+from barelm.kernels.decoder.model import Config
 
 
 def rmsnorm(y: F32, x: F32, g: F32, eps: Real, dim: int, lo: int, hi: int) -> None:

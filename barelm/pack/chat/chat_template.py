@@ -1,6 +1,6 @@
 """A model's chat template, rendered the way Hugging Face's `apply_chat_template` does, in jinja2's sandbox.
 
-It imports neither NumPy nor the rooms below: `pack.chat_cutting` runs it in a process of its own.
+It imports neither NumPy nor the rooms below: `pack.chat.chat_cutting` runs it in a process of its own.
 """
 
 import json

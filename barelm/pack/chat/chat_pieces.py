@@ -1,5 +1,5 @@
 """What a packed model has of its chat template: pieces to put around a conversation's texts, so that the metal only
-concatenates.  `pack.chat_cutting` cuts them, in a process that is ended where a template never ends.
+concatenates.  `pack.chat.chat_cutting` cuts them, in a process that is ended where a template never ends.
 
 Left out on purpose: tools, documents, pictures.
 """
@@ -20,8 +20,8 @@ from barelm.checkpoint.checkpoint import Vocab
 from barelm.child_python import child_command, child_environment
 from barelm.contract import layout
 from barelm.contract.layout import Header
-from barelm.pack.chat_cutting import THOUGHT_PAIRS, Chat, ChatPieces
-from barelm.pack.chat_template import TemplateSource
+from barelm.pack.chat.chat_cutting import THOUGHT_PAIRS, Chat, ChatPieces
+from barelm.pack.chat.chat_template import TemplateSource
 
 MOST_WALL_S = 10.0
 """How long cutting a template may take; on a busy host its limit of CPU time can lie beyond."""
@@ -53,7 +53,7 @@ def chat_of(vocab: Vocab) -> Chat | str:
 def _cut(source: TemplateSource) -> Chat | str:
     """The pieces, or why there are none, from a process of its own."""
     try:
-        child = subprocess.run(child_command("barelm.pack.chat_cutting"), input=json.dumps(source), text=True,
+        child = subprocess.run(child_command("barelm.pack.chat.chat_cutting"), input=json.dumps(source), text=True,
                                capture_output=True, timeout=MOST_WALL_S, env=child_environment(), check=False)
     except subprocess.TimeoutExpired:
         return TOO_MUCH

@@ -17,8 +17,8 @@ from barelm.contract import layout
 from barelm.contract.layout import Header
 from barelm.errors import BarelmError
 from barelm.kernels.text import chat_turn as kernels
-from barelm.pack.chat_cutting import Chat, ChatPieces
-from barelm.pack.chat_pieces import chat_of, chat_section, describe_chat, read_chat_section, stop_ids
+from barelm.pack.chat.chat_cutting import Chat, ChatPieces
+from barelm.pack.chat.chat_pieces import chat_of, chat_section, describe_chat, read_chat_section, stop_ids
 from tests.conftest import Pack
 from tests.kernels.text.bytelevel import ANY, SPECIAL, Twins, bytes_of, twins
 from tests.models import synthetic_vocab, tiny_checkpoint

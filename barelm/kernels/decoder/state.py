@@ -6,9 +6,9 @@ from barelm.contract import layout
 from barelm.contract.layout import Header
 from barelm.dialect.memory import f32_array, i8_array, i32_array, i64_array, u8_array, u64_array
 from barelm.dialect.types import BLOCK, F32, F32_2D, I32, I64, I64_2D, LANES, U8, U64, padded
-from barelm.kernels.cache import item_bytes
+from barelm.kernels.decoder.cache import item_bytes
+from barelm.kernels.decoder.model import Config, read_config
 from barelm.kernels.encodings.activations import Activations
-from barelm.kernels.model import Config, read_config
 from barelm.kernels.team import GATE_WORDS
 
 
@@ -29,7 +29,7 @@ class State(NamedTuple):
     logits: F32_2D  # (1, vocab_size)
     scores: F32_2D  # (core, seq_len)
     out: F32_2D  # (core, head_dim)
-    keys: U8  # of every key head of every layer: see `room_of` and `kernels.cache`
+    keys: U8  # of every key head of every layer: see `room_of` and `kernels.decoder.cache`
     values: U8
     key_scales: F32  # of int8 keys, one a position
     value_scales: F32

@@ -7,7 +7,7 @@ print them, whole or stripped, once and in order, cannot be cut, and the reason 
 A reply may stand otherwise among the earlier ones than where it was asked for: templates of models that think leave
 the thoughts out.  So there are two pieces before a reply.
 
-    python -m barelm.pack.chat_cutting    a TemplateSource as JSON in, a Chat or the reason out
+    python -m barelm.pack.chat.chat_cutting    a TemplateSource as JSON in, a Chat or the reason out
 """
 
 import itertools
@@ -18,7 +18,7 @@ import sys
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from barelm.pack.chat_template import DATE_MARK, ChatTemplate, Message, Refused, TemplateSource, filled
+from barelm.pack.chat.chat_template import DATE_MARK, ChatTemplate, Message, Refused, TemplateSource, filled
 
 MOST_CPU_S, MOST_MEMORY = 4, 1 << 30
 """What cutting a template may take; the largest of published ones takes a tenth of that."""

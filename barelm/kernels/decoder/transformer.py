@@ -8,13 +8,13 @@ import numpy as np
 
 from barelm.contract import layout
 from barelm.dialect.types import BLOCK, F32, F32_2D, LANES, f32, padded
-from barelm.kernels.blocks import add, add_scaled, attend, cap, layernorm, multiply_by, rmsnorm, rope
-from barelm.kernels.cache import HeadCache, item_bytes, remember_key, remember_value
+from barelm.kernels.decoder.blocks import add, add_scaled, attend, cap, layernorm, multiply_by, rmsnorm, rope
+from barelm.kernels.decoder.cache import HeadCache, item_bytes, remember_key, remember_value
+from barelm.kernels.decoder.feed_forward import feed_forward, mixture
+from barelm.kernels.decoder.model import Config, Weights
+from barelm.kernels.decoder.state import State, room_of
 from barelm.kernels.encodings.activations import quantize, tokens_from
-from barelm.kernels.feed_forward import feed_forward, mixture
 from barelm.kernels.matrices import embed, matmul
-from barelm.kernels.model import Config, Weights
-from barelm.kernels.state import State, room_of
 from barelm.kernels.team import Team, meet, share
 
 

@@ -3,11 +3,11 @@
 import numpy as np
 
 from barelm.dialect.types import BLOCK, F32, I64, LANES, f32, padded
-from barelm.kernels.blocks import add, add_scaled, gate, softmax
+from barelm.kernels.decoder.blocks import add, add_scaled, gate, softmax
+from barelm.kernels.decoder.model import Config, Weights
+from barelm.kernels.decoder.state import State
 from barelm.kernels.encodings.activations import Activations, quantize, tokens_from
 from barelm.kernels.matrices import matmul
-from barelm.kernels.model import Config, Weights
-from barelm.kernels.state import State
 from barelm.kernels.team import Team, meet, share
 
 

@@ -9,8 +9,8 @@ from barelm.checkpoint.gguf_model import read_gguf
 from barelm.contract import layout
 from barelm.contract.session_file import CACHE_PARTS
 from barelm.kernels import session
-from barelm.kernels.model import layers_of
-from barelm.kernels.state import bind_state, cache_part, state_plan
+from barelm.kernels.decoder.model import layers_of
+from barelm.kernels.decoder.state import bind_state, cache_part, state_plan
 from barelm.pack.reader import Packed, read_packed
 from barelm.pack.writer import write_packed
 from tests.gguf_files import write_small_gguf

@@ -1,0 +1,1 @@
+"""The forward pass of the one decoder, and what it is given."""

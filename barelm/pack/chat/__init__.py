@@ -1,0 +1,1 @@
+"""A chat template as pieces to put around the texts of a conversation."""
