@@ -2,10 +2,12 @@
 
 import json
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from barelm import pipeline
+from barelm.checkpoint.checkpoint import Shape, Traits
 from barelm.checkpoint.sources.model_names import resolve_model
 from barelm.contract import layout
 from barelm.contract.layout import Header
@@ -57,8 +59,15 @@ def checkpoint_facts(path: Path, packing: Packing, machine_mb: int) -> Facts:
 
     header = read_checkpoint_header(path)
     return {"file": str(path), "what": header.format, "bytes": path.stat().st_size,
-            **vars(header.shape), "tied": header.tied, "parameters": header.n_parameters,
+            **_shape_facts(header.shape), "tied": header.tied, "parameters": header.n_parameters,
             "packed": _packed_facts(path, packing, machine_mb)}
+
+
+def _shape_facts(shape: Shape) -> Facts:
+    """The sizes, and the traits in which a model is not a plain Llama."""
+    sizes, plain = asdict(shape), asdict(Traits())
+    traits = {name: value for name, value in sizes.pop("traits").items() if value != plain[name]}
+    return {**sizes, **({"traits": traits} if traits else {})}
 
 
 def _packed_facts(path: Path, packing: Packing, machine_mb: int) -> Facts | str:

@@ -76,7 +76,7 @@ def test_the_rope_base_is_part_of_what_is_packed(cli: Cli) -> None:
 def test_a_changed_checkpoint_is_packed_again(cli: Cli) -> None:
     first = cli("run", "tiny.bin", "to", "-t", "0", "-n", "8", "--json", *ON)
     content = bytearray((cli.folder / "tiny.bin").read_bytes())
-    content[28:28 + 40000] = content[28:28 + 40000][::-1]
+    content[28:28 + 40000] = content[1028:28 + 40000] + content[28:1028]
     (cli.folder / "tiny.bin").write_bytes(content)
     second = cli("run", "tiny.bin", "to", "-t", "0", "-n", "8", "--json", *ON)
     assert json.loads(first.out)["token_ids"] != json.loads(second.out)["token_ids"]
