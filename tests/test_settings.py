@@ -60,6 +60,8 @@ keyboard = "us"
 selftest = false
 screen = true
 prefix = false
+think = "auto"
+date = "packed"
 """
 
 

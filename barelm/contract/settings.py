@@ -207,6 +207,9 @@ class EverySetting:
     screen = Setting[bool, int](
         FLAG, True, IMAGE, "", "draw on the screen; false: leave it to the firmware's console",
         option=Option("Draw on the screen; without, its firmware writes."))
+    prefix = Setting[bool, int](
+        FLAG, False, FILE, "",
+        "compute what every conversation begins with, write it as `prefix.session`, and end: `barelm image` does")
     think = Setting[str, int](
         NAME, "auto", CHOICE, "a model cannot think {}",
         "whether a model that thinks writes its thoughts down first; auto: as its template has it; of one that always "
@@ -216,9 +219,6 @@ class EverySetting:
         NAME, "packed", CHOICE, "there is no date {}",
         "the date in templates that print one: of the day the model was packed, or by the machine's clock",
         names=DATES, option=Option("The date that a template prints.", closed=True))
-    prefix = Setting[bool, int](
-        FLAG, False, FILE, "",
-        "compute what every conversation begins with, write it as `prefix.session`, and end: `barelm image` does")
 
 
 AnySetting = Setting[Any, Any]
