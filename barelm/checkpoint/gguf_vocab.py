@@ -71,6 +71,8 @@ ENDS = ("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|endoftext|>", "<|end_of_tex
         "<reponame>", "<|file_sep|>", "[e~[")
 """Tokens that end a reply by their name, whatever the metadata says of them; llama.cpp goes by the same."""
 CONTROL_BY_NAME = frozenset(name.encode() for name in STARTS + ENDS)
+CONTROL_BY_PLACE, FIRST_PLACES = (b"<s>", b"</s>"), 3
+"""Llama 2's, among its first tokens; elsewhere they are HTML's."""
 ONLY_A_MESSAGE = (("<|return|>", "<|call|>"), ("<|calls|>", "<|flush|>"))
 """Where a vocabulary has these, its <|end|> ends one of a reply's messages, and not the reply."""
 
@@ -113,7 +115,10 @@ def _token_types(metadata: Metadata, tokens: tuple[bytes, ...]) -> list[int]:
         if stored.dtype.kind not in "iu":
             raise metadata.damaged(f"its {key} are no whole numbers")
         types = list(map(int, stored.tolist()))
-    return [CONTROL if token in CONTROL_BY_NAME and kind != UNUSED else kind for token, kind in zip(tokens, types)]
+    for i, (token, kind) in enumerate(zip(tokens, types)):
+        if kind != UNUSED and (token in CONTROL_BY_NAME or (i < FIRST_PLACES and token in CONTROL_BY_PLACE)):
+            types[i] = CONTROL
+    return types
 
 
 def _bytelevel(metadata: Metadata, tokens: tuple[bytes, ...], types: list[int]) -> Vocab:
@@ -243,8 +248,8 @@ def _eos_ids(metadata: Metadata, tokens: tuple[bytes, ...], types: list[int], de
     """Every token that ends a reply, the one the metadata calls so first."""
     named = [_token_id(metadata, "eos", len(tokens), default)]
     named += [_token_id(metadata, name, len(tokens), -1) for name in ("eot", "eom")]
-    ends = {token: i for i, (token, kind) in reversed(list(enumerate(zip(tokens, types)))) if kind in SPECIAL}
-    by_name = [ends[end.encode()] for end in ENDS if end.encode() in ends]
+    ends = {token: i for i, (token, kind) in reversed(list(enumerate(zip(tokens, types)))) if kind == CONTROL}
+    by_name = [ends[end.encode()] for end in (*ENDS, "</s>") if end.encode() in ends]
     if any(all(name.encode() in ends for name in names) for names in ONLY_A_MESSAGE):
         named, by_name = ([i for i in ids if i != ends.get(b"<|end|>")] for ids in (named, by_name))
     return tuple(dict.fromkeys(i for i in named + sorted(by_name) if i >= 0))
