@@ -29,7 +29,8 @@ AHEAD = 10240
 """Bytes between a weight in use and the one being fetched, for one token, which waits for memory and little else."""
 
 TOTALS_WORDS = MANY * LANES // 2
-UNITS_WORDS = LANES * (LANES // 2 + BLOCK // 8 + 1)
+UNITS = 8  # unit vectors at once: the whole stack of a forward pass has to stay below a page
+UNITS_WORDS = UNITS * (LANES // 2 + BLOCK // 8 + 1)
 
 
 class Matrix(NamedTuple):
@@ -196,24 +197,26 @@ def embed(x: F32, w: Matrix, row: int) -> None:
         return
     words = cells(UNITS_WORDS)
     block = memory(address_of(words), 8 * UNITS_WORDS)
-    totals = f32_array(block, 0, (LANES, LANES))
-    units = bind_units(block, 4 * LANES * LANES)
+    totals = f32_array(block, 0, (UNITS, LANES))
     at = row // LANES * part.size
-    for half in range(padded(w.cols, BLOCK) // LANES):
-        for t in range(LANES):
+    for first in range(0, padded(w.cols, BLOCK), UNITS):
+        units = bind_units(block, 4 * UNITS * LANES, first % LANES)
+        for t in range(UNITS):
             store_f32x16(totals[t], 0, splat_f32x16(f32(0)))
-        by_encoding(add_columns, part.kind, (totals, w.data, at, half, units, 1, LANES))
-        for t in range(LANES):
-            x[half * LANES + t] = totals[t, row % LANES]
+        by_encoding(add_columns, part.kind, (totals, w.data, at, first // LANES, units, 1, UNITS))
+        for t in range(UNITS):
+            x[first + t] = totals[t, row % LANES]
 
 
-def bind_units(block: U8, at: int) -> Activations:
-    """The unit vectors of the second half of a block, sixteen tokens."""
-    ones = f32_array(block, at + LANES * BLOCK, (LANES, 2))
-    units = Activations(ones, i8_array(block, at, (LANES, BLOCK)), ones,
-                        f32_array(block, at + LANES * BLOCK, (LANES, 1)))
-    for t in range(LANES):
-        units.quants[t, LANES + t] = 1
+def bind_units(block: U8, at: int, first: int) -> Activations:
+    """The unit vectors of some columns of the second half of a block, a token each."""
+    ones = f32_array(block, at + UNITS * BLOCK, (UNITS, 2))
+    units = Activations(ones, i8_array(block, at, (UNITS, BLOCK)), ones,
+                        f32_array(block, at + UNITS * BLOCK, (UNITS, 1)))
+    for t in range(UNITS):
+        for i in range(LANES):
+            units.quants[t, LANES + i] = 0
+        units.quants[t, LANES + first + t] = 1
         ones[t, 0] = f32(1)
         ones[t, 1] = f32(1)
     return units
