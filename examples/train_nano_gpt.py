@@ -283,7 +283,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train a small GPT-2 on a text, and write it as a .gguf.")
     parser.add_argument("out", type=Path, nargs="?", default=Path("nano.gguf"))
     parser.add_argument("--text", type=Path, default=RHYMES, help="paragraphs with empty lines between")
-    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--steps", type=int, default=1000)
     chosen = parser.parse_args()
     sizes, tokens = Sizes(), tokens_of(chosen.text.read_bytes())
     w = new_weights(sizes, np.random.default_rng(0))
