@@ -2,6 +2,11 @@
 
 import os
 import sys
+import threading
+import time
+
+LOOK_S = 2.0
+"""How often such a child looks whether its parent is still there."""
 
 
 def child_command(module: str, *arguments: str) -> list[str]:
@@ -12,3 +17,15 @@ def child_command(module: str, *arguments: str) -> list[str]:
 def child_environment(**more: str) -> dict[str, str]:
     """For such a child: ours and `more`, and it looks for modules where we do, in the same order."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **more}
+
+
+def end_with_parent() -> None:
+    """Called in a child: it ends when its parent is gone, killed perhaps, and nobody waits for its result any more."""
+    parent = os.getppid()
+
+    def look() -> None:
+        while os.getppid() == parent:
+            time.sleep(LOOK_S)
+        os._exit(1)
+
+    threading.Thread(target=look, daemon=True).start()

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,24 @@ def test_nobody_else_starts_pythons() -> None:
     found = [(path.name, after) for path in sorted(PACKAGE.rglob("*.py"))
              for after in re.findall(r"sys\.executable(.{5})", path.read_text())]
     assert sorted(found) == [("child_python.py", ', "-P'), ("flashing.py", "} -P ")]
+
+
+def test_a_child_does_not_outlive_its_parent() -> None:
+    """What a killed build leaves behind would compile on, for nobody."""
+    child = "from barelm.child_python import end_with_parent as end; end(); print(0, flush=True); input()"
+    parent = ("import subprocess, sys; made = subprocess.Popen([sys.executable, '-c', sys.argv[1]], "
+              "stdin=subprocess.PIPE, stdout=subprocess.PIPE); made.stdout.readline(); print(made.pid, flush=True); "
+              "input()")
+    with subprocess.Popen([sys.executable, "-c", parent, child], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          env=child_environment()) as started:
+        assert started.stdout is not None
+        pid = int(started.stdout.readline())
+        # The end of its input would end it too: a copy of the pipe is kept open here.
+        held = os.open(f"/proc/{pid}/fd/0", os.O_WRONLY)
+        os.kill(pid, 0)
+        started.kill()
+    try:
+        while Path(f"/proc/{pid}").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text():
+            time.sleep(0.1)
+    finally:
+        os.close(held)

@@ -15,6 +15,7 @@ from numba.core import types
 
 from barelm.aot import runtime, symbols
 from barelm.aot.target import lower
+from barelm.child_python import end_with_parent
 from barelm.dialect.lowering import FAMILY
 from barelm.dialect.lowering.family import Level
 from barelm.dialect.lowering.install import install
@@ -119,6 +120,7 @@ def compile_part(part: str) -> dict[str, bytes]:
 def main(arguments: list[str]) -> int:
     """Compile one part into a folder; a failure ends as its message and hint on stderr, in two lines."""
     part, folder = arguments
+    end_with_parent()
     gc.disable()  # the compiler makes a million small objects and the process is short: a tenth of the time
     try:
         for name, content in compile_part(part).items():

@@ -96,7 +96,7 @@ def _shape(metadata: Metadata, family: ModelFamily) -> Shape:
         norm_eps=_positive(metadata, family.norm_eps), rotary=family.rotary)
     if shape.n_layers > len(metadata.container.tensors):
         raise metadata.damaged(f"it has {len(metadata.container.tensors)} tensors for {shape.n_layers} layers")
-    traits = replace(family.traits(metadata, shape), rope_dim=rope_dim)
+    traits = replace(family.traits(metadata, shape), rope_dim=rope_dim if rope_dim < head_dim else 0)
     shape = stretched(metadata, replace(shape, traits=traits), family.rope_factors)
     _check_traits(metadata, shape)
     return shape

@@ -108,7 +108,7 @@ def test_tensors_a_llama_does_not_have_are_named(tmp_path: Path, name: str, why:
 
 
 @pytest.mark.parametrize(("change", "why"), [
-    (lambda t: replace(t, type_id=10), "stores the tensor token_embd.weight as Q2_K"),
+    (lambda t: replace(t, type_id=16), "stores the tensor token_embd.weight as IQ2_XXS"),
     (lambda t: replace(t, type_id=4), "as the unknown type 4"),
     (lambda t: replace(t, type_id=12), "do not make whole blocks of Q4_K"),
     (lambda t: replace(t, offset=1 << 62), "ends at byte"),

@@ -16,7 +16,7 @@ from tests.worlds import interpreter, tell
 pytestmark = hosted_only
 
 ON = ("--machine", "hosted")
-KEYS = {"text", "token_ids", "n_prompt", "n_generated", "prefill_tokens_per_s", "decode_tokens_per_s",
+KEYS = {"text", "thought", "token_ids", "n_prompt", "n_generated", "prefill_tokens_per_s", "decode_tokens_per_s",
         "load_mb_per_s", "memory_bytes", "efi_bytes", "machine", "status", "cores", "seed"}
 
 

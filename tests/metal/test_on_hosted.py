@@ -155,7 +155,7 @@ def section_end(number: int) -> int:
     (lambda: changed("dim", 1), uefi.EFI_CRC_ERROR, "the header of the model file is damaged", "Pack"),
     *[(functools.partial(lambda n: changed(section_end(n), 1), n), uefi.EFI_CRC_ERROR,
        "the model file is damaged: a checksum does not match", "Pack")
-      for n in (sections.PIECES, sections.MERGES, sections.EMBEDDING, sections.W2, sections.CLASSIFIER)]])
+      for n in (sections.PIECES, sections.WORDS, sections.EMBEDDING, sections.W2, sections.CLASSIFIER)]])
 def test_a_bad_model_ends_in_a_screen_and_a_status(tmp_path: Path, model: Callable[[], bytes | None], status: int,
                                                   message: str, hint: str) -> None:
     check_failure(boot(tmp_path, Settings("to", 0.0, report=True), model()), status, message, hint)

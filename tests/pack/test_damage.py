@@ -59,7 +59,8 @@ def test_one_flipped_bit_names_its_section(packed: Packed, number: int, name: st
         with pytest.raises(BarelmError, match=f"section '{name}' of .* is damaged") as error:
             read_packed(packed.path)
         assert "barelm pack" in error.value.hint
-        read_packed(packed.path, verify=False)
+        if name != "layers":  # what these say is looked at in any case
+            read_packed(packed.path, verify=False)
 
 
 def test_swapped_words_are_noticed(packed: Packed) -> None:

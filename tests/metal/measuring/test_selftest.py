@@ -30,7 +30,7 @@ from tests.built import program
 from tests.gguf_files import write_small_gguf
 from tests.metal.talks import Desk, array, chat_model
 from tests.quiet import Quiet
-from tests.worlds import World, alone, interpreter, jit
+from tests.worlds import World, alone, interpreter, jit, spared
 
 SEQ_LENS = (128, 20)  # more and fewer positions than the example has
 
@@ -48,7 +48,8 @@ def computed(world: World, packed: Packed) -> Golden:
         checksum(sums, np.ascontiguousarray(logits).view(np.uint8))
         if n == most:
             return Golden(tuple(int(token) for token in s.tokens[:n]), int(sums[0]), int(sums[1]))
-        s.tokens[n] = world(session.choose)(c, s, session.Sampling(f32(0), f32(0), 0, f32(0), f32(1)), n)
+        s.tokens[n] = world(session.choose)(c, s, session.Sampling(f32(0), f32(0), 0, f32(0), f32(1)), n,
+                                             spared(packed))
         world(session.decode)(c, w, s, n, alone())
         n += 1
 
