@@ -96,7 +96,7 @@ def _linked(modules: list[Any]) -> Any:
 
 
 def _optimise(module: Any, machine: Any, small: bool) -> None:
-    tuning = llvm.create_pipeline_tuning_options(speed_level=2 if small else 3)
+    tuning = llvm.create_pipeline_tuning_options(speed_level=2)
     tuning.loop_vectorization = tuning.slp_vectorization = not small
     tuning.loop_interleaving = tuning.loop_unrolling = not small
     for function in module.functions:
