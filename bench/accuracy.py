@@ -1,6 +1,6 @@
 """How far the logits are from those of float64, barelm's and llama.cpp's: one JSON line per model, a table on stderr.
 
-    python bench/accuracy.py [MODEL.gguf ...] [--quants Q4_1 Q4_0 Q8_0] [--tokens 64] [--each]
+    python bench/accuracy.py [MODEL.gguf ...] [--quants Q4_1 Q4_0 Q8_0] [--tokens 64] [--prompts 28] [--each]
 
 Without a model it is the default one, in the encodings given.
 
@@ -83,11 +83,12 @@ def ids_of(packed: Packed, prompt: Prompt) -> list[int]:
     return [int(token) for token in ids[:n]]
 
 
-def measure(name: str, model: Path, n_tokens: int, module: str | None, each: bool) -> None:
+def measure(name: str, model: Path, n_tokens: int, module: str | None, each: bool, most: int) -> None:
     """One model: the reference, barelm, llama.cpp; a row."""
     with working_folder() as folder:
         packed = packed_gguf(model, folder / "accuracy.blm", context=CONTEXT)
         asked = [prompt for prompt in PROMPTS if not prompt.chat or packed.chat is not None]
+        asked = asked[::-(-len(asked) // most)]
         prompts = [ids_of(packed, prompt) for prompt in asked]
         chosen, reference = continue_greedily(model, prompts, n_tokens, CONTEXT)
         texts = list(zip(prompts, chosen))
@@ -161,6 +162,7 @@ def main() -> None:
     parser.add_argument("models", nargs="*", type=Path, help="GGUF files; the default model where there is none")
     parser.add_argument("--quants", nargs="+", default=[ORIGINAL], help="of the default model")
     parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--prompts", type=int, default=len(PROMPTS), help="at most so many, from all over the list")
     parser.add_argument("--each", action="store_true", help="say it for every prompt too")
     chosen = parser.parse_args()
     if not chosen.models and find_default_model() is None:
@@ -171,7 +173,7 @@ def main() -> None:
     models = {path.stem: path for path in chosen.models} or {
         f"SmolLM2-135M {kind}": model_as(kind) for kind in chosen.quants}
     for name, model in models.items():
-        measure(name, model, chosen.tokens, module, chosen.each)
+        measure(name, model, chosen.tokens, module, chosen.each, chosen.prompts)
 
 
 if __name__ == "__main__":
