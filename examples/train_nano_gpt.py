@@ -4,8 +4,8 @@
     barelm run nano.gguf "Once"
 
 The model is GPT-2 (Radford et al. 2019) with two layers and about 120 thousand numbers.  It reads bytes, and learns to
-say which byte comes next.  After a minute it knows some nursery rhymes by heart, which is all that so small a model
-can do with so small a text.
+say which byte comes next.  After a minute its lines sound like the nursery rhymes it was given, which is all that so
+small a model can do with so small a text.
 
 How to read this file: a part of the model is a function that computes its output, and beside it returns another
 function, which goes backwards.  Given how much the loss grows with each number of the output, `back` says how much it

@@ -3,7 +3,7 @@
 import numpy as np
 
 from barelm.contract import layout
-from barelm.dialect.types import F32, LANES, F32x16, Real, f32, padded
+from barelm.dialect.types import F32, F32_2D, LANES, F32x16, Real, f32, padded
 from barelm.dialect.vectors import (
     load_f32x16,
     max_f32x16,
@@ -197,6 +197,13 @@ def gelu(a: F32x16) -> F32x16:
     """a (1 + tanh(√(2/π) (a + 0.044715 a³))) / 2 = silu of twice what tanh takes (Hendrycks and Gimpel 2016)."""
     inner = splat_f32x16(f32(1.5957691216)) * (a + splat_f32x16(f32(0.044715)) * (a * a * a))
     return a / (splat_f32x16(f32(1)) + exp_f32x16(splat_f32x16(f32(0)) - inner))
+
+
+def add_bias(y: F32_2D, biases: F32_2D, l: int, n: int, lo: int, hi: int) -> None:
+    """y = y + b of layer l for n tokens and the vectors lo to hi; no change in a model without such biases."""
+    if len(biases) > 0:
+        for t in range(n):
+            add(y[t], biases[l], lo, hi)
 
 
 def add_scaled(x: F32, y: F32, scale: Real, lo: int, hi: int) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from barelm.dialect.types import BLOCK, F32, I64, LANES, f32, padded
-from barelm.kernels.decoder.blocks import add, add_scaled, gate, softmax
+from barelm.kernels.decoder.blocks import add, add_bias, add_scaled, gate, softmax
 from barelm.kernels.decoder.model import Config, Weights
 from barelm.kernels.decoder.state import State
 from barelm.kernels.encodings.activations import Activations, quantize, tokens_from
@@ -17,18 +17,14 @@ def feed_forward(c: Config, w: Weights, s: State, l: int, n: int, team: Team) ->
     meet(team)
     lo, hi = share(w.w2.rows // LANES, team)
     matmul(s.added, w.w2, l, s.h, n, lo, hi)
-    if len(w.b2) > 0:
-        for t in range(n):
-            add(s.added[t], w.b2[l], lo, hi)
+    add_bias(s.added, w.b2, l, n, lo, hi)
 
 
 def mixture(c: Config, w: Weights, s: State, l: int, n: int, team: Team) -> None:
     """added = Σ p_e FFN_e(x̂) over the experts e a token takes, p a softmax of their routes; token after token."""
     lo, hi = share(w.router.rows // LANES, team)
     matmul(s.routes, w.router, l, s.xn, n, lo, hi)
-    if len(w.router_bias) > 0:
-        for t in range(n):
-            add(s.routes[t], w.router_bias[l], lo, hi)
+    add_bias(s.routes, w.router_bias, l, n, lo, hi)
     meet(team)
     lo, hi = share(n, team)
     for t in range(lo, hi):

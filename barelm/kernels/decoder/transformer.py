@@ -8,7 +8,7 @@ import numpy as np
 
 from barelm.contract import layout
 from barelm.dialect.types import BLOCK, F32, F32_2D, LANES, f32, padded
-from barelm.kernels.decoder.blocks import add, add_scaled, attend, cap, layernorm, multiply_by, rmsnorm, rope
+from barelm.kernels.decoder.blocks import add, add_bias, add_scaled, attend, cap, layernorm, multiply_by, rmsnorm, rope
 from barelm.kernels.decoder.cache import HeadCache, item_bytes, remember_key, remember_value
 from barelm.kernels.decoder.feed_forward import feed_forward, mixture
 from barelm.kernels.decoder.model import Config, Weights
@@ -48,18 +48,14 @@ def attention_block(c: Config, w: Weights, s: State, l: int, pos: int, n: int, t
     normalise(c, s, w.attention_norm, w.attention_shift, l, 0, n, team)
     lo, hi = share(w.wqkv.rows // LANES, team)
     matmul(s.qkv, w.wqkv, l, s.xn, n, lo, hi)
-    if len(w.bqkv) > 0:
-        for t in range(n):
-            add(s.qkv[t], w.bqkv[l], lo, hi)
+    add_bias(s.qkv, w.bqkv, l, n, lo, hi)
     meet(team)
     normalise_whole(c, w, s, l, n, team)
     position(c, w, s, l, pos, n, team)
     attention(c, w, s, l, pos, n, team)
     lo, hi = share(w.wo.rows // LANES, team)
     matmul(s.added, w.wo, l, s.attended, n, lo, hi)
-    if len(w.bo) > 0:
-        for t in range(n):
-            add(s.added[t], w.bo[l], lo, hi)
+    add_bias(s.added, w.bo, l, n, lo, hi)
     connect(c, s, w.attention_post_norm, l, n, lo, hi, team)
 
 

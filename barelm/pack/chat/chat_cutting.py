@@ -35,7 +35,6 @@ SYSTEM_TEXTS = ("You are brief.", " \u00fcber\n\nspaces \n")
 USER_TEXTS = ("Hello", "  two lines\nand a space ", "{{ '\u4f60\u597d' }} \U0001f600\n", "\t1 <b> 22</b>", BLANK_LINES)
 REPLY_TEXTS = ("Yes.", "A list:\n- \u0444\u044b\u0432\n- b", "{% x %}", BLANK_LINES)
 
-N_SLOTS = 4
 AFTER_SYSTEM, FIRST, NEXT = 1, 2, 3
 """Slots, as in `contract.layout`: where a system text goes, and a user's."""
 
