@@ -20,7 +20,7 @@ from barelm.contract.layout import TensorEntry
 from barelm.dialect.lowering.install import jit
 from barelm.dialect.types import BLOCK, LANES
 from barelm.kernels.encodings import TABLE
-from barelm.kernels.encodings.activations import Activations
+from barelm.kernels.encodings.activations import Activations, quantize
 from barelm.kernels.matrices import Matrix, matmul, panel_bytes
 
 _COLS, _TOKENS, _MANY_ROWS = 2048, 32, 1024
@@ -45,8 +45,10 @@ def _matrix(kind: int, rows: int, data: NDArray[np.uint8]) -> Matrix:
 def random_tokens(n: int) -> Activations:
     """Activations of n tokens."""
     rng = np.random.default_rng(2)
-    return Activations(rng.standard_normal((n, _COLS), np.float32), rng.integers(-127, 128, (n, _COLS), np.int8),
-                       *(rng.random((n, _COLS // width), np.float32) for width in (LANES, BLOCK)))
+    a = Activations(rng.standard_normal((n, _COLS), np.float32), np.zeros((n, 2 * _COLS), np.uint8))
+    for t in range(n):
+        quantize(a, t, 0, _COLS // BLOCK)
+    return a
 
 
 def fastest(run: Callable[[], object], rounds: int) -> float:
@@ -76,7 +78,7 @@ def measured(kind: int, n_bytes: int, rounds: int) -> dict[str, float]:
     w = random_matrix(kind, n_bytes)
     found = []
     for rows, x in ((w.rows, random_tokens(1)), (_MANY_ROWS, random_tokens(_TOKENS))):
-        matrix, n = _matrix(kind, rows, w.data), len(x.quants)
+        matrix, n = _matrix(kind, rows, w.data), len(x.values)
         arguments = np.zeros((n, matrix.rows), np.float32), matrix, 0, x, n, 0, matrix.rows // LANES
         found.append(fastest(partial(jit(matmul), *arguments), rounds))
     return {"one_token_gb_per_s": round(len(w.data) / found[0] / 1e9, 2),

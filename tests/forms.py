@@ -15,8 +15,7 @@ from barelm.dialect.lowering.registering import JIT_OPTIONS
 from barelm.dialect.rooms import functions_of_the_dialect
 from tests.worlds import World, interpreter
 
-_ORDER = list(levels.FORMS)
-LEVELS = _ORDER[:_ORDER.index(levels.host_level()) + 1]
+LEVELS = levels.host_levels()
 """The forms this host has, the generic one first."""
 
 

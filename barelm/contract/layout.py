@@ -9,7 +9,7 @@ from barelm.dialect.structs import Array, Struct, UInt32, room
 from barelm.dialect.types import I64, U64, Real
 
 MAGIC = int.from_bytes(b"barelm\x1a\x0a", "little")
-VERSION = 6
+VERSION = 7
 HEADER_BYTES = 40960
 PAGE = 4096
 

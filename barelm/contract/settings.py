@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar, overload
 import numpy as np
 
 from barelm.contract.layout import KEYBOARDS
+from barelm.dialect.lowering import FAMILY
 from barelm.dialect.memory import bits_of_float
 from barelm.dialect.structs import Struct, room
 from barelm.dialect.types import Real
@@ -157,6 +158,11 @@ class EverySetting:
     cores = Setting[int, int](
         WHOLE, 0, IMAGE, "the number of cores", "the most processors to use; 0: all", most=4096,
         option=Option("The most to use; 0: all."))
+    cpu = Setting[str, int](
+        NAME, "auto", IMAGE, "there is no level {} of processors",
+        "the highest CPU level to compute at; auto: what the processor has; all give the same bits",
+        names=("auto", *(level.name for level in FAMILY.levels)),
+        option=Option("The highest CPU level to compute at.", closed=True))
     at_end = Setting[str, int](
         NAME, "return", IMAGE, "the machine cannot {} at the end",
         "what the machine does after the last word; return is to the firmware", names=AT_END,

@@ -11,6 +11,7 @@ from barelm.dialect.lowering import FAMILY
 from barelm.dialect.memory import text
 from barelm.dialect.types import I64, U16
 
+N_LEVELS = len(FAMILY.levels)
 NO_LEVEL = -1
 """What `cpu_level` answers on a processor below the lowest level."""
 
@@ -53,8 +54,8 @@ def pause() -> None:
     """Tell the processor that this is a spin loop."""
 
 
-def cpu_level() -> int:
-    """The number of the level to compute at here, counted from 0, the lowest; NO_LEVEL below that."""
+def cpu_level(most: int) -> int:
+    """The number of the level to compute at here, at most that one, counted from 0, the lowest; NO_LEVEL below that."""
     return 0
 
 

@@ -6,7 +6,7 @@ primitive states, so every processor gives the same bits however its instruction
 
 import numpy as np
 
-from barelm.dialect.types import I8, LANES, U8, F32x16, I8x64, I16x32, I32x16
+from barelm.dialect.types import LANES, U8, F32x16, I8x64, I32x16
 
 GROUP = 4
 """Columns of one row side by side in a vector."""
@@ -29,41 +29,35 @@ def look_up_i8x64(low: int, high: int, v: I8x64) -> I8x64:
     return np.array([low, high], np.int64).view(np.int8)[v]
 
 
-def repeat_i8x64(x: I8, i: int) -> I8x64:
-    """x[i : i + 4], once for every row."""
-    return np.tile(x[i:i + GROUP], LANES)
-
-
-def splat_i16x32(s: int) -> I16x32:
-    """s in every lane."""
-    return np.full(2 * LANES, s, np.int16)
-
-
 def splat_i32x16(s: int) -> I32x16:
     """s in every lane."""
     return np.full(LANES, s, np.int32)
 
 
-def dot2_u4(total: I16x32, q: I8x64, x: I8x64) -> I16x32:
-    """Lane k: total + q[2k] x[2k] + q[2k+1] x[2k+1], for 0 <= q <= 63 and |x| <= 127.
+def dot16_u5(q0: I8x64, q1: I8x64, q2: I8x64, q3: I8x64, x: U8, i: int) -> I32x16:
+    """Lane r: Σ q x over row r of four vectors, sixteen columns, and int8 x[i : i + 16], for 0 <= q <= 31, |x| <= 127.
 
-    Of four bits eight in a row stay inside int16, 8 * 2 * 15 * 127 = 30480, of five four: 4 * 2 * 31 * 127 = 31496, of
-    six two: 2 * 2 * 63 * 127 = 32004.
+    In int16 as well: 4 * 2 * 31 * 127 = 31496.
     """
-    products = q.astype(np.int16) * x.astype(np.int16)
-    return total + products[0::2] + products[1::2]
+    return _dot16((q0, q1, q2, q3), x, i)
 
 
-def sum_pairs(v: I16x32) -> I32x16:
-    """Lane k: v[2k] + v[2k+1]."""
-    wide = v.astype(np.int32)
-    return wide[0::2] + wide[1::2]
+def dot16_u6(q0: I8x64, q1: I8x64, q2: I8x64, q3: I8x64, x: U8, i: int) -> I32x16:
+    """The same for 0 <= q <= 63, of which two vectors stay inside int16: 2 * 2 * 63 * 127 = 32004."""
+    return _dot16((q0, q1, q2, q3), x, i)
 
 
-def dot4_i8(total: I32x16, w: I8x64, x: I8x64) -> I32x16:
-    """Lane k: total + the sum over c of w[4k+c] x[4k+c], for |x| <= 127."""
-    products = w.astype(np.int32) * x.astype(np.int32)
-    return total + products.reshape(LANES, GROUP).sum(1, dtype=np.int32)
+def dot16_i8(w0: I8x64, w1: I8x64, w2: I8x64, w3: I8x64, x: U8, i: int, total: int) -> I32x16:
+    """The same for any int8, given the sum of x[i : i + 16].
+
+    Processors that multiply unsigned by signed take w + 128, and 128 times the sum off again.
+    """
+    return _dot16((w0, w1, w2, w3), x, i)
+
+
+def _dot16(w: tuple[I8x64, ...], x: U8, i: int) -> I32x16:
+    columns = np.stack([v.reshape(LANES, GROUP) for v in w], 1).reshape(LANES, LANES)
+    return columns.astype(np.int32) @ x[i:i + LANES].view(np.int8).astype(np.int32)
 
 
 def to_f32x16(v: I32x16) -> F32x16:
@@ -91,9 +85,9 @@ def load_bits_i32x16(x: U8, i: int, down: int, mask: int, up: int) -> I32x16:
     return (x[i:i + LANES].astype(np.int32) >> down & mask) << up
 
 
-def store_i8x16(x: I8, i: int, v: I32x16) -> None:
-    """x[i : i + 16] = v, for -128 <= v <= 127."""
-    x[i:i + LANES] = v.astype(np.int8)
+def store_i8x16(x: U8, i: int, v: I32x16) -> None:
+    """x[i : i + 16] = v as int8, for -128 <= v <= 127."""
+    x[i:i + LANES] = v.astype(np.int8).view(np.uint8)
 
 
 def sum_i32x16(v: I32x16) -> int:

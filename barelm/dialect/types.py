@@ -21,13 +21,12 @@ I64_2D = Annotated[NDArray[np.int64], "int64[:,::1]"]
 U64 = Annotated[NDArray[np.uint64], "uint64[::1]"]
 F32 = Annotated[NDArray[np.float32], "float32[::1]"]
 F32_2D = Annotated[NDArray[np.float32], "float32[:,::1]"]
-I8_2D = Annotated[NDArray[np.int8], "int8[:,::1]"]
+U8_2D = Annotated[NDArray[np.uint8], "uint8[:,::1]"]
 Real = Annotated[np.float32, "float32"]
 
 # Vectors have a fixed logical width whatever the processor's registers; in the interpreter they are small arrays.
 F32x16 = Annotated[NDArray[np.float32], "vector of 16 float32"]
 I32x16 = Annotated[NDArray[np.int32], "vector of 16 int32"]
-I16x32 = Annotated[NDArray[np.int16], "vector of 32 int16"]
 I8x64 = Annotated[NDArray[np.int8], "vector of 64 int8"]
 
 Kernel = Callable[..., Any]

@@ -3,12 +3,12 @@
 from typing import Any, NamedTuple
 
 from barelm.contract.layout import TensorEntry
-from barelm.dialect.memory import address_of, cells, f32_array, i8_array, memory, prefetch
+from barelm.dialect.memory import address_of, cells, f32_array, fill_bytes, i32_array, memory, prefetch, u8_array
 from barelm.dialect.types import BLOCK, F32, F32_2D, LANES, U8, Kernel, f32, padded
 from barelm.dialect.vectors import load_f32x16, splat_f32x16, store_f32x16
 from barelm.kernels import encodings
 from barelm.kernels.encodings import look_up, low_bits, q4, q4_k, q5, q6_k, q8_0
-from barelm.kernels.encodings.activations import Activations, tokens_from
+from barelm.kernels.encodings.activations import HALF_BYTES, QUANT_SUM, SCALE, SUM, Activations, tokens_from
 from barelm.kernels.encodings.floats import bf16_column, embed_floats, f16_column, f32_column, matmul_floats
 from barelm.kernels.encodings.products import (
     add_minimum,
@@ -19,18 +19,16 @@ from barelm.kernels.encodings.products import (
     add_with_minimum,
 )
 
-FEW = 4
-"""Fewer tokens than this go through the weights one after another."""
-
 MANY = 32
-"""The most that go through them together: their sums wait on the stack, 2 KiB."""
+"""The most tokens that go through the weights together: their sums wait on the stack, 2 KiB."""
 
 AHEAD = 10240
-"""Bytes between a weight in use and the one being fetched, for one token, which waits for memory and little else."""
+"""Bytes between a weight in use and the one being fetched: few tokens wait for memory and little else."""
+
+ALL_BLOCKS = -1
 
 TOTALS_WORDS = MANY * LANES // 2
-UNITS = 8  # unit vectors at once: the whole stack of a forward pass has to stay below a page
-UNITS_WORDS = UNITS * (LANES // 2 + BLOCK // 8 + 1)
+UNITS_WORDS = LANES * (LANES // 2 + HALF_BYTES // 4)
 
 
 class Matrix(NamedTuple):
@@ -58,26 +56,29 @@ class Panels(NamedTuple):
 def by_encoding(use: Kernel, kind: int, job: Any) -> None:
     """`use` with what makes a quantized encoding, and with `job`.
 
-    How products of sixteen columns are added, and what is at the end of 32; its columns, its factors.
+    How products of sixteen columns are added, and what is at the end of 32; its columns, its factors, how many lines
+    of the cache 32 columns of sixteen rows take.
     """
     if kind == encodings.Q8_0:
-        use(add_signed, add_nothing, q8_0.columns, q8_0.factors, kind, job)
+        use(add_signed, add_nothing, q8_0.columns, q8_0.factors, 9, kind, job)
     elif kind == encodings.Q6_K:
-        use(add_offset, add_nothing, q6_k.columns, q6_k.factors, kind, job)
+        use(add_offset, add_nothing, q6_k.columns, q6_k.factors, 7, kind, job)
     elif kind == encodings.Q5_0 or kind == encodings.Q5_1:
-        use(add_unsigned, add_minimum, q5.columns, q5.factors, kind, job)
+        use(add_unsigned, add_minimum, q5.columns, q5.factors, 6, kind, job)
     elif kind == encodings.Q4_K:
-        use(add_unsigned, add_minimum, q4_k.q4_columns, q4_k.factors, kind, job)
+        use(add_unsigned, add_minimum, q4_k.q4_columns, q4_k.factors, 5, kind, job)
     elif kind == encodings.Q5_K:
-        use(add_unsigned, add_minimum, q4_k.q5_columns, q4_k.factors, kind, job)
-    elif kind == encodings.IQ4_NL or kind == encodings.IQ4_XS or kind == encodings.MXFP4:
-        use(add_signed, add_nothing, look_up.columns, look_up.factors, kind, job)
+        use(add_unsigned, add_minimum, q4_k.q5_columns, q4_k.factors, 6, kind, job)
+    elif kind == encodings.IQ4_NL or kind == encodings.IQ4_XS:
+        use(add_signed, add_nothing, look_up.iq4_columns, look_up.iq4_factors, 5, kind, job)
+    elif kind == encodings.MXFP4:
+        use(add_signed, add_nothing, look_up.fp4_columns, look_up.fp4_factors, 5, kind, job)
     elif kind == encodings.Q3_K:
-        use(add_offset, add_nothing, low_bits.q3_columns, low_bits.factors, kind, job)
+        use(add_offset, add_nothing, low_bits.q3_columns, low_bits.factors, 4, kind, job)
     elif kind == encodings.Q2_K:
-        use(add_with_minimum, add_nothing, low_bits.q2_columns, low_bits.factors, kind, job)
+        use(add_with_minimum, add_nothing, low_bits.q2_columns, low_bits.factors, 3, kind, job)
     else:
-        use(add_unsigned, add_minimum, q4.columns, q4.factors, kind, job)
+        use(add_unsigned, add_minimum, q4.columns, q4.factors, 5, kind, job)
 
 
 def by_float(use: Kernel, data: U8, w: Panels, lo: int, hi: int, job: Any) -> None:
@@ -127,66 +128,51 @@ def multiply(y: F32_2D, data: U8, w: Panels, x: Activations, n: int, lo: int, hi
     if encodings.IS_FLOAT[w.kind]:
         by_float(matmul_floats, data, w, lo, hi, (y, x.values, n, lo, hi))
         return
-    t = 0
-    while n - t >= FEW:
-        many_tokens(y[t:], data, w, tokens_from(x, t), min(n - t, MANY), lo, hi)
-        t += MANY
-    while t < n:
-        by_encoding(one_token, w.kind, (y[t], data, w, x, t, lo, hi))
-        t += 1
-
-
-def one_token(add: Kernel, finish: Kernel, columns: Kernel, factors: Kernel, kind: int, job: Any) -> None:
-    """The rows of panels lo to hi for one token, whose sums stay in registers."""
-    y, data, w, x, t, lo, hi = job
-    block = encodings.BLOCK_BYTES[kind]
-    n_blocks = w.size // block
-    if n_blocks < 1:
-        return  # never, but the compiler would prepare for it
-    parts = max(1, x.sums.shape[1] // n_blocks)
-    stride = block // parts
-    at = w.at + (lo - w.first) * w.size
-    for panel in range(lo, hi):
-        total = splat_f32x16(f32(0))
-        for b in range(n_blocks):
-            d, m = factors(data, at, kind)
-            for part in range(parts):
-                for line in range(part * stride, (part + 1) * stride, 64):
-                    prefetch(data, at + AHEAD + line)
-                i = b * parts + part
-                total = add(total, columns(data, at, part, 0, d, m, kind), x, t, 2 * i)
-                last = columns(data, at, part, 1, d, m, kind)
-                total = finish(add(total, last, x, t, 2 * i + 1), last, x, t, i)
-            at += block
-        store_f32x16(y, panel * LANES, total)
-
-
-def many_tokens(y: F32_2D, data: U8, w: Panels, x: Activations, n: int, lo: int, hi: int) -> None:
-    """The same for n tokens: sixteen columns are unpacked once and used n times."""
     words = cells(TOTALS_WORDS)
     totals = f32_array(memory(address_of(words), 8 * TOTALS_WORDS), 0, (MANY, LANES))
-    for panel in range(lo, hi):
-        at = w.at + (panel - w.first) * w.size
-        for t in range(n):
-            store_f32x16(totals[t], 0, splat_f32x16(f32(0)))
-        for half in range(x.scales.shape[1]):
-            by_encoding(add_columns, w.kind, (totals, data, at, half, x, half, n))
-        for t in range(n):
-            store_f32x16(y[t], panel * LANES, load_f32x16(totals[t], 0))
+    for first in range(0, n, MANY):
+        some = min(n - first, MANY)
+        tokens = tokens_from(x, first)
+        for panel in range(lo, hi):
+            add_panel(totals, data, w, w.at + (panel - w.first) * w.size, tokens, some, ALL_BLOCKS)
+            for t in range(some):
+                store_f32x16(y[first + t], panel * LANES, load_f32x16(totals[t], 0))
 
 
-def add_columns(add: Kernel, finish: Kernel, columns: Kernel, factors: Kernel, kind: int, job: Any) -> None:
-    """Add the products of sixteen columns of a panel, and of sixteen of the activations, to the sums of n tokens."""
-    totals, w, at, column, x, half, n = job
-    parts = encodings.COLUMNS[kind] // BLOCK
-    at += (column >> 1) // parts * encodings.BLOCK_BYTES[kind]
-    d, m = factors(w, at, kind)
-    sixteen = columns(w, at, (column >> 1) % parts, column & 1, d, m, kind)
+def add_panel(totals: F32_2D, data: U8, w: Panels, at: int, x: Activations, n: int, block: int) -> None:
+    """totals = the sums of n tokens over a panel from byte `at` on; over BLOCK columns of it alone."""
     for t in range(n):
-        total = add(load_f32x16(totals[t], 0), sixteen, x, t, half)
-        if half & 1 == 1:
-            total = finish(total, sixteen, x, t, half >> 1)
-        store_f32x16(totals[t], 0, total)
+        store_f32x16(totals[t], 0, splat_f32x16(f32(0)))
+    parts = encodings.COLUMNS[w.kind] // BLOCK
+    if block == ALL_BLOCKS:
+        by_encoding(add_blocks, w.kind, (totals, data, at, w.size // encodings.BLOCK_BYTES[w.kind], 0, parts, x, n))
+    else:
+        at += block // parts * encodings.BLOCK_BYTES[w.kind]
+        by_encoding(add_blocks, w.kind, (totals, data, at, 1, block % parts, block % parts + 1, x, n))
+
+
+def add_blocks(add: Kernel, finish: Kernel, columns: Kernel, factors: Kernel, lines: int, kind: int, job: Any) -> None:
+    """Add the products of some blocks of a panel, or of a part of them, to the sums of n tokens.
+
+    Sixteen columns are unpacked once and used n times.
+    """
+    totals, w, at, n_blocks, first, last, x, n = job
+    stride = encodings.BLOCK_BYTES[kind] // (encodings.COLUMNS[kind] // BLOCK)
+    i = 0
+    for _ in range(n_blocks):
+        for part in range(first, last):
+            d, m = factors(w, at, part, kind)
+            for line in range(lines):
+                prefetch(w, at + AHEAD + part * stride + 64 * line)
+            sixteen = columns(w, at, part, 0, d, m, kind)
+            for t in range(n):
+                store_f32x16(totals[t], 0, add(load_f32x16(totals[t], 0), sixteen, x, t, 2 * i))
+            sixteen = columns(w, at, part, 1, d, m, kind)
+            for t in range(n):
+                total = add(load_f32x16(totals[t], 0), sixteen, x, t, 2 * i + 1)
+                store_f32x16(totals[t], 0, finish(total, sixteen, x, t, i))
+            i += 1
+        at += encodings.BLOCK_BYTES[kind]
 
 
 def embed(x: F32, w: Matrix, row: int) -> None:
@@ -197,26 +183,24 @@ def embed(x: F32, w: Matrix, row: int) -> None:
         return
     words = cells(UNITS_WORDS)
     block = memory(address_of(words), 8 * UNITS_WORDS)
-    totals = f32_array(block, 0, (UNITS, LANES))
-    at = row // LANES * part.size
-    for first in range(0, padded(w.cols, BLOCK), UNITS):
-        units = bind_units(block, 4 * UNITS * LANES, first % LANES)
-        for t in range(UNITS):
-            store_f32x16(totals[t], 0, splat_f32x16(f32(0)))
-        by_encoding(add_columns, part.kind, (totals, w.data, at, first // LANES, units, 1, UNITS))
-        for t in range(UNITS):
+    totals = f32_array(block, 0, (LANES, LANES))
+    for first in range(0, padded(w.cols, BLOCK), LANES):
+        units = unit_vectors(block, 4 * LANES * LANES, first % BLOCK)
+        add_panel(totals, w.data, part, row // LANES * part.size, units, LANES, first // BLOCK)
+        for t in range(LANES):
             x[first + t] = totals[t, row % LANES]
 
 
-def bind_units(block: U8, at: int, first: int) -> Activations:
-    """The unit vectors of some columns of the second half of a block, a token each."""
-    ones = f32_array(block, at + UNITS * BLOCK, (UNITS, 2))
-    units = Activations(ones, i8_array(block, at, (UNITS, BLOCK)), ones,
-                        f32_array(block, at + UNITS * BLOCK, (UNITS, 1)))
-    for t in range(UNITS):
-        for i in range(LANES):
-            units.quants[t, LANES + i] = 0
-        units.quants[t, LANES + first + t] = 1
-        ones[t, 0] = f32(1)
-        ones[t, 1] = f32(1)
+def unit_vectors(block: U8, at: int, first: int) -> Activations:
+    """Sixteen unit vectors, from byte `at` of a block on: those of the columns from `first` on that share a scale."""
+    halves = u8_array(block, at, (LANES, 2 * HALF_BYTES))
+    units = Activations(f32_array(block, at, (LANES, 1)), halves)
+    for t in range(LANES):
+        fill_bytes(address_of(halves[t]), 0, 2 * HALF_BYTES)
+        row = halves[t]
+        for half in range(2):
+            f32_array(row, half * HALF_BYTES + SCALE, 1)[0] = f32(1)
+        halves[t, first // LANES * HALF_BYTES + t] = 1
+        i32_array(row, first // LANES * HALF_BYTES + QUANT_SUM, 1)[0] = 1
+        f32_array(row, SUM, 1)[0] = f32(1)
     return units

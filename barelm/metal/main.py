@@ -6,9 +6,9 @@ from barelm.contract.console_state import ConsoleState
 from barelm.contract.failure_record import FailureRecord
 from barelm.contract.layout import Header
 from barelm.contract.regions import Workspace
-from barelm.contract.settings import AT_END_RESTART, AT_END_RETURN, AT_END_SHUTDOWN
+from barelm.contract.settings import AT_END_RESTART, AT_END_RETURN, AT_END_SHUTDOWN, SettingsView
 from barelm.dialect.memory import address_of, cells, text
-from barelm.dialect.processor import NO_LEVEL, TOO_OLD, TOO_OLD_HINT, cpu_level, enable_vectors
+from barelm.dialect.processor import N_LEVELS, NO_LEVEL, TOO_OLD, TOO_OLD_HINT, cpu_level, enable_vectors
 from barelm.dialect.rooms import Failure
 from barelm.dialect.sentences import sentence
 from barelm.metal import arena
@@ -41,7 +41,7 @@ def efi_main(image: int, table: int) -> int:
     root = find_volume(fw)
     read_configuration(fw, workspace, b, root)
     b.figures.cycles_per_ms = clock.cycles_per_ms(fw)
-    b.job.level = find_level()
+    b.job.level = find_level(b.settings)
     enable_vectors(b.job.level)
 
     con = sinks.open_console(fw, b.settings, b.figures, workspace)
@@ -126,9 +126,9 @@ def read_configuration(fw: Firmware, workspace: Workspace, b: Board, root: int) 
     configuration.read_settings(fw, b.settings, target[:n_bytes], n_bytes)
 
 
-def find_level() -> int:
-    """The CPU level to compute at."""
-    level = cpu_level()
+def find_level(settings: SettingsView) -> int:
+    """The CPU level to compute at, as high as the configuration allows."""
+    level = cpu_level(settings.cpu - 1 if settings.cpu > 0 else N_LEVELS)
     if level == NO_LEVEL:
         raise Failure(uefi.EFI_UNSUPPORTED, TOO_OLD, TOO_OLD_HINT)
     return level

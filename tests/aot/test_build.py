@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 SMALL = r"""
 from barelm.dialect.memory import text
-from barelm.dialect.processor import cpu_level
+from barelm.dialect.processor import N_LEVELS, cpu_level
 from barelm.dialect.rooms import metal
 from barelm.metal.uefi.boot_services import open_firmware
 from barelm.metal.uefi.text_output import output_string
@@ -32,7 +32,7 @@ import hashlib
 @metal
 def main(image: int, table: int) -> int:
     output_string(open_firmware(image, table), text("\r\n"))
-    return cpu_level()
+    return cpu_level(N_LEVELS)
 
 print(hashlib.sha256(build(main)).hexdigest())
 """

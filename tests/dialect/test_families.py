@@ -36,7 +36,8 @@ lowering.FAMILY = AARCH64
 from barelm.aot.link import link
 from barelm.aot.object import compile_engine, compile_story
 from barelm.aot.pe import check_program, read_program
-from barelm.dialect.memory import cells
+from barelm.contract.settings import SettingsView
+from barelm.dialect.memory import address_of, cells
 from barelm.dialect.processor import *
 from barelm.dialect.rooms import metal
 from barelm.dialect.sentences import sentence
@@ -49,7 +50,8 @@ from barelm.metal.uefi.text_output import output_string
 
 @metal
 def main(image: int, table: int) -> int:
-    level = find_level()
+    words = cells(SettingsView.BYTES // 8)
+    level = find_level(SettingsView(address_of(words)))
     enable_vectors(level)
     words = cells(8)
     cpu_name(words)
@@ -94,7 +96,7 @@ def test_each_level_has_a_column_of_forms(family: Family) -> None:
 
 
 def test_names_of_the_levels() -> None:
-    assert FAMILY.level_names() == ("x86-64-v2", "x86-64-v3")
+    assert FAMILY.level_names() == ("x86-64-v2", "x86-64-v3", "x86-64-v3n", "x86-64-v4")
     assert len({family.pe_machine for family in FAMILIES}) == len(FAMILIES)
 
 

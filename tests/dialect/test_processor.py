@@ -11,6 +11,7 @@ import pytest
 
 from barelm.dialect.lowering import FAMILY
 from barelm.dialect.processor import (
+    N_LEVELS,
     NO_LEVEL,
     call_efi,
     call_engine,
@@ -132,7 +133,7 @@ def test_names_are_those_of_the_table(world: World, number: int) -> None:
 
 def level() -> int:
     """What is decided here."""
-    return cpu_level()
+    return cpu_level(N_LEVELS)
 
 
 @both_worlds
@@ -143,7 +144,7 @@ def test_this_processor_has_a_level_of_the_table(world: World) -> None:
 def test_the_interpreters_processor_says_nothing_of_itself() -> None:
     words = np.ones(6, np.int64)
     cpu_name(words)
-    assert not words.any() and cpu_signature() == (0, 0, 0) and cpu_features() == 0 == cpu_level()
+    assert not words.any() and cpu_signature() == (0, 0, 0) and cpu_features() == 0 == cpu_level(N_LEVELS)
     words[:] = 1
     cpu_vendor(words[:2])
     assert words.tolist() == [0, 0, 1, 1, 1, 1]

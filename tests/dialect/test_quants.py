@@ -10,25 +10,25 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from barelm.dialect.lowering import forms, levels
+from barelm.dialect.memory import address_of, cells, memory
 from barelm.dialect.quants import (
     bits_i8x64,
-    dot2_u4,
-    dot4_i8,
+    dot16_i8,
+    dot16_u5,
+    dot16_u6,
     load_bf16x16,
     load_bits_i32x16,
     load_f16x16,
     load_i8x16,
     load_i8x64,
     look_up_i8x64,
-    repeat_i8x64,
-    splat_i16x32,
     splat_i32x16,
     store_i8x16,
     sum_i32x16,
-    sum_pairs,
     to_f32x16,
 )
-from barelm.dialect.types import F32, I8, I32, I64, U8
+from barelm.dialect.rooms import kernel
+from barelm.dialect.types import F32, I32, I64, U8, I8x64
 from barelm.dialect.vectors import load_f32x16, round_i32x16, store_f32x16
 from tests.forms import LEVELS, WORLDS, every_world
 from tests.worlds import World, same_bits
@@ -36,96 +36,67 @@ from tests.worlds import World, same_bits
 Bytes = NDArray[np.uint8]
 Octets = NDArray[np.int8]
 
-activations = arrays(np.int8, 8, elements=st.integers(-127, 127) | st.sampled_from([-127, 0, 127]))
-weights = arrays(np.uint8, 64, elements=st.integers(0, 255) | st.sampled_from([0x80, 0x7F, 0xFF, 0x00]))
+activations = arrays(np.int8, 16, elements=st.integers(-127, 127) | st.sampled_from([-127, 0, 127]))
+weights = arrays(np.uint8, 256, elements=st.integers(0, 255) | st.sampled_from([0x80, 0x7F, 0xFF, 0x00]))
 
 
-def dots(w: U8, at: int, x: I8, start: int, out: F32) -> None:
-    """Both dot products over a vector from byte `at` on, the sums beginning with `start`."""
-    v = load_i8x64(w, at)
-    store_f32x16(out, 0, to_f32x16(dot4_i8(splat_i32x16(start), v, repeat_i8x64(x, 0))))
-    low = dot2_u4(splat_i16x32(start), bits_i8x64(v, 0, 15, 0), repeat_i8x64(x, 0))
-    store_f32x16(out, 16, to_f32x16(sum_pairs(low)))
-    store_f32x16(out, 32, to_f32x16(sum_pairs(dot2_u4(low, bits_i8x64(v, 4, 15, 0), repeat_i8x64(x, 4)))))
+def dots(w: U8, at: int, x: U8, i: int, total: int, out: F32) -> None:
+    """The dot products of four vectors from byte `at` on: as they are, and their lowest five and six bits."""
+    a = load_i8x64(w, at)
+    b = load_i8x64(w, at + 64)
+    c = load_i8x64(w, at + 128)
+    d = load_i8x64(w, at + 192)
+    store_f32x16(out, 0, to_f32x16(dot16_i8(a, b, c, d, x, i, total)))
+    store_f32x16(out, 16, to_f32x16(dot16_u5(bits_i8x64(a, 0, 31, 0), bits_i8x64(b, 0, 31, 0), bits_i8x64(c, 0, 31, 0),
+                                             bits_i8x64(d, 0, 31, 0), x, i)))
+    store_f32x16(out, 32, to_f32x16(dot16_u6(bits_i8x64(a, 0, 63, 0), bits_i8x64(b, 0, 63, 0), bits_i8x64(c, 0, 63, 0),
+                                             bits_i8x64(d, 0, 63, 0), x, i)))
 
 
-def dots_in_whole_numbers(w: Bytes, x: Octets, start: int) -> list[int]:
-    """The same by arithmetic without limits: byte 4 r + c is row r, column c."""
-    rows, x = w.astype(int).reshape(16, 4), x.astype(int)
-    signed = np.where(rows > 127, rows - 256, rows) @ x[:4] + start
-    low = (rows & 15) @ x[:4] + 2 * start
-    return [*signed, *low, *(low + (rows >> 4) @ x[4:])]
+def dots_in_whole_numbers(w: Bytes, x: Octets) -> list[int]:
+    """The same by arithmetic without limits: byte 4 r + c of vector v is row r, column 4 v + c."""
+    rows, x = w.astype(int).reshape(4, 16, 4).transpose(1, 0, 2).reshape(16, 16), x.astype(int)
+    return [*np.where(rows > 127, rows - 256, rows) @ x, *((rows & 31) @ x), *((rows & 63) @ x)]
 
 
-def check_dots(world: World, w: Bytes, x: Octets, start: int = 0, at: int = 0) -> None:
+def check_dots(world: World, w: Bytes, x: Octets, at: int = 0) -> None:
     out = np.zeros(48, np.float32)
-    world(dots)(np.concatenate([np.full(at, 77, np.uint8), w]), at, x, start, out)
-    assert out.astype(int).tolist() == dots_in_whole_numbers(w, x, start)
+    shifted, beside = (np.concatenate([np.full(at, 77, np.uint8), part.view(np.uint8)]) for part in (w, x))
+    world(dots)(shifted, at, beside, at, int(x.sum(dtype=int)), out)
+    assert out.astype(int).tolist() == dots_in_whole_numbers(w, x)
 
 
 @every_world
-@given(weights, activations, st.integers(-1000, 1000), st.integers(0, 5))
-def test_dot_products_are_exact(world: World, w: Bytes, x: Octets, start: int, at: int) -> None:
-    check_dots(world, w, x, start, at)
+@given(weights, activations, st.integers(0, 5))
+def test_dot_products_are_exact(world: World, w: Bytes, x: Octets, at: int) -> None:
+    check_dots(world, w, x, at)
 
 
 @every_world
 @pytest.mark.parametrize("x", [-127, -1, 0, 1, 127])
-@pytest.mark.parametrize("byte", [0x80, 0x7F, 0xFF, 0x81, 0x0F, 0xF0, 0])
+@pytest.mark.parametrize("byte", [0x80, 0x7F, 0xFF, 0x81, 0x1F, 0x3F, 0xE0, 0])
 def test_dot_products_at_the_edges(world: World, byte: int, x: int) -> None:
-    check_dots(world, np.full(64, byte, np.uint8), np.full(8, x, np.int8))
+    check_dots(world, np.full(256, byte, np.uint8), np.full(16, x, np.int8))
 
 
-def whole_blocks(w: U8, x: I8, out: F32) -> None:
-    """Eight in a row, which is a block of 32 columns."""
-    v = load_i8x64(w, 0)
-    d = splat_i32x16(0)
-    e = splat_i16x32(0)
-    for _ in range(8):
-        d = dot4_i8(d, v, repeat_i8x64(x, 0))
-        e = dot2_u4(e, bits_i8x64(v, 0, 15, 0), repeat_i8x64(x, 0))
-    store_f32x16(out, 0, to_f32x16(d))
-    store_f32x16(out, 16, to_f32x16(sum_pairs(e)))
-
-
-@every_world
-@pytest.mark.parametrize("x", [-127, 127])
-@pytest.mark.parametrize("byte, signed, nibble", [(0x80, -128, 0), (0xFF, -1, 15), (0x8F, -113, 15), (0x7F, 127, 15)])
-def test_nothing_overflows_over_a_block(world: World, x: int, byte: int, signed: int, nibble: int) -> None:
-    out = np.zeros(32, np.float32)
-    world(whole_blocks)(np.full(64, byte, np.uint8), np.full(4, x, np.int8), out)
-    assert out.astype(int).tolist() == [32 * signed * x] * 16 + [32 * nibble * x] * 16
-
-
-def six_bits(w: U8, x: I8, out: F32) -> None:
-    """Two in a row."""
-    q = bits_i8x64(load_i8x64(w, 0), 0, 63, 0)
-    d = dot2_u4(dot2_u4(splat_i16x32(0), q, repeat_i8x64(x, 0)), q, repeat_i8x64(x, 4))
-    store_f32x16(out, 0, to_f32x16(sum_pairs(d)))
-
-
-@every_world
-@given(weights, activations)
-@example(np.full(64, 63, np.uint8), np.full(8, 127, np.int8))
-@example(np.full(64, 63, np.uint8), np.full(8, -127, np.int8))
-def test_two_products_of_six_bits_are_exact(world: World, w: Bytes, x: Octets) -> None:
-    out = np.zeros(16, np.float32)
-    world(six_bits)(w, x, out)
-    rows = (w & 63).astype(int).reshape(16, 4)
-    assert out.astype(int).tolist() == (rows @ x.astype(int).reshape(2, 4).sum(0)).tolist()
+@kernel
+def columns(v: I8x64, out: F32, at: int) -> None:
+    """A vector, one column of its sixteen rows at a time: by products with unit vectors, the other vectors 0."""
+    words = cells(2)
+    one = memory(address_of(words), 16)
+    none = bits_i8x64(v, 0, 0, 0)
+    for c in range(4):
+        one[c] = 1
+        store_f32x16(out, at + 16 * c, to_f32x16(dot16_i8(v, none, none, none, one, 0, 1)))
+        one[c] = 0
 
 
 def moved(w: U8, down: int, mask: int, up: int, out: F32) -> None:
-    """Some bits of every byte, and what the lowest nibble with them is, one column at a time."""
-    one = np.zeros(4, np.int8)
+    """Some bits of every byte, and what the lowest nibble with them is."""
     v = load_i8x64(w, 0)
     bits = bits_i8x64(v, down, mask, up)
-    for c in range(4):
-        one[c] = 1
-        store_f32x16(out, 32 * c, to_f32x16(dot4_i8(splat_i32x16(0), bits, repeat_i8x64(one, 0))))
-        both = bits_i8x64(v, 0, 15, 0) + bits
-        store_f32x16(out, 32 * c + 16, to_f32x16(dot4_i8(splat_i32x16(0), both, repeat_i8x64(one, 0))))
-        one[c] = 0
+    columns(bits, out, 0)
+    columns(bits_i8x64(v, 0, 15, 0) + bits, out, 64)
 
 
 @every_world
@@ -136,43 +107,19 @@ def test_bits_of_every_byte_are_moved(world: World, mask: int, first: int) -> No
     for down, up in [(down, up) for down in range(8) for up in range(8) if mask << down < 256 and mask << up < 256]:
         out = np.zeros(128, np.float32)
         world(moved)(w, down, mask, up, out)
-        bits, both = out.reshape(4, 2, 16).transpose(1, 2, 0).reshape(2, 64)
+        bits, both = out.reshape(2, 4, 16).transpose(0, 2, 1).reshape(2, 64)
         expected = (w >> down & mask) << up
         assert bits.tolist() == expected.view(np.int8).tolist()
         assert both.tolist() == (expected + (w & 15)).view(np.int8).tolist()
 
 
-def five_bits(w: U8, x: I8, out: F32) -> None:
-    """Four in a row."""
-    q = bits_i8x64(load_i8x64(w, 0), 0, 31, 0)
-    d = splat_i16x32(0)
-    for _ in range(4):
-        d = dot2_u4(d, q, repeat_i8x64(x, 0))
-    store_f32x16(out, 0, to_f32x16(sum_pairs(d)))
-
-
-@every_world
-@given(weights, activations)
-@example(np.full(64, 31, np.uint8), np.full(8, 127, np.int8))
-@example(np.full(64, 31, np.uint8), np.full(8, -127, np.int8))
-def test_four_products_of_five_bits_are_exact(world: World, w: Bytes, x: Octets) -> None:
-    out = np.zeros(16, np.float32)
-    world(five_bits)(w, x, out)
-    assert out.astype(int).tolist() == (4 * ((w & 31).astype(int).reshape(16, 4) @ x[:4].astype(int))).tolist()
-
-
 def looked_up(w: U8, table: I64, out: F32) -> None:
-    """Entries of a table, one column at a time."""
-    one = np.zeros(4, np.int8)
-    v = look_up_i8x64(table[0], table[1], bits_i8x64(load_i8x64(w, 0), 0, 15, 0))
-    for c in range(4):
-        one[c] = 1
-        store_f32x16(out, 16 * c, to_f32x16(dot4_i8(splat_i32x16(0), v, repeat_i8x64(one, 0))))
-        one[c] = 0
+    """Entries of a table."""
+    columns(look_up_i8x64(table[0], table[1], bits_i8x64(load_i8x64(w, 0), 0, 15, 0)), out, 0)
 
 
 @every_world
-@given(weights, arrays(np.int8, 16))
+@given(arrays(np.uint8, 64), arrays(np.int8, 16))
 @example(np.arange(64, dtype=np.uint8), np.arange(-128, 128, 16, dtype=np.int8))
 def test_every_byte_is_looked_up_in_a_table(world: World, w: Bytes, table: Octets) -> None:
     out = np.zeros(64, np.float32)
@@ -211,7 +158,7 @@ def test_bytes_are_widened_and_summed(world: World, i: int) -> None:
     assert total[0] == x[i:i + 16].sum(dtype=int) + 16000
 
 
-def narrow(x: F32, out: I8, i: int) -> None:
+def narrow(x: F32, out: U8, i: int) -> None:
     """Floats rounded to int8."""
     store_i8x16(out, i, round_i32x16(load_f32x16(x, 0)))
 
@@ -221,9 +168,9 @@ def narrow(x: F32, out: I8, i: int) -> None:
 def test_rounding_goes_to_the_nearest_halves_to_even(world: World, i: int) -> None:
     x = np.array([0.5, 1.5, -0.5, -2.5, 126.5, -127.5, 127, -128, 0.49999997, 1e-40, -0.0, 126.49, 3, -3.5, 2.5, 64.5],
                  np.float32)
-    out = np.full(20, 99, np.int8)
+    out = np.full(20, 99, np.uint8)
     world(narrow)(x, out, i)
-    assert out.tolist() == [99] * i + np.rint(x).astype(int).tolist() + [99] * (4 - i)
+    assert out.view(np.int8).tolist() == [99] * i + np.rint(x).astype(int).tolist() + [99] * (4 - i)
 
 
 def widen(x: U8, at: int, n: int, out: F32) -> None:

@@ -22,7 +22,7 @@ Leaves = dict[int, tuple[int, int, int, int]]
 V3_MACHINE: Leaves = {
     0: (13, 0, 0, 0), 1: (0, 0, x86.V3 | x86.OSXSAVE, 0), 7: (0, x86.V3_EXTENDED, 0, 0),
     0x80000001: (0, 0, x86.LZCNT | x86.LAHF, 0)}
-V2, V3 = (X86_64.level_names().index(f"x86-64-{name}") for name in ("v2", "v3"))
+V2, V3, V3N, V4 = (X86_64.level_names().index(f"x86-64-{name}") for name in ("v2", "v3", "v3n", "v4"))
 
 
 def with_leaf(number: int, **registers: int) -> Leaves:
@@ -32,10 +32,11 @@ def with_leaf(number: int, **registers: int) -> Leaves:
     return {**V3_MACHINE, number: tuple(registers.get(n, v) for n, v in zip(names, old))}  # type: ignore[dict-item]
 
 
-def level_of(leaves: Leaves, monkeypatch: pytest.MonkeyPatch) -> int:
-    """What is decided on such a processor."""
-    monkeypatch.setattr(x86, "cpuid", lambda leaf, subleaf: leaves.get(leaf, (0, 0, 0, 0)))
-    return x86.cpu_level()
+def level_of(leaves: Leaves, monkeypatch: pytest.MonkeyPatch, most: int = processor.N_LEVELS) -> int:
+    """What is decided on such a processor, whose leaf 7.1 stands under 71."""
+    monkeypatch.setattr(x86, "cpuid", lambda leaf, subleaf: leaves.get(10 * leaf + subleaf if subleaf else leaf,
+                                                                       (0, 0, 0, 0)))
+    return x86.cpu_level(most)
 
 
 def without(bits: int, bit: int) -> int:
@@ -58,6 +59,29 @@ def test_level_asks_for_everything_the_psabi_does(leaves: Leaves, level: int, mo
     assert level_of(leaves, monkeypatch) == level
 
 
+def with_vnni(subleaves: int = 1, ebx: int = x86.V4, ecx: int = x86.AVX512_VNNI, state: int = x86.XCR0_AVX512,
+              vex: int = x86.AVX_VNNI, last: int = 13) -> Leaves:
+    """The v3 machine with AVX-512, its VNNI, and that of AVX."""
+    return {**V3_MACHINE, 0: (last, 0, 0, 0), 7: (subleaves, x86.V3_EXTENDED | ebx, ecx, 0), 71: (vex, 0, 0, 0),
+            x86.XSTATE: (state, 0, 0, 0)}
+
+
+@pytest.mark.parametrize("leaves, level", [
+    (with_vnni(), V4), (with_vnni(vex=0), V4), (with_vnni(subleaves=0), V4),
+    *[(with_vnni(ebx=without(x86.V4, bit)), V3N)
+      for bit in (x86.AVX512F, x86.AVX512DQ, x86.AVX512CD, x86.AVX512BW, x86.AVX512VL)],
+    (with_vnni(ecx=0), V3N), (with_vnni(ecx=0, subleaves=0), V3), (with_vnni(ecx=0, vex=0), V3),
+    (with_vnni(state=x86.XCR0_AVX), V3N), (with_vnni(last=7), V3N)])
+def test_levels_with_vnni_ask_for_all_they_need(leaves: Leaves, level: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert level_of(leaves, monkeypatch) == level
+
+
+@pytest.mark.parametrize("most", range(processor.N_LEVELS))
+def test_a_level_can_be_held_down(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert level_of(with_vnni(), monkeypatch, most) == most
+    assert level_of(with_vnni(vex=0), monkeypatch, most) == (V3 if most == V3N else most), "there is none between"
+
+
 def test_qemus_emulator_gets_the_lowest(monkeypatch: pytest.MonkeyPatch) -> None:
     hypervisor = with_leaf(1, ecx=x86.V3 | x86.HYPERVISOR)
     assert level_of({**hypervisor, 0x40000000: (0, x86.TCG_EBX, 0, 0)}, monkeypatch) == V2
@@ -71,7 +95,8 @@ def test_the_emulators_name_is_what_it_says() -> None:
 
 @pytest.mark.parametrize("level, osxsave, xcr0, done", [
     (V2, 0, 0, []), (V3, 1, 7, []), (V3, 1, 0xE7, []), (V3, 1, 3, [("xcr0", 7)]), (V3, 1, 1, [("xcr0", 7)]),
-    (V3, 0, 1, ["xsave", ("xcr0", 7)]), (V3, 0, 7, ["xsave"])])
+    (V3, 0, 1, ["xsave", ("xcr0", 7)]), (V3, 0, 7, ["xsave"]), (V3N, 1, 3, [("xcr0", 7)]), (V4, 1, 0xE7, []),
+    (V4, 1, 7, [("xcr0", 0xE7)]), (V4, 0, 1, ["xsave", ("xcr0", 0xE7)])])
 def test_vectors_are_switched_on_only_where_they_are_off(level: int, osxsave: int, xcr0: int, done: list[Any],
                                                         monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
@@ -129,7 +154,9 @@ def test_features_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     seven_is_known = {(0, 0): (7, 0, 0, 0), (1, 0): one}
     assert features_of({**seven_is_known, (7, 0): seven}, monkeypatch) == "AVX FMA AVX2"
     assert features_of({**seven_is_known, (7, 0): (0, 1 << 16, 1 << 11, 0)}, monkeypatch) == "AVX FMA AVX-512 VNNI"
-    assert features_of({**seven_is_known, (7, 1): (1 << 4, 0, 0, 0)}, monkeypatch) == "AVX FMA VNNI"
+    with_subleaf = {**seven_is_known, (7, 0): (1, 0, 0, 0), (7, 1): (1 << 4, 0, 0, 0)}
+    assert features_of(with_subleaf, monkeypatch) == "AVX FMA VNNI"
+    assert features_of({**with_subleaf, (7, 0): (0, 0, 0, 0)}, monkeypatch) == "AVX FMA"
 
 
 def test_in_the_interpreter_privileged_instructions_do_nothing() -> None:

@@ -23,6 +23,7 @@ from barelm.pack.weights import kind_of, matrix_parts
 from tests.forms import every_form
 from tests.gguf_files import SCALES, random_rows
 from tests.kernels.agree import agree, normal
+from tests.kernels.halves import halves
 from tests.kernels.parts import in_parts
 from tests.models import synthetic_vocab
 from tests.worlds import World, interpreter, jit, same_bits
@@ -81,8 +82,7 @@ def activations(values: Floats) -> Activations:
     """Tokens, quantized."""
     n, cols = values.shape
     wide = padded(cols, BLOCK)
-    a = Activations(np.pad(values, ((0, 0), (0, wide - cols))), np.zeros((n, wide), np.int8),
-                    *(np.zeros((n, wide // width), np.float32) for width in (LANES, BLOCK)))
+    a = Activations(np.pad(values, ((0, 0), (0, wide - cols))), np.zeros((n, 2 * wide), np.uint8))
     for t in range(n):
         interpreter(quantize)(a, t, 0, wide // BLOCK)
     return a
@@ -90,13 +90,14 @@ def activations(values: Floats) -> Activations:
 
 def meant(a: Activations) -> NDArray[np.float64]:
     """What the int8 stand for."""
-    return a.quants.astype(np.float64) * a.scales.astype(np.float64).repeat(LANES, 1)
+    each = halves(a)["quants"].astype(np.float64) * halves(a)["scale"].astype(np.float64)[:, :, None]
+    return each.reshape(a.values.shape)
 
 
 def product(world: World, w: Matrix, x: Activations) -> Floats:
     """y = W x."""
-    y = np.zeros((len(x.quants), w.rows), np.float32)
-    world(matmul)(y, w, 0, x, len(x.quants), 0, w.rows // LANES)
+    y = np.zeros((len(x.values), w.rows), np.float32)
+    world(matmul)(y, w, 0, x, len(x.values), 0, w.rows // LANES)
     return y
 
 
@@ -105,7 +106,7 @@ def check_near(found: Floats, weights: Floats, x: Activations) -> None:
     w, values = weights.astype(np.float64), meant(x)
     largest = np.abs(values) @ np.abs(w).T
     largest += np.abs(values).sum(1)[:, None] * np.abs(w).max()  # what cancels: the minimum against the rest
-    assert (np.abs(found[:, :len(w)] - values @ w.T) <= 2.0 ** -23 * (4 + x.scales.shape[1]) * largest).all()
+    assert (np.abs(found[:, :len(w)] - values @ w.T) <= 2.0 ** -23 * (4 + halves(x).shape[1]) * largest).all()
     assert not found[:, len(w):].any()
 
 
@@ -127,7 +128,7 @@ def test_products_have_the_interpreters_bits(world: World, encoding: str, n: int
 def test_products_of_the_outermost(world: World, encoding: str, sign: int, n: int) -> None:
     w, values, *_ = extreme_matrix(encoding)
     x = activations(np.full((n, w.cols), sign, np.float32))
-    assert (x.quants == 127 * sign).all()
+    assert (halves(x)["quants"] == 127 * sign).all()
     found = product(world, w, x)
     assert same_bits(found, product(interpreter, w, x))
     check_near(found, values, x)

@@ -8,7 +8,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from barelm.dialect.lowering.emit import F32X16, I8X64, I16, I16X16, I16X32, I32, I32X16, shuffle, splat
+from barelm.dialect.lowering.emit import F32X16, I8X64, I16, I16X16, I32, I32X16, shuffle, splat
 from barelm.dialect.types import LANES
 
 Form = Callable[..., Any]
@@ -24,25 +24,15 @@ def _even_odd(builder: Any, v: Any) -> tuple[Any, Any]:
     return shuffle(builder, v, range(0, n, 2)), shuffle(builder, v, range(1, n, 2))
 
 
-def dot2_u4(builder: Any, total: Any, q: Any, x: Any) -> Any:
-    """For any target: products in int16, neighbours added."""
-    products = builder.mul(builder.zext(q, ir.VectorType(I16, 64)), builder.sext(x, ir.VectorType(I16, 64)))
-    even, odd = _even_odd(builder, products)
-    return builder.add(total, builder.add(even, odd))
-
-
-def sum_pairs(builder: Any, v: Any) -> Any:
-    """For any target."""
-    even, odd = _even_odd(builder, builder.sext(v, ir.VectorType(I32, 32)))
-    return builder.add(even, odd)
-
-
-def dot4_i8(builder: Any, total: Any, w: Any, x: Any) -> Any:
+def dot16(builder: Any, *v: Any) -> Any:
     """For any target: products in int16, sums in int32."""
-    products = builder.mul(builder.sext(w, ir.VectorType(I16, 64)), builder.sext(x, ir.VectorType(I16, 64)))
-    even, odd = _even_odd(builder, builder.sext(products, ir.VectorType(I32, 64)))
-    even, odd = _even_odd(builder, builder.add(even, odd))
-    return builder.add(total, builder.add(even, odd))
+    total = constant(I32X16, 0)
+    for w, x in zip(v[:4], v[4:8]):
+        products = builder.mul(builder.sext(w, ir.VectorType(I16, 64)), builder.sext(x, ir.VectorType(I16, 64)))
+        even, odd = _even_odd(builder, builder.sext(products, ir.VectorType(I32, 64)))
+        even, odd = _even_odd(builder, builder.add(even, odd))
+        total = builder.add(total, builder.add(even, odd))
+    return total
 
 
 def look_up_i8x64(builder: Any, table: Any, v: Any) -> Any:
@@ -81,12 +71,12 @@ def _joined(builder: Any, a: Any, b: Any) -> Any:
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(I32, len(lanes)), lanes))
 
 
-GENERIC: dict[str, Form] = {"dot2_u4": dot2_u4, "sum_pairs": sum_pairs, "dot4_i8": dot4_i8,
-                            "look_up_i8x64": look_up_i8x64, "widen_f16": widen_f16}
+GENERIC: dict[str, Form] = {"dot16_u5": dot16, "dot16_u6": dot16, "dot16_i8": dot16, "look_up_i8x64": look_up_i8x64,
+                            "widen_f16": widen_f16}
 SIGNATURES: dict[str, tuple[ir.Type, list[ir.Type]]] = {
-    "dot2_u4": (I16X32, [I16X32, I8X64, I8X64]),
-    "sum_pairs": (I32X16, [I16X32]),
-    "dot4_i8": (I32X16, [I32X16, I8X64, I8X64]),
+    "dot16_u5": (I32X16, [I8X64] * 8),
+    "dot16_u6": (I32X16, [I8X64] * 8),
+    "dot16_i8": (I32X16, [*[I8X64] * 8, I32]),
     "look_up_i8x64": (I8X64, [I8X64, I8X64]),
     "widen_f16": (F32X16, [I16X16]),
 }

@@ -26,11 +26,15 @@ def emit_form(builder: Any, name: str, *arguments: Any) -> Any:
 
 
 @cache
-def host_level() -> str:
-    """The level of the processor this process runs on."""
+def host_levels() -> list[str]:
+    """Those the processor this process runs on has, lowest first."""
     here = llvm.get_host_cpu_features()
-    able = [level.name for level in FAMILY.levels if all(here.get(feature) for feature in level.forms_need)]
-    return able[-1] if able else "generic"
+    return ["generic", *(level.name for level in FAMILY.levels if all(map(here.get, level.forms_need)))]
+
+
+def host_level() -> str:
+    """The highest of them."""
+    return host_levels()[-1]
 
 
 def level_module(level: str) -> str:

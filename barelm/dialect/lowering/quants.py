@@ -32,23 +32,23 @@ def _look_up_i8x64(builder: Any, low: Any, high: Any, v: Any) -> Any:
     return emit_form(builder, "look_up_i8x64", builder.bitcast(words, I8X64), v)
 
 
-@emits(quants.repeat_i8x64)
-def _repeat_i8x64(builder: Any, x: Any, i: Any) -> Any:
-    four = builder.load(place(builder, x, i, I32), align=1)
-    return builder.bitcast(splat(builder, four, I32X16), I8X64)
-
-
-emits(quants.splat_i16x32)(lambda builder, s: splat(builder, builder.trunc(s, I16), I16X32))
 emits(quants.splat_i32x16)(lambda builder, s: splat(builder, builder.trunc(s, I32), I32X16))
 
 
-def _form(name: str) -> Definition:
-    return lambda builder, *arguments: emit_form(builder, name, *arguments)
+def _dot16(name: str) -> Definition:
+    def emit(builder: Any, *given: Any) -> Any:
+        *w, x, i = given[:6]
+        fours = [builder.load(place(builder, x, builder.add(i, ir.Constant(I64, 4 * k)), I32), align=1)
+                 for k in range(4)]
+        repeated = [builder.bitcast(splat(builder, four, I32X16), I8X64) for four in fours]
+        return emit_form(builder, name, *w, *repeated, *(builder.trunc(total, I32) for total in given[6:]))
+
+    return emit
 
 
-emits(quants.dot2_u4)(_form("dot2_u4"))
-emits(quants.sum_pairs)(_form("sum_pairs"))
-emits(quants.dot4_i8)(_form("dot4_i8"))
+emits(quants.dot16_u5)(_dot16("dot16_u5"))
+emits(quants.dot16_u6)(_dot16("dot16_u6"))
+emits(quants.dot16_i8)(_dot16("dot16_i8"))
 emits(quants.to_f32x16)(lambda builder, v: builder.sitofp(v, F32X16))
 
 

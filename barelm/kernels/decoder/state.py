@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 from barelm.contract import layout
 from barelm.contract.layout import Header
-from barelm.dialect.memory import f32_array, i8_array, i32_array, i64_array, u8_array, u64_array
+from barelm.dialect.memory import f32_array, i32_array, i64_array, u8_array, u64_array
 from barelm.dialect.types import BLOCK, F32, F32_2D, I32, I64, I64_2D, LANES, U8, U64, padded
 from barelm.kernels.decoder.cache import item_bytes
 from barelm.kernels.decoder.model import Config, read_config
-from barelm.kernels.encodings.activations import Activations
+from barelm.kernels.encodings.activations import HALF_BYTES, Activations
 from barelm.kernels.team import GATE_WORDS
 
 
@@ -89,9 +89,9 @@ def part(at: int, rows: int, cols: int, item_bytes: int) -> Part:
 
 
 def activations_part(at: int, batch: int, dim: int) -> Part:
-    """The same for Activations: float32 and int8 values, two scales and a sum for each block."""
+    """The same for Activations: float32 values, and their halves as int8."""
     wide = padded(dim, BLOCK)
-    return Part(at, batch, wide, at + padded(batch * (5 * wide + 12 * (wide // BLOCK)), 64))
+    return Part(at, batch, wide, at + padded(batch * (4 * wide + HALF_BYTES * (wide // LANES)), 64))
 
 
 def state_plan(c: Config, max_cores: int) -> StatePlan:
@@ -157,14 +157,8 @@ def floats(block: U8, p: Part) -> F32_2D:
 
 def activations(block: U8, p: Part) -> Activations:
     """A part of the state as Activations."""
-    n_blocks = p.cols // BLOCK
-    scales = p.at + 4 * p.rows * p.cols
-    sums = scales + 8 * p.rows * n_blocks
-    return Activations(
-        f32_array(block, p.at, (p.rows, p.cols)),
-        i8_array(block, sums + 4 * p.rows * n_blocks, (p.rows, p.cols)),
-        f32_array(block, scales, (p.rows, 2 * n_blocks)),
-        f32_array(block, sums, (p.rows, n_blocks)))
+    halves = p.at + 4 * p.rows * p.cols
+    return Activations(floats(block, p), u8_array(block, halves, (p.rows, HALF_BYTES * (p.cols // LANES))))
 
 
 def bind_state(header: Header, block: U8) -> State:

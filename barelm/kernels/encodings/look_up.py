@@ -23,24 +23,32 @@ MOST_E = 252
 """The greatest e whose weights are all finite as float32."""
 
 
-def columns(w: U8, at: int, part: int, half: int, d: F32x16, m: F32x16, kind: int) -> Columns:
-    """Sixteen columns of the block at a byte, looked up."""
-    if kind == encodings.IQ4_XS:
-        d = d * to_f32x16(six_bits(w, at + 2048, 8, part) + splat_i32x16(-32))
-    low = IQ4_LOW
-    high = IQ4_HIGH
-    if kind == encodings.MXFP4:
-        low = FP4_LOW
-        high = FP4_HIGH
-    a, b, c, e = nibbles(w, at + part * 256 + half * 128)
+def iq4_columns(w: U8, at: int, part: int, half: int, d: F32x16, m: F32x16, kind: int) -> Columns:
+    """Sixteen columns of the block of IQ4_NL or IQ4_XS at a byte, looked up."""
+    return looked_up(IQ4_LOW, IQ4_HIGH, w, at + part * 256 + half * 128, d, m)
+
+
+def fp4_columns(w: U8, at: int, part: int, half: int, d: F32x16, m: F32x16, kind: int) -> Columns:
+    """Half of the block of MXFP4 at a byte, looked up."""
+    return looked_up(FP4_LOW, FP4_HIGH, w, at + half * 128, d, m)
+
+
+def looked_up(low: int, high: int, w: U8, at: int, d: F32x16, m: F32x16) -> Columns:
+    """Sixteen columns of four bits from a byte on, as what a table has for them."""
+    a, b, c, e = nibbles(w, at)
     return (look_up_i8x64(low, high, a), look_up_i8x64(low, high, b), look_up_i8x64(low, high, c),
             look_up_i8x64(low, high, e), d, m)
 
 
-def factors(w: U8, at: int, kind: int) -> tuple[F32x16, F32x16]:
-    """d of the block at a byte."""
-    zero = splat_f32x16(f32(0))
-    if kind == encodings.MXFP4:  # in two steps, for the least are denormal
-        e = load_bits_i32x16(w, at + 256, 0, 255, 0)
-        return pow2_f32x16(e + splat_i32x16(-126)) * splat_f32x16(f32(0.25)), zero
-    return load_f16x16(w, at + encodings.BLOCK_BYTES[kind] - 32), zero
+def iq4_factors(w: U8, at: int, part: int, kind: int) -> tuple[F32x16, F32x16]:
+    """d of 32 columns of the block at a byte, scaled."""
+    if kind == encodings.IQ4_NL:
+        return load_f16x16(w, at + 256), splat_f32x16(f32(0))
+    scale = to_f32x16(six_bits(w, at + 2048, 8, part) + splat_i32x16(-32))
+    return load_f16x16(w, at + 2144) * scale, splat_f32x16(f32(0))
+
+
+def fp4_factors(w: U8, at: int, part: int, kind: int) -> tuple[F32x16, F32x16]:
+    """d of the block of MXFP4 at a byte, in two steps, for the least are denormal."""
+    e = load_bits_i32x16(w, at + 256, 0, 255, 0)
+    return pow2_f32x16(e + splat_i32x16(-126)) * splat_f32x16(f32(0.25)), splat_f32x16(f32(0))

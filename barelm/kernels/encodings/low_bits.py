@@ -32,7 +32,7 @@ def q2_columns(w: U8, at: int, part: int, half: int, d: F32x16, m: F32x16, kind:
             d * to_f32x16(load_bits_i32x16(w, scales, 0, 15, 0)), m * to_f32x16(load_bits_i32x16(w, scales, 4, 15, 0)))
 
 
-def factors(w: U8, at: int, kind: int) -> tuple[F32x16, F32x16]:
+def factors(w: U8, at: int, part: int, kind: int) -> tuple[F32x16, F32x16]:
     """d of the block at a byte; what is added to each q of Q3_K, -f of Q2_K."""
     at += encodings.BLOCK_BYTES[kind]
     if kind == encodings.Q2_K:

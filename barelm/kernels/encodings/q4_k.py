@@ -12,9 +12,6 @@ from barelm.kernels.encodings.products import Columns
 from barelm.kernels.encodings.q4 import nibbles
 from barelm.kernels.encodings.q5 import five_bits
 
-Q4_K_FACTORS = 2048
-Q5_K_FACTORS = 2560
-
 
 def six_bits(w: U8, at: int, n: int, k: int) -> I32x16:
     """Number k of n of six bits, for sixteen rows: the low four of two share a byte, then the high two of four do."""
@@ -25,18 +22,19 @@ def six_bits(w: U8, at: int, n: int, k: int) -> I32x16:
 def q4_columns(w: U8, at: int, part: int, half: int, d: F32x16, m: F32x16, kind: int) -> Columns:
     """Sixteen columns of the block of Q4_K at a byte."""
     a, b, c, e = nibbles(w, at + part * 256 + half * 128)
-    return (a, b, c, e, d * to_f32x16(six_bits(w, at + Q4_K_FACTORS, 16, 2 * part)),
-            m * to_f32x16(six_bits(w, at + Q4_K_FACTORS, 16, 2 * part + 1)))
+    return a, b, c, e, d, m
 
 
 def q5_columns(w: U8, at: int, part: int, half: int, d: F32x16, m: F32x16, kind: int) -> Columns:
     """Sixteen columns of the block of Q5_K at a byte."""
     a, b, c, e = five_bits(w, at + part * 320, half)
-    return (a, b, c, e, d * to_f32x16(six_bits(w, at + Q5_K_FACTORS, 16, 2 * part)),
-            m * to_f32x16(six_bits(w, at + Q5_K_FACTORS, 16, 2 * part + 1)))
+    return a, b, c, e, d, m
 
 
-def factors(w: U8, at: int, kind: int) -> tuple[F32x16, F32x16]:
-    """d and -f of the block at a byte."""
-    at += encodings.BLOCK_BYTES[kind]
-    return load_f16x16(w, at - 64), splat_f32x16(f32(0)) - load_f16x16(w, at - 32)
+def factors(w: U8, at: int, part: int, kind: int) -> tuple[F32x16, F32x16]:
+    """d s and -f n of 32 columns of the block at a byte."""
+    end = at + encodings.BLOCK_BYTES[kind]
+    six = end - 64 - 12 * LANES
+    d = load_f16x16(w, end - 64)
+    m = splat_f32x16(f32(0)) - load_f16x16(w, end - 32)
+    return d * to_f32x16(six_bits(w, six, 16, 2 * part)), m * to_f32x16(six_bits(w, six, 16, 2 * part + 1))

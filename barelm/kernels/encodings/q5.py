@@ -26,7 +26,7 @@ def columns(w: U8, at: int, part: int, half: int, d: F32x16, m: F32x16, kind: in
     return a, b, c, e, d, m
 
 
-def factors(w: U8, at: int, kind: int) -> tuple[F32x16, F32x16]:
+def factors(w: U8, at: int, part: int, kind: int) -> tuple[F32x16, F32x16]:
     """d and m of the block at a byte."""
     d = load_f16x16(w, at + 320)
     m = d * splat_f32x16(f32(-16))

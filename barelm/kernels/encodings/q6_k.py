@@ -20,6 +20,6 @@ def columns(w: U8, at: int, part: int, half: int, d: F32x16, m: F32x16, kind: in
             e + bits_i8x64(high, 6, 3, 4), d * to_f32x16(load_i8x16(w, at + 3072 + (2 * part + half) * LANES)), m)
 
 
-def factors(w: U8, at: int, kind: int) -> tuple[F32x16, F32x16]:
+def factors(w: U8, at: int, part: int, kind: int) -> tuple[F32x16, F32x16]:
     """d of the block at a byte, and what is added to each q."""
     return load_f16x16(w, at + 3328), splat_f32x16(f32(-32))

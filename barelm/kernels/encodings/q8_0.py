@@ -12,6 +12,6 @@ def columns(w: U8, at: int, part: int, half: int, d: F32x16, m: F32x16, kind: in
     return load_i8x64(w, at), load_i8x64(w, at + 64), load_i8x64(w, at + 128), load_i8x64(w, at + 192), d, m
 
 
-def factors(w: U8, at: int, kind: int) -> tuple[F32x16, F32x16]:
+def factors(w: U8, at: int, part: int, kind: int) -> tuple[F32x16, F32x16]:
     """d of the block at a byte."""
     return load_f16x16(w, at + 512), splat_f32x16(f32(0))

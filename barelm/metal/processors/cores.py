@@ -7,7 +7,7 @@ end.  The team does without one that does not start within WAIT_MS.
 from barelm.contract import board, uefi
 from barelm.contract.board import Board, Job
 from barelm.dialect.memory import atomic_add, atomic_load, atomic_store
-from barelm.dialect.processor import call_engine, cycles, enable_vectors, pause
+from barelm.dialect.processor import call_engine, cpu_level, cycles, enable_vectors, pause
 from barelm.dialect.types import I64
 from barelm.metal.uefi.boot_services import Firmware, stall
 from barelm.metal.uefi.handles import locate_protocol
@@ -49,8 +49,13 @@ def processors_present(fw: Firmware) -> tuple[int, int]:
 
 
 def worker(address: int) -> int:
-    """What another processor runs, given the board's address: claim a number, then work until told to stop."""
+    """What another processor runs, given the board's address: claim a number, then work until told to stop.
+
+    One that lacks the level of the team goes home.
+    """
     job = Board(address).job
+    if cpu_level(job.level) < job.level:
+        return 0
     core = atomic_add(job.claims, 0, 1) + 1
     if core < board.CLOSED:
         work(job, core)

@@ -37,7 +37,7 @@ def pause() -> None:
 
 
 @metal
-def cpu_level() -> int:
+def cpu_level(most: int) -> int:
     """NEON is always there; a timer that stands still is no processor's."""
     return 0 if counter() != 0 else NO_LEVEL
 

@@ -39,8 +39,7 @@ def matrix(kind: int, w: NDArray[np.float32], data: NDArray[Any]) -> Matrix:
 
 def tokens(x: NDArray[np.float32]) -> Activations:
     """What floats need of activations."""
-    scales = np.zeros((len(x), 2), np.float32)
-    return Activations(x, np.zeros(x.shape, np.int8), scales, scales)
+    return Activations(x, np.zeros((len(x), 64), np.uint8))
 
 
 def panels(w: NDArray[Any]) -> NDArray[Any]:

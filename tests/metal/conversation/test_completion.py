@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from barelm.contract import uefi
-from barelm.dialect.processor import NO_LEVEL
+from barelm.contract.settings import SettingsView
+from barelm.dialect.processor import N_LEVELS, NO_LEVEL
 from barelm.dialect.rooms import Failure
 from barelm.metal import main
 from barelm.metal.conversation.reply import LINE_COLUMNS
@@ -39,7 +40,7 @@ def model() -> tuple[Packed, bytes]:
 @pytest.fixture(autouse=True)
 def processor(monkeypatch: pytest.MonkeyPatch) -> None:
     """A processor of the second level, whose engine is the interpreter."""
-    monkeypatch.setattr(main, "cpu_level", lambda: 1)
+    monkeypatch.setattr(main, "cpu_level", lambda most: 1)
     monkeypatch.setattr(cores, "call_engine", lambda level, job, core: engine(job, core))
 
 
@@ -188,6 +189,14 @@ def test_screen_of_a_failure() -> None:
 
 
 def test_a_processor_too_old_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(main, "cpu_level", lambda: NO_LEVEL)
+    monkeypatch.setattr(main, "cpu_level", lambda most: NO_LEVEL)
     with pytest.raises(Failure, match="lacks SSE4.2 or POPCNT"):
-        main.find_level()
+        main.find_level(SettingsView.over(np.zeros(SettingsView.BYTES, np.uint8)))
+
+
+@pytest.mark.parametrize("held, most", [(0, N_LEVELS), (1, 0), (2, 1), (4, 3)])
+def test_the_configuration_holds_the_level_down(held: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = SettingsView.over(np.zeros(SettingsView.BYTES, np.uint8))
+    settings.cpu = held
+    monkeypatch.setattr(main, "cpu_level", lambda most: most)
+    assert main.find_level(settings) == most

@@ -24,7 +24,10 @@ X86_64 = Family(
     boot_file="BOOTX64.EFI",
     baseline=Level("baseline", cpu="x86-64"),
     levels=(Level("v2", cpu="x86-64-v2", forms_need=("ssse3",)),  # the psABI's microarchitecture levels
-            Level("v3", cpu="x86-64-v3", forms_need=("avx2", "f16c"))),
+            Level("v3", cpu="x86-64-v3", forms_need=("avx2", "f16c")),
+            Level("v3n", cpu="x86-64-v3", features="+avxvnni", forms_need=("avx2", "f16c", "avxvnni")),
+            Level("v4", cpu="x86-64-v4", features="+avx512vnni",
+                  forms_need=("avx2", "f16c", "avx512bw", "avx512vl", "avx512vnni"))),
     features=("AVX", "FMA", "AVX2", "AVX-512", "VNNI"),
     too_old=("this processor lacks SSE4.2 or POPCNT",
              "Take a machine built after 2008 (Intel) or 2011 (AMD)."),

@@ -21,16 +21,21 @@ FMA, MOVBE, XSAVE, OSXSAVE, AVX, F16C = 1 << 12, 1 << 22, 1 << 26, 1 << 27, 1 <<
 HYPERVISOR = 1 << 31
 LAHF, LZCNT = 1 << 0, 1 << 5  # leaf 0x80000001, ECX
 BMI1, AVX2, BMI2, AVX512F = 1 << 3, 1 << 5, 1 << 8, 1 << 16  # leaf 7, EBX
+AVX512DQ, AVX512CD, AVX512BW, AVX512VL = 1 << 17, 1 << 28, 1 << 30, 1 << 31
 AVX512_VNNI, AVX_VNNI = 1 << 11, 1 << 4  # leaf 7, ECX, and its subleaf 1, EAX
 
 # Together what the x86-64 psABI asks of each level.
 V2 = SSE3 | SSSE3 | SSE41 | SSE42 | POPCNT
 V3 = V2 | FMA | MOVBE | XSAVE | AVX | F16C
 V3_EXTENDED = BMI1 | AVX2 | BMI2
+V4 = AVX512F | AVX512DQ | AVX512CD | AVX512BW | AVX512VL
+
+V2_LEVEL, V3_LEVEL, V3N_LEVEL, V4_LEVEL = range(4)
 
 EXTENDED, BRAND = 0x80000000, 0x80000002  # leaves: the last of the extended ones; the first of three of 16 characters
 TCG_EBX = 0x54474354  # "TCGT", the beginning of what QEMU's emulator calls itself
-XCR0_AVX = 0x7
+XSTATE = 0xD  # a leaf: which bits of XCR0 there are
+XCR0_AVX, XCR0_AVX512 = 0x7, 0xE7
 
 
 @metal
@@ -46,8 +51,8 @@ def pause() -> None:
 
 
 @metal
-def cpu_level() -> int:
-    """The highest of the psABI's levels.
+def cpu_level(most: int) -> int:
+    """The highest of the psABI's levels, v4 only with VNNI; v3n is v3 with VNNI in registers of 256 bits.
 
     Under QEMU's emulator the lowest: there wide registers are several narrow ones in a loop, and slower.
     """
@@ -55,29 +60,48 @@ def cpu_level() -> int:
     if ecx & V2 != V2:
         return NO_LEVEL
     if ecx & HYPERVISOR and cpuid(0x40000000, 0)[1] == TCG_EBX:
-        return 0
-    if ecx & V3 != V3 or cpuid(0, 0)[0] < 7:
-        return 0
+        return V2_LEVEL
+    if most < V3_LEVEL or ecx & V3 != V3 or cpuid(0, 0)[0] < 7:
+        return V2_LEVEL
     if cpuid(7, 0)[1] & V3_EXTENDED != V3_EXTENDED or cpuid(0x80000001, 0)[2] & LZCNT == 0:
-        return 0
-    return 1
+        return V2_LEVEL
+    if most >= V4_LEVEL and has_v4():
+        return V4_LEVEL
+    if most >= V3N_LEVEL and has_avx_vnni():
+        return V3N_LEVEL
+    return V3_LEVEL
+
+
+@metal
+def has_v4() -> bool:
+    """Whether there is AVX-512 as the psABI's v4 wants it, with VNNI and a state to keep it in."""
+    if cpuid(7, 0)[1] & V4 != V4 or cpuid(7, 0)[2] & AVX512_VNNI == 0 or cpuid(0, 0)[0] < XSTATE:
+        return False
+    return cpuid(XSTATE, 0)[0] & XCR0_AVX512 == XCR0_AVX512
+
+
+@metal
+def has_avx_vnni() -> bool:
+    """Whether VNNI takes registers of 256 bits without AVX-512; older processors have no such subleaf."""
+    return cpuid(7, 0)[0] >= 1 and cpuid(7, 1)[0] & AVX_VNNI != 0
 
 
 @metal
 def enable_vectors(level: int) -> None:
-    """Switch on AVX where the level has it and nobody has, and reset MXCSR.
+    """Switch on AVX, or AVX-512, where the level has it and nobody has, and reset MXCSR.
 
     Firmware often leaves XCR0 as it came out of reset, and wakes every other processor that way.  In a process of
     an operating system all is on already and nothing privileged is done.
     """
     reset_mxcsr()
-    if level <= 0:
+    if level <= V2_LEVEL:
         return
     if cpuid(1, 0)[2] & OSXSAVE == 0:
         enable_xsave()
     enabled = read_xcr0()
-    if enabled & XCR0_AVX != XCR0_AVX:
-        write_xcr0(enabled | XCR0_AVX)
+    wanted = XCR0_AVX512 if level == V4_LEVEL else XCR0_AVX
+    if enabled & wanted != wanted:
+        write_xcr0(enabled | wanted)
 
 
 @metal
@@ -128,6 +152,6 @@ def cpu_features() -> int:
             found |= 4
         if ebx & AVX512F:
             found |= 8
-        if cpuid(7, 0)[2] & AVX512_VNNI or cpuid(7, 1)[0] & AVX_VNNI:
+        if cpuid(7, 0)[2] & AVX512_VNNI or has_avx_vnni():
             found |= 16
     return found
