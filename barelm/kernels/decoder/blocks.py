@@ -3,7 +3,7 @@
 import numpy as np
 
 from barelm.contract import layout
-from barelm.dialect.types import F32, F32_2D, LANES, F32x16, Real, f32, padded
+from barelm.dialect.types import F32, F32_2D, LANES, F32x16, Real, f32
 from barelm.dialect.vectors import (
     load_f32x16,
     max_f32x16,
@@ -14,9 +14,7 @@ from barelm.dialect.vectors import (
     store_f32x16,
     sum_tree,
 )
-from barelm.kernels.decoder.cache import HeadCache, cached
 from barelm.kernels.decoder.mathf import exp_f32x16, tanh_f32x16
-from barelm.kernels.decoder.model import Config
 
 
 def rmsnorm(y: F32, x: F32, g: F32, eps: Real, dim: int, lo: int, hi: int) -> None:
@@ -88,76 +86,6 @@ def rope(x: F32, at: int, table: F32, pos: int, rope_dim: int, rotary: int) -> N
         b = x[j + apart]
         x[j] = a * cos - b * sin
         x[j + apart] = a * sin + b * cos
-
-
-def attend(out: F32, q: F32, head: HeadCache, scores: F32, c: Config, since: int, n: int, sink: Real) -> None:
-    """out = softmax(scale q Kᵀ) V for one head over positions since to n (Vaswani et al. 2017).
-
-    `out` (head_dim, padded) and `scores` (n, padded) are this core's own.
-    """
-    first = since // LANES * LANES
-    turned = (first // head.room + 1) * head.room  # positions from here on lie at the front again
-    score(scores, q, head, c, first, n, turned)
-    for t in range(first, since):
-        scores[t] = f32(-np.inf)
-    softmax(scores[first:], padded(n) - first, sink)
-    if head.kind == layout.KV_Q8:
-        for t in range(first, n):
-            scores[t] = scores[t] * head.value_scales[t % head.room]
-    width = padded(c.head_dim)
-    for column in range(0, width, LANES):
-        a0 = splat_f32x16(f32(0))
-        a1 = a0
-        a2 = a0
-        a3 = a0
-        t = first
-        while t + 4 <= n:
-            at = kept_at(t, turned, head.room) * width + column
-            a0 = a0 + splat_f32x16(scores[t]) * cached(head.kind, head.values, at)
-            a1 = a1 + splat_f32x16(scores[t + 1]) * cached(head.kind, head.values, at + width)
-            a2 = a2 + splat_f32x16(scores[t + 2]) * cached(head.kind, head.values, at + 2 * width)
-            a3 = a3 + splat_f32x16(scores[t + 3]) * cached(head.kind, head.values, at + 3 * width)
-            t += 4
-        while t < n:
-            at = kept_at(t, turned, head.room) * width + column
-            a0 = a0 + splat_f32x16(scores[t]) * cached(head.kind, head.values, at)
-            t += 1
-        store_f32x16(out, column, (a0 + a1) + (a2 + a3))
-
-
-def kept_at(pos: int, turned: int, room: int) -> int:
-    """Where a position lies, `turned` being the first multiple of room above the oldest that is asked for."""
-    return pos - turned if pos >= turned else pos - turned + room
-
-
-def score(scores: F32, q: F32, head: HeadCache, c: Config, first: int, n: int, turned: int) -> None:
-    """scores[t] = scale q · k_t, capped, from position `first` on, sixteen at a time, and -inf behind the last."""
-    scale = splat_f32x16(c.attention_scale)
-    p = first
-    while p + 2 * LANES <= padded(n):
-        a0 = splat_f32x16(f32(0))
-        a1 = a0
-        at = kept_at(p, turned, head.room) * c.head_dim
-        beside = kept_at(p + LANES, turned, head.room) * c.head_dim
-        for i in range(c.head_dim):
-            qi = splat_f32x16(q[i])
-            a0 = a0 + qi * cached(head.kind, head.keys, at + i * LANES)
-            a1 = a1 + qi * cached(head.kind, head.keys, beside + i * LANES)
-        store_f32x16(scores, p, a0 * scale)
-        store_f32x16(scores, p + LANES, a1 * scale)
-        p += 2 * LANES
-    if p < n:
-        a0 = splat_f32x16(f32(0))
-        at = kept_at(p, turned, head.room) * c.head_dim
-        for i in range(c.head_dim):
-            a0 = a0 + splat_f32x16(q[i]) * cached(head.kind, head.keys, at + i * LANES)
-        store_f32x16(scores, p, a0 * scale)
-    if head.kind == layout.KV_Q8:
-        for i in range(first, n, LANES):
-            store_f32x16(scores, i, load_f32x16(scores, i) * load_f32x16(head.key_scales, i % head.room))
-    cap(scores, c.attention_cap, first // LANES, padded(n) // LANES)
-    for t in range(n, padded(n)):
-        scores[t] = f32(-np.inf)
 
 
 def cap(x: F32, most: Real, lo: int, hi: int) -> None:

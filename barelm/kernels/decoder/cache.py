@@ -4,12 +4,12 @@ Keys lie as [pos / 16][head_dim][16], so that one vector holds a component of si
 [pos][head_dim, padded].
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from barelm.contract import layout
 from barelm.dialect.memory import bits_of_float, f32_array, float_of_bits, i8_array, u16_array
 from barelm.dialect.quants import load_f16x16, load_i8x16, to_f32x16
-from barelm.dialect.types import F32, I8, LANES, U8, F32x16, Real, f32, padded
+from barelm.dialect.types import F32, I8, LANES, U8, F32x16, Kernel, Real, f32, padded
 from barelm.dialect.vectors import load_f32x16
 
 LARGEST_F16 = 0x477FE000  # the bits of 65504 as a float32
@@ -91,10 +91,26 @@ def f16_bits(x: Real) -> int:
     return sign | (size - ((127 - 15) << 23) + 0xFFF + (size >> 13 & 1)) >> 13
 
 
-def cached(kind: int, cache: U8, i: int) -> F32x16:
-    """Sixteen components of a head's cache from element i on; int8 without its scale."""
+def by_cache(use: Kernel, kind: int, job: Any) -> None:
+    """`use` with what loads sixteen components of a head's cache, and with `job`."""
     if kind == layout.KV_F16:
-        return load_f16x16(cache, 2 * i)
-    if kind == layout.KV_Q8:
-        return to_f32x16(load_i8x16(cache, i))
+        use(cached_f16, job)
+    elif kind == layout.KV_Q8:
+        use(cached_q8, job)
+    else:
+        use(cached_f32, job)
+
+
+def cached_f32(cache: U8, i: int) -> F32x16:
+    """Sixteen components from element i on."""
     return load_f32x16(f32_array(cache, 0, len(cache) // 4), i)
+
+
+def cached_f16(cache: U8, i: int) -> F32x16:
+    """The same of float16."""
+    return load_f16x16(cache, 2 * i)
+
+
+def cached_q8(cache: U8, i: int) -> F32x16:
+    """The same of int8, without its scale."""
+    return to_f32x16(load_i8x16(cache, i))

@@ -11,19 +11,19 @@ from barelm.kernels.matrices import matmul
 from barelm.kernels.team import Team, meet, share
 
 
-def feed_forward(c: Config, w: Weights, s: State, l: int, n: int, team: Team) -> None:
+def feed_forward(c: Config, w: Weights, s: State, l: int, xn: Activations, n: int, team: Team) -> None:
     """added = W2 (act(W1 x̂) · W3 x̂) for n tokens, of each every core its rows; without a gate W2 act(W3 x̂)."""
-    expand(c, w, s, l, 0, s.xn, 0, n, team)
+    expand(c, w, s, l, 0, xn, 0, n, team)
     meet(team)
     lo, hi = share(w.w2.rows // LANES, team)
     matmul(s.added, w.w2, l, s.h, n, lo, hi)
     add_bias(s.added, w.b2, l, n, lo, hi)
 
 
-def mixture(c: Config, w: Weights, s: State, l: int, n: int, team: Team) -> None:
+def mixture(c: Config, w: Weights, s: State, l: int, xn: Activations, n: int, team: Team) -> None:
     """added = Σ p_e FFN_e(x̂) over the experts e a token takes, p a softmax of their routes; token after token."""
     lo, hi = share(w.router.rows // LANES, team)
-    matmul(s.routes, w.router, l, s.xn, n, lo, hi)
+    matmul(s.routes, w.router, l, xn, n, lo, hi)
     add_bias(s.routes, w.router_bias, l, n, lo, hi)
     meet(team)
     lo, hi = share(n, team)
@@ -33,7 +33,7 @@ def mixture(c: Config, w: Weights, s: State, l: int, n: int, team: Team) -> None
     lo, hi = share(w.w2.rows // LANES, team)
     for t in range(n):
         for j in range(c.n_experts_used):
-            expand(c, w, s, l, s.chosen[t, j], tokens_from(s.xn, t), j, 1, team)
+            expand(c, w, s, l, s.chosen[t, j], tokens_from(xn, t), j, 1, team)
         meet(team)
         for i in range(lo * LANES, hi * LANES):
             s.added[t, i] = f32(0)

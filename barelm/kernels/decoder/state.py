@@ -27,8 +27,9 @@ class State(NamedTuple):
     shares: F32_2D  # (batch, n_experts_used) of each in the sum
     answers: F32_2D  # (n_experts_used, dim) what each adds
     logits: F32_2D  # (1, vocab_size)
-    scores: F32_2D  # (core, seq_len)
-    out: F32_2D  # (core, head_dim)
+    queries: F32_2D  # (4 core, head_dim) of a key head, see `attention`
+    scores: F32_2D  # (4 core, seq_len)
+    out: F32_2D  # (4 core, head_dim)
     keys: U8  # of every key head of every layer: see `room_of` and `kernels.decoder.cache`
     values: U8
     key_scales: F32  # of int8 keys, one a position
@@ -63,6 +64,7 @@ class StatePlan(NamedTuple):
     shares: Part
     answers: Part
     logits: Part
+    queries: Part
     scores: Part
     out: Part
     keys: Part
@@ -114,8 +116,9 @@ def state_plan(c: Config, max_cores: int) -> StatePlan:
     shares = part(chosen.end, n_routed, used, 4)
     answers = part(shares.end, used, padded(c.dim, BLOCK), 4)
     logits = part(answers.end, 1, padded(c.vocab_size), 4)
-    scores = part(logits.end, max_cores, seq, 4)
-    out = part(scores.end, max_cores, padded(c.head_dim), 4)
+    queries = part(logits.end, 4 * max_cores, padded(c.head_dim), 4)
+    scores = part(queries.end, 4 * max_cores, seq, 4)
+    out = part(scores.end, 4 * max_cores, padded(c.head_dim), 4)
     keys = part(out.end, kept, size * c.head_dim, 1)
     values = part(keys.end, kept, size * padded(c.head_dim), 1)
     key_scales = part(values.end, 1, scales, 4)
@@ -124,8 +127,8 @@ def state_plan(c: Config, max_cores: int) -> StatePlan:
     tokens = part(order.end, 1, seq + LANES, 8)
     rng = part(tokens.end, 1, 8, 8)
     gate = part(rng.end, 1, GATE_WORDS, 8)
-    return StatePlan(x, xn, added, qkv, attended, h13, h, routes, chosen, shares, answers, logits, scores, out, keys,
-                     values, key_scales, value_scales, order, tokens, rng, gate)
+    return StatePlan(x, xn, added, qkv, attended, h13, h, routes, chosen, shares, answers, logits, queries, scores, out,
+                     keys, values, key_scales, value_scales, order, tokens, rng, gate)
 
 
 def positions_kept(c: Config) -> int:
@@ -169,8 +172,8 @@ def bind_state(header: Header, block: U8) -> State:
         floats(block, p.x), activations(block, p.xn), floats(block, p.added), floats(block, p.qkv),
         activations(block, p.attended), floats(block, p.h13), activations(block, p.h), floats(block, p.routes),
         i64_array(block, p.chosen.at, (p.chosen.rows, p.chosen.cols)), floats(block, p.shares),
-        floats(block, p.answers), floats(block, p.logits),
-        floats(block, p.scores), floats(block, p.out),
+        floats(block, p.answers), floats(block, p.logits), floats(block, p.queries), floats(block, p.scores),
+        floats(block, p.out),
         u8_array(block, p.keys.at, p.keys.rows * p.keys.cols),
         u8_array(block, p.values.at, p.values.rows * p.values.cols),
         f32_array(block, p.key_scales.at, p.key_scales.cols), f32_array(block, p.value_scales.at, p.value_scales.cols),

@@ -4,16 +4,15 @@ Decoding is a pass over one token, reading the prompt a pass over as many as the
 same sums, hence the same bits.  What a model has not is empty or 0, and is passed over.
 """
 
-import numpy as np
-
 from barelm.contract import layout
-from barelm.dialect.types import BLOCK, F32, F32_2D, LANES, f32, padded
-from barelm.kernels.decoder.blocks import add, add_bias, add_scaled, attend, cap, layernorm, multiply_by, rmsnorm, rope
-from barelm.kernels.decoder.cache import HeadCache, item_bytes, remember_key, remember_value
+from barelm.dialect.types import BLOCK, F32, F32_2D, LANES, padded
+from barelm.kernels.decoder.attention import attention, head_cache
+from barelm.kernels.decoder.blocks import add, add_bias, add_scaled, cap, layernorm, multiply_by, rmsnorm, rope
+from barelm.kernels.decoder.cache import remember_key, remember_value
 from barelm.kernels.decoder.feed_forward import feed_forward, mixture
 from barelm.kernels.decoder.model import Config, Weights
-from barelm.kernels.decoder.state import State, room_of
-from barelm.kernels.encodings.activations import quantize, tokens_from
+from barelm.kernels.decoder.state import State
+from barelm.kernels.encodings.activations import Activations, quantize, tokens_from
 from barelm.kernels.matrices import embed, matmul
 from barelm.kernels.team import Team, meet, share
 
@@ -35,9 +34,9 @@ def forward(c: Config, w: Weights, s: State, pos: int, n: int, want_logits: bool
         attention_block(c, w, s, l, pos, n, team)
         feed_forward_block(c, w, s, l, n, team)
     if want_logits:
-        normalise(c, s, w.norm, w.final_shift, 0, n - 1, n, team)
+        xn = normalise(c, s, w.norm, w.final_shift, 0, n - 1, n, team)
         lo, hi = share(padded(c.vocab_size) // LANES, team)
-        matmul(s.logits, w.classifier, 0, tokens_from(s.xn, n - 1), 1, lo, hi)
+        matmul(s.logits, w.classifier, 0, xn, 1, lo, hi)
         multiply_by(s.logits[0], c.logit_scale, lo, hi)
         cap(s.logits[0], c.logit_cap, lo, hi)
         meet(team)
@@ -45,9 +44,9 @@ def forward(c: Config, w: Weights, s: State, pos: int, n: int, want_logits: bool
 
 def attention_block(c: Config, w: Weights, s: State, l: int, pos: int, n: int, team: Team) -> None:
     """x = x + Wo attention(Wq x̂ + bq, Wk x̂ + bk, Wv x̂ + bv) + bo with x̂ = norm(x), and no b in most models"""
-    normalise(c, s, w.attention_norm, w.attention_shift, l, 0, n, team)
+    xn = normalise(c, s, w.attention_norm, w.attention_shift, l, 0, n, team)
     lo, hi = share(w.wqkv.rows // LANES, team)
-    matmul(s.qkv, w.wqkv, l, s.xn, n, lo, hi)
+    matmul(s.qkv, w.wqkv, l, xn, n, lo, hi)
     add_bias(s.qkv, w.bqkv, l, n, lo, hi)
     meet(team)
     normalise_whole(c, w, s, l, n, team)
@@ -61,11 +60,11 @@ def attention_block(c: Config, w: Weights, s: State, l: int, pos: int, n: int, t
 
 def feed_forward_block(c: Config, w: Weights, s: State, l: int, n: int, team: Team) -> None:
     """x = x + FFN(x̂) with x̂ = norm(x)"""
-    normalise(c, s, w.ffn_norm, w.ffn_shift, l, 0, n, team)
+    xn = normalise(c, s, w.ffn_norm, w.ffn_shift, l, 0, n, team)
     if c.n_experts > 0:
-        mixture(c, w, s, l, n, team)
+        mixture(c, w, s, l, xn, n, team)
     else:
-        feed_forward(c, w, s, l, n, team)
+        feed_forward(c, w, s, l, xn, n, team)
     lo, hi = share(w.w2.rows // LANES, team)
     connect(c, s, w.ffn_post_norm, l, n, lo, hi, team)
 
@@ -86,20 +85,33 @@ def connect(c: Config, s: State, g: F32_2D, l: int, n: int, lo: int, hi: int, te
     meet(team)
 
 
-def normalise(c: Config, s: State, g: F32_2D, shift: F32_2D, l: int, first: int, n: int, team: Team) -> None:
-    """x̂ = norm(x) for tokens first to n, every core its blocks of columns; x̂ = x without weights."""
-    lo, hi = share(padded(c.dim, BLOCK) // BLOCK, team)
-    begin, end = lo * BLOCK // LANES, hi * BLOCK // LANES
+def normalise(c: Config, s: State, g: F32_2D, shift: F32_2D, l: int, first: int, n: int, team: Team) -> Activations:
+    """x̂ = norm(x) for tokens first to n, every core its blocks of columns; x̂ = x without weights.
+
+    Of one token every core makes all of x̂ for itself, which takes less time than to wait for the others.
+    """
+    n_blocks = padded(c.dim, BLOCK) // BLOCK
+    if n - first == 1 and team.n_cores <= c.batch:
+        normalise_blocks(c, s, s.x[first], g, shift, l, team.core, 0, n_blocks)
+        return tokens_from(s.xn, team.core)
+    lo, hi = share(n_blocks, team)
     for t in range(first, n):
-        if len(g) == 0:
-            for i in range(lo * BLOCK, hi * BLOCK):
-                s.xn.values[t, i] = s.x[t, i]
-        elif c.norm == layout.LAYER:
-            layernorm(s.xn.values[t], s.x[t], g[l], shift[l], c.norm_eps, c.dim, begin, end)
-        else:
-            rmsnorm(s.xn.values[t], s.x[t], g[l], c.norm_eps, c.dim, begin, end)
-        quantize(s.xn, t, lo, hi)
+        normalise_blocks(c, s, s.x[t], g, shift, l, t, lo, hi)
     meet(team)
+    return tokens_from(s.xn, first)
+
+
+def normalise_blocks(c: Config, s: State, x: F32, g: F32_2D, shift: F32_2D, l: int, row: int, lo: int, hi: int) -> None:
+    """The blocks lo to hi of one token, into a row of x̂."""
+    begin, end = lo * BLOCK // LANES, hi * BLOCK // LANES
+    if len(g) == 0:
+        for i in range(lo * BLOCK, hi * BLOCK):
+            s.xn.values[row, i] = x[i]
+    elif c.norm == layout.LAYER:
+        layernorm(s.xn.values[row], x, g[l], shift[l], c.norm_eps, c.dim, begin, end)
+    else:
+        rmsnorm(s.xn.values[row], x, g[l], c.norm_eps, c.dim, begin, end)
+    quantize(s.xn, row, lo, hi)
 
 
 def normalise_whole(c: Config, w: Weights, s: State, l: int, n: int, team: Team) -> None:
@@ -134,7 +146,7 @@ def position(c: Config, w: Weights, s: State, l: int, pos: int, n: int, team: Te
             normalise_heads(s.qkv[t, at:], w.key_norm[l], c, c.head_dim)
         turn(c, w, s.qkv[t], at, l, pos + t)
         if g >= 0:
-            kept = head_cache(c, w, s, l, g)
+            kept = head_cache(c, w.layers, s, l, g)
             remember_key(kept, s.qkv[t, at:], pos + t, c.head_dim)
             remember_value(kept, s.qkv[t, at + padded(c.kv_dim):], pos + t, c.head_dim)
     meet(team)
@@ -147,41 +159,3 @@ def turn(c: Config, w: Weights, x: F32, at: int, l: int, pos: int) -> None:
         rope(x, at, w.rope, pos, c.rope_dim, c.rotary)
     elif table == layout.TURNED_LOCALLY:
         rope(x, at, w.local_rope, pos, c.rope_dim, c.rotary)
-
-
-def head_cache(c: Config, w: Weights, s: State, l: int, g: int) -> HeadCache:
-    """What key head g of a layer remembers."""
-    room, at = room_of(c, w.layers, l, g)
-    size = item_bytes(c.kv_kind)
-    k, v = size * c.head_dim, size * padded(c.head_dim)
-    if c.kv_kind == layout.KV_Q8:
-        return HeadCache(c.kv_kind, room, s.keys[at * k:(at + room) * k], s.values[at * v:(at + room) * v],
-                         s.key_scales[at:at + room], s.value_scales[at:at + room])
-    return HeadCache(c.kv_kind, room, s.keys[at * k:(at + room) * k], s.values[at * v:(at + room) * v],
-                     s.key_scales[:0], s.value_scales[:0])
-
-
-def attention(c: Config, w: Weights, s: State, l: int, pos: int, n: int, team: Team) -> None:
-    """Every query head attends to the positions up to its own, or to a window of them.
-
-    n_heads / n_kv_heads of them share a key head.
-    """
-    group = c.n_heads // c.n_kv_heads
-    window = w.layers[l * layout.LAYER_WORDS + layout.WINDOW]
-    out = s.out[team.core]
-    lo, hi = share(n * c.n_heads, team)
-    for i in range(lo, hi):
-        t = i // c.n_heads
-        head = i % c.n_heads
-        g = head // group
-        at = head * c.head_dim
-        since = max(pos + t + 1 - window, 0) if window > 0 else 0
-        sink = w.sinks[l, head] if len(w.sinks) > 0 else f32(-np.inf)
-        attend(out, s.qkv[t, at:], head_cache(c, w, s, l, g), s.scores[team.core], c, since, pos + t + 1, sink)
-        for k in range(c.head_dim):
-            s.attended.values[t, at + k] = out[k]
-    meet(team)
-    lo, hi = share(n, team)
-    for t in range(lo, hi):
-        quantize(s.attended, t, 0, padded(c.q_dim, BLOCK) // BLOCK)
-    meet(team)

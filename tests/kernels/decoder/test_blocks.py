@@ -9,11 +9,9 @@ from barelm.checkpoint.checkpoint import Shape
 from barelm.contract import layout
 from barelm.dialect.types import f32, padded
 from barelm.kernels.decoder import blocks, cache
-from barelm.kernels.decoder.model import Config
 from barelm.pack.writer import rope_table
 from tests.kernels import references
 from tests.kernels.agree import agree, normal
-from tests.worlds import jit
 
 
 @pytest.mark.parametrize("dim", [16, 24, 64, 250])
@@ -53,56 +51,6 @@ def test_rope(head_dim: int, pos: int, rotary: str) -> None:
     assert np.allclose(x[head_dim:2 * head_dim], expected, 1e-5, 1e-6)
     x[head_dim:2 * head_dim] = before[head_dim:2 * head_dim]
     assert np.array_equal(x, before)
-
-
-NO_SIZES = Config(*(0,) * len(Config._fields))  # type: ignore[arg-type]
-"""Of which a test says those that matter to it."""
-
-# How far a form of the cache may take the result from the float64 one.
-TOLERANCE = {layout.KV_F32: 1e-6, layout.KV_F16: 2e-3, layout.KV_Q8: 3e-2}
-
-
-@pytest.mark.parametrize("head_dim", [2, 8, 20, 48])
-@pytest.mark.parametrize("n", [1, 3, 16, 17, 45])
-@pytest.mark.parametrize("kind", TOLERANCE, ids=layout.KV_NAMES)
-def test_attention_of_one_head(kind: int, n: int, head_dim: int) -> None:
-    q, k, v = normal(1, head_dim), normal(2, n, head_dim), normal(3, n, head_dim)
-    size = cache.item_bytes(kind) * padded(n)
-    keys, values = np.zeros(size * head_dim, np.uint8), np.zeros(size * padded(head_dim), np.uint8)
-    key_scales, value_scales = np.zeros(padded(n), np.float32), np.zeros(padded(n), np.float32)
-    head = cache.HeadCache(kind, padded(n), keys, values, key_scales, value_scales)
-    for pos in range(n):
-        agree(cache.remember_key, head, k[pos], pos, head_dim)
-        agree(cache.remember_value, head, v[pos], pos, head_dim)
-    for since, most, sink in ((0, 0.0, -np.inf), (n // 2, 0.0, 1.5), (n - 1, 1.25, -0.5), (max(n - 18, 0), 2.0, 9.0)):
-        c = NO_SIZES._replace(head_dim=head_dim, attention_scale=f32(0.3), attention_cap=f32(most))
-        out, scores = np.zeros(padded(head_dim), np.float32), np.full(padded(n), 7, np.float32)
-        agree(blocks.attend, out, q, head, scores, c, since, n, f32(sink))
-        expected = references.attend(np.tile(q.astype(float), (n, 1)), k.astype(float), v.astype(float), scale=0.3,
-                                     cap=most, window=n - since, sink=sink)[-1]
-        assert np.allclose(out[:head_dim], expected, 0, TOLERANCE[kind] * np.abs(v).max())
-        assert not out[head_dim:].any()
-
-
-@pytest.mark.parametrize("kind", TOLERANCE, ids=layout.KV_NAMES)
-def test_a_window_has_the_bits_of_the_same_positions_among_all(kind: int) -> None:
-    n, head_dim, room = 150, 8, 48
-    q, k, v = normal(1, head_dim), normal(2, n, head_dim), normal(3, n, head_dim)
-    heads = []
-    for kept in (padded(n), room):
-        size = cache.item_bytes(kind) * kept
-        heads.append(cache.HeadCache(kind, kept, np.zeros(size * head_dim, np.uint8), np.zeros(size * 16, np.uint8),
-                                     np.zeros(kept, np.float32), np.zeros(kept, np.float32)))
-    c = NO_SIZES._replace(head_dim=head_dim, attention_scale=f32(0.3), attention_cap=f32(0))
-    for pos in range(n):
-        found = []
-        for head in heads:
-            jit(cache.remember_key)(head, k[pos], pos, head_dim)
-            jit(cache.remember_value)(head, v[pos], pos, head_dim)
-            out, scores = np.zeros(16, np.float32), np.zeros(padded(n), np.float32)
-            jit(blocks.attend)(out, q, head, scores, c, max(pos - 32, 0), pos + 1, f32(-np.inf))
-            found.append(out.tobytes())
-        assert found[0] == found[1], pos
 
 
 def test_float16_is_the_nearest_one() -> None:

@@ -1,0 +1,238 @@
+"""Attention: the queries of a key head, of all tokens of the pass, four at a time (Vaswani et al. 2017).
+
+Four of them read keys and values once.  Every sum runs over components, or over positions, in order, whatever stands
+beside it, so that four have the bits of each alone.  Buffers are padded with zeros to whole vectors.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from barelm.contract import layout
+from barelm.dialect.types import BLOCK, F32, I32, LANES, Kernel, Real, f32, padded
+from barelm.dialect.vectors import load_f32x16, splat_f32x16, store_f32x16
+from barelm.kernels.decoder.blocks import cap, softmax
+from barelm.kernels.decoder.cache import HeadCache, by_cache, item_bytes
+from barelm.kernels.decoder.model import Config, Weights
+from barelm.kernels.decoder.state import State, room_of
+from barelm.kernels.encodings.activations import quantize
+from barelm.kernels.team import Team, meet, share
+
+FOUR = 4
+"""Queries side by side: as many sums as registers hold on most processors."""
+
+
+class Seen(NamedTuple):
+    """The positions of a key head that some queries attend to, each to as many of them as it may."""
+
+    first: int  # a multiple of 16
+    turned: int  # positions from here on lie at the front of the cache again
+    shared: int  # positions up to here are seen by all
+    end: int
+
+
+def attention(c: Config, w: Weights, s: State, l: int, pos: int, n: int, team: Team) -> None:
+    """Every query head attends to the positions up to its own, or to a window of them.
+
+    n_heads / n_kv_heads of them share a key head.
+    """
+    group = c.n_heads // c.n_kv_heads
+    fours = (n * group + FOUR - 1) // FOUR
+    lo, hi = share(fours * c.n_kv_heads, team)
+    for i in range(lo, hi):
+        g = i // fours
+        first = i % fours * FOUR
+        attend(c, w, s, l, g, first, min(FOUR, n * group - first), pos, team.core * FOUR)
+    meet(team)
+    if c.head_dim % BLOCK != 0:
+        lo, hi = share(n, team)
+        for t in range(lo, hi):
+            quantize(s.attended, t, 0, padded(c.q_dim, BLOCK) // BLOCK)
+        meet(team)
+
+
+def attend(c: Config, w: Weights, s: State, l: int, g: int, first: int, n: int, pos: int, row: int) -> None:
+    """attended = softmax(scale q Kᵀ) V for n queries of key head g from number `first` on, counted token by token.
+
+    Rows of `queries`, `scores` and `out` from `row` on are this core's own.
+    """
+    group = c.n_heads // c.n_kv_heads
+    window = w.layers[l * layout.LAYER_WORDS + layout.WINDOW]
+    head = head_cache(c, w.layers, s, l, g)
+    queries, scores, out = s.queries[row:row + FOUR], s.scores[row:row + FOUR], s.out[row:row + FOUR]
+    for j in range(FOUR):
+        query = first + min(j, n - 1)  # where there are fewer, the last one again
+        at = (g * group + query % group) * c.head_dim
+        for k in range(c.head_dim):
+            queries[j, k] = s.qkv[query // group, at + k]
+    seen = positions_seen(head, window, pos + first // group, pos + (first + n - 1) // group)
+    by_cache(score, head.kind, (scores, queries, head, c, seen, n))
+    for j in range(n):
+        query = first + j
+        upto = pos + query // group + 1
+        sink = w.sinks[l, g * group + query % group] if len(w.sinks) > 0 else f32(-np.inf)
+        weigh(scores[j], head, c, seen.first, max(upto - window, 0) if window > 0 else 0, upto, sink)
+    by_cache(add_values, head.kind, (out, scores, head, padded(c.head_dim), seen, n))
+    for j in range(n):
+        query = first + j
+        by_cache(add_rest, head.kind, (out[j], scores[j], head, padded(c.head_dim), seen, pos + query // group + 1))
+        at = (g * group + query % group) * c.head_dim
+        for k in range(c.head_dim):
+            s.attended.values[query // group, at + k] = out[j, k]
+        if c.head_dim % BLOCK == 0:
+            quantize(s.attended, query // group, at // BLOCK, (at + c.head_dim) // BLOCK)
+
+
+def head_cache(c: Config, layers: I32, s: State, l: int, g: int) -> HeadCache:
+    """What key head g of a layer remembers."""
+    room, at = room_of(c, layers, l, g)
+    size = item_bytes(c.kv_kind)
+    k, v = size * c.head_dim, size * padded(c.head_dim)
+    if c.kv_kind == layout.KV_Q8:
+        return HeadCache(c.kv_kind, room, s.keys[at * k:(at + room) * k], s.values[at * v:(at + room) * v],
+                         s.key_scales[at:at + room], s.value_scales[at:at + room])
+    return HeadCache(c.kv_kind, room, s.keys[at * k:(at + room) * k], s.values[at * v:(at + room) * v],
+                     s.key_scales[:0], s.value_scales[:0])
+
+
+def positions_seen(head: HeadCache, window: int, first: int, last: int) -> Seen:
+    """What the tokens at positions first to last see."""
+    since = max(first + 1 - window, 0) // LANES * LANES if window > 0 else 0
+    return Seen(since, (since // head.room + 1) * head.room, first + 1, last + 1)
+
+
+def kept_at(pos: int, turned: int, room: int) -> int:
+    """Where a position lies, `turned` being the first multiple of room above the oldest that is asked for."""
+    return pos - turned if pos >= turned else pos - turned + room
+
+
+def score(key: Kernel, job: Any) -> None:
+    """scores[j, t] = q_j · k_t for sixteen positions at a time; one query alone takes 32."""
+    scores, queries, head, c, seen, n = job
+    p = seen.first
+    while n == 1 and p + 2 * LANES <= padded(seen.end):
+        score_two(key, scores[0], queries[0], head, c.head_dim, p, seen.turned)
+        p += 2 * LANES
+    while p < padded(seen.end):
+        a0 = splat_f32x16(f32(0))
+        a1 = a0
+        a2 = a0
+        a3 = a0
+        at = kept_at(p, seen.turned, head.room) * c.head_dim
+        for i in range(c.head_dim):
+            k = key(head.keys, at + i * LANES)
+            a0 = a0 + splat_f32x16(queries[0, i]) * k
+            a1 = a1 + splat_f32x16(queries[1, i]) * k
+            a2 = a2 + splat_f32x16(queries[2, i]) * k
+            a3 = a3 + splat_f32x16(queries[3, i]) * k
+        store_f32x16(scores[0], p, a0)
+        store_f32x16(scores[1], p, a1)
+        store_f32x16(scores[2], p, a2)
+        store_f32x16(scores[3], p, a3)
+        p += LANES
+
+
+def score_two(key: Kernel, scores: F32, q: F32, head: HeadCache, head_dim: int, p: int, turned: int) -> None:
+    """The same of one query for 32 positions: two sums side by side hide the latency of the addition."""
+    a0 = splat_f32x16(f32(0))
+    a1 = a0
+    at = kept_at(p, turned, head.room) * head_dim
+    beside = kept_at(p + LANES, turned, head.room) * head_dim
+    for i in range(head_dim):
+        qi = splat_f32x16(q[i])
+        a0 = a0 + qi * key(head.keys, at + i * LANES)
+        a1 = a1 + qi * key(head.keys, beside + i * LANES)
+    store_f32x16(scores, p, a0)
+    store_f32x16(scores, p + LANES, a1)
+
+
+def weigh(scores: F32, head: HeadCache, c: Config, first: int, since: int, upto: int, sink: Real) -> None:
+    """scores = softmax(cap(scale scores)) over positions since to upto, times the scales of int8; 0 from `first` on."""
+    end = padded(upto)
+    scale = splat_f32x16(c.attention_scale)
+    for i in range(first, end, LANES):
+        store_f32x16(scores, i, load_f32x16(scores, i) * scale)
+    if head.kind == layout.KV_Q8:
+        for i in range(first, end, LANES):
+            store_f32x16(scores, i, load_f32x16(scores, i) * load_f32x16(head.key_scales, i % head.room))
+    cap(scores, c.attention_cap, first // LANES, end // LANES)
+    for t in range(upto, end):
+        scores[t] = f32(-np.inf)
+    for t in range(first, since):
+        scores[t] = f32(-np.inf)
+    softmax(scores[first:], end - first, sink)
+    if head.kind == layout.KV_Q8:
+        for t in range(first, upto):
+            scores[t] = scores[t] * head.value_scales[t % head.room]
+
+
+def add_values(value: Kernel, job: Any) -> None:
+    """out[j] = Σ_t scores[j, t] v_t over the positions that all see, sixteen components at a time.
+
+    One query alone takes 64 components.
+    """
+    out, scores, head, width, seen, n = job
+    column = 0
+    while n == 1 and column + FOUR * LANES <= width:
+        add_columns(value, out[0], scores[0], head, width, seen, column)
+        column += FOUR * LANES
+    while column < width:
+        a0 = splat_f32x16(f32(0))
+        a1 = a0
+        a2 = a0
+        a3 = a0
+        for part in range(2):
+            lo, hi = part_of(seen, part)
+            at = kept_at(lo, seen.turned, head.room) * width + column
+            for t in range(lo, hi):
+                v = value(head.values, at)
+                at += width
+                a0 = a0 + splat_f32x16(scores[0, t]) * v
+                a1 = a1 + splat_f32x16(scores[1, t]) * v
+                a2 = a2 + splat_f32x16(scores[2, t]) * v
+                a3 = a3 + splat_f32x16(scores[3, t]) * v
+        store_f32x16(out[0], column, a0)
+        store_f32x16(out[1], column, a1)
+        store_f32x16(out[2], column, a2)
+        store_f32x16(out[3], column, a3)
+        column += LANES
+
+
+def part_of(seen: Seen, part: int) -> tuple[int, int]:
+    """The positions all see up to where the cache begins again, and those from there on."""
+    turn = min(seen.turned, seen.shared)
+    if part == 0:
+        return seen.first, turn
+    return turn, seen.shared
+
+
+def add_columns(value: Kernel, out: F32, scores: F32, head: HeadCache, width: int, seen: Seen, column: int) -> None:
+    """The same for one query, 64 components side by side."""
+    a0 = splat_f32x16(f32(0))
+    a1 = a0
+    a2 = a0
+    a3 = a0
+    for part in range(2):
+        lo, hi = part_of(seen, part)
+        at = kept_at(lo, seen.turned, head.room) * width + column
+        for t in range(lo, hi):
+            weight = splat_f32x16(scores[t])
+            a0 = a0 + weight * value(head.values, at)
+            a1 = a1 + weight * value(head.values, at + LANES)
+            a2 = a2 + weight * value(head.values, at + 2 * LANES)
+            a3 = a3 + weight * value(head.values, at + 3 * LANES)
+            at += width
+    store_f32x16(out, column, a0)
+    store_f32x16(out, column + LANES, a1)
+    store_f32x16(out, column + 2 * LANES, a2)
+    store_f32x16(out, column + 3 * LANES, a3)
+
+
+def add_rest(value: Kernel, job: Any) -> None:
+    """out = out + Σ_t scores[t] v_t over the positions that not all see, up to the query's own."""
+    out, scores, head, width, seen, upto = job
+    for t in range(seen.shared, upto):
+        at = kept_at(t, seen.turned, head.room) * width
+        for column in range(0, width, LANES):
+            v = value(head.values, at + column)
+            store_f32x16(out, column, load_f32x16(out, column) + splat_f32x16(scores[t]) * v)
