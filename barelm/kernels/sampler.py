@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from barelm.dialect.types import F32, I32, I64, LANES, U64, Real, f32, padded, u64
-from barelm.dialect.vectors import load_f32x16, splat_f32x16, store_f32x16
+from barelm.dialect.vectors import load_f32x16, max_f32x16, max_tree, splat_f32x16, store_f32x16
 from barelm.kernels.decoder.blocks import softmax
 
 REPEAT_WINDOW = 64
@@ -80,11 +80,18 @@ def sample(logits: F32, order: I32, rng: U64, n: int, temperature: Real, top_p: 
 
 def argmax(x: F32, n: int) -> int:
     """The place of the greatest value, the first where several are."""
-    best = 0
-    for i in range(1, n):
-        if x[i] > x[best]:
-            best = i
-    return best
+    whole = n // LANES * LANES
+    peaks = splat_f32x16(f32(-np.inf))
+    for i in range(0, whole, LANES):
+        peaks = max_f32x16(load_f32x16(x, i), peaks)
+    peak = max_tree(peaks)
+    for i in range(whole, n):
+        if x[i] > peak:
+            peak = x[i]
+    for i in range(n):
+        if x[i] == peak:
+            return i
+    return 0
 
 
 def draw(p: F32, n: int, coin: Real) -> int:
@@ -104,8 +111,9 @@ def draw_among(p: F32, order: I32, n: int, top_p: Real, top_k: int, min_p: Real,
     No step renormalises: p is always a share of the whole vocabulary.  So each takes a beginning of the tokens by
     likelihood, the shortest decides, and the order of the steps does not matter.  The most likely always stays.
 
-    Tokens below (1 - top_p) / (n - 1) cannot be among the first to exceed `top_p`.  A heap gives the rest one by one,
-    greatest first, and only as many as are needed: `order` ends as [heap | taken, the first taken at the very end].
+    Tokens below (1 - top_p) / (n - 1) cannot be among the first to exceed `top_p`.  A heap gives the rest, or the `top_k`
+    of it, one by one, greatest first, and only as many as are needed: `order` ends as [heap | taken, the first taken at
+    the very end].
     """
     most = f32(2)  # more than all together
     cutoff = f32(0)
@@ -114,20 +122,17 @@ def draw_among(p: F32, order: I32, n: int, top_p: Real, top_k: int, min_p: Real,
         cutoff = (f32(1) - top_p) / f32(n - 1)
     if min_p > f32(0):
         cutoff = max(cutoff, min_p * p[argmax(p, n)])
-    size = gather_likely(p, order, n, cutoff)
+    size = gather_likely(p, order, n, cutoff, top_k if 0 < top_k < n else n)
     if size == 0:
         return argmax(p, n)
-    end = 0
-    if 0 < top_k < size:
-        end = size - top_k
     left = size
     total = f32(0)
-    while left > end and total <= most:
+    while left > 0 and total <= most:
         left -= 1
         top = order[0]
         order[0] = order[left]
         order[left] = top
-        sift(p, order, 0, left)
+        sift(p, order, 0, left, False)
         total += p[top]
     threshold = coin * total
     seen = f32(0)
@@ -138,25 +143,43 @@ def draw_among(p: F32, order: I32, n: int, top_p: Real, top_k: int, min_p: Real,
     return int(order[left])
 
 
-def gather_likely(p: F32, order: I32, n: int, cutoff: Real) -> int:
-    """The tokens with p >= cutoff as a heap in `order`, the most likely at the root; returns how many."""
+def gather_likely(p: F32, order: I32, n: int, cutoff: Real, most: int) -> int:
+    """Of the tokens with p >= cutoff the `most` first, as a heap with the most likely at the root; returns how many.
+
+    While more are found than that, the heap has the least likely at its root, which makes room.
+    """
     size = 0
-    for i in range(n):
-        if p[i] >= cutoff:
-            order[size] = i
-            size += 1
-    for i in range(size // 2 - 1, -1, -1):
-        sift(p, order, i, size)
+    for first in range(0, n, LANES):
+        if first + LANES <= n and max_tree(load_f32x16(p, first)) < cutoff:
+            continue
+        for i in range(first, min(first + LANES, n)):
+            if p[i] >= cutoff and size < most:
+                order[size] = i
+                size += 1
+                if size == most:
+                    heapify(p, order, size, True)
+                    cutoff = max(cutoff, p[order[0]])
+            elif p[i] >= cutoff and ahead(p, i, order[0]):
+                order[0] = i
+                sift(p, order, 0, size, True)
+                cutoff = max(cutoff, p[order[0]])
+    heapify(p, order, size, False)
     return size
 
 
-def sift(p: F32, order: I32, at: int, n: int) -> None:
-    """Let the candidate at `at` sink until both below are less likely (or as likely and of a higher id)."""
+def heapify(p: F32, order: I32, n: int, reverse: bool) -> None:
+    """Make a heap of n candidates."""
+    for i in range(n // 2 - 1, -1, -1):
+        sift(p, order, i, n, reverse)
+
+
+def sift(p: F32, order: I32, at: int, n: int, reverse: bool) -> None:
+    """Let the candidate at `at` sink until both below are less likely (or as likely and of a higher id); or reversed."""
     while 2 * at + 1 < n:
         child = 2 * at + 1
-        if child + 1 < n and ahead(p, order[child + 1], order[child]):
+        if child + 1 < n and ahead(p, order[child + 1], order[child]) != reverse:
             child += 1
-        if not ahead(p, order[child], order[at]):
+        if ahead(p, order[child], order[at]) == reverse:
             return
         held = order[at]
         order[at] = order[child]
