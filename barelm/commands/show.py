@@ -18,6 +18,7 @@ from barelm.host_files import no_progress, reading
 from barelm.kernels.decoder.model import first_tensor
 from barelm.kernels.encodings import TABLE
 from barelm.pack.chat.chat_cutting import Chat
+from barelm.pack.chat.tool_pieces import Tools
 from barelm.pack.parts import header_on
 from barelm.pack.reader import model_name, read_header, read_packed, text_of
 from barelm.pipeline import MODEL_PATH, SETTINGS_PATH, Packing
@@ -94,8 +95,8 @@ def model_facts(path: Path, machine_mb: int) -> Facts:
     header = read_header(path)
     packed = read_packed(path)
     return {"file": str(path), **header_facts(header, machine_mb),
-            "chat": packed.chat_refusal or chat_facts(packed.chat), "sections": sections_of(header),
-            "checksums": "match"}
+            "chat": packed.chat_refusal or chat_facts(packed.chat), "tools": tool_facts(packed.tools),
+            "sections": sections_of(header), "checksums": "match"}
 
 
 def chat_facts(chat: Chat | None) -> str:
@@ -110,6 +111,13 @@ def chat_facts(chat: Chat | None) -> str:
     if any("\0" in text for text in (pieces.before_system, pieces.before_first_user)):
         facts.append("prints a date")
     return ", ".join(facts)
+
+
+def tool_facts(tools: Tools | str) -> str:
+    """Whether a chat template takes tools and in which form its model calls them, or why not."""
+    if isinstance(tools, str):
+        return f"no: {tools}"
+    return f"yes, {'one call' if tools.one_call else 'calls'} in a reply, as {tools.call_form}"
 
 
 def header_facts(header: Header, machine_mb: int) -> Facts:

@@ -119,7 +119,11 @@ class Header(Struct):
     # The tokenizer again.
     eos_ids: I64 = room(N_EOS)  # the tokens that end a text; unused ones are -1
     stages: I64 = room(MOST_STAGES)  # how text is cut into words (`kernels.text.pretokenizer`); unused ones are 0
-    unused: I64 = room(129)
+
+    # Tools in a conversation.
+    n_tool_pieces: int  # TOOL_PIECES for each set of the chat's, or 0: no place for tools
+    tool_flags: int
+    unused: I64 = room(127)
 
     sections: Array[SectionEntry] = room(MOST_SECTIONS, at=8 * 256)
     tensors: Array[TensorEntry] = room(MOST_TENSORS, at=8192)  # of every matrix in turn, layer after layer
@@ -174,6 +178,33 @@ TAKES_SYSTEM, SYSTEM_MOVES, REWRITES, KEEPS_THOUGHTS, THINKS_AT_ONCE = (1 << bit
 but its thoughts do; a reply begins within a thought."""
 CHAT_FLAG_BITS = 16  # of the flags for each set of pieces
 CHAT_CHOICE = 3 * CHAT_FLAG_BITS  # from there on, two bits each: the set that counts for each way to think
+
+# Tools: the pieces around them, calls of them and their results.  A byte 1 to 8 in a piece is a slot.
+OPENING = 0  # what comes before and with the first question: TOOLS, QUESTION
+OPENING_WITH_SYSTEM = 1  # SYSTEM_TEXT too
+BETWEEN_TOOLS = 2
+CALL = 3  # NAME, ARGUMENTS, ID
+BEFORE_CALLS = 4  # behind a question
+BEFORE_CALLS_AND_CONTENT = 5  # CONTENT, unless the template leaves it out
+BETWEEN_CALLS = 6
+CALLS_TO_RESULTS = 7
+RESULT = 8  # RESULT_TEXT, NAME, ID
+BETWEEN_RESULTS = 9
+RESULTS_TO_REPLY = 10  # that is asked for
+RESULTS_TO_PAST_REPLY = 11  # CONTENT
+RESULTS_TO_CALLS = 12
+RESULTS_TO_CALLS_AND_CONTENT = 13  # CONTENT
+OPENS_CALLS = 14  # what a reply writes before its first call,
+CLOSES_CALLS = 15  # and behind its last
+TOOL_PIECES = 16
+SYSTEM_TEXT, TOOLS, QUESTION, CONTENT, NAME, ARGUMENTS, ID, RESULT_TEXT = range(1, 9)
+# The flags: forms in which JSON is printed, of a tool and of arguments, each as `kernels.text.json_text` takes it; that
+# only the "function" of a tool is printed; that no two calls may be made at once; that a result is printed as a JSON
+# text; and that it loses white space on the left, on the right.
+JSON_FORM_BITS = 6
+ARGUMENTS_FORM = JSON_FORM_BITS
+BARE_TOOLS, ONE_CALL, QUOTES_RESULTS = (1 << bit for bit in range(12, 15))
+RESULT_STRIPS = 15
 
 
 class SpecialToken(Struct):

@@ -102,12 +102,15 @@ SECTIONS = (
     Section("positions", MATRIX, {"positions": "n_positions"}, "dim", "a row for every position", may_be_absent=True),
     Section("ranks", INT32, "n_words", 1, "SentencePiece: beside each of the words when it is made, the lowest first",
             may_be_absent=True),
+    Section("tools", INT32, "n_tool_pieces", 1,
+            "ends of the pieces around tools, calls and results; then these; without them the reason alone",
+            may_be_absent=True),
 )
 N_SECTIONS = len(SECTIONS)
 (PIECES, PIECE_ENDS, CHARS, BYTE_TOKENS, MERGES, ROPE, ATTENTION_NORM, FFN_NORM, FINAL_NORM, EMBEDDING, WQKV, WO, W13,
  W2, CLASSIFIER, CATEGORIES, WORDS, SPECIALS, CHAT, BQKV, LAYERS, LOCAL_ROPE, QUERY_NORM, KEY_NORM, ATTENTION_POST_NORM,
  FFN_POST_NORM, BO, B13, B2, ATTENTION_SHIFT, FFN_SHIFT, FINAL_SHIFT, SINKS, ROUTER, ROUTER_BIAS, POSITIONS,
- RANKS) = range(N_SECTIONS)
+ RANKS, TOOL_TEXTS) = range(N_SECTIONS)
 assert N_SECTIONS <= MOST_SECTIONS, "the header has no room for so many sections"
 
 MATRICES = tuple(number for number, row in enumerate(SECTIONS) if row.form is MATRIX)

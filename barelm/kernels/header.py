@@ -79,6 +79,8 @@ def sizes_are_sane(header: Header) -> bool:
                                                                                              2 * layout.CHAT_PIECES,
                                                                                              3 * layout.CHAT_PIECES):
         return False
+    if header.n_tool_pieces not in (0, header.n_chat_pieces // layout.CHAT_PIECES * layout.TOOL_PIECES):
+        return False
     if header.bos_id >= c.vocab_size or header.workspace_bytes != layout.WORKSPACE:
         return False
     return traits_are_sane(header) and bool(header.state_bytes == state_bytes(header))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from barelm.contract import layout
 from barelm.contract.layout import Header
-from barelm.contract.sections import CHAT, LAYERS, SECTIONS
+from barelm.contract.sections import CHAT, LAYERS, SECTIONS, TOOL_TEXTS
 from barelm.errors import BarelmError
 from barelm.kernels.decoder.model import Config, Weights, bind_weights, read_config
 from barelm.kernels.decoder.state import State, bind_state
@@ -24,7 +24,8 @@ from barelm.kernels.header import (
 )
 from barelm.kernels.text.tokenizer import Vocabulary, bind_vocabulary
 from barelm.pack.chat.chat_cutting import Chat
-from barelm.pack.chat.chat_pieces import read_chat_section
+from barelm.pack.chat.chat_pieces import read_chat_section, read_tools_section
+from barelm.pack.chat.tool_pieces import Tools
 from barelm.pack.sums import checksum
 
 HINT = "Pack the checkpoint again with `barelm pack`."
@@ -77,6 +78,11 @@ class Packed:
         """Why the model cannot chat, or ""."""
         reason = read_chat_section(self.sections[CHAT], self.header)
         return reason if isinstance(reason, str) else ""
+
+    @property
+    def tools(self) -> Tools | str:
+        """The pieces around tools, or why the template takes none."""
+        return read_tools_section(self.sections[TOOL_TEXTS], self.header)
 
     def fresh_state(self) -> State:
         """A zeroed state."""

@@ -13,7 +13,16 @@ from barelm.contract.layout import Header, SpecialToken
 from barelm.errors import BarelmError
 from barelm.pack.categories import category_table
 from barelm.pack.chat.chat_cutting import Chat
-from barelm.pack.chat.chat_pieces import chat_of, chat_section, describe_chat, stop_ids
+from barelm.pack.chat.chat_pieces import (
+    chat_of,
+    chat_section,
+    describe_chat,
+    describe_tools,
+    stop_ids,
+    tools_of,
+    tools_section,
+)
+from barelm.pack.chat.tool_pieces import Tools
 from barelm.pack.word_rules import word_rule
 
 # A special token of one byte and a space before each text beside it would be more ids than bytes.
@@ -27,12 +36,13 @@ class TokenizerTables:
     sections: dict[int, NDArray[Any]]
     n_specials: int
     chat: Chat | str
+    tools: Tools | str
 
 
 def tokenizer_tables(vocab: Vocab) -> TokenizerTables:
     """Lay a vocabulary out for searching.  Raises BarelmError where its parts do not fit together."""
     rule = word_rule(vocab.pretokenizer) if vocab.kind == "bytelevel" else None
-    chat = chat_of(vocab)
+    chat, tools = chat_of(vocab), tools_of(vocab)
     specials = sorted_specials(vocab)
     needs_categories = rule is not None or isinstance(chat, Chat)
     words = _words(vocab) if rule is None or rule.whole_words else np.zeros(0, np.int32)
@@ -46,8 +56,9 @@ def tokenizer_tables(vocab: Vocab) -> TokenizerTables:
         sections.WORDS: words,
         sections.SPECIALS: _special_section(vocab, specials),
         sections.CHAT: chat_section(chat),
+        sections.TOOL_TEXTS: tools_section(tools),
         sections.RANKS: _ranks(vocab, words) if rule is None else np.zeros(0, np.int32),
-    }, len(specials), chat)
+    }, len(specials), chat, tools)
 
 
 def describe_tokenizer(header: Header, vocab: Vocab, tables: TokenizerTables) -> None:
@@ -68,6 +79,7 @@ def describe_tokenizer(header: Header, vocab: Vocab, tables: TokenizerTables) ->
     header.n_words = len(tables.sections[sections.WORDS])
     header.n_specials = tables.n_specials
     describe_chat(header, tables.chat)
+    describe_tools(header, tables.tools)
 
 
 def _ordinary(vocab: Vocab) -> Iterable[tuple[int, bytes]]:

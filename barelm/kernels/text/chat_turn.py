@@ -114,25 +114,34 @@ def write_turn(v: Vocabulary, turn: int, style: TurnStyle, said: TurnTexts, text
 
 def put_piece(v: Vocabulary, style: TurnStyle, k: int, text: U8, n: int) -> int:
     """Piece k at text[n:], its dates filled in; returns where it ends, or -1 where it does not fit (or n is -1)."""
-    at, hi = chat_piece(v, style.pieces, k)
+    lo, hi = chat_piece(v, style.pieces, k)
+    return put_text(v.chat_texts, lo, hi, style.today, text, n)
+
+
+def put_text(texts: U8, at: int, hi: int, today: int, text: U8, n: int) -> int:
+    """What stands in texts[at:hi], its dates filled in; returns as `put_piece`."""
     while n >= 0 and at < hi:
         end = at
-        while end < hi and v.chat_texts[end] != 0:
+        while end < hi and texts[end] != 0:
             end += 1
-        n = copy_clean(text, n, v.chat_texts, at, end)
+        n = copy_clean(text, n, texts, at, end)
         at = end
         if n >= 0 and at < hi:
-            n, at = put_date(text, n, v.chat_texts, at + 1, hi, style.today)
+            n, at = put_date(text, n, texts, at + 1, hi, today)
     return n
 
 
 def put_typed(v: Vocabulary, style: TurnStyle, slot: int, typed: U8, text: U8, n: int) -> int:
     """A typed text at text[n:], white space stripped where the template strips it; returns as `put_piece`."""
+    return put_stripped(v, chat_flags(v, style.pieces) >> (2 * slot), typed, text, n)
+
+
+def put_stripped(v: Vocabulary, strips: int, typed: U8, text: U8, n: int) -> int:
+    """A text without its white space on the left (`strips` 1), on the right (2); returns as `put_piece`."""
     if n < 0:
         return -1
     lo = 0
     hi = len(typed)
-    strips = chat_flags(v, style.pieces) >> (2 * slot)
     if strips & 1:
         length = white_at(v, typed, lo, hi)
         while length > 0:

@@ -43,6 +43,9 @@ class Vocabulary(NamedTuple):
     chat_flags: int
     chat_ends: I32
     chat_texts: U8
+    tool_flags: int
+    tool_ends: I32
+    tool_texts: U8
 
 
 def bind_vocabulary(header: Header, addresses: I64) -> Vocabulary:
@@ -50,6 +53,7 @@ def bind_vocabulary(header: Header, addresses: I64) -> Vocabulary:
     n_chars = header.n_chars
     n_merges = header.n_merges
     ranks = section(header, addresses, sections.RANKS)
+    tools = section(header, addresses, sections.TOOL_TEXTS)
     return Vocabulary(
         header.tokenizer_kind, header.bos_id, header.add_bos, header.add_space,
         n_chars, n_merges, section(header, addresses, sections.PIECES),
@@ -63,7 +67,8 @@ def bind_vocabulary(header: Header, addresses: I64) -> Vocabulary:
         i32_array(ranks, 0, header.n_words if len(ranks) > 0 else 0),
         header.n_specials, addresses[sections.SPECIALS], section(header, addresses, sections.SPECIALS),
         header.chat_flags, i32_array(section(header, addresses, sections.CHAT), 0, header.n_chat_pieces),
-        section(header, addresses, sections.CHAT))
+        section(header, addresses, sections.CHAT),
+        header.tool_flags, i32_array(tools, 0, header.n_tool_pieces if len(tools) > 0 else 0), tools)
 
 
 def lookup(table: I64, n: int, key: int) -> int:

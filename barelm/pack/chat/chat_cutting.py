@@ -6,22 +6,14 @@ print them, whole or stripped, once and in order, cannot be cut, and the reason 
 
 A reply may stand otherwise among the earlier ones than where it was asked for: templates of models that think leave
 the thoughts out.  So there are two pieces before a reply.
-
-    python -m barelm.pack.chat.chat_cutting    a TemplateSource as JSON in, a Chat or the reason out
 """
 
 import itertools
-import json
 import os
-import resource
-import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from barelm.pack.chat.chat_template import DATE_MARK, ChatTemplate, Message, Refused, TemplateSource, filled
-
-MOST_CPU_S, MOST_MEMORY = 4, 1 << 30
-"""What cutting a template may take; the largest of published ones takes a tenth of that."""
 
 # Marks: letters and digits only, so that no template sees more in them than a text.
 SYSTEM, USER, USER_AGAIN, REPLY = "barelmsystemtext0", "barelmusertext1", "barelmusertext2", "barelmreplytext3"
@@ -285,20 +277,3 @@ def _compare(template: ChatTemplate, pieces: ChatPieces, systems: tuple[str, ...
             given = "".join(past) + pieces.after_reply
         if given != filled(expected):
             raise Refused(f"its output is not made of fixed pieces around the texts (seen in turn {n_turns})")
-
-
-def main() -> None:
-    """Cut the template on standard input, within limits that end this process."""
-    resource.setrlimit(resource.RLIMIT_CPU, (MOST_CPU_S, MOST_CPU_S))
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    text, bos, eos, packed_at, tokens = json.load(sys.stdin)
-    try:
-        said: object = asdict(cut_template(TemplateSource(text, bos, eos, packed_at, tuple(tokens))))
-    except Refused as reason:
-        said = str(reason)
-    json.dump(said, sys.stdout)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,7 @@
-"""What a packed model has of its chat template: pieces to put around a conversation's texts, so that the metal only
-concatenates.  `pack.chat.chat_cutting` cuts them, in a process that is ended where a template never ends.
+"""What a packed model has of its chat template: pieces to put around a conversation's texts, and around tools, so that
+the metal only concatenates.  `pack.chat.cutting_process` cuts them, and is ended where a template never ends.
 
-Left out on purpose: tools, documents, pictures.
+Left out on purpose: documents, pictures.
 """
 
 import functools
@@ -20,13 +20,16 @@ from barelm.checkpoint.checkpoint import Vocab
 from barelm.child_python import child_command, child_environment
 from barelm.contract import layout
 from barelm.contract.layout import Header
+from barelm.kernels.text.json_text import INDENT_BITS, LEVEL_BITS
 from barelm.pack.chat.chat_cutting import THOUGHT_PAIRS, Chat, ChatPieces
 from barelm.pack.chat.chat_template import TemplateSource
+from barelm.pack.chat.tool_pieces import JsonForm, ToolPieces, Tools
 
 MOST_WALL_S = 10.0
 """How long cutting a template may take; on a busy host its limit of CPU time can lie beyond."""
 
 TOO_MUCH = "it takes too long, or too much memory"
+NO_CHAT = "the model has no chat"
 REFUSED = "its chat template cannot be used:"
 """How the reason begins where there is a template."""
 
@@ -35,37 +38,51 @@ _TEXTS = ("before_system", "system_to_user", "before_first_user", "before_next_u
 """The pieces in the order of `layout`; the marks follow."""
 _FLAGS = {"takes_system": layout.TAKES_SYSTEM, "system_moves": layout.SYSTEM_MOVES, "rewrites": layout.REWRITES,
           "keeps_thoughts": layout.KEEPS_THOUGHTS, "thinks_at_once": layout.THINKS_AT_ONCE}
+_TOOL_FLAGS = {"bare": layout.BARE_TOOLS, "one_call": layout.ONE_CALL, "quotes_results": layout.QUOTES_RESULTS}
 
 
 def chat_of(vocab: Vocab) -> Chat | str:
     """The pieces of a vocabulary's chat template, or why there are none."""
+    found = _found(vocab)[0]
+    return found if isinstance(found, Chat) or not vocab.chat_template else f"{REFUSED} {found}"
+
+
+def tools_of(vocab: Vocab) -> Tools | str:
+    """The pieces around tools, or why there are none."""
+    return _found(vocab)[1]
+
+
+def _found(vocab: Vocab) -> tuple[Chat | str, Tools | str]:
     if not vocab.chat_template:
-        return "the model has no chat template"
+        return "the model has no chat template", NO_CHAT
     day = int(os.environ.get("SOURCE_DATE_EPOCH") or time.time()) // 86400
     known = frozenset(vocab.pieces)
     tokens = tuple(mark for pair in THOUGHT_PAIRS for mark in pair if mark.encode() in known)
-    found = _cut(TemplateSource(vocab.chat_template, _token_text(vocab, vocab.bos_id),
-                                _token_text(vocab, vocab.eos_ids[0] if vocab.eos_ids else -1), 86400 * day, tokens))
-    return found if isinstance(found, Chat) else f"{REFUSED} {found}"
+    return _cut(TemplateSource(vocab.chat_template, _token_text(vocab, vocab.bos_id),
+                               _token_text(vocab, vocab.eos_ids[0] if vocab.eos_ids else -1), 86400 * day, tokens))
 
 
 @functools.lru_cache(64)
-def _cut(source: TemplateSource) -> Chat | str:
+def _cut(source: TemplateSource) -> tuple[Chat | str, Tools | str]:
     """The pieces, or why there are none, from a process of its own."""
+    ended = TOO_MUCH
     try:
-        child = subprocess.run(child_command("barelm.pack.chat.chat_cutting"), input=json.dumps(source), text=True,
+        child = subprocess.run(child_command("barelm.pack.chat.cutting_process"), input=json.dumps(source).encode(),
                                capture_output=True, timeout=MOST_WALL_S, env=child_environment(), check=False)
-    except subprocess.TimeoutExpired:
-        return TOO_MUCH
-    if child.returncode < 0:
-        return TOO_MUCH
-    if child.returncode > 0:
-        return f"rendering it fails: {(child.stderr.splitlines() or ['?'])[-1]:.200}"
-    said = json.loads(child.stdout)
-    if isinstance(said, str):
-        return said
-    sets = (ChatPieces(**{**pieces, "marks": tuple(map(tuple, pieces["marks"]))}) for pieces in said["sets"])
-    return Chat(tuple(sets), tuple(said["choice"]))
+        said = child.stdout
+        if child.returncode > 0:
+            last = (child.stderr.decode(errors="replace").splitlines() or ["?"])[-1]
+            ended = f"rendering it fails: {last:.200}"
+    except subprocess.TimeoutExpired as error:
+        said = error.stdout or b""
+    chat, tools = (*(json.loads(line) for line in said.rpartition(b"\n")[0].splitlines()), ended, ended)[:2]
+    if isinstance(chat, str):
+        return chat, NO_CHAT
+    sets = (ChatPieces(**{**pieces, "marks": tuple(map(tuple, pieces["marks"]))}) for pieces in chat["sets"])
+    if not isinstance(tools, str):
+        forms = {name: JsonForm(*tools[name]) for name in ("form", "arguments")}
+        tools = Tools(**{**tools, **forms, "sets": tuple(ToolPieces(**pieces) for pieces in tools["sets"])})
+    return Chat(tuple(sets), tuple(chat["choice"])), tools
 
 
 def _token_text(vocab: Vocab, token: int) -> str:
@@ -93,8 +110,58 @@ def chat_section(chat: Chat | str) -> NDArray[np.uint8]:
         return np.frombuffer(chat.encode(), np.uint8)
     texts = [text.encode() for pieces in chat.sets for text in (
         *(getattr(pieces, name) for name in _TEXTS), "".join(f"{effect}{text}\0" for effect, text in pieces.marks))]
+    return _joined(texts)
+
+
+def tools_section(tools: Tools | str) -> NDArray[np.uint8]:
+    """The section TOOL_TEXTS: the pieces behind their directory, or the reason as text."""
+    if isinstance(tools, str):
+        return np.frombuffer(tools.encode(), np.uint8)
+    return _joined([text.encode() for pieces in tools.sets for text in vars(pieces).values()])
+
+
+def _joined(texts: list[bytes]) -> NDArray[np.uint8]:
+    """Texts behind the places where each of them ends."""
     ends = 4 * len(texts) + np.cumsum([len(text) for text in texts])
     return np.frombuffer(ends.astype(np.int32).tobytes() + b"".join(texts), np.uint8)
+
+
+def _apart(section: NDArray[np.uint8], n: int) -> list[str]:
+    """What `_joined` put together."""
+    ends = [4 * n, *map(int, section[:4 * n].view(np.int32))]
+    return [section[lo:hi].tobytes().decode(errors="replace") for lo, hi in itertools.pairwise(ends)]
+
+
+def describe_tools(header: Header, tools: Tools | str) -> None:
+    """Write the tools' words of the header."""
+    if not isinstance(tools, str):
+        header.n_tool_pieces = layout.TOOL_PIECES * len(tools.sets)
+        header.tool_flags = (
+            _form_number(tools.form) | _form_number(tools.arguments) << layout.ARGUMENTS_FORM
+            | sum(flag for name, flag in _TOOL_FLAGS.items() if getattr(tools, name))
+            | tools.strips << layout.RESULT_STRIPS)
+
+
+def read_tools_section(section: NDArray[np.uint8], header: Header) -> Tools | str:
+    """What `tools_section` and `describe_tools` wrote."""
+    n, flags = header.n_tool_pieces, int(header.tool_flags)
+    if n == 0:
+        return section.tobytes().rstrip(b"\0").decode(errors="replace") or "it was packed without"
+    texts = _apart(section, n)
+    told: dict[str, Any] = {name: bool(flags & flag) for name, flag in _TOOL_FLAGS.items()}
+    return Tools(tuple(ToolPieces(*texts[k:k + layout.TOOL_PIECES]) for k in range(0, n, layout.TOOL_PIECES)),
+                 form=_form_of(flags), arguments=_form_of(flags >> layout.ARGUMENTS_FORM),
+                 strips=flags >> layout.RESULT_STRIPS & 3, **told)
+
+
+def _form_number(form: JsonForm) -> int:
+    """A form as `kernels.text.json_text` takes it."""
+    return form.indent | form.level << INDENT_BITS | form.compact << INDENT_BITS + LEVEL_BITS
+
+
+def _form_of(number: int) -> JsonForm:
+    return JsonForm(number & (1 << INDENT_BITS) - 1, number >> INDENT_BITS & (1 << LEVEL_BITS) - 1,
+                    bool(number >> INDENT_BITS + LEVEL_BITS & 1))
 
 
 def describe_chat(header: Header, chat: Chat | str) -> None:
@@ -116,8 +183,7 @@ def read_chat_section(section: NDArray[np.uint8], header: Header) -> Chat | str:
     n = header.n_chat_pieces
     if n == 0:
         return section.tobytes().rstrip(b"\0").decode(errors="replace")
-    ends = [4 * n, *map(int, section[:4 * n].view(np.int32))]
-    texts = [section[lo:hi].tobytes().decode(errors="replace") for lo, hi in itertools.pairwise(ends)]
+    texts = _apart(section, n)
     sets = [_pieces_of(texts[layout.CHAT_PIECES * k:layout.CHAT_PIECES * (k + 1)],
                        int(header.chat_flags) >> layout.CHAT_FLAG_BITS * k) for k in range(n // layout.CHAT_PIECES)]
     auto, on, off = (int(header.chat_flags) >> layout.CHAT_CHOICE + 2 * think & 3 for think in range(3))

@@ -6,7 +6,8 @@ It imports neither NumPy nor the rooms below: `pack.chat.chat_cutting` runs it i
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn
 
 from jinja2 import TemplateError, nodes
@@ -23,6 +24,8 @@ DATE_MARK = re.compile("\0([0-9]{8})([^\0]*)\0")
 """A date that is filled in when a turn is written: the day of packing, and the form."""
 FIXED_DATE = "26 Jul 2024"
 """What Llama 3's template prints where nobody tells it the date."""
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Refused(Exception):
@@ -80,11 +83,12 @@ class ChatTemplate:
         except Exception as error:
             raise Refused(_reason(error)) from error
 
-    def render(self, talk: Sequence[Message], *, asking: bool) -> str:
-        """What the template makes of a conversation; `asking` for the reply to come.  Raises Refused."""
-        messages = [message._asdict() for message in talk]
+    def render(self, talk: Sequence[Message | dict[str, Any]], *, asking: bool, told: Mapping[str, Any] = NOTHING
+               ) -> str:
+        """What the template makes of a conversation; `asking` for the reply to come, `told` more.  Raises Refused."""
+        messages = [message if isinstance(message, dict) else message._asdict() for message in talk]
         try:
-            text = self._template.render(messages=messages, add_generation_prompt=asking, **self._given)
+            text = self._template.render(messages=messages, add_generation_prompt=asking, **self._given, **told)
         except MemoryError as error:
             raise Refused("it takes too much memory") from error
         except Exception as error:  # a template can raise whatever Python can
