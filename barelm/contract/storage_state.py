@@ -1,6 +1,7 @@
 """What the rooms of storage keep: names of files, the models of the volume, how far loading one is."""
 
 from barelm.contract.layout import MOST_PARTS, NAME_WORDS, Header, PartHeader
+from barelm.contract.uefi_protocols import FileIoToken
 from barelm.dialect.structs import Array, Struct, room
 from barelm.dialect.types import I64, U8, U16, U64
 
@@ -57,6 +58,15 @@ class ModelParts(Struct):
     sums: U64 = room(2)
 
 
+class ReadsAhead(Struct):
+    """Reads that are under way while an earlier part of the model is summed."""
+
+    on: int  # 1: the firmware is asked for them
+    asked: int  # bytes of the section that were asked for
+    tokens: Array[FileIoToken] = room(2)
+    patience: int  # cycles that one may take
+
+
 class LoadProgress(Struct):
     """How far loading a model is."""
 
@@ -66,4 +76,5 @@ class LoadProgress(Struct):
     sums: U64 = room(2)  # the checksum of the section being read
     most: int  # bytes the firmware is asked for at once
     bounces: int  # 1: it reads into the workspace only
+    ahead: ReadsAhead
     line: U8 = room(1024)  # the progress as a text

@@ -36,6 +36,7 @@ PIXEL_RGBX, PIXEL_BGRX = 0, 1
 BLT_VIDEO_FILL, BLT_VIDEO_TO_BUFFER, BLT_BUFFER_TO_VIDEO, BLT_VIDEO_TO_VIDEO = 0, 1, 2, 3
 
 # EFI_FILE_PROTOCOL.Open (13.5.2), SetPosition (13.5.11), the attributes of a file
+FILE_PROTOCOL_REVISION2 = 0x00020000  # the first with ReadEx
 FILE_MODE_READ, FILE_MODE_CHANGE = 1, 3
 FILE_MODE_CREATE = -(1 << 63) | 3  # to be read, written, and created where it is missing
 READ_ONLY, DIRECTORY, VALID_ATTRIBUTES = 0x01, 0x10, 0x37

@@ -284,6 +284,19 @@ class FileProtocol(Struct):
     get_info: int = room(note="nnnn")
     set_info: int = room(note="nnnn")
     flush: int = room(note="n")
+    open_ex: int = room(note="nnnnnn")  # from revision 2 on
+    read_ex: int = room(note="nn")
+    write_ex: int = room(note="nn")
+    flush_ex: int = room(note="nn")
+
+
+class FileIoToken(Struct):
+    """EFI_FILE_IO_TOKEN (13.5.7)."""
+
+    event: int
+    status: int
+    buffer_size: int
+    buffer: int
 
 
 class FileInfo(Struct):

@@ -179,6 +179,7 @@ def give_everything_back(fw: Firmware, workspace: Workspace) -> None:
     b = workspace.board
     rest_team(b.job, b.figures.cycles_per_ms)
     model_parts.close_parts(model_parts.parts_in(workspace))
+    model_loader.close_reads(fw, workspace)
     if b.model.header != 0:
         arena.give_back_model(fw, b.model, b.figures, Header(b.model.header))
     arena.give_back(fw, workspace)

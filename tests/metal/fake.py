@@ -34,7 +34,7 @@ from barelm.machine.firmware.process.guest import require
 from barelm.machine.firmware.tables import guid_of
 from tests.metal.firmware import InProcess, without_files
 from tests.metal.volumes import ERROR as ERROR
-from tests.metal.volumes import Changes, FakeFile
+from tests.metal.volumes import Changes, FakeFile, ReadsAhead
 from tests.metal.volumes import load as load
 from tests.metal.volumes import store as store
 
@@ -160,6 +160,7 @@ class FakeFirmware(InProcess):
         self.room = 1 << 40  # bytes that still go on the volume
         self.refuses_read: Callable[[int, int], bool] = lambda n_bytes, target: False
         self.reads: list[tuple[int, int, int]] = []
+        self.reads_ahead: ReadsAhead | None = None  # of files opened from then on
         self.n_open = 0
         self._memory: list[Any] = []
         self._handle_protocol = self.boot.serve("handle_protocol", self.handle_protocol)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from barelm.contract import uefi
-from barelm.contract.uefi_protocols import FileInfo, FileProtocol
+from barelm.contract.uefi_protocols import FileInfo, FileIoToken, FileProtocol
 from barelm.dialect.structs import Struct
 from barelm.machine.firmware.devices.file_info import put_time
 
@@ -65,6 +66,18 @@ def failing(handler: Handler) -> Handler:
     return answer
 
 
+@dataclass
+class ReadsAhead:
+    """What becomes of reads that are started (from 1); 0: none is so."""
+
+    refused: int = 0
+    failed: int = 0
+    short: int = 0
+    endless: int = 0
+    spoilt: int = 0
+    started: int = 0
+
+
 class Changes:
     """What was done to a volume, and what of it fails."""
 
@@ -96,6 +109,9 @@ class FakeFile:
         self.table.serve("get_info", self.get_info)
         self.table.serve("set_info", self.set_info)
         self.table.serve("flush", self.flush)
+        if firmware.reads_ahead is not None:
+            self.table.put(revision=uefi.FILE_PROTOCOL_REVISION2)
+            self.table.serve("read_ex", self.read_ex)
 
     @property
     def content(self) -> bytes:
@@ -157,6 +173,23 @@ class FakeFile:
         ctypes.memmove(target, part, len(part))
         self.at += len(part)
         store(size, len(part))
+        return 0
+
+    def read_ex(self, this: int, token: int) -> int:
+        """A read that is done when it is asked for, unless the test has it end otherwise."""
+        asked, ahead = FileIoToken(token), self.firmware.reads_ahead
+        assert ahead is not None
+        ahead.started += 1
+        if ahead.started == ahead.refused:
+            return ERROR | uefi.EFI_UNSUPPORTED
+        status = self.read(this, token + FileIoToken.offset_of("buffer_size"), int(asked.buffer))
+        asked.status = ERROR | uefi.EFI_DEVICE_ERROR if ahead.started == ahead.failed else status
+        if ahead.started == ahead.short:
+            asked.buffer_size -= 1
+        if ahead.started == ahead.spoilt:
+            ctypes.memset(int(asked.buffer), 0x55, 8)
+        if ahead.started != ahead.endless:
+            self.firmware.machine.events.signal(int(asked.event))
         return 0
 
     def next_entry(self, size: int, target: int) -> int:

@@ -90,7 +90,7 @@ class HostedFirmware:
         self.program = self._load()
         report.base, report.size = self.program.base, self.program.size
         self.protocols = Protocols(self.memory, self.services)
-        self.files = Files(self.volume, self.memory, self.services)
+        self.files = Files(self.volume, self.memory, self.services, self.events)
         self.wire = Wire(self.events.wake, switch.unplugged)
         self.text_input = TextInput(self.wire, self.events)
         self.text_output = TextOutput(self.wire, self.memory)

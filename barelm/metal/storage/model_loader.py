@@ -26,8 +26,11 @@ from barelm.metal.console.sinks import ALARM, Console
 from barelm.metal.console.stream import begin_input, put_code_point, show_input
 from barelm.metal.console.writing import begin_text, end_text, put, put_text, say
 from barelm.metal.storage.model_parts import NO_PART, NOT_OPENED, TOO_SHORT, open_parts, parts_in, read_part
+from barelm.metal.storage.reads_ahead import MOST_AHEAD, came_ahead, close_ahead, open_ahead, start_ahead
+from barelm.metal.uefi.boot_services import Firmware
 
 CHUNK = 16 << 20
+AHEAD_CHUNK = 4 << 20  # of reads under way: nothing is, where a section begins
 LEAST_CHUNK = 64 << 10
 PROGRESS_MS = 250
 BAR_CELLS = 24
@@ -87,15 +90,27 @@ def load_model(con: Console, b: Board, workspace: Workspace, header: Header) -> 
     progress.per_ms = b.figures.cycles_per_ms if b.settings.report == 0 else 0
     progress.most = CHUNK
     progress.bounces = 0
+    open_ahead(con.fw, progress.ahead, b.figures.cycles_per_ms)
     begin_input(con)
     loading = Loading(con, parts_in(workspace), header, model, progress, workspace.bounce)
     for section in range(header.n_sections):
-        load_section(loading, section)
+        if not load_section(loading, section):
+            # Rather a slow model than none, where a firmware's reads ahead are at fault.
+            ahead = progress.ahead.on
+            progress.ahead.on = 0
+            if ahead == 0 or not load_section(loading, section):
+                raise Failure(uefi.EFI_CRC_ERROR, "the model file is damaged: a checksum does not match", REPACK)
+    close_ahead(con.fw, progress.ahead)
     if not layers_are_sane(header, layers_of(header, model.sections)):
         raise Failure(uefi.EFI_CRC_ERROR, "the layers of the model are not described as they are", REPACK)
     b.figures.load_cycles = cycles() - progress.began
     if progress.told != progress.began:
         show_input(con, progress.line, 0, -1)
+
+
+def close_reads(fw: Firmware, workspace: Workspace) -> None:
+    """Give back what loading has of the firmware's, after a failure: the model's files are closed already."""
+    close_ahead(fw, workspace.progress.ahead)
 
 
 def refuse_for_memory(con: Console, header: Header, free: FreeMemory) -> None:
@@ -110,22 +125,28 @@ def refuse_for_memory(con: Console, header: Header, free: FreeMemory) -> None:
     raise Failure(uefi.EFI_OUT_OF_RESOURCES, "no free memory is large enough in one piece for this model", MORE_MEMORY)
 
 
-def load_section(loading: Loading, section: int) -> None:
-    """Read one section chunk by chunk, summing each while the processor's caches still hold some of it."""
+def load_section(loading: Loading, section: int) -> bool:
+    """Read one section chunk by chunk, summing each while the next is on its way; whether the checksum matches."""
     entry = loading.header.sections[section]
     sums = loading.progress.sums
     sums[0] = u64(0)
     sums[1] = u64(0)
+    ahead = loading.progress.ahead
+    ahead.asked = 0
+    size = AHEAD_CHUNK if ahead.on != 0 else CHUNK
+    whole = padded(entry.n_bytes, layout.PAGE)
     done = 0
     while done < entry.n_bytes:
         target = loading.model.sections[section] + done
-        n = min(CHUNK, padded(entry.n_bytes, layout.PAGE) - done)
-        read_chunk(loading, entry.offset + done, target, n)
+        n = min(size, whole - done)
+        start_ahead(ahead, loading.parts, entry.offset, target - done, min(whole, done + MOST_AHEAD * size), size)
+        if not came_ahead(loading.con.fw, ahead, done, n, size):
+            read_chunk(loading, entry.offset + done, target, n)
+            ahead.asked = max(ahead.asked, done + n)
         extend_checksum(sums, memory(target, n), min(n, entry.n_bytes - done))
         done += n
         show_progress(loading, entry.offset + done)
-    if sums[0] != u64(entry.sum_a) or sums[1] != u64(entry.sum_b):
-        raise Failure(uefi.EFI_CRC_ERROR, "the model file is damaged: a checksum does not match", REPACK)
+    return bool(sums[0] == u64(entry.sum_a) and sums[1] == u64(entry.sum_b))
 
 
 def read_chunk(loading: Loading, offset: int, target: int, n_bytes: int) -> None:

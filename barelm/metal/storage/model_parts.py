@@ -1,15 +1,16 @@
 """The files of a model: one, or on a FAT volume several of up to 4 GiB (`contract.layout`)."""
 
-from barelm.contract import layout
+from barelm.contract import layout, uefi
 from barelm.contract.layout import MOST_PARTS, PART_BYTES, PART_MAGIC, PART_VERSION, Header
 from barelm.contract.regions import Workspace
 from barelm.contract.storage_state import ModelParts
+from barelm.contract.uefi_protocols import FileIoToken
 from barelm.dialect.memory import address_of, copy_bytes, memory
 from barelm.dialect.types import U16, u64
 from barelm.kernels.checksum import extend_checksum
 from barelm.kernels.header import CUT_SHORT, NOT_A_MODEL, OTHER_VERSION, SOUND, check_header
 from barelm.metal.storage.whole_files import length_of
-from barelm.metal.uefi.file_protocol import close_file, file_size, open_file, read_file, seek
+from barelm.metal.uefi.file_protocol import close_file, file_size, open_file, read_file, seek, start_read
 
 NOT_OPENED, TOO_SHORT, NO_PART, OTHER_PART = 92, 93, 94, 95
 """More verdicts on a model, beside those of `kernels.header`."""
@@ -110,15 +111,29 @@ def part_fits(parts: ModelParts, header: Header) -> bool:
     return bool(page.offset == parts.ends[k - 1] and 0 < page.n_bytes <= n_bytes - layout.PAGE)
 
 
+def part_at(parts: ModelParts, offset: int) -> tuple[int, int]:
+    """The file in which a byte of the model lies, and where in it."""
+    k = 0
+    while k < parts.n - 1 and offset >= parts.ends[k]:
+        k += 1
+    return k, offset if k == 0 else layout.PAGE + offset - parts.ends[k - 1]
+
+
+def start_part(parts: ModelParts, offset: int, token: FileIoToken) -> int:
+    """Start the read of a token from `offset` of the model; the status, EFI_ABORTED where it lies in two files."""
+    k, at = part_at(parts, offset)
+    if parts.files[k] == 0 or offset + token.buffer_size > parts.ends[k]:
+        return uefi.EFI_ABORTED
+    status = seek(parts.files[k], at)
+    return start_read(parts.files[k], token) if status == 0 else status
+
+
 def read_part(parts: ModelParts, offset: int, target: int, n_bytes: int) -> int:
     """Read up to n bytes of the model, of one file, to an address; how many came, or -1 where the firmware refuses.
 
     A file that failed is opened again, for with some firmware every later read fails too.
     """
-    k = 0
-    while k < parts.n - 1 and offset >= parts.ends[k]:
-        k += 1
-    at = offset if k == 0 else layout.PAGE + offset - parts.ends[k - 1]
+    k, at = part_at(parts, offset)
     came = -1
     if parts.files[k] != 0 and seek(parts.files[k], at) == 0:
         came = read_file(parts.files[k], target, min(n_bytes, parts.ends[k] - offset))

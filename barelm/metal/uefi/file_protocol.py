@@ -1,7 +1,7 @@
 """Calls into the firmware: the volume the program was started from, and the files on it (UEFI 13.4, 13.5)."""
 
 from barelm.contract import uefi
-from barelm.contract.uefi_protocols import FileProtocol, LoadedImage, SimpleFileSystem
+from barelm.contract.uefi_protocols import FileIoToken, FileProtocol, LoadedImage, SimpleFileSystem
 from barelm.dialect.memory import address_of, cells
 from barelm.dialect.processor import call_efi
 from barelm.dialect.types import U8, U16
@@ -91,3 +91,10 @@ def read_file(file: int, target: int, n_bytes: int) -> int:
     n[0] = n_bytes
     status = call_efi(FileProtocol(file).read, (file, address_of(n), target))
     return n[0] if status == 0 else -1
+
+
+def start_read(file: int, token: FileIoToken) -> int:
+    """Start a read from where the file stands, its end signaled at the token's event; returns the status."""
+    if FileProtocol(file).revision < uefi.FILE_PROTOCOL_REVISION2:
+        return uefi.EFI_UNSUPPORTED
+    return call_efi(FileProtocol(file).read_ex, (file, token.address))

@@ -14,6 +14,18 @@ def create_timer(fw: Firmware) -> int:
     return event[0] if status == 0 else 0
 
 
+def create_event(fw: Firmware) -> int:
+    """An event that somebody else signals, or 0 where the firmware refuses."""
+    event = cells(1)
+    status = call_efi(BootServices(fw.boot).create_event, (0, 0, 0, 0, address_of(event)))
+    return event[0] if status == 0 else 0
+
+
+def is_signaled(fw: Firmware, event: int) -> bool:
+    """Whether an event has been signaled since this was asked last."""
+    return bool(call_efi(BootServices(fw.boot).check_event, (event,)) == 0)
+
+
 def close_event(fw: Firmware, event: int) -> int:
     """Give an event back, if it is one."""
     if event == 0:

@@ -21,10 +21,11 @@ from barelm.dialect.memory import address_of, memory
 from barelm.dialect.rooms import Failure
 from barelm.metal import arena
 from barelm.metal.console.sinks import flush, open_console
-from barelm.metal.storage import model_loader
+from barelm.metal.storage import model_loader, reads_ahead
 from barelm.metal.storage.model_parts import close_parts, parts_in
 from barelm.pack.writer import write_packed
 from tests.metal.fake import ERROR, PAGE, FakeFirmware, load, store
+from tests.metal.volumes import ReadsAhead
 from tests.models import BIASES, tiny_checkpoint
 
 
@@ -343,3 +344,47 @@ def test_progress_is_shown_to_a_person_on_one_line(monkeypatch: pytest.MonkeyPat
 
 def test_progress_is_not_shown_to_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
     assert progress_of(monkeypatch, 1) == ""
+
+
+def ahead(**ending: int) -> tuple[Loading, ReadsAhead]:
+    """A loading on firmware with reads ahead, one of which may end badly."""
+    reads = ReadsAhead(**ending)
+    return Loading(model(), lambda firmware: setattr(firmware, "reads_ahead", reads)), reads
+
+
+@pytest.fixture
+def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sections in several parts."""
+    monkeypatch.setattr(model_loader, "AHEAD_CHUNK", PAGE)
+
+
+@pytest.mark.usefixtures("_small_parts")
+@pytest.mark.parametrize("ending", [{}, *({how: k} for how in ("refused", "failed", "short", "spoilt")
+                                          for k in (1, 2, 9))], ids=str)
+def test_reads_ahead_give_the_same_whatever_becomes_of_one(ending: dict[str, int]) -> None:
+    loading, reads = ahead(**ending)
+    events = len(loading.firmware.machine.events.events)
+    loading.check(model())
+    assert reads.started > (20 if not ending else 0)
+    assert len(loading.firmware.machine.events.events) == events, "every event is closed"
+    if ending and "spoilt" not in ending:
+        assert reads.started <= max(ending.values()) + 1, "after one that failed none is asked for"
+
+
+@pytest.mark.usefixtures("_small_parts")
+def test_a_read_that_never_ends_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    loading, _ = ahead(endless=5)
+    monkeypatch.setattr(reads_ahead, "PATIENCE_MS", 1)
+    events = len(loading.firmware.machine.events.events)
+    failure = refused(loading)
+    assert failure.status == uefi.EFI_TIMEOUT and "does not answer" in failure.message
+    close_parts(parts_in(loading.workspace))
+    model_loader.close_reads(loading.fw, loading.workspace)
+    assert len(loading.firmware.machine.events.events) == events
+
+
+def test_without_events_there_are_no_reads_ahead() -> None:
+    loading, reads = ahead()
+    loading.firmware.boot.serve("create_event", lambda *_: ERROR | uefi.EFI_OUT_OF_RESOURCES)
+    loading.check(model())
+    assert reads.started == 0

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from barelm.contract import uefi
-from barelm.contract.uefi_protocols import FileProtocol, SimpleFileSystem
+from barelm.contract.uefi_protocols import FileIoToken, FileProtocol, SimpleFileSystem
 from barelm.disk import Editor, VolumeFullError
 from barelm.disk.directory import Folder, Node
 from barelm.disk.medium import DamagedError
@@ -22,12 +22,12 @@ from barelm.machine.firmware.devices.file_info import (
     pack_file_system_info,
     parse_file_info,
 )
+from barelm.machine.firmware.events import Events
 from barelm.machine.firmware.pages import Memory
 from barelm.machine.firmware.process import guest
 from barelm.machine.firmware.process.guest import EfiError, require
 from barelm.machine.firmware.services import Services, service
 
-_REVISION_2 = 0x00020000
 _END = uefi.END_OF_FILE & guest.MASK
 _CREATE = uefi.FILE_MODE_CREATE & guest.MASK
 _LARGEST_INFO = 1 << 16
@@ -45,7 +45,8 @@ class OpenFile:
 class Files:
     """The files of a volume; each handle is a table of its own in the program's memory."""
 
-    def __init__(self, volume: Editor, memory: Memory, services: Services) -> None:
+    def __init__(self, volume: Editor, memory: Memory, services: Services, events: Events) -> None:
+        self._events = events
         self._volume = volume
         self._memory = memory
         self._services = services
@@ -108,6 +109,21 @@ class Files:
                 self._volume.readinto(file.node, file.position, guest.buffer(buffer, wanted))
         file.position += wanted
         guest.put_word(size, wanted)
+
+    @service(FileProtocol)
+    def read_ex(self, this: int, token: int) -> None:
+        """13.5.8; done before it returns, and nothing says otherwise until the event is signaled."""
+        require(token)
+        asked = FileIoToken(token)
+        if asked.event == 0:
+            self.read(this, token + FileIoToken.offset_of("buffer_size"), int(asked.buffer))
+            return
+        try:
+            self.read(this, token + FileIoToken.offset_of("buffer_size"), int(asked.buffer))
+            asked.status = 0
+        except EfiError as error:
+            asked.status = error.status
+        self._events.signal(int(asked.event))
 
     @service(FileProtocol)
     def write(self, this: int, size: int, buffer: int) -> None:
@@ -189,7 +205,7 @@ class Files:
     def _handle(self, node: Node, writable: bool) -> int:
         address = self._memory.pool(FileProtocol.BYTES)
         self._open[address] = OpenFile(node, writable)
-        return self._services.table(FileProtocol, address, revision=_REVISION_2)
+        return self._services.table(FileProtocol, address, revision=uefi.FILE_PROTOCOL_REVISION2)
 
     def _file(self, this: int) -> OpenFile:
         require(this in self._open)

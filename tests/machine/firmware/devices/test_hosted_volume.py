@@ -37,6 +37,27 @@ def test_file_is_read_from_where_it_stands(tmp_path: Path) -> None:
     assert run(tmp_path, program.build(), FILES)[1] == 0
 
 
+def test_a_read_with_a_token_signals_its_event(tmp_path: Path) -> None:
+    program = Program()
+    file = opened(program, program.root(), "\\small.txt")
+    event, token, buffer = program.cells(), program.cells(4), program.cells()
+    program.expect(program.boot("CreateEvent", 0, 0, 0, 0, event), 0)
+    program.store(token, program.load(event))
+    for offset, value in ((8, 99), (16, 64), (24, buffer)):
+        program.store(program.add(token, offset), value)
+    program.expect(program.boot("CheckEvent", program.load(event)), EFI.NOT_READY)
+    program.expect(program.method(FileProtocol, "ReadEx", file, token), 0)
+    program.expect(program.boot("CheckEvent", program.load(event)), 0)
+    program.expect(program.load(token, 8), 0)
+    program.expect(program.load(token, 16), 8)
+    program.expect(program.load(buffer), int.from_bytes(b"12345678", "little"))
+    program.expect(program.method(FileProtocol, "SetPosition", file, 9), 0)
+    program.expect(program.method(FileProtocol, "ReadEx", file, token), 0)
+    program.expect(program.load(token, 8), EFI.DEVICE_ERROR)
+    program.expect(program.method(FileProtocol, "OpenEx", file, 0, 0, 0, 0, 0), EFI.UNSUPPORTED)
+    assert run(tmp_path, program.build(), FILES)[1] == 0
+
+
 def test_read_ends_with_the_file(tmp_path: Path) -> None:
     program = Program()
     file = opened(program, program.root(), "\\small.txt")
