@@ -30,7 +30,7 @@ from barelm.metal.storage.reads_ahead import MOST_AHEAD, came_ahead, close_ahead
 from barelm.metal.uefi.boot_services import Firmware
 
 CHUNK = 16 << 20
-AHEAD_CHUNK = 4 << 20  # of reads under way: nothing is, where a section begins
+AHEAD_CHUNK = CHUNK  # of reads under way
 LEAST_CHUNK = 64 << 10
 PROGRESS_MS = 250
 BAR_CELLS = 24
