@@ -98,7 +98,7 @@ def _linked(modules: list[Any]) -> Any:
 def _optimise(module: Any, machine: Any, small: bool) -> None:
     tuning = llvm.create_pipeline_tuning_options(speed_level=2)
     tuning.loop_vectorization = tuning.slp_vectorization = not small
-    tuning.loop_interleaving = tuning.loop_unrolling = not small
+    tuning.loop_interleaving = tuning.loop_unrolling = False  # no faster where loops are vectors, and a third larger
     for function in module.functions:
         if small and not function.is_declaration:
             function.add_function_attribute("minsize")
