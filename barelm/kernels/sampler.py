@@ -111,9 +111,9 @@ def draw_among(p: F32, order: I32, n: int, top_p: Real, top_k: int, min_p: Real,
     No step renormalises: p is always a share of the whole vocabulary.  So each takes a beginning of the tokens by
     likelihood, the shortest decides, and the order of the steps does not matter.  The most likely always stays.
 
-    Tokens below (1 - top_p) / (n - 1) cannot be among the first to exceed `top_p`.  A heap gives the rest, or the `top_k`
-    of it, one by one, greatest first, and only as many as are needed: `order` ends as [heap | taken, the first taken at
-    the very end].
+    Tokens below (1 - top_p) / (n - 1) cannot be among the first to exceed `top_p`.  A heap gives the rest, or the
+    `top_k` of it, one by one, greatest first, and only as many as are needed: `order` ends as [heap | taken, the first
+    taken at the very end].
     """
     most = f32(2)  # more than all together
     cutoff = f32(0)
@@ -174,7 +174,7 @@ def heapify(p: F32, order: I32, n: int, reverse: bool) -> None:
 
 
 def sift(p: F32, order: I32, at: int, n: int, reverse: bool) -> None:
-    """Let the candidate at `at` sink until both below are less likely (or as likely and of a higher id); or reversed."""
+    """Let the one at `at` sink until both below are less likely (or as likely and of a higher id), or reversed."""
     while 2 * at + 1 < n:
         child = 2 * at + 1
         if child + 1 < n and ahead(p, order[child + 1], order[child]) != reverse:
