@@ -6,8 +6,8 @@ from typing import Any
 from barelm.errors import BarelmError
 from barelm.transcript import Transcript
 
-_NEEDED = ("n_prompt", "n_generated", "prefill_us", "decode_us", "load_bytes", "load_us", "memory_bytes", "cores",
-           "seed")
+_NEEDED = ("n_prompt", "n_generated", "n_guessed", "n_right", "prefill_us", "decode_us", "load_bytes", "load_us",
+           "memory_bytes", "cores", "seed")
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,8 @@ class Outcome:
     token_ids: list[int]  # prompt, then generated
     n_prompt: int
     n_generated: int
+    n_guessed: int  # tokens read before they were chosen
+    n_right: int  # and those of them that were chosen then
     prefill_tokens_per_s: float
     decode_tokens_per_s: float
     load_mb_per_s: float
@@ -53,7 +55,7 @@ def outcome_of(heard: Transcript, machine: str) -> Outcome:
     assert heard.status is not None
     return Outcome(
         text=heard.text, thought=heard.thought.strip(), token_ids=heard.token_ids,
-        n_prompt=m["n_prompt"], n_generated=m["n_generated"],
+        n_prompt=m["n_prompt"], n_generated=m["n_generated"], n_guessed=m["n_guessed"], n_right=m["n_right"],
         prefill_tokens_per_s=_rate(m["n_prompt"], m["prefill_us"]),
         decode_tokens_per_s=_rate(max(m["n_generated"] - 1, 0), m["decode_us"]),
         load_mb_per_s=_rate(m["load_bytes"] / 1e6, m["load_us"]),

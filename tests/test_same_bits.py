@@ -76,7 +76,7 @@ def hashes(world: World, packed: Packed, ids: list[int], n_prompt: int) -> list[
     world(session.prefill)(c, w, s, 0, n_prompt, alone())
     found = [hashlib.sha256(s.logits.tobytes()).hexdigest()]
     for pos in range(n_prompt, len(ids)):
-        world(session.decode)(c, w, s, pos, alone())
+        world(session.decode)(c, w, s, pos, 1, alone())
         found.append(hashlib.sha256(s.logits.tobytes()).hexdigest())
     return found
 
@@ -111,12 +111,12 @@ def answer(packed: Packed, ids: list[int], settings: Settings) -> list[int]:
     ids = list(ids)
     first = len(ids) if settings.template and packed.chat else 0
     for _ in range(settings.tokens):
-        token = int(jit(session.choose)(c, s, choice, len(ids), spared(packed, first)))
+        token = int(jit(session.choose)(c, s, choice, len(ids), 0, spared(packed, first)))
         if session.ends(packed.header, token):
             break
         s.tokens[len(ids)] = token
         ids.append(token)
-        jit(session.decode)(c, w, s, len(ids) - 1, alone())
+        jit(session.decode)(c, w, s, len(ids) - 1, 1, alone())
     return ids
 
 
@@ -173,6 +173,28 @@ def test_every_encoding_does_on_the_program(tmp_path: Path, name: str, kv: str, 
     assert outcome.token_ids == answer(packed, encoded(packed, settings.prompt), settings)
 
 
+LOOPING = "the world, hello 世界 " * 3
+
+
+@hosted
+@pytest.mark.parametrize("cores", [1, 2, 3, 4])
+@pytest.mark.parametrize("lookup", [True, False])
+def test_guesses_change_no_id(tmp_path: Path, cores: int, lookup: bool) -> None:
+    """A greedy answer soon goes round in circles, so guesses come true, and some do not."""
+    packed = model("Q4_1")
+    settings = asked(LOOPING, 0.0).but(tokens=70, lookup=lookup)
+    outcome = on_hosted(tmp_path, packed, settings, cores)
+    assert outcome.token_ids == answer(packed, encoded(packed, settings.prompt), settings)
+    assert (outcome.n_right > 0) == lookup and outcome.n_right <= outcome.n_guessed
+
+
+@hosted
+def test_guesses_change_no_draw(tmp_path: Path) -> None:
+    packed = model("Q4_1")
+    settings = asked(LOOPING, 0.3).but(tokens=70, repeat=1.1)
+    assert on_hosted(tmp_path, packed, settings, 2).token_ids == answer(packed, encoded(packed, LOOPING), settings)
+
+
 @hosted
 @pytest.mark.parametrize("cores", [1, 2])
 def test_a_question_goes_through_the_template(tmp_path: Path, cores: int) -> None:
@@ -181,6 +203,15 @@ def test_a_question_goes_through_the_template(tmp_path: Path, cores: int) -> Non
     settings = asked("hello world?", 1.0, template=True)
     expected = answer(packed, encoded(packed, packed.chat.turn(settings.prompt), special=1), settings)
     assert on_hosted(tmp_path, packed, settings, cores).token_ids == expected
+
+
+@pytest.mark.boot
+@pytest.mark.skipif(Qemu().why_not() is not None, reason=str(Qemu().why_not()))
+def test_guesses_change_no_id_in_qemu(tmp_path: Path) -> None:
+    packed = model("Q4_1")
+    settings = asked(LOOPING, 0.0).but(tokens=70)
+    outcome = on_hosted(tmp_path, packed, settings, 2, Qemu())
+    assert outcome.token_ids == answer(packed, encoded(packed, LOOPING), settings) and outcome.n_right > 0
 
 
 @pytest.mark.boot

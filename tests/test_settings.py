@@ -62,6 +62,7 @@ screen = true
 prefix = false
 think = "auto"
 date = "packed"
+lookup = true
 """
 
 

@@ -19,8 +19,8 @@ from barelm.transcript import Transcript
 from tests.models import tiny_checkpoint
 
 VOCAB_SIZE = 320
-FIGURES = {"n_prompt": 2, "n_generated": 3, "prefill_us": 500, "decode_us": 1000, "load_us": 2000,
-           "load_bytes": 4_000_000, "memory_bytes": 123, "cores": 2, "cpu_level": 1, "seed": 9}
+FIGURES = {"n_prompt": 2, "n_generated": 3, "n_guessed": 2, "n_right": 1, "prefill_us": 500, "decode_us": 1000,
+           "load_us": 2000, "load_bytes": 4_000_000, "memory_bytes": 123, "cores": 2, "cpu_level": 1, "seed": 9}
 
 
 def vocabulary() -> Vocabulary:

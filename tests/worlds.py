@@ -76,14 +76,14 @@ def tell(world: World, packed: Packed, prompt: str = "", *, temperature: float =
     for i in range(n_prompt):
         out += _piece(world, v, int(s.tokens[i - 1]) if i else -1, int(s.tokens[i]))
     while n < n_prompt + n_tokens:
-        token = int(world(session.choose)(c, s, sampling, n, spared(packed)))
+        token = int(world(session.choose)(c, s, sampling, n, 0, spared(packed)))
         if world(session.ends)(packed.header, token):
             break
         s.tokens[n] = token
         out += _piece(world, v, int(s.tokens[n - 1]), token)
         n += 1
         if n < n_prompt + n_tokens:
-            world(session.decode)(c, w, s, n - 1, alone())
+            world(session.decode)(c, w, s, n - 1, 1, alone())
     return Story([int(t) for t in s.tokens[:n]], n_prompt, out.decode(errors="replace"))
 
 

@@ -33,6 +33,8 @@ class Job(Struct):
 
     command: int
     position: int  # decode: the token's position; prefill: how many tokens there are
+    guessed: int  # decode: how many tokens behind that one, which are guesses, are read with it
+    row: int  # choose: which of them the next one follows; 0: that one itself
     cached: int  # tokens whose keys and values are in the cache
     reach: int  # how far layers with a window may have written since they began anew,
     slack: int  # and how much of that may be taken back before they have forgotten too much; 0: there are none
@@ -57,6 +59,8 @@ class Figures(Struct):
     n_generated: int
     prefill_cycles: int
     decode_cycles: int
+    n_guessed: int  # tokens read before they were chosen,
+    n_right: int  # and those of them that were chosen then
     last_read: int  # of the last reply: ids read before it, tokens made, cycles these took
     last_made: int
     last_cycles: int

@@ -1,10 +1,12 @@
 """What a conversation keeps: its turns, what was typed in them, what was set in it, and where it works."""
 
-from barelm.contract.layout import TEXT_BYTES
+from barelm.contract.layout import LOGIT_ROWS, TEXT_BYTES
 from barelm.dialect.structs import Array, Struct, room
 from barelm.dialect.types import I64, U8
 
 MOST_TURNS, TYPED_BYTES, SYSTEM_BYTES = 638, 81920, 16384
+MOST_GUESSES = LOGIT_ROWS - 1
+GUESS_CLASSES = 4
 
 
 class Turn(Struct):
@@ -30,6 +32,16 @@ class ReplyWatch(Struct):
     silent: U8 = room(4608)  # 1: of a token that prints nothing
 
 
+class Guesses(Struct):
+    """What is known of guesses at what comes next (`kernels.lookup`); shares and costs in 1024ths."""
+
+    at: int  # what stands there in the session would be guessed; 0: nothing
+    alike: int  # so many ids before it are those at the end
+    single: int  # cycles of a pass over one token; 0: not measured yet
+    share: I64 = room(GUESS_CLASSES)  # of the guesses that came true, by how much was alike
+    cost: I64 = room(MOST_GUESSES)  # of a pass over one token and 1, 2, ... guesses, that of one being 1; 0: not yet
+
+
 class EncodingSpace(Struct):
     """What it takes to make ids of a text (`kernels.text`)."""
 
@@ -51,6 +63,7 @@ class Conversation(Struct):
     held_back: U8 = room(1024)  # of an answer, what may yet turn out to be such a text
     n_held: int  # bytes of that
     watch: ReplyWatch
+    guesses: Guesses
     answer: U8 = room(TEXT_BYTES)  # an answer without its thoughts
     name: U8 = room(64)  # of a file, where nobody gave one
     encoding: EncodingSpace

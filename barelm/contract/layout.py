@@ -221,6 +221,7 @@ IN_ANY_TEXT, STRIPS_AFTER = 1, 2
 
 # The state's fixed parts.
 DEFAULT_BATCH = 32
+LOGIT_ROWS = 8  # tokens of a pass that can be chosen from
 WINDOW_SLACK = 512  # positions that may be taken back before a windowed layer has forgotten too much
 DEFAULT_MAX_CORES = 64
 TEXT_BYTES = 65536  # the longest configuration file, prompt included

@@ -225,6 +225,10 @@ class EverySetting:
         NAME, "packed", CHOICE, "there is no date {}",
         "the date in templates that print one: of the day the model was packed, or by the machine's clock",
         names=DATES, option=Option("The date that a template prints.", closed=True))
+    lookup = Setting[bool, int](
+        FLAG, True, IMAGE, "",
+        "guess what comes next from what was said before, and read several guesses at once where that is faster; the "
+        "text is the same", option=Option("Guess from what was said before, where that is faster."))
 
 
 AnySetting = Setting[Any, Any]

@@ -26,23 +26,23 @@ def prefill(c: Config, w: Weights, s: State, start: int, end: int, team: Team) -
     """Read tokens[start : end]; the logits are the last one's.  Every core of the team makes the same call."""
     for pos in range(start, end, c.batch):
         n = min(c.batch, end - pos)
-        forward(c, w, s, pos, n, pos + n == end, team)
+        forward(c, w, s, pos, n, int(pos + n == end), team)
 
 
-def decode(c: Config, w: Weights, s: State, pos: int, team: Team) -> None:
-    """Read the one token at `pos`; the logits are its.  Every core of the team makes the same call."""
-    forward(c, w, s, pos, 1, True, team)
+def decode(c: Config, w: Weights, s: State, pos: int, n: int, team: Team) -> None:
+    """Read the n tokens from `pos` on; the logits of each.  Every core of the team makes the same call."""
+    forward(c, w, s, pos, n, n, team)
 
 
-def choose(c: Config, s: State, sampling: Sampling, n: int, spared: Spared) -> int:
-    """The next token, from the logits behind the first n of `tokens`: one core's work.
+def choose(c: Config, s: State, sampling: Sampling, n: int, row: int, spared: Spared) -> int:
+    """The next token, from the logits behind the first n of `tokens`, a row of those there are: one core's work.
 
-    The penalty for repetition and the draw change the logits in place, so each choice takes a `prefill` or `decode` of
-    its own: to choose anew, read the last token again.
+    The penalty for repetition and the draw change the logits in place, so each row serves one choice: to choose anew,
+    read the last token again.
     """
     if sampling.repeat > f32(0) and sampling.repeat != f32(1):
-        penalise(s.logits[0], s.tokens, n, sampling.repeat, spared)
-    return sample(s.logits[0], s.order, s.rng, c.vocab_size, sampling.temperature, sampling.top_p, sampling.top_k,
+        penalise(s.logits[row], s.tokens, n, sampling.repeat, spared)
+    return sample(s.logits[row], s.order, s.rng, c.vocab_size, sampling.temperature, sampling.top_p, sampling.top_k,
                   sampling.min_p)
 
 

@@ -82,13 +82,13 @@ def fresh_reply(packed: Packed, ids: list[int], n_tokens: int) -> list[int]:
     said: list[int] = []
     while len(said) < n_tokens:
         at = len(ids) + len(said)
-        token = int(jit(session.choose)(c, s, GREEDY, at, spared(packed)))
+        token = int(jit(session.choose)(c, s, GREEDY, at, 0, spared(packed)))
         if session.ends(packed.header, token):
             break
         s.tokens[at] = token
         said.append(token)
         if len(said) < n_tokens:
-            jit(session.decode)(c, w, s, at, alone())
+            jit(session.decode)(c, w, s, at, 1, alone())
     return said
 
 

@@ -16,8 +16,8 @@ from tests.worlds import interpreter, tell
 pytestmark = hosted_only
 
 ON = ("--machine", "hosted")
-KEYS = {"text", "thought", "token_ids", "n_prompt", "n_generated", "prefill_tokens_per_s", "decode_tokens_per_s",
-        "load_mb_per_s", "memory_bytes", "efi_bytes", "machine", "status", "cores", "seed"}
+KEYS = {"text", "thought", "token_ids", "n_prompt", "n_generated", "n_guessed", "n_right", "prefill_tokens_per_s",
+        "decode_tokens_per_s", "load_mb_per_s", "memory_bytes", "efi_bytes", "machine", "status", "cores", "seed"}
 
 
 def expected(cli: Cli, prompt: str, n_tokens: int, **options: Any) -> tuple[list[int], str]:

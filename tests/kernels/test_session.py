@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from barelm.checkpoint.checkpoint import Traits
 from barelm.dialect.types import f32
 from barelm.kernels import session
 from barelm.kernels.session import Sampling
@@ -14,7 +15,7 @@ from barelm.pack.reader import Packed
 from tests.conftest import Pack
 from tests.kernels.agree import agree, normal
 from tests.models import tiny_checkpoint
-from tests.worlds import interpreter, jit, spared, tell
+from tests.worlds import alone, interpreter, jit, spared, tell
 
 # karpathy/llama2.c, test_all.py: temperature 0, 200 steps, no prompt.
 TRANSCRIPT = (
@@ -64,7 +65,7 @@ def test_one_candidate_is_the_most_likely(pack: Pack) -> None:
         for seed in range(1, 9):
             s.logits[0, :301] = normal(seed, 301)
             best = int(np.argmax(s.logits[0, :301]))
-            assert agree(session.choose, packed.config, s, only, 0, spared(packed)) == best
+            assert agree(session.choose, packed.config, s, only, 0, 0, spared(packed)) == best
 
 
 @pytest.mark.parametrize("n, place, avoided", [(64, 0, True), (65, 0, False), (65, 1, True), (10, 9, True),
@@ -79,9 +80,35 @@ def test_the_penalty_looks_at_the_last_64_tokens_and_holds_for_greedy_choices(pa
     s.logits[0, 4:6] = 2, 3
     none, twice = (Sampling(f32(0), f32(0.9), 0, f32(0), f32(penalty)) for penalty in (0, 2))
     for _ in range(2):
-        chosen = agree(session.choose, packed.config, s, none, n, spared(packed))
+        chosen = agree(session.choose, packed.config, s, none, n, 0, spared(packed))
         assert chosen == 5, "0: no penalty, and nothing changed"
-    assert agree(session.choose, packed.config, s, twice, n, spared(packed)) == 5 - avoided
+    assert agree(session.choose, packed.config, s, twice, n, 0, spared(packed)) == 5 - avoided
+
+
+@pytest.mark.parametrize("limits", [
+    {"temperature": 0.0}, {"temperature": 0.0, "repeat": 1.3}, {}, {"repeat": 1.3}, {"top_k": 40, "min_p": 0.02}])
+@pytest.mark.parametrize("windows", [(), (9, 21)])
+def test_guesses_change_no_id(pack: Pack, limits: dict[str, Any], windows: tuple[int, ...]) -> None:
+    """Whichever of them are wrong: the draws are the same, and the penalty is put once on every row."""
+    packed = pack(tiny_checkpoint(5, seq_len=128, traits=Traits(windows=windows)))
+    story = tell(jit, packed, "to the sun", seed=5, n_tokens=80, **{"temperature": 1.0, **limits})
+    choice = Sampling(f32(limits.get("temperature", 1.0)), f32(0.9), limits.get("top_k", 0),
+                      f32(limits.get("min_p", 0.0)), f32(limits.get("repeat", 1.0)))
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        c, w, s, n, row = packed.config, packed.weights(), packed.fresh_state(), story.n_prompt, 0
+        s.tokens[:n], s.rng[0], n_read = story.ids[:n], 5, n
+        jit(session.prefill)(c, w, s, 0, n, alone())
+        while n < len(story.ids):
+            token = int(jit(session.choose)(c, s, choice, n, row, spared(packed)))
+            assert token == story.ids[n]
+            row = row + 1 if n < n_read and s.tokens[n] == token else 0
+            s.tokens[n] = token
+            n += 1
+            if row == 0:
+                n_read = n + min(int(rng.integers(0, 8)), len(story.ids) - n)
+                s.tokens[n:n_read] = np.where(rng.random(n_read - n) < 0.8, story.ids[n:n_read], 3)
+                jit(session.decode)(c, w, s, n - 1, n_read - n + 1, alone())
 
 
 def test_seeds_tell_different_stories(stories: Packed) -> None:
@@ -98,7 +125,7 @@ def test_choose_ends_within_the_vocabulary(pack: Pack) -> None:
         s.logits[0, 301:] = 99
         s.rng[0] = seed
         any_of_them = Sampling(f32(1), f32(0), 0, f32(0), f32(1))
-        assert 0 <= agree(session.choose, packed.config, s, any_of_them, 0, spared(packed)) < 301
+        assert 0 <= agree(session.choose, packed.config, s, any_of_them, 0, 0, spared(packed)) < 301
 
 
 @pytest.mark.parametrize("token, ends", [(0, False), (1, True), (2, True), (3, False), (-1, False)])

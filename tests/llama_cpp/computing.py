@@ -35,6 +35,6 @@ def barelm_logits(packed: Packed, ids: list[int], n_prompt: int) -> NDArray[np.f
     jit(session.prefill)(c, w, s, 0, n_prompt, alone())
     rows = [s.logits[0, :c.vocab_size].copy()]
     for position in range(n_prompt, len(ids)):
-        jit(session.decode)(c, w, s, position, alone())
+        jit(session.decode)(c, w, s, position, 1, alone())
         rows.append(s.logits[0, :c.vocab_size].copy())
     return np.stack(rows)

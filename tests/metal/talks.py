@@ -75,6 +75,7 @@ class Watching:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.known: dict[int, bytes] = {}
+        self.logits_of = -1  # the position that the first row of logits follows
         self.commands: list[tuple[int, int, int]] = []  # what, position, first position that was read
 
     def run(self, level: int, job: int, core: int) -> int:
@@ -83,12 +84,15 @@ class Watching:
         what, position = int(b.job.command), int(b.job.position)
         tokens = self.desk.tokens
         first = {board.PREFILL: int(b.job.cached), board.DECODE: position}.get(what, position)
-        end = {board.PREFILL: position, board.DECODE: position + 1}.get(what, position)
+        end = {board.PREFILL: position, board.DECODE: position + 1 + int(b.job.guessed)}.get(what, position)
         self.commands.append((what, position, first))
         assert 0 <= first <= end <= self.desk.seq_len, "positions are inside the context"
         if what == board.CHOOSE:
+            assert self.logits_of + int(b.job.row) == position - 1, "the logits are those behind the ids there are"
+            assert self.is_known(position)
             return self.chosen([int(token) for token in tokens[:position]])
         assert self.is_known(first), "what counts as cached was computed from the ids there are now"
+        self.logits_of = position if what == board.DECODE else end - 1
         for n in range(first, end):
             self.known[n] = digest(tokens[:n + 1])
         return 0

@@ -26,7 +26,7 @@ class State(NamedTuple):
     chosen: I64_2D  # (batch, n_experts_used) the experts of each token, the best first
     shares: F32_2D  # (batch, n_experts_used) of each in the sum
     answers: F32_2D  # (n_experts_used, dim) what each adds
-    logits: F32_2D  # (1, vocab_size)
+    logits: F32_2D  # (LOGIT_ROWS or batch, vocab_size) of the last tokens read
     queries: F32_2D  # (4 core, head_dim) of a key head, see `attention`
     scores: F32_2D  # (4 core, seq_len)
     out: F32_2D  # (4 core, head_dim)
@@ -82,7 +82,7 @@ class SessionTranscript(NamedTuple):
 
     tokens: I64
     rng: U64
-    logits: F32  # (vocab_size) of the last token read
+    logits: F32  # (vocab_size) of the last token read, where it was read alone
 
 
 def part(at: int, rows: int, cols: int, item_bytes: int) -> Part:
@@ -115,7 +115,7 @@ def state_plan(c: Config, max_cores: int) -> StatePlan:
     chosen = part(routes.end, n_routed, used, 8)
     shares = part(chosen.end, n_routed, used, 4)
     answers = part(shares.end, used, padded(c.dim, BLOCK), 4)
-    logits = part(answers.end, 1, padded(c.vocab_size), 4)
+    logits = part(answers.end, min(c.batch, layout.LOGIT_ROWS), padded(c.vocab_size), 4)
     queries = part(logits.end, 4 * max_cores, padded(c.head_dim), 4)
     scores = part(queries.end, 4 * max_cores, seq, 4)
     out = part(scores.end, 4 * max_cores, padded(c.head_dim), 4)

@@ -17,8 +17,8 @@ from barelm.kernels.matrices import embed, matmul
 from barelm.kernels.team import Team, meet, share
 
 
-def forward(c: Config, w: Weights, s: State, pos: int, n: int, want_logits: bool, team: Team) -> None:
-    """Run tokens[pos : pos + n] through the model; the last one's logits where wanted.
+def forward(c: Config, w: Weights, s: State, pos: int, n: int, n_logits: int, team: Team) -> None:
+    """Run tokens[pos : pos + n] through the model; the logits of the last n_logits of them, a row each.
 
     Every core of the team makes the same call.  Keys and values of positions before `pos` must be in the cache.
     """
@@ -33,12 +33,13 @@ def forward(c: Config, w: Weights, s: State, pos: int, n: int, want_logits: bool
     for l in range(c.n_layers):
         attention_block(c, w, s, l, pos, n, team)
         feed_forward_block(c, w, s, l, n, team)
-    if want_logits:
-        xn = normalise(c, s, w.norm, w.final_shift, 0, n - 1, n, team)
+    if n_logits > 0:
+        xn = normalise(c, s, w.norm, w.final_shift, 0, n - n_logits, n, team)
         lo, hi = share(padded(c.vocab_size) // LANES, team)
-        matmul(s.logits, w.classifier, 0, xn, 1, lo, hi)
-        multiply_by(s.logits[0], c.logit_scale, lo, hi)
-        cap(s.logits[0], c.logit_cap, lo, hi)
+        matmul(s.logits, w.classifier, 0, xn, n_logits, lo, hi)
+        for t in range(n_logits):
+            multiply_by(s.logits[t], c.logit_scale, lo, hi)
+            cap(s.logits[t], c.logit_cap, lo, hi)
         meet(team)
 
 

@@ -13,6 +13,7 @@ from barelm.kernels.text.tokenizer import piece
 from barelm.metal.console.sinks import DIM, LINE_FEED, TEXT, flush
 from barelm.metal.console.stream import put_code_point, set_colour
 from barelm.metal.console.writing import end_row, put_bytes, put_number, put_text
+from barelm.metal.conversation.reading_ahead import begin_reading, end_reading, is_right, read_on
 from barelm.metal.conversation.status_row import show_status
 from barelm.metal.conversation.talk import Talk, bytes_of, keyboard_of, transcript_of, vocabulary_of
 from barelm.metal.keys.keyboard import stop_asked
@@ -34,6 +35,7 @@ def make_reply(t: Talk, n: int, n_tokens: int) -> int:
     command(t.job, board.PREFILL, n)
     now = cycles()
     end = make_tokens(t, n, n + n_tokens)
+    end_reading(t, end)
     flush(t.con)
     figures.prefill_cycles += now - began
     figures.decode_cycles += cycles() - now
@@ -52,12 +54,14 @@ def make_tokens(t: Talk, n: int, end: int) -> int:
     began = cycles()
     tokens = transcript_of(t).tokens
     begin_showing(t, n)
+    begin_reading(t, n)
     figures.ended = board.ENDED_AT_LIMIT
     while n < end:
         token = command(t.job, board.CHOOSE, n)
         if ends(t.header, token):
             figures.ended = board.ENDED_ITSELF
             break
+        right = is_right(t, n, token)
         place(t.job, tokens, n, token)
         stopped = show_made(t, n)
         n += 1
@@ -72,7 +76,7 @@ def make_tokens(t: Talk, n: int, end: int) -> int:
                 figures.ended = board.ENDED_BY_KEY
                 break
         if n < end:
-            command(t.job, board.DECODE, n - 1)
+            read_on(t, n, end, right)
     show_rest(t)
     return n
 

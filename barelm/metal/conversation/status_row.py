@@ -31,5 +31,7 @@ def show_status(t: Talk, n: int, made: int, took: int) -> None:
     put(con, sentence(" {}  │  {} of {} tokens", (t.header.name, n, t.header.seq_len)))
     if made > 1:
         put(con, sentence("  │  {:/} a second", ((made - 1) * 1000 * figures.cycles_per_ms, took)))
+    if figures.n_guessed > 0:
+        put(con, sentence("  │  guessed {}%", (100 * figures.n_right // figures.n_guessed,)))
     put_text(con, text("  │  /help  Esc stops"))
     sinks.show_status(con, line[:end_text(con)])

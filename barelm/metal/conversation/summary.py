@@ -25,11 +25,11 @@ def tell_stats(t: Talk) -> None:
     say(t.con, DIM, sentence(
         "turns {}, {} of {} tokens, {} of them cached\n"
         "read {} at {:/} a second, made {} at {:/} a second; the last answer: read {}, made {}\n"
-        "memory {:MB}, cores {}, seed {}, loaded at {:/} MB/s", (
+        "guessed {}, {} of them right; memory {:MB}, cores {}, seed {}, loaded at {:/} MB/s", (
             t.conversation.n_turns, end_of(t.conversation, t.conversation.n_turns), t.header.seq_len, t.job.cached,
             figures.n_prompt, figures.n_prompt * 1000 * per_ms, figures.prefill_cycles,
             figures.n_generated, figures.n_generated * 1000 * per_ms, figures.decode_cycles,
-            figures.last_read, figures.last_made,
+            figures.last_read, figures.last_made, figures.n_guessed, figures.n_right,
             figures.memory, t.job.n_cores, t.settings.seed, t.header.file_bytes // 1000 * per_ms, figures.load_cycles)))
 
 
@@ -57,8 +57,9 @@ def summarise_for_a_program(t: Talk) -> None:
     figures = t.figures
     per_ms = figures.cycles_per_ms
     put(t.con, sentence(
-        "BARELM n_generated {}\nBARELM prefill_us {}\nBARELM decode_us {}\nBARELM load_us {}\nBARELM load_bytes {}\n"
-        "BARELM memory_bytes {}\nBARELM cores {}\nBARELM cpu_level {}\nBARELM seed {}\n", (
-            figures.n_generated, microseconds(figures.prefill_cycles, per_ms),
+        "BARELM n_generated {}\nBARELM n_guessed {}\nBARELM n_right {}\nBARELM prefill_us {}\nBARELM decode_us {}\n"
+        "BARELM load_us {}\nBARELM load_bytes {}\nBARELM memory_bytes {}\nBARELM cores {}\nBARELM cpu_level {}\n"
+        "BARELM seed {}\n", (
+            figures.n_generated, figures.n_guessed, figures.n_right, microseconds(figures.prefill_cycles, per_ms),
             microseconds(figures.decode_cycles, per_ms), microseconds(figures.load_cycles, per_ms),
             t.header.file_bytes, figures.memory, t.job.n_cores, t.job.level, t.settings.seed)))

@@ -91,7 +91,7 @@ def command(job: Job, what: int, position: int) -> int:
     if what == board.PREFILL:
         count_read(job, position)
     elif what == board.DECODE:
-        count_read(job, position + 1)
+        count_read(job, position + 1 + job.guessed)
     return result
 
 

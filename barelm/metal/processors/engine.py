@@ -23,11 +23,11 @@ def engine(address: int, core: int) -> int:
         sampling = Sampling(b.settings.temperature, b.settings.top_p, b.settings.top_k, b.settings.min_p,
                             b.settings.repeat)
         ends = i32_array(section(header, b.model.sections, PIECE_ENDS), 0, c.vocab_size)
-        return choose(c, s, sampling, job.position, Spared(job.reply, header.eos_ids, ends))
+        return choose(c, s, sampling, job.position, job.row, Spared(job.reply, header.eos_ids, ends))
     w = bind_weights(header, b.model.sections)
     team = Team(core, job.n_cores, s.gate)
     if job.command == board.PREFILL:
         prefill(c, w, s, job.cached, job.position, team)
     else:
-        decode(c, w, s, job.position, team)
+        decode(c, w, s, job.position, 1 + job.guessed, team)
     return 0

@@ -71,7 +71,7 @@ def test_what_a_forward_pass_writes_is_covered_and_enough_to_go_on(packed: Packe
         blocks[1][lo:hi] = blocks[0][lo:hi]
     logits = []
     for s in states:
-        jit(session.decode)(c, w, s, n - 1, alone())
+        jit(session.decode)(c, w, s, n - 1, 1, alone())
         if n < 70:
             jit(session.prefill)(c, w, s, n, 70, alone())
         logits.append(s.logits.tobytes())

@@ -84,7 +84,7 @@ def test_logits_are_those_of_double_precision(pack: Pack, sizes: dict[str, Any])
     c, w, s = packed.config, packed.weights(), packed.fresh_state()
     s.tokens[:len(tokens)] = tokens
     for pos in range(len(tokens)):
-        jit(session.decode)(c, w, s, pos, alone())
+        jit(session.decode)(c, w, s, pos, 1, alone())
         assert np.abs(s.logits[0, :c.vocab_size] - truth[pos]).max() < 2e-5 * np.abs(truth).max()
 
 
@@ -110,8 +110,33 @@ def test_batches_do_not_change_a_bit(pack: Pack, sizes: dict[str, Any], quant: s
     s.tokens[:len(tokens)] = tokens
     jit(session.prefill)(packed.config, packed.weights(), s, 1, 6, alone())
     for pos in range(6, len(tokens)):
-        jit(session.decode)(packed.config, packed.weights(), s, pos, alone())
+        jit(session.decode)(packed.config, packed.weights(), s, pos, 1, alone())
     assert bits(s) == bits(whole)
+
+
+@quants
+@models
+def test_tokens_read_together_have_the_logits_each_has_alone(pack: Pack, sizes: dict[str, Any], quant: str) -> None:
+    """Those written over a wrong guess too, which leaves nothing behind."""
+    model = tiny_checkpoint(4, **sizes)
+    packed = pack(model, quant)
+    tokens = some_tokens(model, 30)
+    c, w, s = packed.config, packed.weights(), prefilled(jit, packed, tokens[:9])
+    s.tokens[:len(tokens)] = tokens
+    alone_rows = [s.logits[0].tobytes()]
+    for pos in range(9, len(tokens)):
+        jit(session.decode)(c, w, s, pos, 1, alone())
+        alone_rows.append(s.logits[0].tobytes())
+    kept = s.keys.tobytes(), s.values.tobytes()
+    s, pos = prefilled(jit, packed, tokens[:9]), 9
+    for n, right in ((8, 3), (5, 1), (2, 2), (8, 8), (3, 2), (5, 5)):
+        s.tokens[:len(tokens)] = tokens
+        s.tokens[pos + right:] = 7
+        jit(session.decode)(c, w, s, pos, n, alone())
+        for t in range(right):
+            assert s.logits[t].tobytes() == alone_rows[pos - 8 + t]
+        pos += right
+    assert pos == len(tokens) and (s.keys.tobytes(), s.values.tobytes()) == kept
 
 
 @quants
@@ -121,6 +146,8 @@ def test_the_worlds_agree(pack: Pack, sizes: dict[str, Any], quant: str) -> None
     packed = pack(model, quant)
     tokens = some_tokens(model, 7)
     defined, compiled = (prefilled(world, packed, tokens) for world in (interpreter, jit))
+    for world, s in ((interpreter, defined), (jit, compiled)):
+        world(session.decode)(packed.config, packed.weights(), s, 4, 3, alone())
     assert len(arrays(defined)) == len(arrays(compiled)) > 10
     for mine, yours in zip(arrays(defined), arrays(compiled)):
         assert same_bits(mine, yours)

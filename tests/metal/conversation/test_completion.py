@@ -90,7 +90,7 @@ def test_lines_for_a_program() -> None:
     assert max(map(len, lines)) <= LINE_COLUMNS + len("BARELM IDS")
     names = [line.split()[1] for line in lines if line]
     assert names[0] == "n_prompt" and names.count("IDS") > 1
-    assert names[-10:] == ["n_generated", "prefill_us", "decode_us", "load_us", "load_bytes",
+    assert names[-12:] == ["n_generated", "n_guessed", "n_right", "prefill_us", "decode_us", "load_us", "load_bytes",
                            "memory_bytes", "cores", "cpu_level", "seed", "DONE"]
     measured = {line.split()[1]: int(line.split()[2]) for line in lines if line and "IDS" not in line}
     packed, raw = model()

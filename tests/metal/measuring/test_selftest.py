@@ -48,9 +48,9 @@ def computed(world: World, packed: Packed) -> Golden:
         checksum(sums, np.ascontiguousarray(logits).view(np.uint8))
         if n == most:
             return Golden(tuple(int(token) for token in s.tokens[:n]), int(sums[0]), int(sums[1]))
-        s.tokens[n] = world(session.choose)(c, s, session.Sampling(f32(0), f32(0), 0, f32(0), f32(1)), n,
+        s.tokens[n] = world(session.choose)(c, s, session.Sampling(f32(0), f32(0), 0, f32(0), f32(1)), n, 0,
                                              spared(packed))
-        world(session.decode)(c, w, s, n, alone())
+        world(session.decode)(c, w, s, n, 1, alone())
         n += 1
 
 
