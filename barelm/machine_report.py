@@ -14,7 +14,7 @@ from barelm.disk.devices import printable
 from barelm.errors import BarelmError
 from barelm.host_files import reading
 
-FORMAT = 1
+FORMAT = 2
 REPORT_PATH = "report.json"
 
 _MOST_BYTES = 1 << 20
@@ -35,7 +35,7 @@ class ReportedFirmware:
 
 @dataclass(frozen=True)
 class ReportedCpu:
-    """What CPUID says, and the level the engine ran at."""
+    """What CPUID says, the level the engine ran at, the clock, and by what the highest was asked for."""
 
     name: str | None
     vendor: str | None
@@ -43,6 +43,8 @@ class ReportedCpu:
     model: int | None
     stepping: int | None
     level: str | None
+    clock_khz: int | None
+    clock_asked: str | None
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,14 @@ class ReportedLoad:
 
 
 @dataclass(frozen=True)
+class ReportedGuesses:
+    """Tokens read before they were chosen, since the start, and how many of them were chosen then."""
+
+    read: int | None
+    right: int | None
+
+
+@dataclass(frozen=True)
 class Speed:
     """One measurement on some cores."""
 
@@ -134,6 +144,7 @@ class MachineReport:
     model: ReportedModel
     load: ReportedLoad
     speed: tuple[Speed, ...]  # in the order of the cores
+    guesses: ReportedGuesses
     selftest: str | None
 
     def __post_init__(self) -> None:

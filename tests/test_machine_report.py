@@ -16,10 +16,10 @@ from barelm.errors import BarelmError
 from barelm.machine_report import MachineReport, parse_report, read_reports, scaling
 
 EXAMPLE: dict[str, Any] = {
-    "format": 1, "time": "2026-11-24T19:31:02",
+    "format": 2, "time": "2026-11-24T19:31:02",
     "firmware": {"vendor": "EDK II", "revision": "0x10000", "uefi": "2.70"},
     "cpu": {"name": "AMD EPYC 7B13", "vendor": "AuthenticAMD", "family": 25, "model": 1, "stepping": 1,
-            "level": "x86-64-v3"},
+            "level": "x86-64-v3", "clock_khz": 3_500_000, "clock_asked": "CPPC"},
     "cores": {"present": 8, "enabled": 8, "answered": 4},
     "memory": {"total_bytes": 8 << 30, "free_bytes": 7 << 30, "largest_free_bytes": 6 << 30, "regions": 41,
                "loader_bytes": 1, "boot_services_bytes": 2, "runtime_bytes": 3, "reserved_bytes": 4},
@@ -29,7 +29,7 @@ EXAMPLE: dict[str, Any] = {
     "speed": [
         {"cores": 4, "prefill_tokens": 64, "prefill_us": 32_000, "decode_tokens": 32, "decode_us": 100_000},
         {"cores": 1, "prefill_tokens": 64, "prefill_us": 128_000, "decode_tokens": 32, "decode_us": 320_000}],
-    "selftest": "passed"}
+    "guesses": {"read": 100, "right": 80}, "selftest": "passed"}
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
@@ -66,7 +66,8 @@ def members(raw: Any, path: str = "") -> list[str]:
     return [name for key, value in raw.items() for name in (f"{path}{key}", *members(value, f"{path}{key}."))]
 
 
-OBJECTS = ("firmware", "cpu", "cores", "memory", "screen", "model", "load", "speed", "speed.0", "speed.1")
+OBJECTS = ("firmware", "cpu", "cores", "memory", "screen", "model", "load", "guesses", "speed", "speed.0",
+           "speed.1")
 LEAVES = [name for name in members(EXAMPLE) if name not in (*OBJECTS, "format", "speed.0.cores", "speed.1.cores")]
 
 
@@ -127,7 +128,7 @@ def test_a_count_is_a_count(value: Any) -> None:
     ("speed", [EXAMPLE["speed"][0]] * 2000, "speed is not a list"), ("speed.0.cores", 0, "on how many cores"),
     ("speed.0.cores", None, "on how many cores"), ("selftest", "maybe", "selftest is none of"),
     ("screen", 5, "screen is not an object"),
-    ("format", 2, "format 2, and this barelm reads format 1"), ("format", 0, "format 0"), ("format", True, "True"),
+    ("format", 3, "format 3, and this barelm reads format 2"), ("format", 0, "format 0"), ("format", True, "True"),
     ("format", "\x1b[2J" * 99, "format"), ("format", None, "format None")])
 def test_what_is_wrong_is_named(path: str, value: Any, sentence: str) -> None:
     assert sentence in refused(json.dumps(changed(path, value)).encode()).message

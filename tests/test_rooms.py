@@ -30,7 +30,7 @@ KERNELS_MAY_USE = {"__future__", "typing", "numpy"}
 METAL_MAY_USE = KERNELS_MAY_USE
 CALLERS = "metal/uefi/"
 CASTS = {"f32", "f64", "float"}
-OF_ONE_PROCESSOR = {"cpuid", "enable_xsave", "read_xcr0", "write_xcr0"}
+OF_ONE_PROCESSOR = {"cpuid", "enable_xsave", "read_msr", "read_xcr0", "write_msr", "write_xcr0"}
 
 # The rooms of metal from the ground up; one imports of those beside and below it only.
 FLOORS = (

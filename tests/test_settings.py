@@ -63,6 +63,7 @@ prefix = false
 think = "auto"
 date = "packed"
 lookup = true
+clock = "highest"
 """
 
 

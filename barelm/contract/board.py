@@ -64,6 +64,7 @@ class Figures(Struct):
     last_read: int  # of the last reply: ids read before it, tokens made, cycles these took
     last_made: int
     last_cycles: int
+    clock: int  # by what the highest clock was asked for (`dialect.processor.raise_clock`)
     ended: int  # why the last answer ended
 
 

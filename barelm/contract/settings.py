@@ -35,6 +35,9 @@ CONVERSATION, CHOICE, AMOUNT, IMAGE, FILE = range(5)
 AT_END = ("return", "shutdown", "restart")
 AT_END_RETURN, AT_END_SHUTDOWN, AT_END_RESTART = range(len(AT_END))
 
+CLOCKS = ("highest", "firmware")
+CLOCK_HIGHEST, CLOCK_FIRMWARE = range(len(CLOCKS))
+
 THINKS = ("auto", "on", "off")
 DATES = ("packed", "clock")
 
@@ -229,6 +232,10 @@ class EverySetting:
         FLAG, True, IMAGE, "",
         "guess what comes next from what was said before, and read several guesses at once where that is faster; the "
         "text is the same", option=Option("Guess from what was said before, where that is faster."))
+    clock = Setting[str, int](
+        NAME, "highest", IMAGE, "there is no clock {}",
+        "the clock of the processor: the highest it may have is asked for, or it stays as the firmware left it",
+        names=CLOCKS, option=Option("The processor's: the highest, or the firmware's.", closed=True))
 
 
 AnySetting = Setting[Any, Any]

@@ -45,6 +45,11 @@ def feature_name(number: int) -> U16:
     return text(FAMILY.features[number])
 
 
+def clock_name(number: int) -> U16:
+    """The name of what `raise_clock` asks by, a constant text: HWP."""
+    return text(FAMILY.clocks[number])
+
+
 def cycles() -> int:
     """A counter that advances at a constant rate and never runs backwards (in the interpreter: nanoseconds)."""
     return time.perf_counter_ns()
@@ -64,6 +69,20 @@ def enable_vectors(level: int) -> None:
 
     That is the interpreter's: every exception masked, round to nearest, denormals kept.
     """
+
+
+def raise_clock() -> int:
+    """Ask for the highest clock this core may have; returns by what, as `clock_name` numbers it, 0 where nobody was.
+
+    Negative where what was asked for does not read back.  Nobody is asked under a hypervisor, whose matter it is, nor
+    in a process of an operating system.
+    """
+    return 0
+
+
+def core_speed() -> int:
+    """Clocks of this core in a thousand counts of `cycles`, measured over some milliseconds of work; 0: unknown."""
+    return 0
 
 
 def cpu_name(words: I64) -> None:

@@ -8,7 +8,7 @@ from barelm.contract.layout import Header
 from barelm.contract.regions import Workspace
 from barelm.contract.settings import AT_END_RESTART, AT_END_RETURN, AT_END_SHUTDOWN, SettingsView
 from barelm.dialect.memory import address_of, cells, text
-from barelm.dialect.processor import N_LEVELS, NO_LEVEL, TOO_OLD, TOO_OLD_HINT, cpu_level, enable_vectors
+from barelm.dialect.processor import N_LEVELS, NO_LEVEL, TOO_OLD, TOO_OLD_HINT, cpu_level
 from barelm.dialect.rooms import Failure
 from barelm.dialect.sentences import sentence
 from barelm.metal import arena
@@ -21,7 +21,7 @@ from barelm.metal.conversation.talk import Talk, open_talk, under_test
 from barelm.metal.conversation.turns import forget
 from barelm.metal.keys.keyboard import close_keyboard, open_keyboard, wait_for_key
 from barelm.metal.measuring import clock, figures, greeting, selftest
-from barelm.metal.processors.cores import gather_team, rest_team, wake_team
+from barelm.metal.processors.cores import gather_team, ready_core, rest_team, wake_team
 from barelm.metal.storage import configuration, model_loader, model_menu, model_parts
 from barelm.metal.uefi.boot_services import Firmware, disable_watchdog, open_firmware
 from barelm.metal.uefi.file_protocol import close_file, open_file, open_own_volume, read_file
@@ -42,7 +42,7 @@ def efi_main(image: int, table: int) -> int:
     read_configuration(fw, workspace, b, root)
     b.figures.cycles_per_ms = clock.cycles_per_ms(fw)
     b.job.level = find_level(b.settings)
-    enable_vectors(b.job.level)
+    b.figures.clock = ready_core(b.job, b.settings)
 
     con = sinks.open_console(fw, b.settings, b.figures, workspace)
     greeting.greet(con, b.settings, workspace)

@@ -120,7 +120,8 @@ def test_a_hostile_report_reaches_neither_terminal_nor_svg(here: Cli) -> None:
     [{"cores": n, "prefill_tokens": 0, "prefill_us": 0, "decode_tokens": (1 << 63) - 1, "decode_us": 1}
      for n in (1, (1 << 63) - 1)]])
 def test_odd_measurements(here: Cli, speed: list[Any]) -> None:
-    nulls = {key: dict.fromkeys(EXAMPLE[key]) for key in ("firmware", "cpu", "cores", "memory", "model", "load")}
+    nulls = {key: dict.fromkeys(EXAMPLE[key]) for key in ("firmware", "cpu", "cores", "memory", "model", "load",
+                                                        "guesses")}
     write(here.folder / "odd.json", speed=speed, screen=None, time=None, selftest=None, **nulls)
     assert here("report", "odd.json", "--output", "x.svg").code == 0
     ElementTree.parse(here.folder / "x.svg")

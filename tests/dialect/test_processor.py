@@ -15,6 +15,8 @@ from barelm.dialect.processor import (
     NO_LEVEL,
     call_efi,
     call_engine,
+    clock_name,
+    core_speed,
     cpu_features,
     cpu_level,
     cpu_name,
@@ -25,9 +27,10 @@ from barelm.dialect.processor import (
     feature_name,
     level_name,
     pause,
+    raise_clock,
     worker_entry,
 )
-from tests.worlds import World, both_worlds, interpreter
+from tests.worlds import World, both_worlds, interpreter, jit
 
 ARGUMENTS = (5, -1, 2**63 - 1, -2**63, 0x123456789ABCDEF, 6, 7, 8, 9, 10)
 
@@ -114,21 +117,23 @@ def test_what_only_the_metal_has_says_so() -> None:
 
 
 def names(number: int, out: Any) -> None:
-    """A level's name, and a feature's."""
-    level, feature = level_name(number), feature_name(number)
+    """A level's name, a feature's, and a clock's."""
+    level, feature, clock = level_name(number), feature_name(number), clock_name(number)
     for i in range(len(level)):
         out[i] = level[i]
     for i in range(len(feature)):
         out[20 + i] = feature[i]
+    for i in range(len(clock)):
+        out[40 + i] = clock[i]
 
 
 @both_worlds
 @pytest.mark.parametrize("number", range(len(FAMILY.levels)))
 def test_names_are_those_of_the_table(world: World, number: int) -> None:
-    out = np.zeros(40, np.uint16)
+    out = np.zeros(60, np.uint16)
     world(names)(number, out)
-    shown = out.tobytes().decode("utf-16-le").split("\0")
-    assert (shown[0], next(filter(None, shown[1:]))) == (FAMILY.level_names()[number], FAMILY.features[number])
+    shown = list(filter(None, out.tobytes().decode("utf-16-le").split("\0")))
+    assert shown == [FAMILY.level_names()[number], FAMILY.features[number], FAMILY.clocks[number]]
 
 
 def level() -> int:
@@ -139,6 +144,22 @@ def level() -> int:
 @both_worlds
 def test_this_processor_has_a_level_of_the_table(world: World) -> None:
     assert NO_LEVEL <= world(level)() < len(FAMILY.levels)
+
+
+def speed() -> int:
+    """Of this core."""
+    return core_speed()
+
+
+def ask() -> int:
+    """For the highest clock."""
+    return raise_clock()
+
+
+def test_in_a_process_nobody_is_asked_for_a_clock_but_it_is_measured() -> None:
+    """Registers that say more would end this process."""
+    assert interpreter(ask)() == interpreter(speed)() == jit(ask)() == 0
+    assert jit(speed)() > 0
 
 
 def test_the_interpreters_processor_says_nothing_of_itself() -> None:

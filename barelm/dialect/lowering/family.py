@@ -31,6 +31,7 @@ class Family:
     baseline: Level  # what every processor has: the program starts there
     levels: tuple[Level, ...]  # what the engine is compiled for, lowest first
     features: tuple[str, ...]  # the bits of `dialect.processor.cpu_features`, lowest first, as a person reads them
+    clocks: tuple[str, ...]  # by what `dialect.processor.raise_clock` asks, as a person reads them; the first is nobody
     too_old: tuple[str, str]  # what a processor below the lowest level lacks, and what to do
     routines: str  # LLVM IR of memcpy and memset
 

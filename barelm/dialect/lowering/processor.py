@@ -57,6 +57,7 @@ def _name(model: Any, names: tuple[str, ...]) -> None:
 
 _name(processor.level_name, FAMILY.level_names())
 _name(processor.feature_name, FAMILY.features)
+_name(processor.clock_name, FAMILY.clocks)
 
 
 def _of_family(model: Any) -> None:
@@ -67,6 +68,8 @@ _of_family(processor.cycles)
 _of_family(processor.pause)
 _of_family(processor.cpu_level)
 _of_family(processor.enable_vectors)
+_of_family(processor.raise_clock)
+_of_family(processor.core_speed)
 _of_family(processor.cpu_name)
 _of_family(processor.cpu_vendor)
 _of_family(processor.cpu_signature)

@@ -102,7 +102,7 @@ def obey_alone(t: Talk, what: int) -> int:
     elif what == STATS:
         tell_stats(t)
     elif what == CPU:
-        tell_cpu(t.con, t.job, t.workspace)
+        tell_cpu(t.con, t.job, t.figures, t.workspace)
     elif what == BENCH:
         tell_bench(t.con, under_test(t), t.figures.cycles_per_ms, end_of(t.conversation, t.conversation.n_turns))
     elif what == SELFTEST:

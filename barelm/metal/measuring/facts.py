@@ -5,13 +5,13 @@ from typing import NamedTuple
 from barelm.contract import uefi
 from barelm.contract.regions import Workspace
 from barelm.contract.uefi_protocols import MemoryDescriptor, SystemTable, Time
-from barelm.dialect.memory import address_of, cells, load_u8, load_u16
-from barelm.dialect.processor import cpu_name
+from barelm.dialect.memory import address_of, cells, load_u8, load_u16, text
+from barelm.dialect.processor import clock_name, cpu_name
 from barelm.dialect.sentences import sentence
 from barelm.metal import arena
 from barelm.metal.console.sinks import Console
 from barelm.metal.console.stream import put_code_point
-from barelm.metal.console.writing import put
+from barelm.metal.console.writing import put, put_text
 from barelm.metal.uefi.boot_services import Firmware, memory_map
 from barelm.metal.uefi.runtime_services import get_time
 
@@ -77,6 +77,13 @@ def put_plain(con: Console, character: int) -> None:
     """A character of a name somebody gave; none that would break a text in quotes, and no control."""
     if character >= 32 and character != 34 and character != 92 and not 127 <= character < 160:
         put_code_point(con, character)
+
+
+def put_clock_asked(con: Console, asked: int) -> None:
+    """By what the highest clock was asked for, and whether that read back."""
+    put(con, sentence("{}", (clock_name(abs(asked)),)))
+    if asked < 0:
+        put_text(con, text(", not taken"))
 
 
 def put_firmware_name(con: Console) -> None:

@@ -1,25 +1,28 @@
 """What the machine reports about itself when asked: /cpu, /bench, /selftest."""
 
-from barelm.contract.board import Job
+from barelm.contract.board import Figures, Job
 from barelm.contract.regions import Workspace
 from barelm.dialect.memory import text
-from barelm.dialect.processor import cpu_features, feature_name, level_name
+from barelm.dialect.processor import core_speed, cpu_features, feature_name, level_name
 from barelm.dialect.sentences import sentence
 from barelm.metal.console.sinks import ACCENT, ALARM, DIM, Console
 from barelm.metal.console.stream import set_colour
 from barelm.metal.console.writing import put, say, say_line
 from barelm.metal.measuring import selftest
-from barelm.metal.measuring.facts import memory_facts, put_cpu_name, put_firmware_name
+from barelm.metal.measuring.facts import memory_facts, put_clock_asked, put_cpu_name, put_firmware_name
 from barelm.metal.measuring.selftest import BENCH_DECODE, BENCH_PREFILL, BENCH_TOKENS, FAILED, PASSED, ModelUnderTest
 from barelm.metal.processors.cores import processors_present
 
 
-def tell_cpu(con: Console, job: Job, workspace: Workspace) -> None:
-    """`/cpu`: processor, cores, memory, firmware."""
+def tell_cpu(con: Console, job: Job, figures: Figures, workspace: Workspace) -> None:
+    """`/cpu`: processor, its clock, cores, memory, firmware."""
     set_colour(con, DIM)
     put_cpu_name(con)
     put(con, sentence(", {}", (level_name(job.level),)))
     put_features(con)
+    put(con, sentence("\nclock: {:/} GHz measured; asked for the highest: ", (
+        figures.cycles_per_ms * core_speed(), 10**9)))
+    put_clock_asked(con, figures.clock)
     present, enabled = processors_present(con.fw)
     m = memory_facts(con.fw, workspace)
     put(con, sentence("\nprocessors: {} present, {} enabled, {} answered, {} compute\n"

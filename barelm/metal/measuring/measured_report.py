@@ -6,7 +6,7 @@ from barelm.contract.layout import Header
 from barelm.contract.regions import Workspace
 from barelm.contract.uefi_protocols import SystemTable
 from barelm.dialect.memory import address_of, cells, load_u8, memory, text
-from barelm.dialect.processor import cpu_signature, cpu_vendor, level_name
+from barelm.dialect.processor import core_speed, cpu_signature, cpu_vendor, level_name
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U8, U16
 from barelm.kernels.text.utf8 import decode_character
@@ -22,7 +22,7 @@ def make_report(con: Console, workspace: Workspace, m: ModelUnderTest, figures: 
     """Measure, and put the report together in `out`; returns its bytes.  Behind `start` ids the context has room."""
     verdict = verdict_name(selftest.self_test(m))
     begin_text(con, out)
-    put_text(con, text('{"format": 1, "time": "'))
+    put_text(con, text('{"format": 2, "time": "'))
     facts.put_time(con, 84)
     put_text(con, text('",\n "firmware": {"vendor": "'))
     facts.put_firmware_name(con)
@@ -30,14 +30,15 @@ def make_report(con: Console, workspace: Workspace, m: ModelUnderTest, figures: 
     facts.put_uefi_revision(con)
     put_text(con, text('"},\n "cpu": {"name": "'))
     facts.put_cpu_name(con)
-    put_cpu_numbers(con, m.job.level)
+    put_cpu_numbers(con, m.job.level, figures)
     put_cores_and_memory(con, workspace, m.job.team)
     put_screen(con)
     put_model(con, m.header)
     put(con, sentence(',\n "load": {{"bytes": {}, "us": {}}},\n "speed": [', (
         m.header.file_bytes, microseconds(figures.load_cycles, figures.cycles_per_ms))))
     put_speeds(con, m, figures.cycles_per_ms, start)
-    put(con, sentence('],\n "selftest": "{}"}}\n', (verdict,)))
+    put(con, sentence('],\n "guesses": {{"read": {}, "right": {}}}, "selftest": "{}"}}\n', (
+        figures.n_guessed, figures.n_right, verdict)))
     return end_text(con)
 
 
@@ -50,22 +51,24 @@ def verdict_name(verdict: int) -> U16:
     return text("none")
 
 
-def put_cpu_numbers(con: Console, level: int) -> None:
-    """Vendor, family, model and stepping, and the level computed at."""
+def put_cpu_numbers(con: Console, level: int, figures: Figures) -> None:
+    """Vendor, family, model and stepping, the level computed at, and the clock."""
     put_text(con, text('", "vendor": "'))
     vendor = cells(2)
     cpu_vendor(vendor)
     for i in range(16):
         facts.put_plain(con, load_u8(address_of(vendor) + i))
     family, model, stepping = cpu_signature()
-    put(con, sentence('", "family": {}, "model": {}, "stepping": {}, "level": "{}"', (
-        family, model, stepping, level_name(level))))
+    put(con, sentence('", "family": {}, "model": {}, "stepping": {}, "level": "{}", "clock_khz": {}, ', (
+        family, model, stepping, level_name(level), figures.cycles_per_ms * core_speed() // 1000)))
+    put_text(con, text('"clock_asked": "'))
+    facts.put_clock_asked(con, figures.clock)
 
 
 def put_cores_and_memory(con: Console, workspace: Workspace, team: int) -> None:
     """How many processors there are, and what the memory map says."""
     present, enabled = processors_present(con.fw)
-    put(con, sentence('}},\n "cores": {{"present": {}, "enabled": {}, "answered": {}}}', (present, enabled, team)))
+    put(con, sentence('"}},\n "cores": {{"present": {}, "enabled": {}, "answered": {}}}', (present, enabled, team)))
     m = facts.memory_facts(con.fw, workspace)
     put(con, sentence(
         ',\n "memory": {{"total_bytes": {}, "free_bytes": {}, "largest_free_bytes": {}, "regions": {}, '

@@ -6,8 +6,9 @@ end.  The team does without one that does not start within WAIT_MS.
 
 from barelm.contract import board, uefi
 from barelm.contract.board import Board, Job
+from barelm.contract.settings import CLOCK_HIGHEST, SettingsView
 from barelm.dialect.memory import atomic_add, atomic_load, atomic_store
-from barelm.dialect.processor import call_engine, cpu_level, cycles, enable_vectors, pause
+from barelm.dialect.processor import call_engine, cpu_level, cycles, enable_vectors, pause, raise_clock
 from barelm.dialect.types import I64
 from barelm.metal.uefi.boot_services import Firmware, stall
 from barelm.metal.uefi.handles import locate_protocol
@@ -53,19 +54,26 @@ def worker(address: int) -> int:
 
     One that lacks the level of the team goes home.
     """
-    job = Board(address).job
+    b = Board(address)
+    job = b.job
     if cpu_level(job.level) < job.level:
         return 0
     core = atomic_add(job.claims, 0, 1) + 1
     if core < board.CLOSED:
+        ready_core(job, b.settings)
         work(job, core)
     atomic_add(job.claims, 0, -1)  # from here on the board may be gone
     return 0
 
 
+def ready_core(job: Job, settings: SettingsView) -> int:
+    """What every core does before it computes: vectors on, the clock up; returns by what that was asked for."""
+    enable_vectors(job.level)
+    return raise_clock() if settings.clock == CLOCK_HIGHEST else 0
+
+
 def work(job: Job, core: int) -> None:
     """Run every command, as core number `core`, until told to stop."""
-    enable_vectors(job.level)
     done = 0
     while True:
         order = atomic_load(job.order, 0)

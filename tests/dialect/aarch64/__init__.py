@@ -48,5 +48,6 @@ AARCH64 = Family(
     baseline=Level("baseline", cpu="generic"),
     levels=(Level("neon", cpu="generic"),),
     features=("SVE",),
+    clocks=("nobody",),
     too_old=("this processor is too old", "Take another."),
     routines=ROUTINES)

@@ -59,7 +59,7 @@ def test_every_command_alone(desk: Desk, name: str) -> None:
 def test_commands_of_more_rows(desk: Desk) -> None:
     assert answered(desk, b"/help", slash_commands.HELP.count("\n") + 1) == slash_commands.HELP + "\n"
     assert "turns 2, " in answered(desk, b"/stats", 3)
-    assert "1 compute" in answered(desk, b"/cpu", 3)
+    assert "1 compute" in answered(desk, b"/cpu", 4)
     assert "1 core" in answered(emptied(desk), b"/bench")
     assert "report.json" in answered(desk, b"/report", 2).splitlines()[1]
 

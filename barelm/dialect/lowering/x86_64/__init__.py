@@ -29,6 +29,7 @@ X86_64 = Family(
             Level("v4", cpu="x86-64-v4", features="+avx512vnni",
                   forms_need=("avx2", "f16c", "avx512bw", "avx512vl", "avx512vnni"))),
     features=("AVX", "FMA", "AVX2", "AVX-512", "VNNI"),
+    clocks=("nobody", "HWP", "PERF_CTL", "CPPC", "P-states"),
     too_old=("this processor lacks SSE4.2 or POPCNT",
              "Take a machine built after 2008 (Intel) or 2011 (AMD)."),
     routines=ROUTINES)

@@ -50,6 +50,25 @@ def reset_mxcsr() -> None:
     """MXCSR = DEFAULT_MXCSR."""
 
 
+def ring() -> int:
+    """How privileged this code is: 0 most, as firmware and its programs are; 3 in a process of an operating system."""
+    return 3
+
+
+def read_msr(register: int) -> int:
+    """RDMSR.  Faults where there is no such register, and outside ring 0."""
+    return 0
+
+
+def write_msr(register: int, value: int) -> None:
+    """WRMSR.  Faults too where a reserved bit is set."""
+
+
+def dependent_adds(n: int) -> int:
+    """8 n additions, each of the sum of the one before: a clock each, on any processor; returns how many these are."""
+    return 8 * n
+
+
 emits(rdtsc)(lambda builder: call(builder, "llvm.readcyclecounter", I64))
 emits(spin_hint)(lambda builder: call(builder, "llvm.x86.sse2.pause", VOID))
 
@@ -69,6 +88,28 @@ emits(read_xcr0)(lambda builder: builder.zext(
 emits(write_xcr0)(lambda builder, mask: assembly(
     builder, VOID, "xsetbv", "{ax},{cx},{dx},~{memory}",
     [builder.trunc(mask, I32), ir.Constant(I32, 0), ir.Constant(I32, 0)]))
+
+
+emits(ring)(lambda builder: builder.zext(
+    builder.and_(assembly(builder, I32, "mov %cs, $0", "=r", []), ir.Constant(I32, 3)), I64))
+emits(dependent_adds)(lambda builder, n: assembly(
+    builder, I64, "xor %eax, %eax; 2: " + "add %rdx, %rax; " * 8 + "dec %rcx; jnz 2b",
+    "=&{ax},{cx},{dx},~{cx},~{flags}", [n, ir.Constant(I64, 1)]))
+
+
+@emits(read_msr)
+def _read_msr(builder: Any, register: Any) -> Any:
+    halves = assembly(builder, ir.LiteralStructType([I32] * 2), "rdmsr", "={ax},={dx},{cx}",
+                      [builder.trunc(register, I32)])
+    low, high = (builder.zext(builder.extract_value(halves, k), I64) for k in range(2))
+    return builder.or_(low, builder.shl(high, ir.Constant(I64, 32)))
+
+
+@emits(write_msr)
+def _write_msr(builder: Any, register: Any, value: Any) -> None:
+    high = builder.trunc(builder.lshr(value, ir.Constant(I64, 32)), I32)
+    assembly(builder, VOID, "wrmsr", "{cx},{ax},{dx},~{memory}",
+             [builder.trunc(register, I32), builder.trunc(value, I32), high])
 
 
 @emits(reset_mxcsr)

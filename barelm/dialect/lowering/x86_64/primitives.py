@@ -1,15 +1,20 @@
 """What `dialect.processor` asks of a processor family, for x86-64: by CPUID and the registers of vector state.
 
-Bits of CPUID: Intel SDM volume 2, CPUID; AMD APM volume 3, appendix E.
+Bits of CPUID: Intel SDM volume 2, CPUID; AMD APM volume 3, appendix E.  Registers of the clock: Intel SDM volume 3,
+chapter 15, and volume 4; AMD APM volume 2, chapter 17.
 """
 
 from barelm.dialect.lowering.x86_64.instructions import (
     cpuid,
+    dependent_adds,
     enable_xsave,
     rdtsc,
+    read_msr,
     read_xcr0,
     reset_mxcsr,
+    ring,
     spin_hint,
+    write_msr,
     write_xcr0,
 )
 from barelm.dialect.processor import NO_LEVEL
@@ -36,6 +41,22 @@ EXTENDED, BRAND = 0x80000000, 0x80000002  # leaves: the last of the extended one
 TCG_EBX = 0x54474354  # "TCGT", the beginning of what QEMU's emulator calls itself
 XSTATE = 0xD  # a leaf: which bits of XCR0 there are
 XCR0_AVX, XCR0_AVX512 = 0x7, 0xE7
+
+GENU, AUTH = 0x756E6547, 0x68747541  # leaf 0, EBX: "GenuineIntel", "AuthenticAMD"
+EIST = 1 << 7  # leaf 1, ECX
+TURBO, HAS_HWP, HWP_PREFERENCE, COUNTERS = 1 << 1, 1 << 7, 1 << 10, 1 << 0  # leaf 6, EAX, and of its ECX
+HAS_CPPC, P_STATES = 1 << 27, 1 << 7  # leaf 0x80000008, EBX; leaf 0x80000007, EDX
+NO_TURBO_RATIOS = (0x37, 0x4A, 0x4C, 0x4D, 0x5A, 0x5D, 0x65, 0x6E, 0x75)
+"""Models of family 6, all Atoms, whose ratios are in other registers."""
+
+MPERF, APERF, PLATFORM_INFO, PERF_CTL, TURBO_RATIO_LIMIT = 0xE7, 0xE8, 0xCE, 0x199, 0x1AD
+PM_ENABLE, HWP_CAPABILITIES, HWP_REQUEST = 0x770, 0x771, 0x774
+P_STATE_CONTROL, CPPC_CAPABILITY, CPPC_ENABLE, CPPC_REQUEST = 0xC0010062, 0xC00102B0, 0xC00102B1, 0xC00102B3
+BY_HWP, BY_PERF_CTL, BY_CPPC, BY_P_STATES = range(1, 5)  # the family's row has their names
+PACKAGE_CONTROL, TURBO_OFF = 1 << 42, 1 << 32  # of HWP_REQUEST; of PERF_CTL
+
+ROUNDS = 1 << 20
+"""Of eight clocks each: two to four milliseconds."""
 
 
 @metal
@@ -102,6 +123,97 @@ def enable_vectors(level: int) -> None:
     wanted = XCR0_AVX512 if level == V4_LEVEL else XCR0_AVX
     if enabled & wanted != wanted:
         write_xcr0(enabled | wanted)
+
+
+@metal
+def is_bare() -> bool:
+    """Whether this is a processor of our own, whose registers may be read: no hypervisor's, no operating system's."""
+    return ring() == 0 and cpuid(1, 0)[2] & HYPERVISOR == 0
+
+
+@metal
+def power_leaf() -> tuple[int, int]:
+    """EAX and ECX of leaf 6, zeros where there is none."""
+    if cpuid(0, 0)[0] < 6:
+        return 0, 0
+    a, _, c, _ = cpuid(6, 0)
+    return a, c
+
+
+@metal
+def raise_clock() -> int:
+    """By the first of what CPUID announces: HWP, PERF_CTL on Intel's, CPPC and P-states on AMD's."""
+    if not is_bare():
+        return 0
+    power = power_leaf()[0]
+    vendor = cpuid(0, 0)[1]
+    if power & HAS_HWP:
+        return ask_hwp(power)
+    if vendor == GENU and cpuid(1, 0)[2] & EIST:
+        return ask_perf_ctl(power)
+    last = cpuid(EXTENDED, 0)[0]
+    if vendor == AUTH and last >= EXTENDED + 8 and cpuid(EXTENDED + 8, 0)[1] & HAS_CPPC:
+        return ask_cppc()
+    if vendor == AUTH and last >= EXTENDED + 7 and cpuid(EXTENDED + 7, 0)[3] & P_STATES:
+        return ask_register(BY_P_STATES, P_STATE_CONTROL, 7, 0)
+    return 0
+
+
+@metal
+def ask_register(way: int, register: int, mask: int, value: int) -> int:
+    """Put a value where the mask is, the rest as it reads; returns the way, negative where it does not read back."""
+    write_msr(register, read_msr(register) & ~mask | value)
+    return way if read_msr(register) & mask == value else -way
+
+
+@metal
+def ask_hwp(power: int) -> int:
+    """Least and most at the highest, nothing desired between, and, where it can be said, speed preferred to thrift."""
+    if ask_register(BY_HWP, PM_ENABLE, 1, 1) < 0:
+        return -BY_HWP
+    highest = read_msr(HWP_CAPABILITIES) & 0xFF
+    mask = 0xFFFFFF | PACKAGE_CONTROL
+    if power & HWP_PREFERENCE:
+        mask |= 0xFF000000
+    return ask_register(BY_HWP, HWP_REQUEST, mask, highest << 8 | highest)
+
+
+@metal
+def ask_perf_ctl(power: int) -> int:
+    """The ratio of one core's turbo, or the highest without.  What runs here, SSE4.2, has these registers but Atoms."""
+    family, model, _ = cpu_signature()
+    for other in NO_TURBO_RATIOS:
+        if model == other:
+            return 0
+    if family != 6:
+        return 0
+    ratio = read_msr(PLATFORM_INFO) >> 8 & 0xFF
+    mask = 0xFFFF
+    if power & TURBO:
+        ratio = max(ratio, read_msr(TURBO_RATIO_LIMIT) & 0xFF)
+        mask |= TURBO_OFF
+    return ask_register(BY_PERF_CTL, PERF_CTL, mask, ratio << 8) if ratio > 0 else 0
+
+
+@metal
+def ask_cppc() -> int:
+    """Most and least at the highest, nothing desired between, speed preferred to thrift."""
+    if ask_register(BY_CPPC, CPPC_ENABLE, 1, 1) < 0:
+        return -BY_CPPC
+    highest = read_msr(CPPC_CAPABILITY) >> 24 & 0xFF
+    return ask_register(BY_CPPC, CPPC_REQUEST, 0xFFFFFFFF, highest << 8 | highest)
+
+
+@metal
+def core_speed() -> int:
+    """By the counters of clocks that were and of clocks at the rate of `cycles`; else by additions of a clock each."""
+    counted = is_bare() and power_leaf()[1] & COUNTERS != 0
+    clocks = read_msr(APERF) if counted else 0
+    counts = read_msr(MPERF) if counted else rdtsc()
+    adds = dependent_adds(ROUNDS)
+    if counted:
+        return (read_msr(APERF) - clocks) * 1000 // max(read_msr(MPERF) - counts, 1)
+    return adds * 1000 // max(rdtsc() - counts, 1)
 
 
 @metal
