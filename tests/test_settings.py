@@ -45,6 +45,7 @@ top_p = 0.9
 seed = 0
 tokens = 0
 cores = 0
+cpu = "auto"
 at_end = "return"
 wait = 30
 template = true
