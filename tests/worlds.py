@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from barelm.contract.board import Pace
 from barelm.dialect.types import f32
 from barelm.kernels import session
 from barelm.kernels.sampler import Spared
@@ -43,7 +44,12 @@ both_worlds = pytest.mark.parametrize("world", [interpreter, jit], ids=["interpr
 
 def alone() -> Team:
     """A team of one."""
-    return Team(0, 1, np.zeros(16, np.int64))
+    return Team(0, 1, np.zeros(16, np.int64), equal_parts())
+
+
+def equal_parts() -> Pace:
+    """The pace of a team whose cores are equally fast, each on a processor of its own."""
+    return Pace.over(np.zeros(Pace.BYTES, np.uint8))
 
 
 def same_bits(a: Any, b: Any) -> bool:

@@ -1,19 +1,22 @@
-"""The board: what the boot story, the engine and the workers know of each other, in one page of the workspace.
+"""The board: what the boot story, the engine and the workers know of each other.
 
-The story writes it before a command; workers and engine only read it, but for the gate and `Job.claims`.
+The story writes it before a command; workers and engine only read it, but for the gate, `Job.claims` and `Pace.took`.
 """
 
-from barelm.contract.layout import MOST_SECTIONS
+from barelm.contract.layout import DEFAULT_MAX_CORES, MOST_SECTIONS
 from barelm.contract.settings import SettingsView
 from barelm.dialect.structs import Struct, room
 from barelm.dialect.types import I64
 
-PREFILL, DECODE, CHOOSE, STOP = 1, 2, 3, 4
+PREFILL, DECODE, CHOOSE, STOP, WEIGH = 1, 2, 3, 4, 5
 """Commands."""
 
 ORDER_BITS = 16
 ORDER_CORES = (1 << ORDER_BITS) - 1
 CLOSED = 1 << 32
+
+LINE_WORDS = 8
+"""Of a cache line, in words of 64 bits."""
 
 ENDED_ITSELF, ENDED_AT_LIMIT, ENDED_AT_STOP, ENDED_BY_KEY = range(4)
 """Why an answer ended; ENDED_AT_STOP: at a stop string."""
@@ -49,6 +52,16 @@ class Job(Struct):
     claims: I64 = room(1, align=64)  # workers that have come; CLOSED once the team is complete
 
 
+class Pace(Struct):
+    """How the team waits for one another, and who does how much of the work."""
+
+    give_way: int  # the code to call while waiting so that others run (`uefi_protocols.GiveWay`); 0: there is none
+    at_once: int  # how many cores run at a time, where there is such code
+    patience: int  # turns to wait before calling it
+    edges: I64 = room(DEFAULT_MAX_CORES + 1)  # where each core's part begins: sums of speeds; all 0: parts are equal
+    took: I64 = room(DEFAULT_MAX_CORES * LINE_WORDS, align=64)  # cycles for a piece of work, on a cache line a core
+
+
 class Figures(Struct):
     """What was measured."""
 
@@ -75,3 +88,4 @@ class Board(Struct):
     model: LoadedModel
     settings: SettingsView
     figures: Figures
+    pace: Pace

@@ -333,3 +333,12 @@ class MpServices(Struct):
     switch_bsp: int = room(note="nnb")
     enable_disable_ap: int = room(note="nnbn")
     who_am_i: int = room(note="nn")
+
+
+class GiveWay(Struct):
+    """Ours, of a firmware whose processors are threads: code that any of them may call while it waits, without
+    arguments, so that another one runs in its place; and how many run at a time.
+    """
+
+    code: int
+    at_once: int

@@ -4,7 +4,7 @@ from barelm.contract import layout, uefi
 from barelm.contract.board import Board
 from barelm.contract.console_state import ConsoleState
 from barelm.contract.failure_record import FailureRecord
-from barelm.contract.layout import Header
+from barelm.contract.layout import DEFAULT_MAX_CORES, Header
 from barelm.contract.regions import Workspace
 from barelm.contract.settings import AT_END_RESTART, AT_END_RETURN, AT_END_SHUTDOWN, SettingsView
 from barelm.dialect.memory import address_of, cells, text
@@ -21,11 +21,12 @@ from barelm.metal.conversation.talk import Talk, open_talk, under_test
 from barelm.metal.conversation.turns import forget
 from barelm.metal.keys.keyboard import close_keyboard, open_keyboard, wait_for_key
 from barelm.metal.measuring import clock, figures, greeting, selftest
-from barelm.metal.processors.cores import gather_team, ready_core, rest_team, wake_team
+from barelm.metal.processors.cores import gather_team, ready_core, rest_team, wake_team, weigh_cores
 from barelm.metal.storage import configuration, model_loader, model_menu, model_parts
 from barelm.metal.uefi.boot_services import Firmware, disable_watchdog, open_firmware
 from barelm.metal.uefi.file_protocol import close_file, open_file, open_own_volume, read_file
 from barelm.metal.uefi.handles import protocol_of
+from barelm.metal.uefi.mp_services import find_give_way
 from barelm.metal.uefi.runtime_services import reset_system
 
 FAILURE_WAIT_S = 30
@@ -41,6 +42,7 @@ def efi_main(image: int, table: int) -> int:
     root = find_volume(fw)
     read_configuration(fw, workspace, b, root)
     b.figures.cycles_per_ms = clock.cycles_per_ms(fw)
+    b.pace.give_way, b.pace.at_once = find_give_way(fw)
     b.job.level = find_level(b.settings)
     b.figures.clock = ready_core(b.job, b.settings)
 
@@ -80,7 +82,8 @@ def call_team(fw: Firmware, b: Board, most: int) -> None:
     if b.job.team == 0:
         b.job.team = gather_team(fw, b.job, b.settings.cores, b.figures.cycles_per_ms)
     wake_team(fw, b.job, b.settings.cores, b.figures.cycles_per_ms)
-    b.job.n_cores = min(b.job.team, most)
+    b.job.n_cores = min(b.job.team, most, DEFAULT_MAX_CORES)
+    weigh_cores(b.job)
 
 
 def run_model(t: Talk) -> int:

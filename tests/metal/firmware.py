@@ -38,6 +38,7 @@ class Direct(Bridge):
     """A bridge of callbacks: who calls has the calling convention of this process, and one stack is enough."""
 
     def __init__(self, n_services: int, dispatch: Dispatch) -> None:
+        self.give_way = 0
         self._callbacks = [self._service(number, len(kinds), dispatch)
                            for number, kinds in enumerate(SERVICES.values())]
         self.enter = lambda function, first, second, stack: int(

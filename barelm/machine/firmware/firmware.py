@@ -26,6 +26,7 @@ from barelm.machine.firmware.protocols import Protocols
 from barelm.machine.firmware.services import Services, handlers_of
 from barelm.machine.firmware.system import System
 from barelm.machine.firmware.tables import guid_of
+from barelm.machine.machine import host_processors
 from barelm.machine.screen import Screen
 
 PROGRAM = "EFI/BOOT/BOOTX64.EFI"
@@ -158,6 +159,7 @@ class HostedFirmware:
         serial = self._protocol(0, uefi_protocols.SerialIo, revision=0x10000, mode=self.serial_port.mode.address)
         self.protocols.drive(serial, guid_of(uefi_protocols.SerialIo), self.serial_port.connect)
         self._protocol(0, uefi_protocols.MpServices)
+        self._protocol(0, uefi_protocols.GiveWay, code=self.services.give_way, at_once=host_processors())
         vendor = _VENDOR.encode("utf-16-le") + bytes(2)
         vendor_address = self.memory.pool(len(vendor), uefi.RUNTIME_SERVICES_DATA)
         guest.put_bytes(vendor_address, vendor)

@@ -65,6 +65,7 @@ class Services:
         self._numbers = {name: number for number, name in enumerate(SERVICES)}
         self._bridge = bridge(len(self._services), self._dispatch)
         self.enter = self._bridge.enter
+        self.give_way = self._bridge.give_way
 
     def install(self, handlers: Mapping[str, Handler]) -> None:
         """Put handlers in place of those there are; names as in `qualified`."""

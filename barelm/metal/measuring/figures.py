@@ -11,7 +11,10 @@ from barelm.metal.console.writing import put, say, say_line
 from barelm.metal.measuring import selftest
 from barelm.metal.measuring.facts import memory_facts, put_clock_asked, put_cpu_name, put_firmware_name
 from barelm.metal.measuring.selftest import BENCH_DECODE, BENCH_PREFILL, BENCH_TOKENS, FAILED, PASSED, ModelUnderTest
-from barelm.metal.processors.cores import processors_present
+from barelm.metal.processors.cores import processors_present, weigh_cores
+
+NOTICED = 32
+"""By one of so many parts of its time a larger number of cores has to be faster."""
 
 
 def tell_cpu(con: Console, job: Job, figures: Figures, workspace: Workspace) -> None:
@@ -43,17 +46,29 @@ def put_features(con: Console) -> None:
 
 
 def tell_bench(con: Console, m: ModelUnderTest, per_ms: int, start: int) -> None:
-    """`/bench`: tokens a second, reading and making, by number of cores; measured behind the first `start` ids."""
+    """`/bench`: tokens a second, reading and making, by number of cores; measured behind the first `start` ids.
+
+    Where fewer cores make tokens as fast, or faster, these few compute from here on.
+    """
     if start + BENCH_TOKENS > m.header.seq_len:
         say_line(con, ALARM, text("The context has no room to measure in: /save, then /clear."))
         return
     n_cores = 1
+    best = 0
+    fewest = 0
     while n_cores > 0:
         read, made = selftest.measure(m, n_cores, start)
         plural = text(": ") if n_cores == 1 else text("s:")
         say(con, DIM, sentence("{} core{} reads {:/}, makes {:/} tokens a second", (
             n_cores, plural, BENCH_PREFILL * 1000 * per_ms, read, BENCH_DECODE * 1000 * per_ms, made)))
-        n_cores = selftest.next_count(n_cores, m.job.team)
+        if best == 0 or made * NOTICED < fewest * (NOTICED - 1):
+            best = n_cores
+            fewest = made
+        n_cores = selftest.next_count(n_cores, selftest.most_cores(m))
+    if best != m.job.n_cores:
+        m.job.n_cores = best
+        weigh_cores(m.job)
+        say(con, ACCENT, sentence("From here on {} compute; `cores = {}` in barelm.toml keeps it so.", (best, best)))
 
 
 def tell_selftest(con: Console, m: ModelUnderTest) -> None:

@@ -111,4 +111,4 @@ def put_speeds(con: Console, m: ModelUnderTest, per_ms: int, start: int) -> None
         put(con, sentence(
             '{{"cores": {}, "prefill_tokens": {}, "prefill_us": {}, "decode_tokens": {}, "decode_us": {}}}',
             (n_cores, BENCH_PREFILL, microseconds(read, per_ms), BENCH_DECODE, microseconds(made, per_ms))))
-        n_cores = selftest.next_count(n_cores, m.job.team)
+        n_cores = selftest.next_count(n_cores, selftest.most_cores(m))

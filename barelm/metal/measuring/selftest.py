@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from barelm.contract import board
 from barelm.contract.board import Job
-from barelm.contract.layout import GOLDEN_MOST, GOLDEN_PROMPT, Header
+from barelm.contract.layout import DEFAULT_MAX_CORES, GOLDEN_MOST, GOLDEN_PROMPT, Header
 from barelm.contract.settings import SettingsView
 from barelm.dialect.memory import address_of, cells, copy_bytes, memory, text, u64_array
 from barelm.dialect.processor import cycles
@@ -105,6 +105,11 @@ def measure(m: ModelUnderTest, n_cores: int, start: int) -> tuple[int, int]:
     job.n_cores = team
     job.cached = start
     return read - began, done - read
+
+
+def most_cores(m: ModelUnderTest) -> int:
+    """Of the cores that answered, as many as the model has room for."""
+    return min(m.job.team, m.header.max_cores, DEFAULT_MAX_CORES)
 
 
 def next_count(n_cores: int, team: int) -> int:

@@ -5,11 +5,12 @@ end.  The team does without one that does not start within WAIT_MS.
 """
 
 from barelm.contract import board, uefi
-from barelm.contract.board import Board, Job
+from barelm.contract.board import Board, Job, Pace
 from barelm.contract.settings import CLOCK_HIGHEST, SettingsView
 from barelm.dialect.memory import atomic_add, atomic_load, atomic_store
-from barelm.dialect.processor import call_engine, cpu_level, cycles, enable_vectors, pause, raise_clock
+from barelm.dialect.processor import call_engine, cpu_level, cycles, enable_vectors, raise_clock
 from barelm.dialect.types import I64
+from barelm.kernels.team import bide, set_parts
 from barelm.metal.uefi.boot_services import Firmware, stall
 from barelm.metal.uefi.handles import locate_protocol
 from barelm.metal.uefi.mp_services import count_processors, start_workers
@@ -17,6 +18,8 @@ from barelm.metal.uefi.timers import close_event
 
 WAIT_MS = 500
 RETRY_US = 10000
+PATIENCE = 100
+"""Turns, together some thousands of cycles: cores that all run wait no longer for each other."""
 HOME_MS = 5000
 """How long a worker may take to come home: on a PC it takes none, in a process on a busy host it waits its turn."""
 
@@ -37,8 +40,9 @@ def gather_team(fw: Firmware, job: Job, limit: int, per_ms: int) -> int:
     close_event(fw, job.team_event)  # of a team before this one, which is home
     job.team_event = event
     deadline = cycles() + WAIT_MS * per_ms
+    turn = 0
     while atomic_load(job.claims, 0) < wanted - 1 and cycles() < deadline:
-        pause()
+        turn = bide(turn, pace_of(job))
     came = atomic_add(job.claims, 0, board.CLOSED)
     return 1 + min(came, wanted - 1)
 
@@ -61,7 +65,7 @@ def worker(address: int) -> int:
     core = atomic_add(job.claims, 0, 1) + 1
     if core < board.CLOSED:
         ready_core(job, b.settings)
-        work(job, core)
+        work(job, core, pace_of(job))
     atomic_add(job.claims, 0, -1)  # from here on the board may be gone
     return 0
 
@@ -72,15 +76,22 @@ def ready_core(job: Job, settings: SettingsView) -> int:
     return raise_clock() if settings.clock == CLOCK_HIGHEST else 0
 
 
-def work(job: Job, core: int) -> None:
+def pace_of(job: Job) -> Pace:
+    """That of the board the job is on."""
+    return Board(job.address).pace
+
+
+def work(job: Job, core: int, pace: Pace) -> None:
     """Run every command, as core number `core`, until told to stop."""
     done = 0
+    turn = 0
     while True:
         order = atomic_load(job.order, 0)
         if order == done:
-            pause()
+            turn = bide(turn, pace)
             continue
         done = order
+        turn = 0
         if job.command == board.STOP or core >= job.team:
             return
         if core < order & board.ORDER_CORES:
@@ -130,6 +141,8 @@ def place(job: Job, tokens: I64, at: int, token: int) -> None:
 
 def give_order(job: Job, n_cores: int) -> None:
     """Have the first cores of the team do what stands on the board; the others must not even look at it."""
+    pace = pace_of(job)
+    pace.patience = PATIENCE if n_cores <= pace.at_once else 0
     count = (atomic_load(job.order, 0) >> board.ORDER_BITS) + 1
     atomic_store(job.order, 0, count << board.ORDER_BITS | n_cores)
 
@@ -144,8 +157,9 @@ def rest_team(job: Job, per_ms: int) -> None:
     job.command = board.STOP
     give_order(job, job.team)
     deadline = cycles() + HOME_MS * per_ms
+    turn = 0
     while atomic_load(job.claims, 0) != board.CLOSED and cycles() < deadline:
-        pause()
+        turn = bide(turn, pace_of(job))
     job.resting = job.n_cores
     job.n_cores = 1
     if atomic_load(job.claims, 0) == board.CLOSED:
@@ -165,3 +179,14 @@ def wake_team(fw: Firmware, job: Job, limit: int, per_ms: int) -> None:
             stall(fw, RETRY_US)
     job.n_cores = min(job.resting, job.team)
     job.resting = 0
+    weigh_cores(job)
+
+
+def weigh_cores(job: Job) -> None:
+    """Find out how fast the cores that compute are, and share the work among them accordingly.
+
+    Not where they are threads: which processor one runs on changes all the time.
+    """
+    if job.n_cores > 1 and pace_of(job).give_way == 0:
+        command(job, board.WEIGH, 0)
+        set_parts(pace_of(job), job.n_cores)

@@ -9,7 +9,7 @@ from barelm.kernels.decoder.model import bind_weights, read_config, section
 from barelm.kernels.decoder.state import bind_state
 from barelm.kernels.sampler import Spared
 from barelm.kernels.session import Sampling, choose, decode, prefill
-from barelm.kernels.team import Team
+from barelm.kernels.team import Team, time_core
 
 
 def engine(address: int, core: int) -> int:
@@ -24,8 +24,11 @@ def engine(address: int, core: int) -> int:
                             b.settings.repeat)
         ends = i32_array(section(header, b.model.sections, PIECE_ENDS), 0, c.vocab_size)
         return choose(c, s, sampling, job.position, job.row, Spared(job.reply, header.eos_ids, ends))
+    team = Team(core, job.n_cores, s.gate, b.pace)
+    if job.command == board.WEIGH:
+        time_core(team)
+        return 0
     w = bind_weights(header, b.model.sections)
-    team = Team(core, job.n_cores, s.gate)
     if job.command == board.PREFILL:
         prefill(c, w, s, job.cached, job.position, team)
     else:

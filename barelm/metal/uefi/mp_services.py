@@ -1,9 +1,11 @@
 """Calls into the firmware: the other processors (PI 1.8, volume 2, 13.4)."""
 
-from barelm.contract.uefi_protocols import BootServices, MpServices
+from barelm.contract import uefi
+from barelm.contract.uefi_protocols import BootServices, GiveWay, MpServices
 from barelm.dialect.memory import address_of, cells
 from barelm.dialect.processor import call_efi, worker_entry
 from barelm.metal.uefi.boot_services import Firmware
+from barelm.metal.uefi.handles import locate_protocol
 
 
 def count_processors(mp: int) -> tuple[int, int]:
@@ -21,3 +23,9 @@ def start_workers(fw: Firmware, mp: int, board: int) -> tuple[int, int]:
     if status != 0:
         return status, 0
     return call_efi(MpServices(mp).startup_all_aps, (mp, worker_entry(), 0, event[0], 0, board, 0)), event[0]
+
+
+def find_give_way(fw: Firmware) -> tuple[int, int]:
+    """The code to call while waiting so that others run, and how many run at once; 0 where each processor is one."""
+    interface = locate_protocol(fw, uefi.GIVE_WAY_PROTOCOL)
+    return (GiveWay(interface).code, GiveWay(interface).at_once) if interface != 0 else (0, 0)

@@ -24,8 +24,9 @@ from barelm.pack.writer import write_packed
 from tests.conftest import Pack
 from tests.kernels import references
 from tests.kernels.agree import agree, arrays
+from tests.kernels.test_team import paced
 from tests.models import BIASES, tiny_checkpoint
-from tests.worlds import World, alone, interpreter, jit, same_bits
+from tests.worlds import World, alone, equal_parts, interpreter, jit, same_bits
 
 MODELS: dict[str, dict[str, Any]] = {
     "even": {},
@@ -157,7 +158,7 @@ def test_the_worlds_agree(pack: Pack, sizes: dict[str, Any], quant: str) -> None
 @pytest.mark.parametrize("n_cores", [1, 2, 3, 7])
 def test_shares_are_the_whole_in_order(n: int, n_cores: int) -> None:
     gate = np.zeros(GATE_WORDS, np.int64)
-    shares = [agree(team.share, n, Team(core, n_cores, gate)) for core in range(n_cores)]
+    shares = [agree(team.share, n, Team(core, n_cores, gate, equal_parts())) for core in range(n_cores)]
     assert [i for lo, hi in shares for i in range(lo, hi)] == list(range(n))
     assert max(hi - lo for lo, hi in shares) - min(hi - lo for lo, hi in shares) <= 1
 
@@ -179,6 +180,15 @@ def test_a_team_gives_the_bits_of_one(pack: Pack, prefill_on_threads: Any, name:
     tokens = some_tokens(model, 9)
     expected = bits(prefilled(jit, packed, tokens))
     assert bits(on_a_team(prefill_on_threads, packed, tokens, n_cores)) == expected
+
+
+@pytest.mark.parametrize("name", ["odd sizes", "windows", "experts"])
+def test_cores_of_unequal_speed_give_the_bits_of_one(pack: Pack, prefill_on_threads: Any, name: str) -> None:
+    model = tiny_checkpoint(6, **MODELS[name])
+    packed = pack(model)
+    tokens = some_tokens(model, 9)
+    expected = bits(prefilled(jit, packed, tokens))
+    assert bits(on_a_team(prefill_on_threads, packed, tokens, 3, 1000, 7000, 2500)) == expected
 
 
 @pytest.mark.parametrize("kv", layout.KV_NAMES)
@@ -209,14 +219,16 @@ def test_a_team_meets_in_the_interpreter_too(pack: Pack) -> None:
     assert bits(on_a_team(interpreter(session.prefill), packed, [5, 6, 7], 2)) == expected
 
 
-def on_a_team(prefill: Any, packed: Packed, tokens: list[int], n_cores: int) -> State:
-    """The state after a team of threads read the tokens together."""
+def on_a_team(prefill: Any, packed: Packed, tokens: list[int], n_cores: int, *took: int) -> State:
+    """The state after a team of threads read the tokens together; its cores took so many cycles for the same work."""
     c, w, s = packed.config, packed.weights(), packed.fresh_state()
     s.tokens[:len(tokens)] = tokens
     gate: NDArray[np.int64] = np.zeros(GATE_WORDS, np.int64)
+    pace = paced(*took)
     # Compiled before the threads start: one that waits for the compiler would keep the others spinning.
-    prefill(c, w, packed.fresh_state(), 0, 0, Team(0, 1, gate))
-    threads = [threading.Thread(target=prefill, args=(c, w, s, 0, len(tokens), Team(core, n_cores, gate)), daemon=True)
+    prefill(c, w, packed.fresh_state(), 0, 0, Team(0, 1, gate, pace))
+    threads = [threading.Thread(target=prefill, args=(c, w, s, 0, len(tokens), Team(core, n_cores, gate, pace)),
+                                daemon=True)
                for core in range(n_cores)]
     for thread in threads:
         thread.start()

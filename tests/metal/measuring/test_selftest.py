@@ -19,7 +19,7 @@ from barelm.kernels import session
 from barelm.machine.hosted import Hosted
 from barelm.metal.conversation.talk import under_test
 from barelm.metal.conversation.turns import add_turn
-from barelm.metal.measuring import selftest
+from barelm.metal.measuring import figures, selftest
 from barelm.metal.measuring.figures import tell_selftest
 from barelm.metal.measuring.selftest import FAILED, NO_EXAMPLE, PASSED, STRIDE, next_count, self_test
 from barelm.pack.golden import Golden
@@ -149,3 +149,16 @@ def test_an_example_heard() -> None:
     assert Golden.heard([1, 2, 3, 4, *ids]) == Golden(tuple(ids), 1 | 2 << 32, 3 | 4 << 32)
     assert Golden.heard([]) is None and Golden.heard([1, 2, 3, 4, *ids[:-1]]) is None
     assert hashlib.sha256(golden_model(128)[1]).digest() != hashlib.sha256(chat_model(128)[1]).digest()
+
+
+@pytest.mark.parametrize("made, best", [({1: 100, 2: 60, 3: 50}, 3), ({1: 100, 2: 50, 3: 49}, 2),
+                                        ({1: 9, 2: 50, 3: 9}, 1)])
+def test_a_bench_remembers_the_fewest_cores_that_are_as_fast(
+        monkeypatch: pytest.MonkeyPatch, made: dict[int, int], best: int) -> None:
+    desk = Desk(monkeypatch)
+    desk.t.job.team = desk.t.job.n_cores = 3
+    monkeypatch.setattr(selftest, "measure", lambda m, n_cores, start: (100, made[int(n_cores)]))
+    monkeypatch.setattr(figures, "weigh_cores", lambda job: None)
+    said = desk.heard(lambda: figures.tell_bench(desk.t.con, under_test(desk.t), 10**6, 0))
+    assert desk.t.job.n_cores == best
+    assert said.count("tokens a second") == 3 and (f"`cores = {best}`" in said) == (best < 3)

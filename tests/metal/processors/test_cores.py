@@ -21,6 +21,7 @@ from barelm.metal.processors.cores import (
     processors_present,
     rest_team,
     wake_team,
+    weigh_cores,
     worker,
 )
 from tests.metal.fake import ERROR, FakeFirmware, store
@@ -50,7 +51,7 @@ class Crowd:
         patch.setattr("barelm.metal.uefi.mp_services.worker_entry", lambda: 1)
         patch.setattr(cores, "call_engine", self.engine)
         patch.setattr(cores, "enable_vectors", lambda level: None)
-        patch.setattr(cores, "pause", lambda: time.sleep(0.0005))
+        patch.setattr(cores, "bide", lambda turn, give_way: time.sleep(0.0005) or turn + 1)
 
     def locate(self, guid: int, key: int, place: int) -> int:
         store(place, self._services.address)
@@ -82,7 +83,10 @@ class Crowd:
         return 0
 
     def engine(self, level: int, job: int, core: int) -> int:
-        self.ran.append((core, int(self.b.job.position)))
+        if self.b.job.command == board.WEIGH:
+            self.b.pace.took[core * board.LINE_WORDS] = 1000 * (core + 1)
+        else:
+            self.ran.append((core, int(self.b.job.position)))
         return core
 
     def gather(self, limit: int = 0) -> int:
@@ -171,6 +175,32 @@ def test_a_team_rests_and_comes_back(patch: pytest.MonkeyPatch) -> None:
         wake_team(crowd.firmware.fw, crowd.b.job, 0, PER_MS)
         assert (crowd.b.job.team, crowd.b.job.n_cores, crowd.n_started) == (4, 3, round_ + 2)
         assert len(crowd.events) == 1, "the event of the team before is given back"
+    rest_team(crowd.b.job, PER_MS)
+    assert crowd.went_home()
+
+
+@pytest.mark.parametrize("threads", [False, True])
+def test_whoever_comes_is_weighed_but_for_threads(patch: pytest.MonkeyPatch, threads: bool) -> None:
+    crowd = Crowd(patch, 3)
+    crowd.b.pace.give_way = threads
+    crowd.gather()
+    rest_team(crowd.b.job, PER_MS)
+    assert crowd.went_home()
+    wake_team(crowd.firmware.fw, crowd.b.job, 0, PER_MS)
+    assert eventually(crowd, [])
+    weigh_cores(crowd.b.job)
+    assert crowd.b.pace.edges[:5].tolist() == ([0] * 5 if threads else [0, 1024, 1536, 1877, 0])
+    rest_team(crowd.b.job, PER_MS)
+    assert crowd.went_home()
+
+
+@pytest.mark.parametrize("at_once, patience", [(0, 0), (2, 0), (3, cores.PATIENCE), (4, cores.PATIENCE)])
+def test_whoever_waits_is_patient_where_all_run_at_once(patch: pytest.MonkeyPatch, at_once: int, patience: int) -> None:
+    crowd = Crowd(patch, 3)
+    crowd.b.pace.at_once = at_once
+    crowd.gather()
+    command(crowd.b.job, board.DECODE, 0)
+    assert crowd.b.pace.patience == patience
     rest_team(crowd.b.job, PER_MS)
     assert crowd.went_home()
 

@@ -73,6 +73,13 @@ ff d0                         ; call rax
 c3                            ; ret
 """
 
+# sched_yield(2), for the program to call on any stack: of what it changes, Microsoft's convention keeps nothing.
+GIVE_WAY = """
+b8 18 00 00 00                ; mov eax, 24
+0f 05                         ; syscall (sched_yield)
+c3                            ; ret
+"""
+
 # handler(rdi signal, rsi siginfo, rdx ucontext): notes what faulted and where in the words at ADDRESS, then ends the
 # process with 3, for there is nothing to go back to.
 FAULT = """

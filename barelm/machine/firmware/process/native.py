@@ -91,6 +91,8 @@ class Bridge:
         self._callback = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_uint32, ctypes.c_uint64)(dispatch)
         to_python = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
         content = bytearray(code.assemble(code.ENTER))
+        give_way = len(content)
+        content += code.assemble(code.GIVE_WAY)
         service = len(content)
         content += code.assemble(code.SERVICE, to_python)
         self._thunks = []
@@ -98,6 +100,7 @@ class Bridge:
             self._thunks.append(len(content))
             content += code.thunk(number, len(content), service)
         self._base = _executable(content)
+        self.give_way = self._base + give_way
         prototype = ctypes.CFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 4)
         self.enter: Callable[[int, int, int, int], int] = prototype(self._base)
 

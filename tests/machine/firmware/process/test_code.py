@@ -24,7 +24,8 @@ def assembled(mnemonics: list[str]) -> bytes:
     return content.partition(BEGIN.encode())[2].partition(END.encode())[0]
 
 
-@pytest.mark.parametrize("listing", [code.ENTER, code.SERVICE, code.FAULT], ids=["enter", "service", "fault"])
+@pytest.mark.parametrize("listing", [code.ENTER, code.SERVICE, code.FAULT, code.GIVE_WAY],
+                         ids=["enter", "service", "fault", "give way"])
 def test_bytes_are_their_mnemonics(listing: str) -> None:
     mnemonics = [line.partition(";")[2].partition("(")[0].strip() for line in listing.strip().splitlines()]
     wide = [line.replace("mov rax, ADDRESS", "movabs rax, ADDRESS") for line in mnemonics]
