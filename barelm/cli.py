@@ -73,7 +73,7 @@ MachineName = Literal["qemu", "hosted"]
 Tokenizer = Annotated[Path | None, Parameter(name=["--tokenizer", "-z"], help="Its tokenizer, where not beside it.")]
 On = Annotated[MachineName | None, Parameter(name="--machine", help="Default: qemu where installed, else hosted.")]
 Memory = Annotated[int, Parameter(name="--memory", help="Of the machine, MiB; 0: what the model needs.")]
-Cores = Annotated[int, Parameter(name="--cores", help="Of the machine.")]
+Cores = Annotated[int, Parameter(name="--cores", help="Of the machine; 0: as many as this host has.")]
 Quant = Annotated[Literal["keep", "q8", "q6_k", "q4", "q4_k", "f32"], Parameter(help="How to pack the weights.")]
 Kv = Annotated[Literal["auto", "f32", "f16", "q8"], Parameter(help="How to keep keys and values.")]
 Context = Annotated[int, Parameter(help=(

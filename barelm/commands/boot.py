@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from barelm.commands.progress import ProgressBar
-from barelm.commands.run import check_machine
+from barelm.commands.run import machine_cores
 from barelm.disk import open_volume
 from barelm.errors import BarelmError
 from barelm.machine.choice import choose_machine
@@ -46,7 +46,7 @@ def boot_image(image: Path, machine: str | None, memory: int, cores: int, write:
 
     What the program writes stays on the image only with `write`.
     """
-    check_machine(memory, cores)
+    cores = machine_cores(memory, cores)
     with ProgressBar() as bar:
         chosen = choose_machine(machine, bar.note, display)
         return converse(chosen, Spec(image, memory or needed_memory_mb(image), cores, write), bar)
@@ -54,7 +54,7 @@ def boot_image(image: Path, machine: str | None, memory: int, cores: int, write:
 
 def converse(machine: Machine, spec: Spec, bar: ProgressBar) -> int:
     """Power on, show the console, pass keys on until the machine is off or the program has ended."""
-    bar.step(f"Booting on {machine.name}")
+    bar.step(f"Booting on {machine.name}, {spec.cores} core{'s' * (spec.cores > 1)}")
     shows = sys.stdout.isatty()
     plain, seen = PlainText(), ""
     with machine.start(replace(spec, terminal=True)) as session, typing_to(session, shows) as listening:

@@ -3,13 +3,14 @@
 What a conversation leaves on its volume is kept on the host: saved sessions, pictures, reports.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from barelm import pipeline
 from barelm.commands.boot import converse
 from barelm.commands.make import CHAT_FREE_MB
 from barelm.commands.progress import ProgressBar
-from barelm.commands.run import check_machine
+from barelm.commands.run import machine_cores
 from barelm.disk import open_volume
 from barelm.disk.directory import Node
 from barelm.errors import BarelmError
@@ -25,7 +26,7 @@ KEPT = (".json", ".bmp")
 
 def chat_with(order: Order, machine: str | None, display: bool) -> int:
     """Hold a conversation; the code is 1 where the program failed.  What it saves is there the next time."""
-    check_machine(order.memory_mb, order.cores)
+    order = replace(order, cores=machine_cores(order.memory_mb, order.cores))
     with ProgressBar() as bar:
         chosen = choose_machine(machine, bar.note, display)
         model = pipeline.packed_model(order.model, order.tokenizer, order.packing, bar, order.memory_mb)

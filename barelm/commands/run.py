@@ -2,18 +2,21 @@
 
 import json
 import sys
+from dataclasses import replace
 
 from barelm.aot.build import build_program
 from barelm.commands.progress import ProgressBar
 from barelm.errors import BarelmError
 from barelm.machine.choice import choose_machine
+from barelm.machine.machine import host_processors
+from barelm.machine.qemu import MOST_CORES
 from barelm.outcome import Outcome
 from barelm.pipeline import Order, run
 
 
 def run_model(order: Order, machine: str | None, as_json: bool) -> int:
     """Complete a prompt or answer it: the text streams on stdout, or comes in one JSON object at the end."""
-    check_machine(order.memory_mb, order.cores)
+    order = replace(order, cores=machine_cores(order.memory_mb, order.cores))
     with ProgressBar() as bar:
         chosen = choose_machine(machine, bar.note)
 
@@ -44,10 +47,11 @@ def summary(outcome: Outcome) -> str:
             f"{outcome.machine}, {outcome.cores} core{'s' * (outcome.cores > 1)}")
 
 
-def check_machine(memory_mb: int, cores: int) -> None:
-    """Refuse a machine that cannot be."""
+def machine_cores(memory_mb: int, cores: int) -> int:
+    """How many cores a machine gets, 0 being all of this host; refuses a machine that cannot be."""
     if not 0 <= memory_mb <= 1 << 24:
         raise BarelmError(f"a machine cannot have {memory_mb} MiB of memory",
                           "Give --memory in MiB, 0 for what it takes.")
-    if not 1 <= cores <= 256:
-        raise BarelmError(f"a machine cannot have {cores} cores", "Give --cores from 1 to 256.")
+    if not 0 <= cores <= MOST_CORES:
+        raise BarelmError(f"a machine cannot have {cores} cores", f"Give --cores from 1 to {MOST_CORES}, 0 for all.")
+    return cores or min(host_processors(), MOST_CORES)

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from barelm.contract.layout import DEFAULT_MAX_CORES
+from barelm.machine.machine import host_processors
 from barelm.outcome import Outcome
 from barelm.pack.reader import read_packed
 from tests.commands.conftest import Cli, hosted_only
@@ -46,6 +48,11 @@ def test_json_is_one_object_with_the_keys_that_were_agreed(cli: Cli) -> None:
     assert said["memory_bytes"] == read_packed(cli.folder.parent / "tiny.blm").memory_bytes
     assert said["efi_bytes"] > 10_000
     assert all(said[key] > 0 for key in KEYS if key.endswith("_per_s"))
+
+
+def test_no_cores_are_all_of_the_host(cli: Cli) -> None:
+    said = json.loads(cli("run", "tiny.bin", "to", "-n", "5", "--cores", "0", "--json", *ON).out)
+    assert said["cores"] == min(host_processors(), DEFAULT_MAX_CORES)
 
 
 def test_outcome_is_where_the_keys_come_from() -> None:
@@ -110,7 +117,7 @@ def test_without_qemu_asking_for_it_is_refused(cli: Cli, monkeypatch: pytest.Mon
     (("tiny.bin", "--top-p", "1.5"), "top-p cannot be 1.5"),
     (("tiny.bin", "--seed=-3"), "the seed cannot be -3"),
     (("tiny.bin", "--seed", str(10**18)), "the seed cannot be 1000000000000000000"),
-    (("tiny.bin", "--cores", "0"), "a machine cannot have 0 cores"),
+    (("tiny.bin", "--cores", "257"), "a machine cannot have 257 cores"),
     (("tiny.bin", "--cores=-2"), "a machine cannot have -2 cores"),
     (("tiny.bin", "--memory=-1"), "a machine cannot have -1 MiB of memory"),
     (("tiny.bin", "a\0b"), "the prompt holds the character U+0000"),
