@@ -19,6 +19,7 @@ from cyclopts import App, Parameter
 from barelm import __version__
 from barelm.contract.settings import AMOUNT, CHOICE, IMAGE, TEXTS, AnySetting, EverySetting, grouped
 from barelm.errors import BarelmError
+from barelm.measure.bench_options import bench
 from barelm.pipeline import Order, Packing
 from barelm.settings import Settings
 
@@ -43,6 +44,7 @@ Examples:
 
 app = App(name="barelm", help=HELP, help_format="plaintext", version=__version__)
 app.register_install_completion_command()
+app.command(bench)
 
 DEFAULT_MODEL = "smollm2"
 

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import peers
 from llama_logits import Llama, Text, llama_cpp_logits, open_llama_cpp
 from numpy.typing import NDArray
 from prompts import PROMPTS, Prompt
@@ -33,6 +32,7 @@ from requantize import ORIGINAL, model_as
 from barelm.checkpoint.sources.default_model import find_default_model
 from barelm.host_files import working_folder
 from barelm.kernels.text import tokenizer
+from barelm.measure import rivals
 from barelm.pack.reader import Packed
 from tests.llama_cpp.computing import barelm_logits, packed_gguf
 from tests.llama_cpp.distance import F64, Logits, divergences, gaps
@@ -100,7 +100,7 @@ def measure(name: str, model: Path, n_tokens: int, module: str | None, each: boo
         others = [prompt.name for prompt, ids in zip(asked, prompts) if ids != their_ids(llama, packed, prompt)]
     row = {"bench": "accuracy", "model": name, "prompts": len(prompts), "tokens": n_tokens,
            "prompt_tokens": [min(map(len, prompts)), max(map(len, prompts))],
-           "peer": None if module is None else peers.llama_cpp_name(module), "prompts_of_other_ids": others,
+           "peer": None if module is None else rivals.llama_cpp_name(module), "prompts_of_other_ids": others,
            **{side: summary(asked, distances) for side, distances in sides.items()}, "difference": difference(sides)}
     print(json.dumps(row), flush=True)
     show(row, asked, sides, each)
@@ -167,7 +167,7 @@ def main() -> None:
     chosen = parser.parse_args()
     if not chosen.models and find_default_model() is None:
         raise SystemExit("The default model is not at hand: fetch it by `barelm show`, or set BARELM_MODELS.")
-    module = peers.llama_cpp()
+    module = rivals.llama_cpp()
     if module is None:
         print("There is no llama.cpp in this Python: `pip install xllamacpp` brings one.", file=sys.stderr)
     models = {path.stem: path for path in chosen.models} or {

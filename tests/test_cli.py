@@ -96,3 +96,7 @@ def test_help_starts_fast_without_compiler_or_models() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], capture_output=True, text=True,
                           check=True)
     assert done.stdout == "[]\n"
+
+
+def test_the_help_of_bench_has_its_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "barelm bench --sizes 260K" in run(capsys, "bench", "--help")[1]

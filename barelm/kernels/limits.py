@@ -1,7 +1,15 @@
 """What a processor can do at most, to compare with: loops that do nothing but multiply, or read."""
 
 from barelm.dialect.memory import f32_array
-from barelm.dialect.quants import dot4_i8, load_i8x64, splat_i32x16, sum_i32x16
+from barelm.dialect.quants import (
+    dot2_u4,
+    dot4_i8,
+    load_i8x64,
+    splat_i16x32,
+    splat_i32x16,
+    sum_i32x16,
+    sum_pairs,
+)
 from barelm.dialect.types import LANES, U8, Real, f32
 from barelm.dialect.vectors import load_f32x16, splat_f32x16, sum_tree
 
@@ -50,6 +58,27 @@ def multiply_bytes(n: int, w: U8, x: U8) -> int:
         d = dot4_i8(d, v, x3)
         at = at + 64 if at + 128 <= len(w) else 0
     return sum_i32x16(a) + sum_i32x16(b) + sum_i32x16(c) + sum_i32x16(d)
+
+
+def multiply_nibbles(n: int, w: U8, x: U8) -> int:
+    """The same with weights of 4 bits, which some processors multiply faster; sums wrap around at 16 bits."""
+    x0 = load_i8x64(x, 0)
+    x1 = load_i8x64(x, 64)
+    x2 = load_i8x64(x, 128)
+    x3 = load_i8x64(x, 192)
+    a = splat_i16x32(0)
+    b = a
+    c = a
+    d = a
+    at = 0
+    for _ in range(n):
+        v = load_i8x64(w, at)
+        a = dot2_u4(a, v, x0)
+        b = dot2_u4(b, v, x1)
+        c = dot2_u4(c, v, x2)
+        d = dot2_u4(d, v, x3)
+        at = at + 64 if at + 128 <= len(w) else 0
+    return sum_i32x16(sum_pairs(a)) + sum_i32x16(sum_pairs(b)) + sum_i32x16(sum_pairs(c)) + sum_i32x16(sum_pairs(d))
 
 
 def read_through(data: U8) -> Real:

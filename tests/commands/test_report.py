@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from barelm.commands.chart import Chart, Line, core_ticks, draw_svg, draw_text, mark_of, round_above
 from barelm.disk import write_image
+from barelm.measure.chart import Chart, Line, core_ticks, draw_svg, draw_text, mark_of, round_above
 from tests.commands.conftest import Cli
 from tests.test_machine_report import EXAMPLE
 

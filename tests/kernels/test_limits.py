@@ -26,6 +26,15 @@ def test_bytes(n: int) -> None:
     assert agree(limits.multiply_bytes, n, w.view(np.uint8), x.view(np.uint8)) == expected
 
 
+@pytest.mark.parametrize("n", [0, 1, 5])
+def test_nibbles(n: int) -> None:
+    rng = np.random.default_rng(n)
+    w, x = rng.integers(0, 16, 2 * 64, np.uint8), rng.integers(-127, 128, 4 * 64, np.int8)
+    expected = sum(int((w[k % 2 * 64:][:64].astype(np.int64) * x[at:at + 64]).sum())
+                   for k in range(n) for at in range(0, 256, 64))
+    assert agree(limits.multiply_nibbles, n, w, x.view(np.uint8)) == expected
+
+
 def test_reading() -> None:
     x = normal(3, 1024)
     assert abs(float(agree(limits.read_through, x.view(np.uint8))) - x.sum(dtype=np.float64)) < 1e-3

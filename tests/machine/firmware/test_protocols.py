@@ -83,7 +83,7 @@ def test_handles_are_searched_for(tmp_path: Path) -> None:
     program.expect(program.load(handles), program.image)
     count, buffer = program.cells(), program.cells()
     program.expect(program.boot("LocateHandleBuffer", uefi.ALL_HANDLES, 0, 0, count, buffer), 0)
-    program.expect(program.load(count), 5)
+    program.expect(program.load(count), 6)
     nobody = ("LocateHandleBuffer", uefi.BY_PROTOCOL, program.data(OWN), 0, count, buffer)
     program.expect(program.boot(*nobody), EFI.NOT_FOUND)
     assert run(tmp_path, program.build())[1] == 0

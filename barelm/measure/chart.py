@@ -10,7 +10,7 @@ MARKS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 _HEIGHT, _MARGIN = 13, 9                # lines of a text chart, columns left of its axis
 _PANEL_W, _PANEL_H, _LEFT, _TOP, _GAP, _LEGEND_H = 380, 260, 60, 40, 80, 20
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")   # Okabe and Ito
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")   # Okabe and Ito
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def draw_svg(charts: Sequence[Chart]) -> str:
     for number, line in enumerate(lines):
         y = _TOP + _PANEL_H + 60 + number * _LEGEND_H
         parts += [f'<rect x="{_LEFT}" y="{y - 9}" width="20" height="4" fill="{_colour(number)}"/>',
-                  f'<text x="{_LEFT + 28}" y="{y - 2}">{_xml(line.label)}</text>']
+                  f'<text x="{_LEFT + 28}" y="{y - 2}">{xml(line.label)}</text>']
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -114,7 +114,7 @@ def _panel(chart: Chart, left: int) -> list[str]:
         return round(left + across * _PANEL_W, 1), round(_TOP + down * _PANEL_H, 1)
 
     bottom, right = _TOP + _PANEL_H, left + _PANEL_W
-    parts = [f'<text x="{left}" y="{_TOP - 16}" font-size="14">{_xml(chart.title)}</text>',
+    parts = [f'<text x="{left}" y="{_TOP - 16}" font-size="14">{xml(chart.title)}</text>',
              f'<text x="{right}" y="{bottom + 34}" text-anchor="end">cores</text>']
     for step in range(5):
         value = chart.top * step / 4
@@ -132,7 +132,7 @@ def _panel(chart: Chart, left: int) -> list[str]:
 
 
 def _colour(number: int) -> str:
-    return _COLOURS[number % len(_COLOURS)]
+    return COLOURS[number % len(COLOURS)]
 
 
 def _short(value: float) -> str:
@@ -140,5 +140,6 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if 100 <= value < 1e6 else f"{value:.3g}"
 
 
-def _xml(text: str) -> str:
+def xml(text: str) -> str:
+    """Text as it may stand in an SVG."""
     return escape("".join(c for c in text if c.isprintable() and c not in "\ufffe\uffff"))
