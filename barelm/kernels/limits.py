@@ -1,20 +1,12 @@
 """What a processor can do at most, to compare with: loops that do nothing but multiply, or read."""
 
 from barelm.dialect.memory import f32_array
-from barelm.dialect.quants import (
-    dot2_u4,
-    dot4_i8,
-    load_i8x64,
-    splat_i16x32,
-    splat_i32x16,
-    sum_i32x16,
-    sum_pairs,
-)
+from barelm.dialect.quants import dot16_i8, dot16_u5, load_i8x64, splat_i32x16, sum_i32x16
 from barelm.dialect.types import LANES, U8, Real, f32
 from barelm.dialect.vectors import load_f32x16, splat_f32x16, sum_tree
 
 FLOATS_A_ROUND = 6 * LANES
-BYTES_A_ROUND = 4 * 64
+BYTES_A_ROUND = 4 * LANES * LANES
 
 
 def multiply_floats(n: int, start: Real) -> Real:
@@ -37,48 +29,46 @@ def multiply_floats(n: int, start: Real) -> Real:
     return sum_tree((a + b) + (c + d) + (e + f)) * f32(1 / 6) * f32(1 / 16)
 
 
-def multiply_bytes(n: int, w: U8, x: U8) -> int:
-    """n rounds of BYTES_A_ROUND multiplications of int8, and additions: one vector of `w` (64 or more) with four of `x`
-    (4 * 64), as weights meet several tokens.
+def multiply_bytes(n: int, w: U8, x: U8, total: int) -> int:
+    """n rounds of BYTES_A_ROUND multiplications of int8, and additions: sixteen rows of sixteen columns of `w` (256 or
+    more) with four times sixteen bytes of `x`, as weights meet several tokens; each sixteen of `x` add up to `total`.
     """
-    x0 = load_i8x64(x, 0)
-    x1 = load_i8x64(x, 64)
-    x2 = load_i8x64(x, 128)
-    x3 = load_i8x64(x, 192)
     a = splat_i32x16(0)
     b = a
     c = a
     d = a
     at = 0
     for _ in range(n):
-        v = load_i8x64(w, at)
-        a = dot4_i8(a, v, x0)
-        b = dot4_i8(b, v, x1)
-        c = dot4_i8(c, v, x2)
-        d = dot4_i8(d, v, x3)
-        at = at + 64 if at + 128 <= len(w) else 0
+        w0 = load_i8x64(w, at)
+        w1 = load_i8x64(w, at + 64)
+        w2 = load_i8x64(w, at + 128)
+        w3 = load_i8x64(w, at + 192)
+        a = a + dot16_i8(w0, w1, w2, w3, x, 0, total)
+        b = b + dot16_i8(w0, w1, w2, w3, x, 16, total)
+        c = c + dot16_i8(w0, w1, w2, w3, x, 32, total)
+        d = d + dot16_i8(w0, w1, w2, w3, x, 48, total)
+        at = at + 256 if at + 512 <= len(w) else 0
     return sum_i32x16(a) + sum_i32x16(b) + sum_i32x16(c) + sum_i32x16(d)
 
 
 def multiply_nibbles(n: int, w: U8, x: U8) -> int:
-    """The same with weights of 4 bits, which some processors multiply faster; sums wrap around at 16 bits."""
-    x0 = load_i8x64(x, 0)
-    x1 = load_i8x64(x, 64)
-    x2 = load_i8x64(x, 128)
-    x3 = load_i8x64(x, 192)
-    a = splat_i16x32(0)
+    """The same with weights of five bits or fewer, which some processors multiply faster."""
+    a = splat_i32x16(0)
     b = a
     c = a
     d = a
     at = 0
     for _ in range(n):
-        v = load_i8x64(w, at)
-        a = dot2_u4(a, v, x0)
-        b = dot2_u4(b, v, x1)
-        c = dot2_u4(c, v, x2)
-        d = dot2_u4(d, v, x3)
-        at = at + 64 if at + 128 <= len(w) else 0
-    return sum_i32x16(sum_pairs(a)) + sum_i32x16(sum_pairs(b)) + sum_i32x16(sum_pairs(c)) + sum_i32x16(sum_pairs(d))
+        w0 = load_i8x64(w, at)
+        w1 = load_i8x64(w, at + 64)
+        w2 = load_i8x64(w, at + 128)
+        w3 = load_i8x64(w, at + 192)
+        a = a + dot16_u5(w0, w1, w2, w3, x, 0)
+        b = b + dot16_u5(w0, w1, w2, w3, x, 16)
+        c = c + dot16_u5(w0, w1, w2, w3, x, 32)
+        d = d + dot16_u5(w0, w1, w2, w3, x, 48)
+        at = at + 256 if at + 512 <= len(w) else 0
+    return sum_i32x16(a) + sum_i32x16(b) + sum_i32x16(c) + sum_i32x16(d)
 
 
 def read_through(data: U8) -> Real:

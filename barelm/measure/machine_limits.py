@@ -44,11 +44,12 @@ class LimitsMeasured:
         """Compile the loops, and find out how many rounds last about LOOP_S."""
         from barelm.dialect.lowering.install import jit  # the compiler: help comes without it
 
-        w, x, self._data = (np.full(size, 3, np.uint8) for size in (2048, 4 * 64, READ_BYTES))
+        w, x, self._data = (np.full(size, 3, np.uint8) for size in (2048, 64, READ_BYTES))
         self._read = jit(limits.read_through)
         self._float_loop, self._float_ops = _sized(jit(limits.multiply_floats), 2 * limits.FLOATS_A_ROUND, f32(1))
-        self._int8_loops = [_sized(jit(loop), 2 * limits.BYTES_A_ROUND, w, x)
-                            for loop in (limits.multiply_bytes, limits.multiply_nibbles)]
+        ops = 2 * limits.BYTES_A_ROUND
+        self._int8_loops = [_sized(jit(limits.multiply_bytes), ops, w, x, int(x[:16].sum())),
+                            _sized(jit(limits.multiply_nibbles), ops, w, x)]
         self.best = {n: Limits(n, 0.0, 0.0, 0.0) for n in cores}
 
     def measure(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -20,19 +22,25 @@ def test_floats(n: int) -> None:
 @pytest.mark.parametrize("n", [0, 1, 2, 5, 33])
 def test_bytes(n: int) -> None:
     rng = np.random.default_rng(n)
-    w, x = (rng.integers(-127, 128, size, np.int8) for size in (3 * 64, 4 * 64))
-    rounds = [w[k % 3 * 64:][:64].astype(np.int64) for k in range(n)]
-    expected = sum(int((row * x[at:at + 64]).sum()) for row in rounds for at in range(0, 256, 64))
-    assert agree(limits.multiply_bytes, n, w.view(np.uint8), x.view(np.uint8)) == expected
+    w = rng.integers(-127, 128, 3 * 256, np.int8)
+    x = np.tile(rng.integers(-127, 128, 16, np.int8), 4)
+    assert agree(limits.multiply_bytes, n, w.view(np.uint8), x.view(np.uint8), int(x[:16].sum())) == products(n, w, x)
 
 
 @pytest.mark.parametrize("n", [0, 1, 5])
 def test_nibbles(n: int) -> None:
     rng = np.random.default_rng(n)
-    w, x = rng.integers(0, 16, 2 * 64, np.uint8), rng.integers(-127, 128, 4 * 64, np.int8)
-    expected = sum(int((w[k % 2 * 64:][:64].astype(np.int64) * x[at:at + 64]).sum())
-                   for k in range(n) for at in range(0, 256, 64))
-    assert agree(limits.multiply_nibbles, n, w, x.view(np.uint8)) == expected
+    w, x = rng.integers(0, 32, 2 * 256, np.int8), rng.integers(-127, 128, 64, np.int8)
+    assert agree(limits.multiply_nibbles, n, w.view(np.uint8), x.view(np.uint8)) == products(n, w, x)
+
+
+def products(n: int, w: np.ndarray[Any, np.dtype[np.int8]], x: np.ndarray[Any, np.dtype[np.int8]]) -> int:
+    """The sum over n rounds: in each vector lane r has four columns of row r."""
+    total = 0
+    for k in range(n):
+        columns = w.reshape(-1, 4, 16, 4)[k % (len(w) // 256)].transpose(1, 0, 2).reshape(16, 16).astype(np.int64)
+        total += sum(int((columns @ x[at:at + 16]).sum()) for at in range(0, 64, 16))
+    return total
 
 
 def test_reading() -> None:
