@@ -14,7 +14,9 @@ from barelm.kernels.limits import multiply_floats
 
 ARRIVED = 0
 GENERATION = 8
-TIMES, ROUNDS = 5, 1000
+ROUNDS = 200
+WEIGHING_CYCLES = 50_000_000
+"""Some twenty milliseconds: a core that slept takes a while to be as fast as it can."""
 NEARLY = 8
 """Cores within an eighth of the fastest get equal parts."""
 WHOLE_PART = 1024
@@ -66,16 +68,18 @@ def bide(turn: int, pace: Pace) -> int:
 
 
 def time_core(team: Team) -> None:
-    """Note how many cycles a piece of work takes this core while the others do the same: the fewest of a few times."""
+    """Note how many cycles a piece of work takes this core while the others do the same: the fewest of many times."""
     at = team.core * LINE_WORDS
     meet(team)
     result = f32(1)
     best = -1
-    for _ in range(TIMES):
-        began = cycles()
+    start = cycles()
+    began = start
+    while began - start < WEIGHING_CYCLES:
         result = multiply_floats(ROUNDS, result)
-        took = cycles() - began
-        best = took if best < 0 else min(best, took)
+        now = cycles()
+        best = now - began if best < 0 else min(best, now - began)
+        began = now
     team.pace.took[at] = best
     team.pace.took[at + 1] = int(result)  # what nobody asks for is not computed
     meet(team)
