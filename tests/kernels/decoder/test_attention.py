@@ -17,7 +17,7 @@ from barelm.kernels.encodings.activations import Activations
 from barelm.kernels.team import Team
 from tests.kernels import references
 from tests.kernels.agree import agree, normal
-from tests.worlds import jit
+from tests.worlds import equal_parts, jit
 
 # How far a form of the cache may take the result from the float64 one.
 TOLERANCE = {layout.KV_F32: 1e-6, layout.KV_F16: 2e-3, layout.KV_Q8: 3e-2}
@@ -71,9 +71,9 @@ def attend(m: Layer, pos: int, n: int, world: Any = agree) -> NDArray[np.float32
     """What n tokens, whose queries are the first rows, attend to from a position on."""
     gate = np.zeros(16, np.int64)
     if world is agree:
-        agree(attention.attention, m.c, m.w, m.s, 0, pos, n, Team(0, 1, gate))
+        agree(attention.attention, m.c, m.w, m.s, 0, pos, n, Team(0, 1, gate, equal_parts()))
     else:
-        world(attention.attention)(m.c, m.w, m.s, 0, pos, n, Team(0, 1, gate))
+        world(attention.attention)(m.c, m.w, m.s, 0, pos, n, Team(0, 1, gate, equal_parts()))
     return m.s.attended.values[:n, :m.c.q_dim].copy()
 
 
