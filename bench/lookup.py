@@ -14,9 +14,8 @@ import statistics
 import sys
 from pathlib import Path
 
-from speed import Quiet
-
 from barelm import pipeline
+from barelm.commands.progress import ProgressBar
 from barelm.host_files import working_folder
 from barelm.machine.hosted import Hosted
 from barelm.machine.machine import Spec
@@ -67,7 +66,7 @@ def main() -> None:
     parser.add_argument("--asked", nargs="+", choices=ASKED, default=list(ASKED))
     chosen = parser.parse_args()
     for path in chosen.models:
-        model = pipeline.packed_model(str(path), None, pipeline.Packing(context=CONTEXT), Quiet())
+        model = pipeline.packed_model(str(path), None, pipeline.Packing(context=CONTEXT), ProgressBar())
         for name in chosen.asked:
             for cores in chosen.cores:
                 with working_folder() as folder:
@@ -81,8 +80,8 @@ def measure(folder: Path, model: Packed, name: str, cores: int, rounds: int) -> 
     for lookup in (True, False):
         settings = Settings(prompt, temperature, tokens=MOST_TOKENS, seed=7, at_end="shutdown", report=True,
                             lookup=lookup)
-        image = pipeline.bootable_image(folder / f"{lookup}.img", pipeline.built_program(Quiet()), model.path, settings,
-                                        Quiet())
+        program = pipeline.built_program(ProgressBar())
+        image = pipeline.bootable_image(folder / f"{lookup}.img", program, model.path, settings, ProgressBar())
         specs.append(Spec(image, pipeline.memory_mb(model.memory_bytes), cores))
     pairs = [[answer(spec, model) for spec in specs] for _ in range(rounds)]
     for own, other in pairs:
@@ -93,7 +92,7 @@ def measure(folder: Path, model: Packed, name: str, cores: int, rounds: int) -> 
 
 def answer(spec: Spec, model: Packed) -> Outcome:
     """Boot it once."""
-    return pipeline.boot(spec, Hosted(), model, Quiet(), lambda text: None)
+    return pipeline.boot(spec, Hosted(), model, ProgressBar(), lambda text: None)
 
 
 def report(model: str, name: str, cores: int, pairs: list[list[Outcome]]) -> None:
