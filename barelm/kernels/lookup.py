@@ -15,6 +15,8 @@ GAIN = ONE + ONE // 8
 """Guesses are read where more tokens than this are to be had in the time of one."""
 MOSTLY = ONE * 3 // 4
 """Where guesses come true so often, passes are tried whose cost is not known."""
+FIRST_TRY = 3
+"""The most guesses read before it is known what that takes."""
 CLIP = 2
 """A pass that took so many times what was expected met something else; more does not count."""
 
@@ -75,6 +77,8 @@ def guesses_that_pay(g: Guesses, most: int) -> int:
     reached = expected = ONE
     best = GAIN
     chosen = 0
+    if not knows_costs(g):
+        most = min(most, FIRST_TRY)
     for n in range(1, min(most, MOST_GUESSES) + 1):
         reached = reached * share // ONE
         expected += reached
@@ -85,6 +89,14 @@ def guesses_that_pay(g: Guesses, most: int) -> int:
     if chosen == 0 and share >= MOSTLY:
         forget_costs(g)
     return chosen
+
+
+def knows_costs(g: Guesses) -> bool:
+    """Whether guesses have been read before."""
+    for k in range(MOST_GUESSES):
+        if g.cost[k] > 0:
+            return True
+    return False
 
 
 def cost_of(g: Guesses, n: int) -> int:
