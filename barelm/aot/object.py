@@ -37,41 +37,64 @@ def compile_story(main: Any, report: Any, worker: Any) -> dict[str, bytes]:
     report_ir, report_name = lower(report, (_WORD, _WORD, _WORD))
     worker_ir, worker_name = lower(worker, (_WORD,))
     entry = runtime.ENTRY.replace("MAIN", main_name).replace("REPORT", report_name).replace("WORKER", worker_name)
-    return {"story": emit([*main_ir, *report_ir, *worker_ir, runtime.RUNTIME, entry], runtime.KEPT, FAMILY.baseline,
-                          small=True)}
+    whole = linked([*main_ir, *report_ir, *worker_ir, runtime.RUNTIME, entry])
+    return {"story": emit(whole, runtime.KEPT, FAMILY.baseline, small=True)}
 
 
 def compile_engine(engine: Any) -> dict[str, bytes]:
-    """An object for each of the family's levels, by name: `engine`, which takes (job, core) and returns a token."""
+    """An object for each of the family's levels, by name: `engine`, which takes (job, core) and returns a token.
+
+    What does not depend on the level is done once: functions are merged into one another and simplified.
+    """
     install()
     engine_ir, engine_name = lower(engine, (_WORD, _WORD))
+    common = linked(engine_ir)
+    _optimise(common, _set_for(common, (engine_name,), FAMILY.baseline), speed_level=1, vectorize=False)
+    simplified = common.as_bitcode()
     objects = {}
     for level in FAMILY.levels:
-        stub = runtime.ENGINE.replace("ENTRY", engine_name).replace("LEVEL", level.name)
-        objects[level.name] = emit([*engine_ir, stub, level_module(level.name)], (ENGINE + level.name,), level)
+        whole = llvm.parse_bitcode(simplified)
+        whole.link_in(_mergeable(runtime.ENGINE.replace("ENTRY", engine_name).replace("LEVEL", level.name)))
+        whole.link_in(_mergeable(level_module(level.name)))
+        objects[level.name] = emit(whole, (ENGINE + level.name,), level)
     return objects
 
 
-def emit(modules: list[str], kept: tuple[str, ...], level: Level, *, small: bool = False) -> bytes:
-    """Link modules of LLVM IR, optimise the whole for a CPU level, and emit COFF; only `kept` stays visible.
+def emit(whole: Any, kept: tuple[str, ...], level: Level, *, small: bool = False) -> bytes:
+    """Optimise a module for a CPU level, and emit COFF; only `kept` stays visible.
 
     It is optimised for speed, or to be small.
 
     Raises BarelmError where the result needs a symbol that nobody provides or holds a pointer of this process.
     """
-    machine = llvm.Target.from_triple(FAMILY.triple).create_target_machine(
-        cpu=level.cpu, features=level.features, opt=3, reloc="pic", codemodel="small")
-    whole = _linked([_mergeable(text) for text in modules])
-    whole.triple, whole.data_layout = FAMILY.triple, str(machine.target_data)
-    for value in (*whole.functions, *whole.global_variables):
-        if not value.is_declaration and value.name not in kept:
-            value.linkage = "internal"
-    _optimise(whole, machine, small)
+    machine = _set_for(whole, kept, level)
+    if small:
+        for function in whole.functions:
+            if not function.is_declaration:
+                function.add_function_attribute("minsize")
+                function.add_function_attribute("optsize")
+    _optimise(whole, machine, speed_level=2, vectorize=not small)
     whole.verify()
     symbols.check_module(str(whole))
     content = bytes(machine.emit_object(whole))
     symbols.check_object(content)
     return content
+
+
+def linked(texts: list[str]) -> Any:
+    """One module of many."""
+    return _linked([_mergeable(text) for text in texts])
+
+
+def _set_for(whole: Any, kept: tuple[str, ...], level: Level) -> Any:
+    """Make a module one for a CPU level, of which only `kept` is visible; returns the machine of that level."""
+    machine = llvm.Target.from_triple(FAMILY.triple).create_target_machine(
+        cpu=level.cpu, features=level.features, opt=3, reloc="pic", codemodel="small")
+    whole.triple, whole.data_layout = FAMILY.triple, str(machine.target_data)
+    for value in (*whole.functions, *whole.global_variables):
+        if not value.is_declaration and value.name not in kept:
+            value.linkage = "internal"
+    return machine
 
 
 def _mergeable(text: str) -> Any:
@@ -95,14 +118,10 @@ def _linked(modules: list[Any]) -> Any:
     return modules[0]
 
 
-def _optimise(module: Any, machine: Any, small: bool) -> None:
-    tuning = llvm.create_pipeline_tuning_options(speed_level=2)
-    tuning.loop_vectorization = tuning.slp_vectorization = not small
+def _optimise(module: Any, machine: Any, *, speed_level: int, vectorize: bool) -> None:
+    tuning = llvm.create_pipeline_tuning_options(speed_level=speed_level)
+    tuning.loop_vectorization = tuning.slp_vectorization = vectorize
     tuning.loop_interleaving = tuning.loop_unrolling = False  # no faster where loops are vectors, and a third larger
-    for function in module.functions:
-        if small and not function.is_declaration:
-            function.add_function_attribute("minsize")
-            function.add_function_attribute("optsize")
     builder = llvm.create_pass_builder(machine, tuning)
     builder.getModulePassManager().run(module, builder)
 

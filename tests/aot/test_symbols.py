@@ -10,7 +10,7 @@ import pytest
 from numba import types
 
 from barelm.aot import symbols
-from barelm.aot.object import emit
+from barelm.aot.object import emit, linked
 from barelm.aot.target import lower
 from barelm.dialect.lowering import FAMILY
 from barelm.dialect.lowering.install import install
@@ -74,7 +74,7 @@ def test_call_of_libm_is_refused_and_the_caller_named() -> None:
     install()
     modules, name = lower(calls_expf, (types.int64,))
     with pytest.raises(BarelmError, match=r"test_symbols\.calls_expf\S* calls llvm\.exp\.f32, which does not exist"):
-        emit(modules, (name,), FAMILY.baseline, small=True)
+        emit(linked(modules), (name,), FAMILY.baseline, small=True)
 
 
 def module(body: str) -> str:
@@ -86,32 +86,33 @@ def module(body: str) -> str:
 def test_call_of_the_c_library_is_refused_and_the_caller_named() -> None:
     body = "  %v = call i64 @expf(i64 %x)\n  ret i64 %v"
     with pytest.raises(BarelmError, match=r"barelm\.metal\.main\.guilty\S* calls expf, which does not exist"):
-        emit([module(body).replace("@faraway", "@expf")], ("_ZN6barelm5metal4main6guiltyB2v1",), FAMILY.baseline,
-             small=True)
+        whole = linked([module(body).replace("@faraway", "@expf")])
+        emit(whole, ("_ZN6barelm5metal4main6guiltyB2v1",), FAMILY.baseline, small=True)
 
 
 def test_address_of_the_host_is_refused() -> None:
     body = f"  %v = load i64, ptr inttoptr (i64 {HOST_ADDRESS} to ptr)\n  ret i64 %v"
     with pytest.raises(BarelmError, match=rf"barelm\.metal\.main\.guilty\S* would hold the host's address "
                                           rf"{HOST_ADDRESS:#x}"):
-        emit([module(body)], ("_ZN6barelm5metal4main6guiltyB2v1",), FAMILY.baseline, small=True)
+        emit(linked([module(body)]), ("_ZN6barelm5metal4main6guiltyB2v1",), FAMILY.baseline, small=True)
 
 
 def test_unknown_function_is_refused() -> None:
     body = "  %v = call i64 @faraway(i64 %x)\n  ret i64 %v"
     with pytest.raises(BarelmError, match=r"barelm\.metal\.main\.guilty\S* calls faraway"):
-        emit([module(body)], ("_ZN6barelm5metal4main6guiltyB2v1",), FAMILY.baseline, small=True)
+        emit(linked([module(body)]), ("_ZN6barelm5metal4main6guiltyB2v1",), FAMILY.baseline, small=True)
 
 
 def test_unknown_variable_is_refused_by_the_object_gate() -> None:
     body = "  %v = load i64, ptr @word\n  ret i64 %v"
     with pytest.raises(BarelmError, match="the program needs word, which do not exist"):
-        emit([module(body)], ("_ZN6barelm5metal4main6guiltyB2v1",), FAMILY.baseline, small=True)
+        emit(linked([module(body)]), ("_ZN6barelm5metal4main6guiltyB2v1",), FAMILY.baseline, small=True)
 
 
 def test_what_the_runtime_provides_passes() -> None:
     body = "  ret i64 %x"
-    assert emit([module(body)], ("_ZN6barelm5metal4main6guiltyB2v1",), FAMILY.baseline, small=True)[:2] == b"\x64\x86"
+    content = emit(linked([module(body)]), ("_ZN6barelm5metal4main6guiltyB2v1",), FAMILY.baseline, small=True)
+    assert content[:2] == b"\x64\x86"
 
 
 def test_undefined_symbols_reads_short_and_long_names() -> None:
@@ -119,5 +120,5 @@ def test_undefined_symbols_reads_short_and_long_names() -> None:
             "declare i64 @memcpy(i64)\ndeclare i64 @barelm_engine_v2(i64)\n"
             "define i64 @defined_here_and_long(i64 %x) {\n  %a = call i64 @memcpy(i64 %x)\n"
             "  %b = call i64 @barelm_engine_v2(i64 %a)\n  ret i64 %b\n}\n")
-    content = emit([text], ("defined_here_and_long",), FAMILY.baseline, small=True)
+    content = emit(linked([text]), ("defined_here_and_long",), FAMILY.baseline, small=True)
     assert symbols.undefined_symbols(content) == {"memcpy", "barelm_engine_v2"} <= symbols.ALLOWED
