@@ -37,7 +37,7 @@ from barelm.aot.link import link
 from barelm.aot.object import compile_engine, compile_story
 from barelm.aot.pe import check_program, read_program
 from barelm.contract.settings import SettingsView
-from barelm.dialect.memory import address_of, cells
+from barelm.dialect.memory import cells
 from barelm.dialect.processor import *
 from barelm.dialect.rooms import metal
 from barelm.dialect.sentences import sentence
@@ -50,8 +50,7 @@ from barelm.metal.uefi.text_output import output_string
 
 @metal
 def main(image: int, table: int) -> int:
-    words = cells(SettingsView.BYTES // 8)
-    level = find_level(SettingsView(address_of(words)))
+    level = find_level(SettingsView(table))
     enable_vectors(level)
     words = cells(8)
     cpu_name(words)

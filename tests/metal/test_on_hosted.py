@@ -191,7 +191,7 @@ def test_a_model_in_several_files_gives_the_same_ids(tmp_path: Path, pages: int)
 def test_memory_in_pieces_gives_the_same_ids(tmp_path: Path, cores: int) -> None:
     """No piece that is free holds the whole file."""
     path = tmp_path / "pieces.blm"
-    write_packed(tiny_checkpoint(1, dim=256, hidden_dim=512, n_heads=8, vocab_size=1200, seq_len=2000), path)
+    write_packed(tiny_checkpoint(1, dim=256, hidden_dim=512, n_heads=8, vocab_size=1200, seq_len=1200), path)
     model, ids = path.read_bytes(), []
     every_other = tuple((260 + 4 * k, 1) for k in range(14))
     for occupied in ((), every_other):
