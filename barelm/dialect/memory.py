@@ -16,6 +16,9 @@ from barelm.dialect.types import I64, U8, U16, Real
 
 _atomic = threading.Lock()
 
+UNKNOWN = 0x5AA55AA55AA55AA5
+"""What is in words nobody has written: in the interpreter always this, so that it is noticed."""
+
 
 def _view(block: U8, offset: int, shape: Any, dtype: Any) -> NDArray[Any]:
     n = int(np.prod(shape)) * np.dtype(dtype).itemsize
@@ -86,6 +89,11 @@ def address_of(array: NDArray[Any]) -> int:
 def cells(n: int) -> I64:
     """n zeroed int64 on the stack of the calling function, for results returned through pointers; n is a literal."""
     return np.zeros(n, np.int64)
+
+
+def scratch(n: int) -> I64:
+    """The same, but nobody knows what is in them: to be written before it is read.  Zeroing takes its time."""
+    return np.full(n, UNKNOWN, np.int64)
 
 
 def load_u8(address: int) -> int:

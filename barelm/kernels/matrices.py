@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from barelm.contract.layout import TensorEntry
-from barelm.dialect.memory import address_of, cells, f32_array, fill_bytes, i32_array, memory, prefetch, u8_array
+from barelm.dialect.memory import address_of, f32_array, fill_bytes, i32_array, memory, prefetch, scratch, u8_array
 from barelm.dialect.types import BLOCK, F32, F32_2D, LANES, U8, Kernel, f32, padded
 from barelm.dialect.vectors import load_f32x16, splat_f32x16, store_f32x16
 from barelm.kernels import encodings
@@ -128,7 +128,7 @@ def multiply(y: F32_2D, data: U8, w: Panels, x: Activations, n: int, lo: int, hi
     if encodings.IS_FLOAT[w.kind]:
         by_float(matmul_floats, data, w, lo, hi, (y, x.values, n, lo, hi))
         return
-    words = cells(TOTALS_WORDS)
+    words = scratch(TOTALS_WORDS)
     totals = f32_array(memory(address_of(words), 8 * TOTALS_WORDS), 0, (MANY, LANES))
     for first in range(0, n, MANY):
         some = min(n - first, MANY)
@@ -181,7 +181,7 @@ def embed(x: F32, w: Matrix, row: int) -> None:
     if encodings.IS_FLOAT[part.kind]:
         by_float(embed_floats, w.data, part, 0, part.last, (x, row))
         return
-    words = cells(UNITS_WORDS)
+    words = scratch(UNITS_WORDS)
     block = memory(address_of(words), 8 * UNITS_WORDS)
     totals = f32_array(block, 0, (LANES, LANES))
     for first in range(0, padded(w.cols, BLOCK), LANES):

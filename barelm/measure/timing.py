@@ -33,7 +33,7 @@ class Ours:
     def __init__(self, folder: Path, model: Packed, prompt: str, n_tokens: int, watch: Watcher) -> None:
         """Write the image."""
         settings = Settings(prompt, temperature=0.0, tokens=n_tokens, seed=1, at_end="shutdown", template=False,
-                            report=True)
+                            report=True, lookup=False)  # every token by itself
         self.model, self._watch = model, watch
         self._image = pipeline.bootable_image(folder / "bench.img", pipeline.built_program(watch), model.path, settings,
                                               watch)

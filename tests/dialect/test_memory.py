@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from barelm.dialect import memory
 from barelm.dialect.memory import (
+    UNKNOWN,
     address_of,
     atomic_add,
     atomic_load,
@@ -31,6 +32,7 @@ from barelm.dialect.memory import (
     load_u16,
     load_u32,
     prefetch,
+    scratch,
     store_i64,
     text,
     u8_array,
@@ -165,6 +167,20 @@ def use_cells(value: int) -> int:
 def test_cells_are_zeroed_words_with_an_address(world: World) -> None:
     assert world(use_cells)(4) == 345
     assert world(use_cells)(6) == 365
+
+
+def use_scratch(value: int) -> int:
+    """What is written is kept."""
+    words = scratch(2)
+    words[0] = value
+    store_i64(address_of(words) + 8, 5)
+    return words[0] * 10 + words[1] + 100 * len(words)
+
+
+@both_worlds
+def test_scratch_keeps_what_is_written(world: World) -> None:
+    assert world(use_scratch)(4) == 245
+    assert (scratch(3) == UNKNOWN).all()
 
 
 def load_all(address: int, out: Any) -> None:

@@ -77,16 +77,22 @@ def _memory(typing: Any, address: Any, n_bytes: Any) -> Any:
 emits(memory.address_of)(lambda builder, array: builder.ptrtoint(array, I64))
 
 
-@lowers(memory.cells, literal=True)
-def _cells(typing: Any, n: Any) -> Any:
-    count = n.literal_value
+def _on_stack(model: Any, zeroed: bool) -> None:
+    @lowers(model, literal=True)
+    def words(typing: Any, n: Any) -> Any:
+        count = n.literal_value
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        stack = cgutils.alloca_once(builder, ir.ArrayType(I64, count))
-        builder.store(ir.Constant(ir.ArrayType(I64, count), None), stack)
-        return make_view(context, builder, signature.return_type, stack, [context.get_constant(types.intp, count)])
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            stack = cgutils.alloca_once(builder, ir.ArrayType(I64, count))
+            if zeroed:
+                builder.store(ir.Constant(ir.ArrayType(I64, count), None), stack)
+            return make_view(context, builder, signature.return_type, stack, [context.get_constant(types.intp, count)])
 
-    return types.Array(types.int64, 1, "C")(n), generate
+        return types.Array(types.int64, 1, "C")(n), generate
+
+
+_on_stack(memory.cells, True)
+_on_stack(memory.scratch, False)
 
 
 def _load(element: ir.IntType) -> Definition:

@@ -8,7 +8,7 @@ work: the blocks below change which sums are done side by side, never the order 
 
 from typing import Any
 
-from barelm.dialect.memory import address_of, cells, f32_array, memory
+from barelm.dialect.memory import address_of, f32_array, memory, scratch
 from barelm.dialect.quants import load_bf16x16, load_f16x16
 from barelm.dialect.types import F32, F32_2D, LANES, U8, F32x16, Kernel, f32
 from barelm.dialect.vectors import load_f32x16, splat_f32x16, store_f32x16
@@ -103,7 +103,7 @@ def one_panel_four_tokens(column: Kernel, y: F32_2D, w: Any, at: int, x: F32_2D,
 def embed_floats(column: Kernel, w: Any, cols: int, job: Any) -> None:
     """x = W[row, :]: one row out of its panel."""
     x, row = job
-    words = cells(LANES_WORDS)
+    words = scratch(LANES_WORDS)
     lanes = f32_array(memory(address_of(words), 4 * LANES), 0, LANES)
     for j in range(cols):
         store_f32x16(lanes, 0, column(w, row // LANES * cols + j))
