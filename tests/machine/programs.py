@@ -8,7 +8,7 @@ from pathlib import Path
 import llvmlite.binding as llvm
 
 from barelm.aot.link import link
-from barelm.aot.object import emit
+from barelm.aot.object import emit, linked
 from barelm.dialect.lowering import FAMILY
 from barelm.disk import write_image
 
@@ -75,7 +75,7 @@ def program(before: str, *steps: str, after: str = "") -> bytes:
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     llvm.initialize_native_asmparser()
-    return link({"main": emit([main], ("efi_main", "_fltused"), FAMILY.baseline)})
+    return link({"main": emit(linked([main]), ("efi_main", "_fltused"), FAMILY.baseline)})
 
 
 def image_of(program: bytes, path: Path) -> Path:
