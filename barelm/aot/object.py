@@ -25,6 +25,9 @@ from barelm.errors import BarelmError
 
 _WORD = types.int64
 
+llvm.initialize_all_targets()
+llvm.initialize_all_asmprinters()
+
 
 def compile_story(main: Any, report: Any, worker: Any) -> dict[str, bytes]:
     """The object "story", entry points included: it waits for firmware and disks, and is compiled to be small.
