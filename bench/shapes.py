@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from barelm.host_files import cache_folder, replace_file, written_beside
+from barelm.measure.random_models import LlamaSizes
 
 _CHUNK = 1 << 22
 _SPREAD = np.float32(0.05)
@@ -26,15 +27,9 @@ _SILENT = 3  # <unk>, <s>, </s>
 
 
 @dataclass(frozen=True)
-class Sizes:
+class Sizes(LlamaSizes):
     """The seven numbers of a version 0 header."""
 
-    dim: int
-    hidden_dim: int
-    n_layers: int
-    n_heads: int
-    n_kv_heads: int
-    vocab_size: int
     seq_len: int
 
 

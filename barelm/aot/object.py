@@ -84,11 +84,6 @@ def emit(whole: Any, kept: tuple[str, ...], level: Level, *, small: bool = False
     return content
 
 
-def linked(texts: list[str]) -> Any:
-    """One module of many."""
-    return _linked([_mergeable(text) for text in texts])
-
-
 def _set_for(whole: Any, kept: tuple[str, ...], level: Level) -> Any:
     """Make a module one for a CPU level, of which only `kept` is visible; returns the machine of that level."""
     machine = llvm.Target.from_triple(FAMILY.triple).create_target_machine(
@@ -112,8 +107,9 @@ def _mergeable(text: str) -> Any:
     return module
 
 
-def _linked(modules: list[Any]) -> Any:
+def linked(texts: list[str]) -> Any:
     """One module of many, linked in pairs, then pairs of pairs: one growing module would be gone over every time."""
+    modules = [_mergeable(text) for text in texts]
     while len(modules) > 1:
         for first, second in zip(modules[0::2], modules[1::2]):
             first.link_in(second)

@@ -2,7 +2,7 @@
 
 from barelm.dialect.memory import f32_array
 from barelm.dialect.quants import dot16_i8, dot16_u5, load_i8x64, splat_i32x16, sum_i32x16
-from barelm.dialect.types import LANES, U8, Real, f32
+from barelm.dialect.types import LANES, U8, I8x64, I32x16, Kernel, Real, f32
 from barelm.dialect.vectors import load_f32x16, splat_f32x16, sum_tree
 
 FLOATS_A_ROUND = 6 * LANES
@@ -33,26 +33,22 @@ def multiply_bytes(n: int, w: U8, x: U8, total: int) -> int:
     """n rounds of BYTES_A_ROUND multiplications of int8, and additions: sixteen rows of sixteen columns of `w` (256 or
     more) with four times sixteen bytes of `x`, as weights meet several tokens; each sixteen of `x` add up to `total`.
     """
-    a = splat_i32x16(0)
-    b = a
-    c = a
-    d = a
-    at = 0
-    for _ in range(n):
-        w0 = load_i8x64(w, at)
-        w1 = load_i8x64(w, at + 64)
-        w2 = load_i8x64(w, at + 128)
-        w3 = load_i8x64(w, at + 192)
-        a = a + dot16_i8(w0, w1, w2, w3, x, 0, total)
-        b = b + dot16_i8(w0, w1, w2, w3, x, 16, total)
-        c = c + dot16_i8(w0, w1, w2, w3, x, 32, total)
-        d = d + dot16_i8(w0, w1, w2, w3, x, 48, total)
-        at = at + 256 if at + 512 <= len(w) else 0
-    return sum_i32x16(a) + sum_i32x16(b) + sum_i32x16(c) + sum_i32x16(d)
+    return multiply_columns(dot16_i8, n, w, (x, total))
 
 
 def multiply_nibbles(n: int, w: U8, x: U8) -> int:
     """The same with weights of five bits or fewer, which some processors multiply faster."""
+    return multiply_columns(dot_five_bits, n, w, (x, 0))
+
+
+def dot_five_bits(w0: I8x64, w1: I8x64, w2: I8x64, w3: I8x64, x: U8, i: int, total: int) -> I32x16:
+    """`dot16_u5`, which needs no total."""
+    return dot16_u5(w0, w1, w2, w3, x, i)
+
+
+def multiply_columns(dot: Kernel, n: int, w: U8, tokens: tuple[U8, int]) -> int:
+    """n rounds with a dot product of sixteen columns; four sums side by side."""
+    x, total = tokens
     a = splat_i32x16(0)
     b = a
     c = a
@@ -63,10 +59,10 @@ def multiply_nibbles(n: int, w: U8, x: U8) -> int:
         w1 = load_i8x64(w, at + 64)
         w2 = load_i8x64(w, at + 128)
         w3 = load_i8x64(w, at + 192)
-        a = a + dot16_u5(w0, w1, w2, w3, x, 0)
-        b = b + dot16_u5(w0, w1, w2, w3, x, 16)
-        c = c + dot16_u5(w0, w1, w2, w3, x, 32)
-        d = d + dot16_u5(w0, w1, w2, w3, x, 48)
+        a = a + dot(w0, w1, w2, w3, x, 0, total)
+        b = b + dot(w0, w1, w2, w3, x, 16, total)
+        c = c + dot(w0, w1, w2, w3, x, 32, total)
+        d = d + dot(w0, w1, w2, w3, x, 48, total)
         at = at + 256 if at + 512 <= len(w) else 0
     return sum_i32x16(a) + sum_i32x16(b) + sum_i32x16(c) + sum_i32x16(d)
 

@@ -23,6 +23,7 @@ WHOLE_PART = 1024
 
 GATE_WORDS = 16  # the two words lie on cache lines of their own
 
+
 class Team(NamedTuple):
     """Who this core is, how many there are, the gate where they meet, and the pace they keep."""
 

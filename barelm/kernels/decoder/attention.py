@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from barelm.contract import layout
-from barelm.dialect.types import BLOCK, F32, I32, LANES, Kernel, Real, f32, padded
+from barelm.dialect.types import BLOCK, F32, F32_2D, I32, LANES, F32x16, Kernel, Real, f32, padded
 from barelm.dialect.vectors import load_f32x16, splat_f32x16, store_f32x16
 from barelm.kernels.decoder.blocks import cap, softmax
 from barelm.kernels.decoder.cache import HeadCache, by_cache, item_bytes
@@ -125,11 +125,16 @@ def score(key: Kernel, job: Any) -> None:
             a1 = a1 + splat_f32x16(queries[1, i]) * k
             a2 = a2 + splat_f32x16(queries[2, i]) * k
             a3 = a3 + splat_f32x16(queries[3, i]) * k
-        store_f32x16(scores[0], p, a0)
-        store_f32x16(scores[1], p, a1)
-        store_f32x16(scores[2], p, a2)
-        store_f32x16(scores[3], p, a3)
+        store_four(scores, p, a0, a1, a2, a3)
         p += LANES
+
+
+def store_four(x: F32_2D, i: int, a: F32x16, b: F32x16, c: F32x16, d: F32x16) -> None:
+    """A vector for each of the four queries, from element i on."""
+    store_f32x16(x[0], i, a)
+    store_f32x16(x[1], i, b)
+    store_f32x16(x[2], i, c)
+    store_f32x16(x[3], i, d)
 
 
 def score_two(key: Kernel, scores: F32, q: F32, head: HeadCache, head_dim: int, p: int, turned: int) -> None:
@@ -191,10 +196,7 @@ def add_values(value: Kernel, job: Any) -> None:
                 a1 = a1 + splat_f32x16(scores[1, t]) * v
                 a2 = a2 + splat_f32x16(scores[2, t]) * v
                 a3 = a3 + splat_f32x16(scores[3, t]) * v
-        store_f32x16(out[0], column, a0)
-        store_f32x16(out[1], column, a1)
-        store_f32x16(out[2], column, a2)
-        store_f32x16(out[3], column, a3)
+        store_four(out, column, a0, a1, a2, a3)
         column += LANES
 
 

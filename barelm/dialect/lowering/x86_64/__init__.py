@@ -2,11 +2,11 @@
 
 from barelm.dialect.lowering.family import Family, Level
 
-# LLVM turns loops into calls of these two; "no-builtins" keeps them from becoming calls to themselves.  Below 512 bytes
-# the instructions with "rep" take longer to begin than sixteen bytes at a time take to end.
-ROUTINES = """
-define void @memcpy(ptr %target, ptr %source, i64 %n) "no-builtins" {
-begin:
+# LLVM turns loops into calls of memcpy and memset; "no-builtins" keeps them from becoming calls to themselves.  Below
+# 512 bytes the instructions with "rep" take longer to begin than sixteen bytes at a time take to end.
+_ROUTINE = """
+define void @NAME(ptr %target, SECOND, i64 %n) "no-builtins" {
+begin:PREPARE
   %few = icmp ult i64 %n, 512
   br i1 %few, label %sixteens, label %many
 sixteens:
@@ -14,43 +14,7 @@ sixteens:
   %next = add i64 %i, 16
   %whole = icmp ule i64 %next, %n
   br i1 %whole, label %sixteen, label %rest
-sixteen:
-  %from = getelementptr i8, ptr %source, i64 %i
-  %to = getelementptr i8, ptr %target, i64 %i
-  %v = load <16 x i8>, ptr %from, align 1
-  store <16 x i8> %v, ptr %to, align 1
-  br label %sixteens
-rest:
-  %j = phi i64 [ %i, %sixteens ], [ %after, %one ]
-  %left = icmp ult i64 %j, %n
-  br i1 %left, label %one, label %end
-one:
-  %byte_from = getelementptr i8, ptr %source, i64 %j
-  %byte_to = getelementptr i8, ptr %target, i64 %j
-  %b = load i8, ptr %byte_from
-  store i8 %b, ptr %byte_to
-  %after = add i64 %j, 1
-  br label %rest
-many:
-  call void asm sideeffect "rep movsb", "{di},{si},{cx},~{memory},~{di},~{si},~{cx}"(ptr %target, ptr %source, i64 %n)
-  br label %end
-end:
-  ret void
-}
-
-define void @memset(ptr %target, i32 %value, i64 %n) "no-builtins" {
-begin:
-  %byte = trunc i32 %value to i8
-  %lane = insertelement <16 x i8> undef, i8 %byte, i32 0
-  %v = shufflevector <16 x i8> %lane, <16 x i8> undef, <16 x i32> zeroinitializer
-  %few = icmp ult i64 %n, 512
-  br i1 %few, label %sixteens, label %many
-sixteens:
-  %i = phi i64 [ 0, %begin ], [ %next, %sixteen ]
-  %next = add i64 %i, 16
-  %whole = icmp ule i64 %next, %n
-  br i1 %whole, label %sixteen, label %rest
-sixteen:
+sixteen:GET_SIXTEEN
   %to = getelementptr i8, ptr %target, i64 %i
   store <16 x i8> %v, ptr %to, align 1
   br label %sixteens
@@ -58,18 +22,41 @@ rest:
   %j = phi i64 [ %i, %sixteens ], [ %after, %one ]
   %left = icmp ult i64 %j, %n
   br i1 %left, label %one, label %end
-one:
+one:GET_ONE
   %byte_to = getelementptr i8, ptr %target, i64 %j
   store i8 %byte, ptr %byte_to
   %after = add i64 %j, 1
   br label %rest
 many:
-  call void asm sideeffect "rep stosb", "{di},{al},{cx},~{memory},~{di},~{cx}"(ptr %target, i8 %byte, i64 %n)
+  call void asm sideeffect REPEAT
   br label %end
 end:
   ret void
 }
 """
+
+
+def _routine(**parts: str) -> str:
+    """IR of a routine that writes n bytes."""
+    code = _ROUTINE
+    for name, part in parts.items():
+        code = code.replace(name, part)
+    return code
+
+
+ROUTINES = _routine(
+    NAME="memcpy", SECOND="ptr %source", PREPARE="", GET_SIXTEEN="""
+  %from = getelementptr i8, ptr %source, i64 %i
+  %v = load <16 x i8>, ptr %from, align 1""", GET_ONE="""
+  %byte_from = getelementptr i8, ptr %source, i64 %j
+  %byte = load i8, ptr %byte_from""",
+    REPEAT='"rep movsb", "{di},{si},{cx},~{memory},~{di},~{si},~{cx}"(ptr %target, ptr %source, i64 %n)',
+) + _routine(
+    NAME="memset", SECOND="i32 %value", PREPARE="""
+  %byte = trunc i32 %value to i8
+  %lane = insertelement <16 x i8> undef, i8 %byte, i32 0
+  %v = shufflevector <16 x i8> %lane, <16 x i8> undef, <16 x i32> zeroinitializer""", GET_SIXTEEN="", GET_ONE="",
+    REPEAT='"rep stosb", "{di},{al},{cx},~{memory},~{di},~{cx}"(ptr %target, i8 %byte, i64 %n)')
 
 X86_64 = Family(
     package=__name__,
