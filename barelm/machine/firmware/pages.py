@@ -18,7 +18,19 @@ DESCRIPTOR_BYTES = 48
 _WRITE_BACK = 0x8
 _GARBAGE = 0xAF
 _GARBAGE_LIMIT = 1 << 20
+_STEP = 1 << 26
 _SMALLEST_SLOT, _LARGEST_SLOT = 16, 2048
+
+
+def _reserve_low(n_bytes: int, low_base: int) -> int:
+    """The address of as many of n bytes as there is room for below LOW_END.
+
+    A Python that is no position-independent executable has its heap somewhere in its first GiB, each time elsewhere.
+    """
+    for base in range(low_base, LOW_END, _STEP):
+        if native.reserve(min(n_bytes, LOW_END - base), base):
+            return base
+    raise MemoryError(f"no room for {n_bytes >> 20} MiB from {low_base:#x} on")
 
 
 class Memory:
@@ -28,17 +40,21 @@ class Memory:
     """
 
     def __init__(self, memory_mb: int, low_base: int = LOW_BASE) -> None:
-        """Set aside `memory_mb` MiB, from `low_base` on; raises MemoryError where the address space has no room."""
+        """Set aside `memory_mb` MiB, from `low_base` on or the first place above that is free.
+
+        Raises MemoryError where the address space has no room.
+        """
         self.key = 1
         self._regions: list[tuple[int, int, int]] = []  # start, end, type
         self._pools: dict[int, tuple[int, int]] = {}  # address -> type, and bytes of the slot or of the pages
         self._slots: dict[tuple[int, int], list[int]] = {}
         n_bytes = memory_mb << 20
+        low_base = _reserve_low(n_bytes, low_base)
         low = min(n_bytes, LOW_END - low_base)
+        if n_bytes > low and not native.reserve(n_bytes - low, HIGH_BASE):
+            raise MemoryError(f"no room for {(n_bytes - low) >> 20} MiB at {HIGH_BASE:#x}")
         for base, size in ((low_base, low), (HIGH_BASE, n_bytes - low)):
             if size:
-                if not native.reserve(size, base):
-                    raise MemoryError(f"no room for {size >> 20} MiB at {base:#x}")
                 native.prefer_huge_pages(base, size)
                 self._regions.append((base, base + size, uefi.CONVENTIONAL_MEMORY))
 

@@ -10,6 +10,8 @@ from barelm.contract import uefi
 from barelm.disk import write_image
 from barelm.errors import BarelmError
 from barelm.machine.firmware.firmware import PROGRAM
+from barelm.machine.firmware.pages import LOW_BASE, Memory
+from barelm.machine.firmware.process import native
 from barelm.machine.firmware.process.native import PAGE
 from barelm.machine.hosted import Hosted
 from barelm.machine.machine import Spec
@@ -128,3 +130,15 @@ def test_program_too_large_for_the_machine_is_refused(tmp_path: Path) -> None:
     program.store(program.address("@large"), 1)
     with pytest.raises(BarelmError, match="does not fit"):
         run(tmp_path, program.build(), memory_mb=16)
+
+
+def test_memory_begins_where_the_process_has_room() -> None:
+    """A Python that is no position-independent executable has its heap where a machine's memory would begin."""
+    base = LOW_BASE + (256 << 20)
+    assert native.reserve(PAGE, base)
+    try:
+        memory = Memory(32, base)
+        assert memory.free_pieces()[0][0] > base
+        memory.release()
+    finally:
+        native.release(base, PAGE)
