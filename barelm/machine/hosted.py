@@ -37,6 +37,7 @@ class Hosted:
     """`machine.Machine`: runs the program in a process of this Linux, with `faults` in its firmware.
 
     `screen` is the size of its screen in pixels, where it is to have one, and `pixels` one of `screen.KINDS`.
+    `slips` are those of its processors (`devices.processors.Slips`).
     What of its memory is `occupied`, from which MiB on and how many, is somebody else's: so the rest is in pieces.
     With a `power_cut` of n the power goes off right after the n-th sector write (0: never): then the session has no
     status, and `read` says nothing but that the machine is off.
@@ -48,6 +49,7 @@ class Hosted:
     pixels: str = BGR
     power_cut: int = 0
     occupied: tuple[tuple[int, int], ...] = ()
+    slips: tuple[float, int, float] = (0, 0, 0)
 
     def why_not(self) -> str | None:
         """Why this machine cannot be used here, in a sentence; None where it can."""
@@ -79,7 +81,7 @@ class HostedSession:
     Of a machine that is off `status` is what the program returned, None where it returned nothing, `calls` how often
     each service was called, which is what there is to make fail, and `writes` how many sector writes there were, which
     is where the power can be cut: a run of neighbouring sectors that one service call fills with data counts as one.
-    `kept` are the bytes of memory the program did not give back.
+    `kept` are the bytes of memory the program did not give back, and `left` what else (`fault_report.LEFT`).
     """
 
     def __init__(self, spec: Spec, machine: Hosted) -> None:
@@ -87,6 +89,7 @@ class HostedSession:
         self.status: int | None = None
         self.calls: dict[str, int] = {}
         self.writes = self.kept = 0
+        self.left: dict[str, int] = {}
         self._terminal = spec.terminal
         self._text = PlainText()
         self._failure: BarelmError | None = None
@@ -97,7 +100,7 @@ class HostedSession:
         shared = [self._pixels.fileno()] if self._pixels else []
         setup = {"image": os.path.abspath(spec.image), "memory_mb": spec.memory_mb, "cores": spec.cores,
                  "writable": spec.writable, "faults": [*map(str, machine.faults)], "power_cut": machine.power_cut,
-                 "occupied": machine.occupied,
+                 "occupied": machine.occupied, "slips": machine.slips,
                  "screen": str(Screen(*machine.screen, machine.pixels)) if machine.screen else None,
                  "screen_fd": shared[0] if shared else None, "report_fd": report_out}
         command = child_command(CHILD, json.dumps(setup))
@@ -171,7 +174,7 @@ class HostedSession:
         if written:
             report = json.loads(written)
             self.status, self.calls, self.writes = report["status"], report["calls"], report["writes"]
-            self.kept = report["kept"]
+            self.kept, self.left = report["kept"], report["left"]
         if code not in _ENDED_WELL:
             self._errors.seek(0)
             message, _, hint = self._errors.read().decode(errors="replace").removesuffix("\n").rpartition("\n")

@@ -17,6 +17,12 @@ _WHAT = {
 }
 
 
+LEFT = ("files", "events", "pools", "interfaces", "exclusive", "processors", "console")
+"""What a program can leave behind beside memory: what it opened, what it installed, who works for it still, and a serial
+line without the firmware's console on it.
+"""
+
+
 class Report(ctypes.Structure):
     """Notes in memory both processes see, where it is made over such.  `code.FAULT` fills the first four."""
 
@@ -32,6 +38,7 @@ class Report(ctypes.Structure):
         ("returned", _U64),             # the status the program gave the firmware
         ("writes", _U64),               # how many sector writes; a run of sectors with a file's data is one
         ("kept", _U64),                 # bytes of memory the program did not give back
+        ("left", _U64 * len(LEFT)),     # what else
         ("counts", _U64 * len(SERVICES)),
     ]
 
@@ -44,6 +51,11 @@ class Report(ctypes.Structure):
     def calls(self) -> dict[str, int]:
         """How often each service was called, of those that were."""
         return {name: n for name, n in zip(SERVICES, self.counts) if n}
+
+    def note_left(self, before: dict[str, int], now: dict[str, int]) -> None:
+        """Note what there is more of than there was."""
+        for k, name in enumerate(LEFT):
+            self.left[k] = max(now[name] - before[name], 0)
 
     def serving(self, number: int) -> None:
         """Note the service at work, as its number from 1; 0 is none."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from barelm.contract import uefi
 from barelm.errors import BarelmError
+from barelm.machine.firmware.effects import EFFECTS
 from barelm.machine.firmware.tables import ERROR, SERVICES
 
 _HINT = 'Write it as "Service=EFI_STATUS" or "Service=EFI_STATUS@call": "AllocatePages=EFI_OUT_OF_RESOURCES@2".'
@@ -15,25 +16,38 @@ STATUSES: dict[str, int] = {name: value if name == "EFI_SUCCESS" or name.startsw
 
 @dataclass(frozen=True)
 class Fault:
-    """One call to make fail: the `call`-th of `service` (from 1; 0: each) returns `status` and does nothing."""
+    """Calls made to go wrong: the `call`-th of `service` (from 1; 0: each), or with `lasting` all from that one on.
+
+    Such a call returns `status` and does nothing; with an `effect`, one of `effects.EFFECTS`, it does what that says.
+    """
 
     service: str
-    status: int
+    status: int = 0
     call: int = 0
+    lasting: bool = False
+    effect: str = ""
 
     def __str__(self) -> str:
-        return f"{self.service}={self.status:#x}" + (f"@{self.call}" if self.call else "")
+        where = f"@{self.call}{'+' * self.lasting}" if self.call else ""
+        return f"{self.service}={self.effect or hex(self.status)}{where}"
+
+    def meets(self, call: int) -> bool:
+        """Whether it is that call, of its service, that goes wrong."""
+        return self.call in (0, call) or self.lasting and call > self.call
 
 
 def parse_fault(text: str) -> Fault:
-    """A fault from "Service=status" or "Service=status@call"; raises BarelmError where it is no such thing."""
+    """A fault from "Service=status", "Service=status@call" or "Service=status@call+", where an effect's name may stand
+    for the status; raises BarelmError where it is no such thing.
+    """
     service, equals, rest = text.partition("=")
     status, at, call = rest.partition("@")
+    effect = status if status in EFFECTS else ""
     try:
         if not equals:
             raise ValueError("it names no status")
-        value = STATUSES[status] if status in STATUSES else int(status, 0)
-        return Fault(qualified(service), value, int(call) if at else 0)
+        value = 0 if effect else STATUSES[status] if status in STATUSES else int(status, 0)
+        return Fault(qualified(service), value, int(call.removesuffix("+")) if at else 0, call.endswith("+"), effect)
     except ValueError as error:
         raise BarelmError(f"{text!r} is no fault: {error}", _HINT) from error
 

@@ -12,7 +12,7 @@ from barelm.disk import open_editor
 from barelm.errors import BarelmError
 from barelm.machine.firmware.devices.graphics import Graphics
 from barelm.machine.firmware.devices.hosted_volume import Files
-from barelm.machine.firmware.devices.processors import Processors
+from barelm.machine.firmware.devices.processors import Processors, Slips
 from barelm.machine.firmware.devices.serial_device import SerialPort, Wire
 from barelm.machine.firmware.devices.text_console import TextInput, TextOutput
 from barelm.machine.firmware.events import Events
@@ -50,6 +50,7 @@ class Setup:
     writable: bool = False
     power_cut: int = 0  # right after which sector write, from 1, the power goes off; 0: it stays on
     occupied: tuple[tuple[int, int], ...] = ()  # what of the memory is somebody else's: from which MiB on, how many
+    slips: Slips = Slips()
     low_base: int = LOW_BASE  # where the memory begins: two machines of one process need different places
 
 
@@ -82,6 +83,7 @@ class HostedFirmware:
         The `bridge` is how a program calls the services: one in Python, in this process, needs no machine code.
         """
         self._switch, self._report, self._power_cut = switch, report, setup.power_cut
+        self._before: dict[str, int] = {}
         self.memory = _memory(setup)
         self.services = Services(switch.broken, setup.faults, bridge)
         self.services.note = report.serving
@@ -97,7 +99,7 @@ class HostedFirmware:
         self.text_output = TextOutput(self.wire, self.memory)
         self.serial_port = SerialPort(self.wire, self.memory)
         self.system = System(self.events, self._off, switch.watchdog)
-        self.processors = Processors(setup.cores, self.memory, self.events, self.services.enter)
+        self.processors = Processors(setup.cores, self.memory, self.events, self.services.enter, setup.slips)
         self.graphics = Graphics(setup.screen, self.memory, setup.screen_fd) if setup.screen else None
         self.services.admit = self.processors.admit
         self.services.install(handlers_of(self.memory, self.events, self.protocols, self.files, self.text_input,
@@ -110,14 +112,26 @@ class HostedFirmware:
         """Call the program's entry point with its handle and the system table; returns its status."""
         stack = native.allocate_stack(STACK_BLOCK)  # at least 128 KiB (UEFI 2.3.4)
         self.wire.listen()
+        self._before = self.inventory()
         self.system.set_watchdog_timer(WATCHDOG_S, 0, 0, 0)
         status = self.services.enter(self.program.entry, self.image_handle, self.table, stack)
-        self._report.kept = self.memory.kept_by_program()
+        self._note_left()
         return status
 
     def _off(self, status: int) -> None:
-        self._report.kept = self.memory.kept_by_program()
+        self._note_left()
         self._switch.off(status)
+
+    def _note_left(self) -> None:
+        self._report.note_left(self._before, self.inventory())
+        self._report.kept = self.memory.kept_by_program()
+
+    def inventory(self) -> dict[str, int]:
+        """How many there are of what a program can leave behind (`fault_report.LEFT`)."""
+        n_files = self.files.n_open
+        return {"files": n_files, "events": len(self.events.events), "pools": self.memory.n_pools - n_files,
+                "interfaces": sum(map(len, self.protocols.handles.values())), "exclusive": len(self.protocols.owners),
+                "processors": self.processors.n_busy, "console": not self.wire.has_console}
 
     def _load(self) -> Image:
         found = self.volume.lookup(PROGRAM)

@@ -71,6 +71,11 @@ class Memory:
         """Bytes the program took for its data and did not give back."""
         return sum(end - start for start, end, kind in self._regions if kind == uefi.LOADER_DATA)
 
+    @property
+    def n_pools(self) -> int:
+        """How many pools there are."""
+        return len(self._pools)
+
     def occupy(self, start: int, end: int) -> None:
         """Let what is free of [start, end) be somebody else's for good: what is left is in pieces."""
         for lo, hi in self.free_pieces():

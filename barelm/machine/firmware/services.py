@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from barelm.contract import uefi
 from barelm.dialect.structs import Struct
+from barelm.machine.firmware.effects import EFFECTS
 from barelm.machine.firmware.faults import Fault, qualified
 from barelm.machine.firmware.process import guest
 from barelm.machine.firmware.process.guest import EfiError
@@ -60,7 +61,9 @@ class Services:
         self.note: Callable[[int], None] = lambda number: None
         self._thread = threading.local()
         self._on_error = on_error
-        self._faults = {(qualified(fault.service), fault.call): fault.status for fault in faults}
+        self._faults: dict[str, list[Fault]] = {}
+        for fault in faults:
+            self._faults.setdefault(qualified(fault.service), []).append(fault)
         self._services = [(name, [_MASKS[kind] for kind in kinds]) for name, kinds in SERVICES.items()]
         self._numbers = {name: number for number, name in enumerate(SERVICES)}
         self._bridge = bridge(len(self._services), self._dispatch)
@@ -109,8 +112,10 @@ class Services:
 
     def _answer(self, name: str, arguments: list[int]) -> int:
         self.calls[name] += 1
-        for call in (0, self.calls[name]):
-            if (name, call) in self._faults:
-                return self._faults[name, call]
-        status = self.handlers.get(name, unsupported)(*arguments)
-        return uefi.EFI_SUCCESS if status is None else status
+        handler = self.handlers.get(name, unsupported)
+        for fault in self._faults.get(name, ()):
+            if fault.meets(self.calls[name]):
+                if not fault.effect:
+                    return fault.status
+                return EFFECTS[fault.effect](arguments, lambda: handler(*arguments) or uefi.EFI_SUCCESS)
+        return handler(*arguments) or uefi.EFI_SUCCESS

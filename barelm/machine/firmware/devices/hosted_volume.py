@@ -52,6 +52,11 @@ class Files:
         self._services = services
         self._open: dict[int, OpenFile] = {}
 
+    @property
+    def n_open(self) -> int:
+        """How many handles there are."""
+        return len(self._open)
+
     @service(SimpleFileSystem)
     def open_volume(self, this: int, root: int) -> None:
         """13.4.2"""

@@ -4,6 +4,7 @@ What runs on one runs without Python's lock.  A procedure that has not come back
 its processor stays busy for good.
 """
 
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from barelm.machine.firmware.process import guest, native
 from barelm.machine.firmware.process.guest import require
 from barelm.machine.firmware.services import service
 
+_MOMENT_S = 0.5
 AP_STACK = 0x8000  # as OVMF has it
 _IS_BSP, _IS_ENABLED, _IS_HEALTHY = 1, 2, 4
 _END_OF_CPU_LIST = 0xFFFFFFFF
@@ -39,19 +41,39 @@ class Processor:
         return self.thread.is_alive()
 
 
+@dataclass(frozen=True)
+class Slips:
+    """What processors do wrong: all come `late_s` seconds after they were called; number `stops` (0: none) does what it
+    was called for, and stays where it is for good when `stops_after_s` are over.
+    """
+
+    late_s: float = 0
+    stops: int = 0
+    stops_after_s: float = 0
+
+
 class Processors:
     """The boot processor, whose thread makes this object, and `cores` - 1 others.
 
     `enter(function, argument, 0, stack)` runs a procedure of the program.
     """
 
-    def __init__(self, cores: int, memory: Memory, events: Events, enter: Callable[[int, int, int, int], int]) -> None:
-        self._memory = memory
+    def __init__(self, cores: int, memory: Memory, events: Events, enter: Callable[[int, int, int, int], int],
+                 slips: Slips) -> None:
+        self._memory, self._slips = memory, slips
         self._events = events
         self._enter = enter
         self._here = threading.local()
         self._here.number = 0
         self._all = [Processor(0), *(Processor(number, native.allocate_stack(AP_STACK)) for number in range(1, cores))]
+
+    @property
+    def n_busy(self) -> int:
+        """How many run something, after a moment in which those that are about to end do."""
+        deadline = time.monotonic() + _MOMENT_S
+        while any(processor.busy for processor in self._all) and time.monotonic() < deadline:
+            time.sleep(_MOMENT_S / 50)
+        return sum(processor.busy for processor in self._all)
 
     def admit(self, name: str) -> None:
         """Refuse a call on any but the boot processor: firmware is not re-entrant, and on a PC this would end badly."""
@@ -148,6 +170,12 @@ class Processors:
     def _run(self, processor: Processor, procedure: int, argument: int) -> None:
         self._here.number = processor.number
         kept = native.prepare_thread()
+        time.sleep(self._slips.late_s)
+        if processor.number == self._slips.stops:
+            native.stop_at(signal.SIGUSR1)
+            stop = threading.Timer(self._slips.stops_after_s, signal.pthread_kill, (processor.thread.ident, signal.SIGUSR1))
+            stop.daemon = True
+            stop.start()
         self._enter(procedure, argument, 0, processor.stack)
         del kept
 

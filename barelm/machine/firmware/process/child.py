@@ -1,7 +1,7 @@
 """The process of a hosted machine: `python -m barelm.machine.firmware.process.child SETUP`.  Console: standard streams.
 
 SETUP is JSON: the fields of `firmware.Setup`, faults and the screen as text, and in `report_fd` where to write, as JSON
-as well, the program's status, its calls, its writes and the bytes of memory it kept.
+as well, the program's status, its calls, its writes, the bytes of memory it kept and what else it left behind.
 
 Two processes: one runs the program, and may crash; the other watches, and says what happened on standard error: the
 message in all lines but the last, which is what to do.  Exit code 0: the program returned EFI_SUCCESS.  1: another
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from barelm.errors import BarelmError
-from barelm.machine.firmware.fault_report import Report
+from barelm.machine.firmware.fault_report import LEFT, Report
 from barelm.machine.firmware.faults import parse_fault
 from barelm.machine.firmware.process import native
 from barelm.machine.screen import parse_screen
@@ -73,7 +73,8 @@ def main(text: str) -> int:
         _run(setup, report)
     _, wait_status = os.waitpid(child, 0)
     os.write(report_fd, json.dumps({"status": report.status, "calls": report.calls, "writes": report.writes,
-                                    "kept": report.kept}).encode())
+                                    "kept": report.kept,
+                                    "left": {name: n for name, n in zip(LEFT, report.left) if n}}).encode())
     fault = report.fault()
     if fault is not None:
         _say(fault, "This is a bug in the program; please report it with the image and this message.")
@@ -93,8 +94,10 @@ def _run(setup: dict[str, Any], report: Report) -> None:
     """The process that runs the program; ends with it."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
+        from barelm.machine.firmware.devices.processors import Slips
         from barelm.machine.firmware.firmware import HostedFirmware, Setup
         setup |= {"image": Path(setup["image"]), "faults": tuple(map(parse_fault, setup["faults"])),
+                  "slips": Slips(*setup["slips"]),
                   "screen": parse_screen(setup["screen"]) if setup["screen"] else None}
         switch = Process(report)
         firmware = HostedFirmware(Setup(**setup), switch, report)

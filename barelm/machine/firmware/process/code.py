@@ -96,6 +96,13 @@ b8 e7 00 00 00                ; mov eax, 231
 0f 05                         ; syscall (exit_group)
 """
 
+# handler(): stays here for good.
+STOP = """
+b8 22 00 00 00                ; mov eax, 34
+0f 05                         ; syscall (pause)
+eb f7                         ; jmp to the beginning
+"""
+
 
 def assemble(listing: str, address: int = 0) -> bytes:
     """The bytes of a listing, with `address` in the place it leaves for one."""

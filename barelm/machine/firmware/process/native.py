@@ -119,6 +119,12 @@ def note_faults(words: int) -> None:
         _libc.sigaction(int(number), ctypes.byref(action), None)
 
 
+def stop_at(number: signal.Signals) -> None:
+    """Let a thread that gets this signal stay where it is for good, as a processor does that is parked."""
+    action = _Sigaction(sa_handler=_executable(bytearray(code.assemble(code.STOP))), sa_flags=_ONSTACK)
+    _libc.sigaction(int(number), ctypes.byref(action), None)
+
+
 def prepare_thread() -> Any:
     """Give this thread a stack for `note_faults`, for the program's may be what overflowed; keep the result."""
     stack = ctypes.create_string_buffer(_SIGNAL_STACK)

@@ -1,0 +1,129 @@
+"""What a firmware does wrong other than to return an error: success with less, with something else, or with nothing.
+
+An effect takes the arguments of a service and the service itself, does what it does, and returns a status.
+"""
+
+import ctypes
+import time
+from collections.abc import Callable
+
+from barelm.contract import uefi
+from barelm.machine.firmware.process import guest
+
+Effect = Callable[[list[int], Callable[[], int]], int]
+
+EFFECTS: dict[str, Effect] = {}
+"""By name."""
+
+_WARNING = 3  # EFI_WARN_WRITE_FAILURE
+_HUGE = (1 << 63) - 1
+_SLOW_S = 0.7
+
+
+def _effect(function: Effect) -> Effect:
+    EFFECTS[function.__name__] = function
+    return function
+
+
+@_effect
+def nothing(arguments: list[int], service: Callable[[], int]) -> int:
+    """Success, and nothing is done."""
+    return uefi.EFI_SUCCESS
+
+
+@_effect
+def warning(arguments: list[int], service: Callable[[], int]) -> int:
+    """A warning, and nothing is done."""
+    return _WARNING
+
+
+@_effect
+def null(arguments: list[int], service: Callable[[], int]) -> int:
+    """Success with a null pointer for a handle: Open, OpenVolume."""
+    guest.put_word(arguments[1], 0)
+    return uefi.EFI_SUCCESS
+
+
+@_effect
+def slow(arguments: list[int], service: Callable[[], int]) -> int:
+    """What was asked for, late."""
+    time.sleep(_SLOW_S)
+    return service()
+
+
+@_effect
+def half(arguments: list[int], service: Callable[[], int]) -> int:
+    """Read, Write: half of what was asked for."""
+    guest.put_word(arguments[1], guest.word(arguments[1]) // 2)
+    return service()
+
+
+@_effect
+def none(arguments: list[int], service: Callable[[], int]) -> int:
+    """Read, Write: success with no byte."""
+    guest.put_word(arguments[1], 0)
+    return uefi.EFI_SUCCESS
+
+
+@_effect
+def more(arguments: list[int], service: Callable[[], int]) -> int:
+    """Read: a count larger than what was asked for."""
+    status = service()
+    guest.put_word(arguments[1], guest.word(arguments[1]) * 2 + 7)
+    return status
+
+
+@_effect
+def flipped(arguments: list[int], service: Callable[[], int]) -> int:
+    """Read: a bit of the first byte is another."""
+    status = service()
+    if status == 0 and guest.word(arguments[1]):
+        ctypes.c_ubyte.from_address(arguments[2]).value ^= 1
+    return status
+
+
+@_effect
+def stale(arguments: list[int], service: Callable[[], int]) -> int:
+    """Read: the right count, and the buffer as it was."""
+    kept = guest.read_bytes(arguments[2], guest.word(arguments[1]))
+    status = service()
+    guest.put_bytes(arguments[2], kept)
+    return status
+
+
+@_effect
+def far(arguments: list[int], service: Callable[[], int]) -> int:
+    """GetPosition, GetNumberOfProcessors: a number without measure."""
+    guest.put_word(arguments[1], _HUGE)
+    return uefi.EFI_SUCCESS
+
+
+@_effect
+def ones(arguments: list[int], service: Callable[[], int]) -> int:
+    """GetTime: every bit is set."""
+    guest.put_bytes(arguments[0], b"\xff" * 16)
+    return uefi.EFI_SUCCESS
+
+
+@_effect
+def nowhere(arguments: list[int], service: Callable[[], int]) -> int:
+    """QueryMode of a text console: no columns, no rows."""
+    guest.put_words(arguments[2], 0)
+    guest.put_words(arguments[3], 0)
+    return uefi.EFI_SUCCESS
+
+
+@_effect
+def steps(arguments: list[int], service: Callable[[], int]) -> int:
+    """GetMemoryMap: descriptors of one byte."""
+    status = service()
+    guest.put_word(arguments[3], 1)
+    return status
+
+
+@_effect
+def waits(arguments: list[int], service: Callable[[], int]) -> int:
+    """GetControl: something waits to be read, always."""
+    status = service()
+    ctypes.c_uint32.from_address(arguments[1]).value &= ~0x100  # EFI_SERIAL_INPUT_BUFFER_EMPTY
+    return status
