@@ -47,9 +47,12 @@ class Job(Struct):
     team: int  # processors that answered, this one included
     resting: int  # cores that compute when the team is awake again; 0: it is awake
     team_event: int  # what the firmware signals when all workers are home
+    started: int  # workers that were started, late ones too
+    lost: int  # the number of a core that did not come to a meeting; 0: none
     # On cache lines of their own: these are spun on.
     order: I64 = room(1, align=64)  # counts commands, in its low bits for how many cores: workers look when it changes
     claims: I64 = room(1, align=64)  # workers that have come; CLOSED once the team is complete
+    gone: I64 = room(1, align=64)  # workers that have left this program
 
 
 class Pace(Struct):
@@ -58,6 +61,8 @@ class Pace(Struct):
     give_way: int  # the code to call while waiting so that others run (`uefi_protocols.GiveWay`); 0: there is none
     at_once: int  # how many cores run at a time, where there is such code
     patience: int  # turns to wait before calling it
+    limit: int  # cycles that core 0 waits for the others at a meeting; 0: for ever
+    lost: I64 = room(1)  # whether it waited longer: then nobody waits for anybody any more
     edges: I64 = room(DEFAULT_MAX_CORES + 1)  # where each core's part begins: sums of speeds; all 0: parts are equal
     took: I64 = room(DEFAULT_MAX_CORES * LINE_WORDS, align=64)  # cycles for a piece of work, on a cache line a core
 
@@ -85,6 +90,9 @@ class Board(Struct):
     """All of it; it begins with the job, so that whoever has the address of one has the other's."""
 
     job: Job
+    image: int  # what `efi_main` was given,
+    table: int
+    ledger: int  # and where what is taken of the firmware is noted
     model: LoadedModel
     settings: SettingsView
     figures: Figures

@@ -9,14 +9,40 @@ from barelm.contract.console_state import ConsoleState, EditorState, KeyboardSta
 from barelm.contract.conversation_state import Conversation
 from barelm.contract.layout import PAGE, TEXT_BYTES, Header
 from barelm.contract.storage_state import LoadProgress, ModelList, ModelParts, Names
-from barelm.dialect.structs import Struct, room
+from barelm.dialect.structs import Array, Struct, room
 from barelm.dialect.types import U8
+
+NOTHING, PAGES, EVENT, EXCLUSIVE, FILE = range(5)
+"""What a holding is: pages from an address on and how many; an event; a protocol on a handle that this program has for
+itself alone, and where its GUID is; an open file.
+"""
+
+MOST_HOLDINGS = 512
+
+
+class Holding(Struct):
+    """One thing."""
+
+    kind: int
+    what: int  # address, event, handle or file
+    which: int  # how many pages; the address of the GUID
+
+
+class Ledger(Struct):
+    """All the program has of the firmware, in the order it came, so that one way out gives all of it back.
+
+    NOTHING is where something was given back.
+    """
+
+    n: int
+    holdings: Array[Holding] = room(MOST_HOLDINGS)
 
 
 class Workspace(Struct):
     """Taken at the start, zeroed, below 4 GiB where every disk controller can write."""
 
     board: Board = room(note="metal.main")
+    ledger: Ledger = room(note="metal.arena")
     header: Header = room(align=PAGE, note="metal.storage.model_loader")
     configuration: U8 = room(TEXT_BYTES, note="metal.main")  # barelm.toml, its strings unescaped in place
     console: ConsoleState = room(note="metal.console.sinks")

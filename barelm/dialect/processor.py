@@ -80,6 +80,11 @@ def raise_clock() -> int:
     return 0
 
 
+def counter_speed() -> int:
+    """Counts of `cycles` in a second, as the processor says itself; 0: it does not."""
+    return 0
+
+
 def core_speed() -> int:
     """Clocks of this core in a thousand counts of `cycles`, measured over some milliseconds of work; 0: unknown."""
     return 0

@@ -43,17 +43,25 @@ def share(n: int, team: Team) -> tuple[int, int]:
 
 
 def meet(team: Team) -> None:
-    """Wait until every core of the team is here; what each wrote before is then seen by all."""
+    """Wait until every core of the team is here; what each wrote before is then seen by all.
+
+    Once core 0 has waited for longer than the limit, nobody waits any more: `Pace.lost` says that what is computed is
+    nothing.
+    """
     if team.n_cores == 1:
         return
+    lost = team.pace.lost
     generation = atomic_load(team.gate, GENERATION)
     if atomic_add(team.gate, ARRIVED, 1) + 1 == team.n_cores:
         atomic_store(team.gate, ARRIVED, 0)
         atomic_store(team.gate, GENERATION, generation + 1)
     else:
         turn = 0
-        while atomic_load(team.gate, GENERATION) == generation:
+        began = cycles()
+        while atomic_load(team.gate, GENERATION) == generation and atomic_load(lost, 0) == 0:
             turn = bide(turn, team.pace)
+            if team.core == 0 and team.pace.limit > 0 and cycles() - began > team.pace.limit:
+                atomic_store(lost, 0, 1)
 
 
 def bide(turn: int, pace: Pace) -> int:

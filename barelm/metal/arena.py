@@ -5,9 +5,9 @@ from typing import NamedTuple
 from barelm.contract import layout, uefi
 from barelm.contract.board import Figures, LoadedModel
 from barelm.contract.layout import Header
-from barelm.contract.regions import Workspace
+from barelm.contract.regions import EVENT, EXCLUSIVE, FILE, PAGES, Ledger, Workspace
 from barelm.contract.uefi_protocols import MemoryDescriptor
-from barelm.dialect.memory import address_of, fill_bytes
+from barelm.dialect.memory import address_of, fill_bytes, memory
 from barelm.dialect.rooms import Failure
 from barelm.dialect.types import U8, padded
 from barelm.metal.uefi.boot_services import (
@@ -16,9 +16,12 @@ from barelm.metal.uefi.boot_services import (
     allocate_pages,
     allocate_pages_at,
     free_pages,
+    keep_account,
     memory_map,
 )
-from barelm.metal.uefi.handles import publish_interface, withdraw_interface
+from barelm.metal.uefi.file_protocol import close_file
+from barelm.metal.uefi.handles import close_exclusive, publish_interface, withdraw_interface
+from barelm.metal.uefi.timers import close_event
 
 LOWEST = 16 << 20
 """No address below is asked for: what is there a firmware needs to start processors, and for devices of old."""
@@ -45,6 +48,11 @@ def open_workspace(fw: Firmware) -> Workspace:
     workspace = Workspace(address)
     publish_interface(fw, uefi.BARELM_WORKSPACE, address)
     return workspace
+
+
+def accountable(fw: Firmware, workspace: Workspace) -> Firmware:
+    """The firmware, what is taken from now on noted in the workspace's ledger."""
+    return keep_account(fw, workspace.ledger.address)
 
 
 def map_buffer(workspace: Workspace) -> U8:
@@ -166,6 +174,22 @@ def give(fw: Firmware, figures: Figures, address: int, n_bytes: int) -> None:
 
 
 def give_back(fw: Firmware, workspace: Workspace) -> None:
-    """Return the workspace, the board with it."""
+    """Return all that is noted, and then the workspace, the ledger with it."""
+    give_all_back(fw, workspace.ledger)
     withdraw_interface(fw, uefi.BARELM_WORKSPACE, workspace.address)
     free_pages(fw, workspace.address, layout.WORKSPACE // layout.PAGE)
+
+
+def give_all_back(fw: Firmware, ledger: Ledger) -> None:
+    """Walk the ledger backwards; what the firmware does not take back is struck out all the same."""
+    for k in range(ledger.n - 1, -1, -1):
+        holding = ledger.holdings[k]
+        if holding.kind == PAGES:
+            free_pages(fw, holding.what, holding.which)
+        elif holding.kind == EVENT:
+            close_event(fw, holding.what)
+        elif holding.kind == EXCLUSIVE:
+            close_exclusive(fw, holding.what, memory(holding.which, 16))
+        elif holding.kind == FILE:
+            close_file(holding.what)
+    ledger.n = 0

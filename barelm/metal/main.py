@@ -21,9 +21,10 @@ from barelm.metal.conversation.talk import Talk, open_talk, under_test
 from barelm.metal.conversation.turns import forget
 from barelm.metal.keys.keyboard import close_keyboard, open_keyboard, wait_for_key
 from barelm.metal.measuring import clock, figures, greeting, selftest
-from barelm.metal.processors.cores import gather_team, ready_core, rest_team, wake_team, weigh_cores
+from barelm.metal.processors.cores import gather_team, ready_core, rest_team, send_home, wake_team, weigh_cores
+from barelm.metal.processors.lost_core import LOST_MS
 from barelm.metal.storage import configuration, model_loader, model_menu, model_parts
-from barelm.metal.uefi.boot_services import Firmware, disable_watchdog, open_firmware
+from barelm.metal.uefi.boot_services import Firmware, disable_watchdog, open_firmware, stall
 from barelm.metal.uefi.file_protocol import close_file, open_file, open_own_volume, read_file
 from barelm.metal.uefi.handles import protocol_of
 from barelm.metal.uefi.mp_services import find_give_way
@@ -37,11 +38,14 @@ def efi_main(image: int, table: int) -> int:
     fw = open_firmware(image, table)
     disable_watchdog(fw)
     workspace = arena.open_workspace(fw)
+    fw = arena.accountable(fw, workspace)
     b = workspace.board
+    b.image, b.table, b.ledger = fw.image, fw.table, fw.ledger
     b.figures.memory = layout.WORKSPACE
     root = find_volume(fw)
     read_configuration(fw, workspace, b, root)
     b.figures.cycles_per_ms = clock.cycles_per_ms(fw)
+    b.pace.limit = LOST_MS * b.figures.cycles_per_ms
     b.pace.give_way, b.pace.at_once = find_give_way(fw)
     b.job.level = find_level(b.settings)
     b.figures.clock = ready_core(b.job, b.settings)
@@ -58,8 +62,7 @@ def efi_main(image: int, table: int) -> int:
             summary.summarise(t)
         rest_team(b.job, b.figures.cycles_per_ms)
         arena.give_back_model(fw, b.model, b.figures, header)
-    close_file(root)
-    return farewell(con, b, workspace, ending)
+    return farewell(con, b, workspace, root, ending)
 
 
 def load_chosen_model(con: Console, b: Board, workspace: Workspace, root: int) -> Header:
@@ -137,22 +140,15 @@ def find_level(settings: SettingsView) -> int:
     return level
 
 
-def farewell(con: Console, b: Board, workspace: Workspace, ending: int) -> int:
-    """Wait for a reader, give everything back, and do what the configuration or the last command says."""
-    fw = con.fw
+def farewell(con: Console, b: Board, workspace: Workspace, root: int, ending: int) -> int:
+    """Wait for a reader, and leave as the configuration or the last command says."""
+    close_file(root)
     at_end = b.settings.at_end
     if ending == SWITCH_OFF:
         at_end = AT_END_SHUTDOWN
     elif ending == RESTART:
         at_end = AT_END_RESTART
-    leave_keyboard(con, b, workspace, b.settings.wait if ending == LEAVE else 0)
-    done(con, uefi.EFI_SUCCESS, at_end == AT_END_RETURN)
-    arena.give_back(fw, workspace)
-    if at_end == AT_END_SHUTDOWN:
-        reset_system(fw, uefi.RESET_SHUTDOWN, uefi.EFI_SUCCESS)
-    if at_end == AT_END_RESTART:
-        reset_system(fw, uefi.RESET_COLD, uefi.EFI_SUCCESS)
-    return uefi.EFI_SUCCESS
+    return leave(con, workspace, uefi.EFI_SUCCESS, at_end, b.settings.wait if ending == LEAVE else 0)
 
 
 def report_failure(image: int, table: int, failure: int) -> int:
@@ -163,29 +159,43 @@ def report_failure(image: int, table: int, failure: int) -> int:
         words = cells(CONSOLE_WORDS)
         con = sinks.plain_console(fw, ConsoleState(address_of(words)))
         status = greeting.say_failure(con, FailureRecord(failure))
-    else:
-        workspace = Workspace(place)
-        b = workspace.board
-        con = sinks.bind_console(fw, workspace)
-        if not sinks.is_open(con):
-            con = sinks.open_console(fw, b.settings, b.figures, workspace)
-        status = greeting.say_failure(con, FailureRecord(failure))
-        leave_keyboard(con, b, workspace, FAILURE_WAIT_S)
-    done(con, status, True)
-    if place != 0:
-        give_everything_back(fw, Workspace(place))
-    return status
-
-
-def give_everything_back(fw: Firmware, workspace: Workspace) -> None:
-    """Send the team home, and return all memory and every open file of the model to the firmware."""
+        done(con, status, True)
+        return status
+    workspace = Workspace(place)
+    fw = arena.accountable(fw, workspace)
     b = workspace.board
-    rest_team(b.job, b.figures.cycles_per_ms)
-    model_parts.close_parts(model_parts.parts_in(workspace))
-    model_loader.close_reads(fw, workspace)
-    if b.model.header != 0:
-        arena.give_back_model(fw, b.model, b.figures, Header(b.model.header))
-    arena.give_back(fw, workspace)
+    con = sinks.bind_console(fw, workspace)
+    if not sinks.is_open(con):
+        con = sinks.open_console(fw, b.settings, b.figures, workspace)
+    status = greeting.say_failure(con, FailureRecord(failure))
+    return leave(con, workspace, status, AT_END_RETURN, FAILURE_WAIT_S)
+
+
+def leave(con: Console, workspace: Workspace, status: int, at_end: int, seconds: int) -> int:
+    """The one way out, after a success and after a failure: wait for a reader, send the team home, give everything
+    back, and go on as `at_end` says; returns the status.
+
+    Where a processor does not come home, all it may touch stays, this program too: then the machine starts anew.
+    """
+    fw = con.fw
+    b = workspace.board
+    home = send_home(fw, b.job, b.figures.cycles_per_ms)
+    if not home:
+        at_end = AT_END_RESTART
+        put_text(con, text("A processor does not come back, so this machine starts anew.\n"))
+    leave_keyboard(con, b, workspace, seconds)
+    done(con, status, at_end == AT_END_RETURN)
+    if home:
+        model_parts.close_parts(model_parts.parts_in(workspace))
+        model_loader.close_reads(fw, workspace)
+        arena.give_back(fw, workspace)
+    if at_end == AT_END_SHUTDOWN:
+        reset_system(fw, uefi.RESET_SHUTDOWN, status)
+    if at_end == AT_END_RESTART:
+        reset_system(fw, uefi.RESET_COLD, status)
+    while not home:
+        stall(fw, 1000000)
+    return status
 
 
 def done(con: Console, status: int, returns: bool) -> None:

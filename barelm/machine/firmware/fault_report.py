@@ -18,8 +18,8 @@ _WHAT = {
 
 
 LEFT = ("files", "events", "pools", "interfaces", "exclusive", "processors", "console")
-"""What a program can leave behind beside memory: what it opened, what it installed, who works for it still, and a serial
-line without the firmware's console on it.
+"""What a program can leave behind beside memory: what it opened or installed, who still works for it, and a serial line
+without the firmware's console on it.
 """
 
 

@@ -123,7 +123,8 @@ class HostedFirmware:
         self._switch.off(status)
 
     def _note_left(self) -> None:
-        self._report.note_left(self._before, self.inventory())
+        if self._before:
+            self._report.note_left(self._before, self.inventory())
         self._report.kept = self.memory.kept_by_program()
 
     def inventory(self) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from barelm.contract import board
 from barelm.dialect.memory import text
 from barelm.dialect.processor import cycles
+from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U8
 from barelm.kernels.session import ends
 from barelm.kernels.text import thoughts
@@ -12,7 +13,7 @@ from barelm.kernels.text.thoughts import THOUGHT
 from barelm.kernels.text.tokenizer import piece
 from barelm.metal.console.sinks import DIM, LINE_FEED, TEXT, flush
 from barelm.metal.console.stream import put_code_point, set_colour
-from barelm.metal.console.writing import end_row, put_bytes, put_number, put_text
+from barelm.metal.console.writing import end_row, put_bytes, put_number, put_text, say
 from barelm.metal.conversation.reading_ahead import begin_reading, end_reading, is_right, read_on
 from barelm.metal.conversation.status_row import show_status
 from barelm.metal.conversation.talk import Talk, bytes_of, keyboard_of, transcript_of, vocabulary_of
@@ -36,6 +37,8 @@ def make_reply(t: Talk, n: int, n_tokens: int) -> int:
     now = cycles()
     end = make_tokens(t, n, n + n_tokens)
     end_reading(t, end)
+    if t.job.lost > 0:
+        tell_lost(t)
     flush(t.con)
     figures.prefill_cycles += now - began
     figures.decode_cycles += cycles() - now
@@ -47,12 +50,19 @@ def make_reply(t: Talk, n: int, n_tokens: int) -> int:
     return end
 
 
+def tell_lost(t: Talk) -> None:
+    """Say once which core does not answer any more."""
+    if t.settings.report == 0:
+        end_row(t.con)
+        say(t.con, TEXT, sentence("Processor {} does not answer any more; this one goes on alone.\n", (t.job.lost,)))
+    t.job.lost = -t.job.lost
+
+
 def make_tokens(t: Talk, n: int, end: int) -> int:
     """Generate from position n on; returns where it stopped, and leaves why in the figures."""
     figures = t.figures
     first = n
     began = cycles()
-    tokens = transcript_of(t).tokens
     begin_showing(t, n)
     begin_reading(t, n)
     figures.ended = board.ENDED_AT_LIMIT
@@ -62,7 +72,7 @@ def make_tokens(t: Talk, n: int, end: int) -> int:
             figures.ended = board.ENDED_ITSELF
             break
         right = is_right(t, n, token)
-        place(t.job, tokens, n, token)
+        place(t.job, transcript_of(t).tokens, n, token)
         stopped = show_made(t, n)
         n += 1
         if stopped:

@@ -51,7 +51,7 @@ def transcript_of(t: Talk) -> SessionTranscript:
 
 def under_test(t: Talk) -> ModelUnderTest:
     """The model, to be tested and measured."""
-    return ModelUnderTest(t.header, t.job, t.settings, transcript_of(t))
+    return ModelUnderTest(t.header, t.job, t.settings)
 
 
 def bytes_of(given: Text) -> U8:

@@ -7,7 +7,7 @@ ids and every bit of the logits, is the same on every machine that works.
 from typing import NamedTuple
 
 from barelm.contract import board
-from barelm.contract.board import Job
+from barelm.contract.board import Board, Job
 from barelm.contract.layout import DEFAULT_MAX_CORES, GOLDEN_MOST, GOLDEN_PROMPT, Header
 from barelm.contract.settings import SettingsView
 from barelm.dialect.memory import address_of, cells, copy_bytes, memory, text, u64_array
@@ -15,7 +15,7 @@ from barelm.dialect.processor import cycles
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U64, f32, u64
 from barelm.kernels.checksum import extend_checksum
-from barelm.kernels.decoder.state import SessionTranscript
+from barelm.kernels.decoder.state import SessionTranscript, bind_transcript
 from barelm.metal.console.sinks import Console, flush
 from barelm.metal.console.writing import put, put_text
 from barelm.metal.processors.cores import command, place
@@ -35,7 +35,11 @@ class ModelUnderTest(NamedTuple):
     header: Header
     job: Job
     settings: SettingsView
-    transcript: SessionTranscript
+
+
+def transcript_of_model(m: ModelUnderTest) -> SessionTranscript:
+    """The session's ids and the logits, where they are now: a core that is lost takes its state with it."""
+    return bind_transcript(m.header, memory(Board(m.job.address).model.state, m.header.state_bytes))
 
 
 def self_test(m: ModelUnderTest) -> int:
@@ -44,11 +48,11 @@ def self_test(m: ModelUnderTest) -> int:
     if n == 0:
         return NO_EXAMPLE
     kept = cells(GOLDEN_MOST)
-    tokens = m.transcript.tokens
-    copy_bytes(address_of(kept), address_of(tokens), 8 * n)
+    copy_bytes(address_of(kept), address_of(transcript_of_model(m).tokens), 8 * n)
     words = cells(2)
     sums = u64_array(memory(address_of(words), 16), 0, 2)
     good = compute_example(m, sums) == n
+    tokens = transcript_of_model(m).tokens
     for i in range(n):
         good = good and tokens[i] == m.header.golden_ids[i]
         place(m.job, tokens, i, kept[i])
@@ -62,20 +66,20 @@ def compute_example(m: ModelUnderTest, sums: U64) -> int:
     repeat = m.settings.repeat
     m.settings.temperature = f32(0)
     m.settings.repeat = f32(1)
-    tokens = m.transcript.tokens
     most = min(GOLDEN_MOST, m.header.seq_len)
     n = min(GOLDEN_PROMPT, most)
     for i in range(n):
-        place(m.job, tokens, i, STRIDE * (i + 1) % m.header.vocab_size)
+        place(m.job, transcript_of_model(m).tokens, i, STRIDE * (i + 1) % m.header.vocab_size)
     m.job.cached = 0
     command(m.job, board.PREFILL, n)
-    logits = m.transcript.logits
-    n_bytes = len(logits) // 2 * 8
     while True:
+        logits = transcript_of_model(m).logits
+        n_bytes = len(logits) // 2 * 8
         extend_checksum(sums, memory(address_of(logits), n_bytes), n_bytes)
         if n == most:
             break
-        place(m.job, tokens, n, command(m.job, board.CHOOSE, n))
+        token = command(m.job, board.CHOOSE, n)
+        place(m.job, transcript_of_model(m).tokens, n, token)
         n += 1
         command(m.job, board.DECODE, n - 1)
     m.settings.temperature = temperature
@@ -92,7 +96,7 @@ def measure(m: ModelUnderTest, n_cores: int, start: int) -> tuple[int, int]:
     team = job.n_cores
     job.n_cores = n_cores
     for i in range(BENCH_TOKENS):
-        place(job, m.transcript.tokens, start + i, STRIDE * (i + 1) % m.header.vocab_size)
+        place(job, transcript_of_model(m).tokens, start + i, STRIDE * (i + 1) % m.header.vocab_size)
     if job.cached < start:
         command(job, board.PREFILL, start)
     job.cached = start
@@ -102,7 +106,7 @@ def measure(m: ModelUnderTest, n_cores: int, start: int) -> tuple[int, int]:
     for i in range(BENCH_PREFILL, BENCH_TOKENS):
         command(job, board.DECODE, start + i)
     done = cycles()
-    job.n_cores = team
+    job.n_cores = min(team, job.team)
     job.cached = start
     return read - began, done - read
 
@@ -131,6 +135,6 @@ def tell_example(con: Console, m: ModelUnderTest) -> None:
     for half in range(4):
         put(con, sentence(" {}", (words[half // 2] >> (32 * (half % 2)) & 0xFFFFFFFF,)))
     for i in range(n):
-        put(con, sentence(" {}", (m.transcript.tokens[i],)))
+        put(con, sentence(" {}", (transcript_of_model(m).tokens[i],)))
     put_text(con, text("\n"))
     flush(con)

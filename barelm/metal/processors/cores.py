@@ -5,21 +5,21 @@ end.  The team does without one that does not start within WAIT_MS.
 """
 
 from barelm.contract import board, uefi
-from barelm.contract.board import Board, Job, Pace
+from barelm.contract.board import LINE_WORDS, Board, Job, Pace
 from barelm.contract.settings import CLOCK_HIGHEST, SettingsView
 from barelm.dialect.memory import atomic_add, atomic_load, atomic_store
 from barelm.dialect.processor import call_engine, cpu_level, cycles, enable_vectors, raise_clock
 from barelm.dialect.types import I64
 from barelm.kernels.team import bide, set_parts
+from barelm.metal.processors.lost_core import compute_alone, leave_the_lost
+from barelm.metal.processors.orders import ANSWERED, give_order, pace_of
 from barelm.metal.uefi.boot_services import Firmware, stall
 from barelm.metal.uefi.handles import locate_protocol
 from barelm.metal.uefi.mp_services import count_processors, start_workers
-from barelm.metal.uefi.timers import close_event
+from barelm.metal.uefi.timers import check_event, close_event
 
 WAIT_MS = 500
 RETRY_US = 10000
-PATIENCE = 100
-"""Turns, together some thousands of cycles: cores that all run wait no longer for each other."""
 HOME_MS = 5000
 """How long a worker may take to come home: on a PC it takes none, in a process on a busy host it waits its turn."""
 
@@ -27,18 +27,20 @@ HOME_MS = 5000
 def gather_team(fw: Firmware, job: Job, limit: int, per_ms: int) -> int:
     """Wake the other processors, up to `limit` in all (0: no limit); returns how many compute, this one included."""
     mp = locate_protocol(fw, uefi.MP_SERVICES_PROTOCOL)
-    if mp == 0 or limit == 1:
+    if mp == 0 or limit == 1 or job.lost != 0 or not all_gone(job):
         return 1
     _, enabled = count_processors(mp)
     wanted = min(enabled, limit) if limit > 0 else enabled
     if wanted <= 1:
         return 1
-    status, event = start_workers(fw, mp, job.address)
-    if status < 0:
-        close_event(fw, event)
+    atomic_store(job.order, 0, 0)
+    atomic_store(job.claims, 0, 0)
+    event = start_workers(fw, mp, job.address)
+    if event == 0:
         return 1
     close_event(fw, job.team_event)  # of a team before this one, which is home
     job.team_event = event
+    job.started += enabled - 1
     deadline = cycles() + WAIT_MS * per_ms
     turn = 0
     while atomic_load(job.claims, 0) < wanted - 1 and cycles() < deadline:
@@ -60,13 +62,12 @@ def worker(address: int) -> int:
     """
     b = Board(address)
     job = b.job
-    if cpu_level(job.level) < job.level:
-        return 0
-    core = atomic_add(job.claims, 0, 1) + 1
-    if core < board.CLOSED:
-        ready_core(job, b.settings)
-        work(job, core, pace_of(job))
-    atomic_add(job.claims, 0, -1)  # from here on the board may be gone
+    if cpu_level(job.level) >= job.level:
+        core = atomic_add(job.claims, 0, 1) + 1
+        if core < board.CLOSED:
+            ready_core(job, b.settings)
+            work(job, core, pace_of(job))
+    atomic_add(job.gone, 0, 1)  # from here on the board may be gone
     return 0
 
 
@@ -74,11 +75,6 @@ def ready_core(job: Job, settings: SettingsView) -> int:
     """What every core does before it computes: vectors on, the clock up; returns by what that was asked for."""
     enable_vectors(job.level)
     return raise_clock() if settings.clock == CLOCK_HIGHEST else 0
-
-
-def pace_of(job: Job) -> Pace:
-    """That of the board the job is on."""
-    return Board(job.address).pace
 
 
 def work(job: Job, core: int, pace: Pace) -> None:
@@ -96,6 +92,7 @@ def work(job: Job, core: int, pace: Pace) -> None:
             return
         if core < order & board.ORDER_CORES:
             call_engine(job.level, job.address, core)
+            atomic_store(pace.took, core * LINE_WORDS + ANSWERED, order)
 
 
 def command(job: Job, what: int, position: int) -> int:
@@ -107,6 +104,9 @@ def command(job: Job, what: int, position: int) -> int:
     if job.n_cores > 1 and what != board.CHOOSE:
         give_order(job, job.n_cores)
     result = call_engine(job.level, job.address, 0)
+    if job.n_cores > 1 and atomic_load(pace_of(job).lost, 0) != 0:
+        leave_the_lost(Board(job.address))
+        result = compute_alone(job, what, position)
     if what == board.PREFILL:
         count_read(job, position)
     elif what == board.DECODE:
@@ -139,14 +139,6 @@ def place(job: Job, tokens: I64, at: int, token: int) -> None:
     tokens[at] = token
 
 
-def give_order(job: Job, n_cores: int) -> None:
-    """Have the first cores of the team do what stands on the board; the others must not even look at it."""
-    pace = pace_of(job)
-    pace.patience = PATIENCE if n_cores <= pace.at_once else 0
-    count = (atomic_load(job.order, 0) >> board.ORDER_BITS) + 1
-    atomic_store(job.order, 0, count << board.ORDER_BITS | n_cores)
-
-
 def rest_team(job: Job, per_ms: int) -> None:
     """Send the workers back to the firmware while nobody asks for anything.
 
@@ -158,13 +150,31 @@ def rest_team(job: Job, per_ms: int) -> None:
     give_order(job, job.team)
     deadline = cycles() + HOME_MS * per_ms
     turn = 0
-    while atomic_load(job.claims, 0) != board.CLOSED and cycles() < deadline:
+    while not all_gone(job) and cycles() < deadline:
         turn = bide(turn, pace_of(job))
     job.resting = job.n_cores
     job.n_cores = 1
-    if atomic_load(job.claims, 0) == board.CLOSED:
-        atomic_store(job.order, 0, 0)
-        atomic_store(job.claims, 0, 0)
+
+
+def all_gone(job: Job) -> bool:
+    """Whether every worker that was ever started has left this program, those that came too late among them."""
+    return atomic_load(job.gone, 0) == job.started
+
+
+def send_home(fw: Firmware, job: Job, per_ms: int) -> bool:
+    """Send the workers home for good; False where one does not come: then what it may touch must stay.
+
+    The firmware says when all are home; where it cannot be asked, the moment is awaited in which the last one returns.
+    """
+    rest_team(job, per_ms)
+    if job.team_event == 0:
+        return True
+    deadline = cycles() + HOME_MS * per_ms
+    signaled = check_event(fw, job.team_event)
+    while cycles() < deadline and (signaled == 0 or not all_gone(job)):
+        stall(fw, RETRY_US)
+        signaled = check_event(fw, job.team_event) if signaled == 0 else signaled
+    return all_gone(job) and signaled != 0
 
 
 def wake_team(fw: Firmware, job: Job, limit: int, per_ms: int) -> None:
@@ -173,13 +183,14 @@ def wake_team(fw: Firmware, job: Job, limit: int, per_ms: int) -> None:
         return
     deadline = cycles() + WAIT_MS * per_ms
     job.team = 1
-    while atomic_load(job.claims, 0) == 0 and job.team == 1 and cycles() < deadline:
+    while job.team == 1 and job.lost == 0 and cycles() < deadline:
         job.team = gather_team(fw, job, limit, per_ms)
         if job.team == 1:
             stall(fw, RETRY_US)
     job.n_cores = min(job.resting, job.team)
-    job.resting = 0
-    weigh_cores(job)
+    if job.team > 1:
+        job.resting = 0  # else they are asked again before the next answer
+        weigh_cores(job)
 
 
 def weigh_cores(job: Job) -> None:

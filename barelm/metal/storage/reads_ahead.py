@@ -10,7 +10,7 @@ from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import Failure
 from barelm.metal.storage.model_parts import start_part
 from barelm.metal.uefi.boot_services import Firmware
-from barelm.metal.uefi.timers import close_event, create_event, is_signaled
+from barelm.metal.uefi.timers import check_event, close_event, create_event
 
 MOST_AHEAD = 2
 PATIENCE_MS = 120_000
@@ -69,7 +69,9 @@ def came_ahead(fw: Firmware, ahead: ReadsAhead, done: int, n_bytes: int, size: i
 def wait_for(fw: Firmware, ahead: ReadsAhead, event: int) -> None:
     """Until a read is done; raises where that takes too long."""
     began = cycles()
-    while not is_signaled(fw, event):
-        if cycles() - began > ahead.patience:
+    signaled = check_event(fw, event)
+    while signaled != 1:
+        if signaled < 0 or cycles() - began > ahead.patience:
             raise Failure(uefi.EFI_TIMEOUT, "the disk does not answer while the model is read",
                           "Switch the machine off and on, or try another stick or port.")
+        signaled = check_event(fw, event)

@@ -3,10 +3,12 @@
 from typing import NamedTuple
 
 from barelm.contract import uefi
+from barelm.contract.regions import PAGES
 from barelm.contract.uefi_protocols import BootServices, SystemTable
 from barelm.dialect.memory import address_of, cells
 from barelm.dialect.processor import call_efi
 from barelm.dialect.types import U8
+from barelm.metal.uefi.noting import note, strike
 
 
 class Firmware(NamedTuple):
@@ -18,12 +20,18 @@ class Firmware(NamedTuple):
     runtime: int
     con_in: int
     con_out: int
+    ledger: int  # where what is taken is noted; 0: nowhere
 
 
 def open_firmware(image: int, table: int) -> Firmware:
-    """The services behind a system table."""
+    """The services behind a system table; what is taken is noted nowhere."""
     system = SystemTable(table)
-    return Firmware(image, table, system.boot_services, system.runtime_services, system.con_in, system.con_out)
+    return Firmware(image, table, system.boot_services, system.runtime_services, system.con_in, system.con_out, 0)
+
+
+def keep_account(fw: Firmware, ledger: int) -> Firmware:
+    """The same services, what is taken noted in the ledger at an address."""
+    return Firmware(fw.image, fw.table, fw.boot, fw.runtime, fw.con_in, fw.con_out, ledger)
 
 
 def disable_watchdog(fw: Firmware) -> int:
@@ -56,11 +64,15 @@ def pages_by(fw: Firmware, how: int, where: int, n_pages: int) -> int:
     place = cells(1)
     place[0] = where
     status = call_efi(BootServices(fw.boot).allocate_pages, (how, uefi.LOADER_DATA, n_pages, address_of(place)))
-    return place[0] if status == 0 else 0
+    if status != 0:
+        return 0
+    note(fw.ledger, PAGES, place[0], n_pages)
+    return place[0]
 
 
 def free_pages(fw: Firmware, address: int, n_pages: int) -> int:
     """Give pages back."""
+    strike(fw.ledger, PAGES, address)
     return call_efi(BootServices(fw.boot).free_pages, (address, n_pages))
 
 

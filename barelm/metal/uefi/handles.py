@@ -1,11 +1,13 @@
 """Calls into the firmware: which protocol is on which handle, and who has it (UEFI 7.3)."""
 
 from barelm.contract import uefi
+from barelm.contract.regions import EXCLUSIVE
 from barelm.contract.uefi_protocols import BootServices
 from barelm.dialect.memory import address_of, cells, load_i64
 from barelm.dialect.processor import call_efi
 from barelm.dialect.types import U8
 from barelm.metal.uefi.boot_services import Firmware
+from barelm.metal.uefi.noting import note, strike
 
 
 def protocol_of(fw: Firmware, handle: int, guid: U8) -> int:
@@ -48,6 +50,7 @@ def open_exclusively(fw: Firmware, guid: U8) -> tuple[int, int]:
         if found == 0 and call_efi(boot.open_protocol, (
                 handle, address_of(guid), address_of(words) + 16, fw.image, 0, uefi.OPEN_EXCLUSIVE)) == 0:
             found = handle
+            note(fw.ledger, EXCLUSIVE, handle, address_of(guid))
     call_efi(boot.free_pool, (words[1],))
     return found, words[2] if found != 0 else 0
 
@@ -55,5 +58,6 @@ def open_exclusively(fw: Firmware, guid: U8) -> tuple[int, int]:
 def close_exclusive(fw: Firmware, handle: int, guid: U8) -> int:
     """Let go of it, and have the firmware's drivers take it up again."""
     boot = BootServices(fw.boot)
+    strike(fw.ledger, EXCLUSIVE, handle)
     call_efi(boot.close_protocol, (handle, address_of(guid), fw.image, 0))
     return call_efi(boot.connect_controller, (handle, 0, 0, 1))

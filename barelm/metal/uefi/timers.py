@@ -1,35 +1,47 @@
 """Calls into the firmware: events, and the wait for a key or a time (UEFI 7.1)."""
 
 from barelm.contract import uefi
+from barelm.contract.regions import EVENT
 from barelm.contract.uefi_protocols import BootServices, SimpleTextInput
 from barelm.dialect.memory import address_of, cells
 from barelm.dialect.processor import call_efi
 from barelm.metal.uefi.boot_services import Firmware, stall
+from barelm.metal.uefi.noting import note, strike
 
 
 def create_timer(fw: Firmware) -> int:
     """A timer event, or 0 where the firmware refuses."""
-    event = cells(1)
-    status = call_efi(BootServices(fw.boot).create_event, (uefi.EVT_TIMER, 0, 0, 0, address_of(event)))
-    return event[0] if status == 0 else 0
+    return event_of(fw, uefi.EVT_TIMER)
 
 
 def create_event(fw: Firmware) -> int:
     """An event that somebody else signals, or 0 where the firmware refuses."""
+    return event_of(fw, 0)
+
+
+def event_of(fw: Firmware, kind: int) -> int:
+    """An event of a kind, or 0 where the firmware refuses."""
     event = cells(1)
-    status = call_efi(BootServices(fw.boot).create_event, (0, 0, 0, 0, address_of(event)))
-    return event[0] if status == 0 else 0
+    status = call_efi(BootServices(fw.boot).create_event, (kind, 0, 0, 0, address_of(event)))
+    if status != 0 or event[0] == 0:
+        return 0
+    note(fw.ledger, EVENT, event[0], 0)
+    return event[0]
 
 
-def is_signaled(fw: Firmware, event: int) -> bool:
-    """Whether an event has been signaled since this was asked last."""
-    return bool(call_efi(BootServices(fw.boot).check_event, (event,)) == 0)
+def check_event(fw: Firmware, event: int) -> int:
+    """Whether an event has been signaled since this was asked last: 1, not yet: 0; -1 where the firmware cannot say."""
+    status = call_efi(BootServices(fw.boot).check_event, (event,))
+    if status == 0:
+        return 1
+    return 0 if status & 0xFF == uefi.EFI_NOT_READY else -1
 
 
 def close_event(fw: Firmware, event: int) -> int:
     """Give an event back, if it is one."""
     if event == 0:
         return uefi.EFI_SUCCESS
+    strike(fw.ledger, EVENT, event)
     return call_efi(BootServices(fw.boot).close_event, (event,))
 
 

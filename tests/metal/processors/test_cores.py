@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from barelm.contract import board, uefi
 from barelm.contract.board import Board, Job
 from barelm.contract.uefi_protocols import MpServices
-from barelm.metal.processors import cores
+from barelm.metal.processors import cores, orders
 from barelm.metal.processors.cores import (
     command,
     gather_team,
@@ -131,7 +131,7 @@ def test_an_order_for_a_few_is_carried_out_by_these_alone(patch: pytest.MonkeyPa
     command(crowd.b.job, board.CHOOSE, 9)
     assert eventually(crowd, [(0, 9)]), "one core chooses"
     rest_team(crowd.b.job, PER_MS)
-    assert crowd.went_home() and crowd.b.job.claims[0] == 0
+    assert crowd.went_home() and cores.all_gone(crowd.b.job)
 
 
 @pytest.mark.parametrize("limit, team", [(0, 4), (3, 3), (1, 1), (9, 4)])
@@ -194,7 +194,7 @@ def test_whoever_comes_is_weighed_but_for_threads(patch: pytest.MonkeyPatch, thr
     assert crowd.went_home()
 
 
-@pytest.mark.parametrize("at_once, patience", [(0, 0), (2, 0), (3, cores.PATIENCE), (4, cores.PATIENCE)])
+@pytest.mark.parametrize("at_once, patience", [(0, 0), (2, 0), (3, orders.PATIENCE), (4, orders.PATIENCE)])
 def test_whoever_waits_is_patient_where_all_run_at_once(patch: pytest.MonkeyPatch, at_once: int, patience: int) -> None:
     crowd = Crowd(patch, 3)
     crowd.b.pace.at_once = at_once

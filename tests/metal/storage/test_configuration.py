@@ -21,7 +21,7 @@ from barelm.settings import Settings
 from tests.metal.fake import FakeFirmware
 from tests.worlds import World, both_worlds, interpreter, jit
 
-SILENT = Firmware(0, 0, 0, 0, 0, 0)
+SILENT = Firmware(0, 0, 0, 0, 0, 0, 0)
 GUARD = 64
 LEAST_REAL = 2.0**-26  # below it the eighteen decimals of the file cannot hold every digit
 

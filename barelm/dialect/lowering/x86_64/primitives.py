@@ -205,6 +205,17 @@ def ask_cppc() -> int:
 
 
 @metal
+def counter_speed() -> int:
+    """By the crystal's clock and its ratio (leaf 15h), else by the processor's base clock (leaf 16h)."""
+    last = cpuid(0, 0)[0]
+    if last >= 0x15:
+        denominator, numerator, crystal, _ = cpuid(0x15, 0)
+        if denominator > 0 and numerator > 0 and crystal > 0:
+            return crystal * numerator // denominator
+    return (cpuid(0x16, 0)[0] & 0xFFFF) * 1_000_000 if last >= 0x16 else 0
+
+
+@metal
 def core_speed() -> int:
     """By the counters of clocks that were and of clocks at the rate of `cycles`; else by additions of a clock each."""
     counted = is_bare() and power_leaf()[1] & COUNTERS != 0

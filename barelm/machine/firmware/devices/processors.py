@@ -173,7 +173,8 @@ class Processors:
         time.sleep(self._slips.late_s)
         if processor.number == self._slips.stops:
             native.stop_at(signal.SIGUSR1)
-            stop = threading.Timer(self._slips.stops_after_s, signal.pthread_kill, (processor.thread.ident, signal.SIGUSR1))
+            stop = threading.Timer(self._slips.stops_after_s, signal.pthread_kill,
+                                   (processor.thread.ident, signal.SIGUSR1))
             stop.daemon = True
             stop.start()
         self._enter(procedure, argument, 0, processor.stack)
