@@ -5,9 +5,19 @@ from barelm.dialect.lowering import FAMILY
 RUNTIME = "@_fltused = global i32 0\n" + FAMILY.routines
 
 # efi_main(ImageHandle, SystemTable): UEFI specification 2.10, section 4.1.  An exception that reaches it is handed,
-# as the address of its message, to the function that reports it.
+# as the address of its message, to the function that reports it.  Both entries begin with what the family needs before
+# any compiled code (`Family.entry`): the other processors may come as the firmware left them too.
 ENTRY = """
-define i64 @efi_main(i64 %image, i64 %table) {
+define i64 @efi_main(i64 %image, i64 %table) naked noinline {
+  call void asm sideeffect "PREPARE", "i"(ptr @barelm_main)
+  unreachable
+}
+define void @barelm_worker_entry(i64 %board) naked noinline {
+  call void asm sideeffect "PREPARE", "i"(ptr @barelm_work)
+  unreachable
+}
+
+define i64 @barelm_main(i64 %image, i64 %table) noinline {
   %result = alloca i64
   %failure = alloca ptr
   %code = call i32 @MAIN(ptr %result, ptr %failure, i64 %image, i64 %table)
@@ -25,14 +35,14 @@ return:
 declare i32 @MAIN(ptr, ptr, i64, i64)
 declare i32 @REPORT(ptr, ptr, i64, i64, i64)
 
-define void @barelm_worker_entry(i64 %board) {
+define void @barelm_work(i64 %board) noinline {
   %result = alloca i64
   %failure = alloca ptr
   %code = call i32 @WORKER(ptr %result, ptr %failure, i64 %board)
   ret void
 }
 declare i32 @WORKER(ptr, ptr, i64)
-"""
+""".replace("PREPARE", FAMILY.entry)
 
 # One engine per CPU level.  A kernel raises nothing: what it returns is what it was.
 ENGINE = """

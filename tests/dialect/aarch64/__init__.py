@@ -50,4 +50,5 @@ AARCH64 = Family(
     features=("SVE",),
     clocks=("nobody",),
     too_old=("this processor is too old", "Take another."),
-    routines=ROUTINES)
+    routines=ROUTINES,
+    entry="b ${0}")

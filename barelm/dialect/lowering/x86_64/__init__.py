@@ -58,6 +58,22 @@ ROUTINES = _routine(
   %v = shufflevector <16 x i8> %lane, <16 x i8> undef, <16 x i32> zeroinitializer""", GET_SIXTEEN="", GET_ONE="",
     REPEAT='"rep stosb", "{di},{al},{cx},~{memory},~{di},~{cx}"(ptr %target, i8 %byte, i64 %n)')
 
+# Firmware has to switch SSE on (UEFI 2.3.4), and U-Boot does not: without it the first such instruction resets a PC.
+# CR0.EM and TS off, MP on; CR4.OSFXSR and OSXMMEXCPT on.  A process (CPL 3) may not, and has it.
+ENTRY = r"""
+mov %cs, %eax
+test $$3, %al
+jne 1f
+mov %cr0, %rax
+and $$-13, %rax
+or $$2, %rax
+mov %rax, %cr0
+mov %cr4, %rax
+or $$0x600, %rax
+mov %rax, %cr4
+1: jmp ${0:P}
+""".strip().replace("\n", "\\0A")
+
 X86_64 = Family(
     package=__name__,
     name="x86-64",
@@ -74,4 +90,5 @@ X86_64 = Family(
     clocks=("nobody", "HWP", "PERF_CTL", "CPPC", "P-states"),
     too_old=("this processor lacks SSE4.2 or POPCNT",
              "Take a machine built after 2008 (Intel) or 2011 (AMD)."),
-    routines=ROUTINES)
+    routines=ROUTINES,
+    entry=ENTRY)
