@@ -3,7 +3,7 @@
 from barelm.dialect.structs import Array, Struct, room
 from barelm.dialect.types import I32, I64, U8, U16
 
-N_SINKS, MOST_WORD, UNITS, N_KEYS = 3, 64, 512, 256
+N_SINKS, MOST_WORD, UNITS, N_KEYS, MOST_PORTS = 3, 64, 512, 4096, 4
 
 
 class Sink(Struct):
@@ -31,13 +31,21 @@ class PlainState(Struct):
     units: U16 = room(UNITS)  # what is gathered before it is called, `filled` of them
 
 
-class SerialState(Struct):
-    """A serial line, and the terminal at its other end."""
+class SerialPort(Struct):
+    """A port that is taken from the firmware."""
 
-    protocol: int  # address of EFI_SERIAL_IO_PROTOCOL; 0: there is no line, or it was given up
+    protocol: int  # address of EFI_SERIAL_IO_PROTOCOL; 0: it was given up
     handle: int  # to give back
     stalls: int  # writes in a row that did not go through in time
     patience: int  # how many of them are tolerated
+
+
+class SerialState(Struct):
+    """The serial line, which is every port with the firmware's console on it, and the terminal at its other end."""
+
+    ports: Array[SerialPort] = room(MOST_PORTS)
+    n_ports: int
+    on: int  # ports that take text; 0: there is no line, or it was given up
     columns: int  # of the terminal, as it said last
     rows: int
     sized: int  # 1: it has said how large it is
@@ -56,6 +64,9 @@ class DisplayState(Struct):
     height: int
     graphics: int  # address of EFI_GRAPHICS_OUTPUT_PROTOCOL
     old_mode: int  # 0, or one more than the mode there was
+    mode: int  # that is set
+    failures: int  # of drawing, in a row
+    lost: int  # 1: it cannot be drawn on any more
     frame: int  # address of the frame buffer, or 0: the firmware copies the pixels
     pitch: int  # bytes from a line of it to the next
     red_first: int  # 1: in a pixel red comes first, not blue
@@ -111,6 +122,7 @@ class KeyboardState(Struct):
     """The firmware's keyboard, and the decoder of what a terminal sends."""
 
     extended: int  # address of EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL, or 0
+    speaks: int  # 1: a key came from there, so the other protocol would only repeat it
     timer: int
     dead: int  # a dead key that waits for its base
     next: int  # a key that came along with the one before

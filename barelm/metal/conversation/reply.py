@@ -22,6 +22,7 @@ from barelm.metal.processors.cores import cached_of, command, place
 
 SHOW_EVERY_MS = 30
 LINE_COLUMNS = 64
+READ_AT_ONCE = 128
 
 
 def make_reply(t: Talk, n: int, n_tokens: int) -> int:
@@ -33,9 +34,9 @@ def make_reply(t: Talk, n: int, n_tokens: int) -> int:
     t.job.cached = cached_of(t.job, n - 1)  # the logits are those of the last id read
     n_read = n - t.job.cached
     began = cycles()
-    command(t.job, board.PREFILL, n)
+    reads = read_prompt(t, n)
     now = cycles()
-    end = make_tokens(t, n, n + n_tokens)
+    end = make_tokens(t, n, n + n_tokens) if reads else n
     end_reading(t, end)
     if t.job.lost > 0:
         tell_lost(t)
@@ -56,6 +57,17 @@ def tell_lost(t: Talk) -> None:
         end_row(t.con)
         say(t.con, TEXT, sentence("Processor {} does not answer any more; this one goes on alone.\n", (t.job.lost,)))
     t.job.lost = -t.job.lost
+
+
+def read_prompt(t: Talk, n: int) -> bool:
+    """Read what of tokens[:n] is not read yet; False where somebody stops that, who may have to wait for a while."""
+    while n - t.job.cached > READ_AT_ONCE and t.settings.report == 0:
+        command(t.job, board.PREFILL, t.job.cached + READ_AT_ONCE)
+        if stop_asked(keyboard_of(t)):
+            t.figures.ended = board.ENDED_BY_KEY
+            return False
+    command(t.job, board.PREFILL, n)
+    return True
 
 
 def make_tokens(t: Talk, n: int, end: int) -> int:

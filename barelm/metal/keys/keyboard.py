@@ -22,7 +22,7 @@ from barelm.kernels.text.utf8 import decode_character, lead
 from barelm.metal.console.serial_line import read_byte
 from barelm.metal.console.sinks import Console
 from barelm.metal.keys.layouts import ACCENT, character_at, combined, dead_number
-from barelm.metal.uefi.boot_services import Firmware
+from barelm.metal.uefi.boot_services import Firmware, stall
 from barelm.metal.uefi.handles import protocol_of
 from barelm.metal.uefi.text_input import read_stroke
 from barelm.metal.uefi.timers import close_event, create_timer, sleep
@@ -46,6 +46,7 @@ ESCAPE_MS = 30
 PASTE_MS = 2000
 """A paste whose end has not come for so long is over."""
 POLL_US = 10000
+MOST_LOOKS = 512  # at what comes, before something else is done
 LARGEST = 1000  # columns and rows that are believed
 
 # ESC [ number ~, and ESC [ or ESC O and a letter from A on.
@@ -96,11 +97,26 @@ def fresh_key(k: Keyboard) -> int:
         key = k.state.next
         k.state.next = 0
         return key
-    while True:
-        stroke = read_stroke(k.fw, k.state.extended)
-        key = key_of_stroke(k, stroke) if stroke >= 0 else key_of_line(k)
-        if key != 0 or stroke < 0:
+    for _ in range(MOST_LOOKS):
+        stroke = next_stroke(k)
+        if stroke < 0:
+            break
+        key = key_of_stroke(k, stroke)
+        if key != 0:
             return key
+    return key_of_line(k)
+
+
+def next_stroke(k: Keyboard) -> int:
+    """The next stroke on the firmware's keyboard, as `read_stroke`; some firmware has an extended protocol that is
+    silent, and the keys in the other one.
+    """
+    stroke = read_stroke(k.fw, k.state.extended)
+    if stroke >= 0:
+        k.state.speaks = int(k.state.extended != 0)
+    elif k.state.extended != 0 and k.state.speaks == 0:
+        stroke = read_stroke(k.fw, 0)
+    return stroke
 
 
 def wait_for_key(k: Keyboard, milliseconds: int) -> int:
@@ -110,7 +126,9 @@ def wait_for_key(k: Keyboard, milliseconds: int) -> int:
         key = next_key(k)
         if key != 0:
             return key
-        if k.fw.con_in == 0 and k.state.extended == 0 and k.serial.protocol == 0:
+        if k.fw.con_in == 0 and k.state.extended == 0 and k.serial.on == 0:
+            if milliseconds > 0:
+                stall(k.fw, milliseconds * 1000)  # somebody may read at least
             return -1
         if milliseconds >= 0 and cycles() - start >= milliseconds * k.figures.cycles_per_ms:
             return 0
@@ -118,9 +136,12 @@ def wait_for_key(k: Keyboard, milliseconds: int) -> int:
 
 
 def stop_asked(k: Keyboard) -> bool:
-    """Whether Esc or Ctrl-C was pressed; other keys are kept for `next_key`, as many as there is room for."""
+    """Whether Esc or Ctrl-C was pressed; other keys are kept for `next_key`, as many as there is room for.
+
+    It looks at so many keys at most: input may have no end.
+    """
     ahead = k.state.ahead
-    while True:
+    for _ in range(MOST_LOOKS):
         key = fresh_key(k)
         if key == ESCAPE or key == CONTROL_C:
             return True
@@ -129,6 +150,7 @@ def stop_asked(k: Keyboard) -> bool:
         if key != 0 and ahead.put - ahead.taken < N_KEYS:
             ahead.keys[ahead.put % N_KEYS] = key
             ahead.put += 1
+    return False
 
 
 def key_of_stroke(k: Keyboard, stroke: int) -> int:
@@ -136,7 +158,10 @@ def key_of_stroke(k: Keyboard, stroke: int) -> int:
     unit = stroke & 0xFFFF
     scan = stroke >> 16 & 0xFFFF
     shift = stroke >> 32
-    if scan != 0:
+    # Some firmware puts the character of Enter, or of any control, into the scan code as well, or there alone.
+    if scan == RETURN:
+        unit = RETURN
+    elif scan != 0 and scan != unit:
         return key_of_scan(k, scan, shift)
     high = k.state.surrogate
     k.state.surrogate = unit if 0xD800 <= unit < 0xDC00 else 0
@@ -198,13 +223,14 @@ def key_of_character(k: Keyboard, character: int) -> int:
 
 def key_of_line(k: Keyboard) -> int:
     """The next key from the serial line; 0 where none waits."""
-    byte = read_byte(k.serial)
-    while byte >= 0:
+    for _ in range(MOST_LOOKS):
+        byte = read_byte(k.serial)
+        if byte < 0:
+            break
         k.state.heard_at = cycles()
         key = key_of_byte(k, byte)
         if key != 0:
             return key
-        byte = read_byte(k.serial)
     quiet = cycles() - k.state.heard_at
     alone = False
     if k.state.mode != GROUND and quiet >= ESCAPE_MS * k.figures.cycles_per_ms:

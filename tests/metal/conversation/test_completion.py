@@ -131,7 +131,7 @@ def test_a_seed_of_zero_is_a_fresh_one() -> None:
 def test_a_key_ends_the_story_early(key: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("barelm.metal.conversation.reply.SHOW_EVERY_MS", -1)
     firmware = FakeFirmware({"model.blm": model()[1], "barelm.toml": Settings("to", 0, tokens=50, report=True).toml()})
-    firmware.keys = [None, None, key]
+    firmware.keys = [None] * 4 + [key]  # each look is one at both protocols
     run(firmware)
     assert "BARELM n_generated 3\r\n" in firmware.screen
 

@@ -94,3 +94,20 @@ def test_a_second_answer_reads_what_is_new_alone(monkeypatch: pytest.MonkeyPatch
     desk.heard(lambda: make_answer(desk.t))
     assert desk.b.figures.last_read == n - before
     assert desk.b.figures.n_prompt == n - 3, "three of the four made were read when they were"
+
+
+@pytest.mark.parametrize("stops", [True, False])
+def test_reading_a_long_text_can_be_stopped(monkeypatch: pytest.MonkeyPatch, stops: bool) -> None:
+    monkeypatch.setattr(reply, "READ_AT_ONCE", 8)
+    desk = Desk(monkeypatch, settings=b"temperature = 0.0\ntokens = 3\n")
+    add_turn(desk.t, array(b"a text that takes a while to be read"))
+    if stops:
+        desk.firmware.keys = [ESC]
+    n = desk.end
+    said = desk.heard(lambda: make_answer(desk.t))
+    assert ("[stopped]" in said) == stops and (desk.end == n) == stops and (desk.cached < n - 1) == stops
+    desk.check()
+    add_turn(desk.t, array(b"and on"))
+    desk.heard(lambda: make_answer(desk.t))
+    desk.check()
+    assert desk.end > n and len([what for what, _, _ in desk.engine.commands if what == board.PREFILL]) > 3

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from barelm.contract import uefi
 from barelm.contract.console_state import N_KEYS
 from barelm.contract.layout import KEYBOARDS
 from barelm.contract.regions import Workspace
@@ -22,6 +23,7 @@ from barelm.metal.keys.keyboard import (
     HOME,
     INSERT,
     LEFT,
+    MOST_LOOKS,
     PAGE_DOWN,
     PAGE_UP,
     RESIZED,
@@ -35,7 +37,7 @@ from barelm.metal.keys.keyboard import (
     stop_asked,
     wait_for_key,
 )
-from tests.metal.fake import FakeFirmware
+from tests.metal.fake import ERROR, FakeFirmware
 from tests.worlds import World, both_worlds
 
 SHIFT, CONTROL, ALT_GR, ALT = 1 << 32, 8 << 32, 16 << 32, 32 << 32
@@ -92,6 +94,7 @@ def test_characters_and_scan_codes(extended: bool) -> None:
     assert desk.strokes("aÉ\r\b\t", 0, ESC, "€") == [97, 0xC9, 13, 8, 9, 27, 0x20AC]
     scans = [UP, DOWN, RIGHT, LEFT, HOME, END, INSERT, DELETE, PAGE_UP, PAGE_DOWN, F1, F1 + 11]
     assert desk.strokes(*(scan << 16 for scan in (*range(1, 12), 22))) == scans
+    assert desk.strokes(12 << 16, 14 << 16) == [F1 + 1, F1 + 3]  # between them F3 is what some firmware calls Enter
     assert desk.strokes(0x68 << 16, 0x7F << 16, 0) == []  # F13, volume, a shift key alone
     assert desk.strokes("\x03\x1b\x7f\n") == [3, 27, 8, 10]
 
@@ -232,9 +235,58 @@ def test_stopping_from_the_keyboard(stop: int) -> None:
 
 def test_keys_beyond_the_ring_are_lost_but_not_the_stop() -> None:
     desk = Desk()
-    desk.port.coming += b"x" * 1000 + b"\x03"
-    assert stop_asked(desk.k)
+    desk.port.coming += b"x" * (N_KEYS + 1000) + b"\x03"
+    looks = 0
+    while not stop_asked(desk.k):
+        looks += 1
+        assert looks < 100
     assert desk.keys() == [ord("x")] * N_KEYS
+
+
+def test_what_is_pasted_meanwhile_is_kept() -> None:
+    desk = Desk()
+    sent = " ".join(f"{k:03}" for k in range(1000)).encode()
+    desk.port.coming += sent
+    for _ in range(10):
+        assert not stop_asked(desk.k)
+    assert bytes(desk.keys()) == sent
+
+
+def test_input_without_an_end_is_left_after_a_while() -> None:
+    desk = Desk()
+    reading = desk.port.table.count
+    for byte in (b"y", b"\0"):
+        desk.port.coming += byte * 100_000
+        before = reading("read")
+        assert not stop_asked(desk.k)
+        assert reading("read") - before <= MOST_LOOKS
+        desk.port.coming.clear()
+
+
+def test_a_keyboard_that_says_nothing_for_ever_hides_no_line() -> None:
+    desk = Desk()
+    desk.firmware.con_in_ex.serve("read_key_stroke_ex", lambda *_: 0)
+    assert desk.line("a") == [ord("a")]
+
+
+def test_an_extended_protocol_that_is_silent() -> None:
+    desk = Desk(line=False)
+    desk.firmware.con_in_ex.serve("read_key_stroke_ex", lambda *_: ERROR | uefi.EFI_NOT_READY)
+    assert desk.strokes("ab") == [97, 98]
+
+
+def test_keys_that_come_by_both_protocols_come_once() -> None:
+    desk = Desk(line=False)
+    assert desk.strokes("a") == [97]
+    desk.firmware.con_in.serve("read_key_stroke", lambda *_: pytest.fail("it would repeat the key"))
+    assert desk.strokes("b") == [98]
+
+
+@pytest.mark.parametrize("extended", [False, True])
+@pytest.mark.parametrize("stroke", [13 << 16, 13 << 16 | 13, 13])
+def test_enter_in_the_scan_code(stroke: int, extended: bool) -> None:
+    assert Desk(line=False, extended=extended).strokes(stroke) == [13]
+    assert Desk(line=False, extended=extended).strokes(8 << 16 | 8, 9 << 16 | 9) == [8, 9]
 
 
 def test_waiting() -> None:
@@ -244,7 +296,7 @@ def test_waiting() -> None:
     assert [wait_for_key(desk.k, -1), wait_for_key(desk.k, -1)] == [97, 98]
     assert desk.firmware.stalls == []
     desk.firmware.refuses_events = True
-    assert wait_for_key(desk.k, 1) == 0 and desk.firmware.stalls[0] == keyboard.POLL_US
+    assert wait_for_key(desk.k, 100) == 0 and desk.firmware.stalls[0] == keyboard.POLL_US
     close_keyboard(desk.k)
     assert desk.firmware.timers == 0
 
