@@ -65,6 +65,7 @@ think = "auto"
 date = "packed"
 lookup = true
 clock = "highest"
+serial = true
 """
 
 
@@ -163,14 +164,15 @@ ASK_FOR_IT = """
 import numpy as np
 from barelm.contract.settings import SettingsView
 from barelm.metal.conversation import slash_commands
+from barelm.contract.storage_state import Complaints
 from barelm.metal.storage.configuration import read_settings
-from barelm.metal.uefi.boot_services import Firmware
 from barelm.settings import Settings
 from tools import settings_table
 
 view = SettingsView.over(np.zeros(SettingsView.BYTES, np.uint8))
 for raw, value in ((b"", 60), (Settings(patience=7).toml(), 7), (b"patience = 5", 5)):
-    read_settings(Firmware(0, 0, 0, 0, 0, 0), view, np.frombuffer(raw, np.uint8).copy(), len(raw))
+    complaints = Complaints.over(np.zeros(Complaints.BYTES, np.uint8))
+    read_settings(view, complaints, np.frombuffer(raw, np.uint8).copy(), len(raw))
     assert view.patience == value
 assert Settings().toml().endswith(b"patience = 60\\n")
 assert "/tokens 200  /patience 60 " in slash_commands.HELP and " patience " in slash_commands.COMMANDS

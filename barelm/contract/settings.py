@@ -236,6 +236,10 @@ class EverySetting:
         NAME, "highest", IMAGE, "there is no clock {}",
         "the clock of the processor: the highest it may have is asked for, or it stays as the firmware left it",
         names=CLOCKS, option=Option("The processor's: the highest, or the firmware's.", closed=True))
+    serial = Setting[bool, int](
+        FLAG, True, IMAGE, "",
+        "speak on the serial lines that carry the firmware's console too; false: leave them to the firmware",
+        option=Option("Speak on the firmware's serial line too."))
 
 
 AnySetting = Setting[Any, Any]

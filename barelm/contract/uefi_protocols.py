@@ -145,6 +145,15 @@ class LoadedImage(Struct):
     unload: int = room(note="n")
 
 
+class OpenProtocolInformation(Struct):
+    """EFI_OPEN_PROTOCOL_INFORMATION_ENTRY (7.3.11): who has a protocol open."""
+
+    agent_handle: int
+    controller_handle: int
+    attributes: UInt32
+    open_count: UInt32
+
+
 class SimpleTextInputEx(Struct):
     """EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL (12.2)."""
 

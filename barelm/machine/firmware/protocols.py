@@ -6,7 +6,7 @@ Of what is opened only what is opened exclusively is remembered: it keeps the fi
 from collections.abc import Callable, Iterator
 
 from barelm.contract import uefi
-from barelm.contract.uefi_protocols import BootServices
+from barelm.contract.uefi_protocols import BootServices, OpenProtocolInformation
 from barelm.machine.firmware.pages import Memory
 from barelm.machine.firmware.process import guest
 from barelm.machine.firmware.process.guest import EfiError, require
@@ -108,6 +108,22 @@ class Protocols:
                 self._drivers[opened](False)
         if attributes != uefi.OPEN_TEST_PROTOCOL:
             guest.put_word(interface, interfaces[opened[1]])
+
+    @service(BootServices)
+    def open_protocol_information(self, handle: int, protocol: int, buffer: int, count: int) -> None:
+        """7.3.11; of the firmware's own drivers, and of who has it exclusively."""
+        require(buffer and count)
+        opened = handle, guest.guid(protocol)
+        require(opened[1] in self._interfaces(handle), uefi.EFI_NOT_FOUND)
+        users = [(self.owners[opened], uefi.OPEN_EXCLUSIVE)] if opened in self.owners else [
+            (handle, uefi.OPEN_BY_DRIVER) for on in self._drivers if on == opened]
+        size = OpenProtocolInformation.BYTES
+        address = self._memory.pool(size * max(len(users), 1))
+        for k, (agent, attributes) in enumerate(users):
+            entry = OpenProtocolInformation(address + size * k)
+            entry.agent_handle, entry.controller_handle, entry.attributes, entry.open_count = agent, 0, attributes, 1
+        guest.put_word(buffer, address)
+        guest.put_word(count, len(users))
 
     @service(BootServices)
     def close_protocol(self, handle: int, protocol: int, agent: int, controller: int) -> None:

@@ -16,10 +16,12 @@ from barelm.dialect.memory import address_of, cells, copy_bytes, fill_bytes, i32
 from barelm.dialect.types import I32, padded
 from barelm.metal.arena import take
 from barelm.metal.console.glyphs import BLANK, LARGE, SMALL, glyph_of
-from barelm.metal.console.screen_mode import enlarge_screen, measure_screen
+from barelm.metal.console.screen_mode import enlarge_screen, measure_screen, regain_screen, screen_changed
 from barelm.metal.uefi.boot_services import Firmware, free_pages
 from barelm.metal.uefi.graphics_output import blt, find_graphics, set_graphics_mode
 
+MOST_FAILURES = 8
+"""Drawings in a row that may fail until a screen is given up."""
 HISTORY_ROWS = 2000
 """Rows kept, where there is memory for them."""
 
@@ -72,7 +74,9 @@ def open_display(fw: Firmware, figures: Figures, state: DisplayState) -> Display
         fill_bytes(address_of(d.shown), 0xFF, 4 * len(d.shown))
         fill_bytes(address_of(d.cells), 0, 4 * len(d.cells))
         clear_display(d)
-        fill_screen(state, int(PALETTE[0]))
+        if fill_screen(state, int(PALETTE[0])) != 0 and state.frame == 0:
+            close_display(fw, d)
+            return bind_display(state)
     return d
 
 
@@ -108,19 +112,20 @@ def mix_colours(d: Display) -> None:
         d.brushes[i] = pixel
 
 
-def fill_screen(state: DisplayState, colour: int) -> None:
-    """One colour everywhere."""
+def fill_screen(state: DisplayState, colour: int) -> int:
+    """One colour everywhere; returns the status."""
     pixel = cells(1)
     pixel[0] = colour
-    blt(state.graphics, address_of(pixel), uefi.BLT_VIDEO_FILL, (0, 0, state.width, state.height), 0)
+    return blt(state.graphics, address_of(pixel), uefi.BLT_VIDEO_FILL, (0, 0, state.width, state.height), 0)
 
 
 def close_display(fw: Firmware, d: Display) -> None:
     """Give the memory back, and the screen, black; from here on there is none."""
     if d.state.columns == 0:
         return
-    fill_screen(d.state, 0)
-    if d.state.old_mode != 0:
+    if d.state.lost == 0:
+        fill_screen(d.state, 0)
+    if d.state.lost == 0 and d.state.old_mode != 0:
         set_graphics_mode(d.state.graphics, d.state.old_mode - 1)
     free_pages(fw, d.state.block, padded(d.state.block_bytes, layout.PAGE) // layout.PAGE)
     d.state.columns = 0
@@ -218,7 +223,13 @@ def clear_display(d: Display) -> None:
 def refresh(d: Display) -> None:
     """Draw what differs from what is shown."""
     s = d.state
-    if s.dirty == 0:
+    if s.columns > 0 and screen_changed(s):
+        s.lost = int(not regain_screen(s))
+        if s.lost == 0:
+            fill_screen(s, int(PALETTE[0]))
+            fill_bytes(address_of(d.shown), 0xFF, 4 * len(d.shown))
+            s.dirty = 1
+    if s.dirty == 0 or s.lost != 0:
         return
     s.dirty = 0
     for row in range(s.rows + 1):
@@ -239,7 +250,11 @@ def refresh(d: Display) -> None:
                 last = column
         if last >= 0:
             draw_cells(d, row, first, last, address_of(d.brushes))
-            show_cells(d, row, first, last)
+            if show_cells(d, row, first, last) != 0:
+                fill_bytes(address_of(d.shown) + 4 * at, 0xFF, 4 * s.columns)
+                s.dirty = 1
+    s.failures = s.failures + 1 if s.dirty != 0 else 0
+    s.lost = int(s.failures > MOST_FAILURES)
 
 
 def draw_cells(d: Display, row: int, first: int, last: int, brushes: int) -> None:
@@ -273,8 +288,8 @@ def draw_cells(d: Display, row: int, first: int, last: int, brushes: int) -> Non
             start += row_bytes
 
 
-def show_cells(d: Display, row: int, first: int, last: int) -> None:
-    """Cells of a row from d.pixels to the screen, each line as often as glyphs are enlarged."""
+def show_cells(d: Display, row: int, first: int, last: int) -> int:
+    """Cells of a row from d.pixels to the screen, each line as often as glyphs are enlarged; returns the status."""
     s = d.state
     x = first * s.cell_width
     y = s.upper + row * s.cell_height
@@ -290,5 +305,6 @@ def show_cells(d: Display, row: int, first: int, last: int) -> None:
         at = source + line // s.scale * s.row_bytes
         for i in range(0, n_bytes, 16):
             copy_bytes(target + line * pitch + i, at + i, 16)
-    if s.frame == 0:
-        blt(s.graphics, target, uefi.BLT_BUFFER_TO_VIDEO, (s.left + x, y, n_bytes // 4, s.cell_height), pitch)
+    if s.frame != 0:
+        return uefi.EFI_SUCCESS
+    return blt(s.graphics, target, uefi.BLT_BUFFER_TO_VIDEO, (s.left + x, y, n_bytes // 4, s.cell_height), pitch)

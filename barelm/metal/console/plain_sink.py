@@ -7,8 +7,8 @@ from barelm.dialect.types import I64
 from barelm.metal.uefi.boot_services import Firmware
 from barelm.metal.uefi.text_output import console_row, output_string, set_attribute, set_cursor_position
 
-ATTRIBUTES: I64 = np.array([0x07, 0x0B, 0x08, 0x0E, 0x0C], np.int64)
-"""How it is asked for a colour (12.4.7)."""
+ATTRIBUTES: I64 = np.array([0x07, 0x0B, 0x03, 0x0E, 0x0C], np.int64)
+"""How it is asked for a colour (12.4.7); dark grey, 8, can hardly be read on some screens."""
 
 
 def draw(fw: Firmware, p: PlainState, code_point: int) -> None:

@@ -48,6 +48,7 @@ def measure_screen(state: DisplayState) -> None:
     width = info.horizontal_resolution
     height = info.vertical_resolution
     form = info.pixel_format
+    state.mode = mode.mode
     state.width = width
     state.height = height
     state.pitch = 4 * info.pixels_per_scan_line
@@ -74,3 +75,32 @@ def measure_screen(state: DisplayState) -> None:
     state.upper = (height - 2 * cell * (state.rows + 1)) // 2
     if state.rows == 0:
         state.columns = 0
+
+
+def screen_changed(state: DisplayState) -> bool:
+    """Whether the screen is another one than was measured: somebody set a mode, or plugged a display in."""
+    mode = GraphicsOutputMode(GraphicsOutput(state.graphics).mode)
+    if mode.address == 0 or mode.info == 0:
+        return False
+    return bool(mode.mode != state.mode or not has_our_size(state, mode)
+                or state.frame != 0 and mode.frame_buffer_base != state.frame)
+
+
+def has_our_size(state: DisplayState, mode: GraphicsOutputMode) -> bool:
+    """Whether a mode is as large as was measured."""
+    info = GraphicsOutputModeInformation(mode.info)
+    return bool(info.horizontal_resolution == state.width and info.vertical_resolution == state.height)
+
+
+def regain_screen(state: DisplayState) -> bool:
+    """Set our mode again, and find the frame buffer, which may be elsewhere; False where that is not to be had."""
+    mode = GraphicsOutputMode(GraphicsOutput(state.graphics).mode)
+    if mode.mode != state.mode and set_graphics_mode(state.graphics, state.mode) != 0 or not has_our_size(state, mode):
+        return False
+    if state.frame == 0:
+        return True
+    if mode.frame_buffer_base == 0:
+        return False
+    state.frame = mode.frame_buffer_base
+    state.pitch = 4 * GraphicsOutputModeInformation(mode.info).pixels_per_scan_line
+    return True

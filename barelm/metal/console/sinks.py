@@ -65,8 +65,11 @@ def open_console(fw: Firmware, settings: SettingsView, figures: Figures, workspa
     if settings.screen != 0 and open_display(fw, figures, con.state.display).state.columns > 0:
         con.state.sinks[SCREEN].on = 1
         con.state.sinks[PLAIN].on = 0
-    open_serial(fw, con.state.serial)
-    con.state.sinks[LINE].on = int(con.state.serial.protocol != 0)
+    if settings.serial != 0:
+        open_serial(fw, con.state.serial)
+    con.state.sinks[LINE].on = int(con.state.serial.n_ports > 0)
+    if is_on(con, PLAIN):
+        clear_screen(fw)  # its rows are counted from the top
     return con
 
 
@@ -78,6 +81,11 @@ def screen_of(con: Console) -> Display:
 def close_screen(con: Console) -> None:
     """Give the screen back to the firmware, blank."""
     flush(con)
+    leave_screen(con)
+
+
+def leave_screen(con: Console) -> None:
+    """The same without what was put last."""
     if is_on(con, SCREEN):
         con.state.sinks[SCREEN].on = 0
         con.state.sinks[PLAIN].on = 1
@@ -163,6 +171,8 @@ def flush(con: Console) -> None:
         flush_serial(con.state.serial)
     if is_on(con, SCREEN):
         refresh(screen_of(con))
+        if con.state.display.lost != 0:
+            leave_screen(con)
     con.state.shown_at = cycles()
 
 

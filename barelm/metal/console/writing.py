@@ -1,14 +1,12 @@
 """What is written on the console: constant texts, numbers, and UTF-8 as it comes."""
 
-from barelm.contract.console_state import ConsoleState
 from barelm.dialect import sentences
-from barelm.dialect.memory import address_of, cells, float_of_bits, i64_array, memory, text, u16_array
+from barelm.dialect.memory import address_of, float_of_bits, i64_array, memory, text, u16_array
 from barelm.dialect.sentences import MARK, Sentence, sentence
 from barelm.dialect.types import I64, U8, U16
 from barelm.kernels.text.utf8 import REPLACEMENT, lead
-from barelm.metal.console.sinks import CONSOLE_WORDS, TEXT, Console, flush, plain_console
+from barelm.metal.console.sinks import TEXT, Console, flush
 from barelm.metal.console.stream import put_code_point, set_colour
-from barelm.metal.uefi.boot_services import Firmware
 
 
 def put_text(con: Console, units: U16) -> None:
@@ -194,11 +192,3 @@ def end_text(con: Console) -> int:
     """Text goes to the console again; returns how many bytes the buffer got."""
     con.state.into = 0
     return con.state.into_filled
-
-
-def say_early(fw: Firmware, s: Sentence) -> None:
-    """Show a sentence on the firmware's console, where ours is not open yet."""
-    words = cells(CONSOLE_WORDS)
-    con = plain_console(fw, ConsoleState(address_of(words)))
-    put(con, s)
-    flush(con)

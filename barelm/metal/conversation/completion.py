@@ -18,6 +18,7 @@ from barelm.metal.console.sinks import PERSON, flush
 from barelm.metal.console.writing import end_row, put, say
 from barelm.metal.conversation.prompt import append_prompt
 from barelm.metal.conversation.reply import make_reply, show_token
+from barelm.metal.conversation.status_row import show_status
 from barelm.metal.conversation.talk import Talk, bytes_of, transcript_of, vocabulary_of
 
 DEFAULT_TOKENS = 256
@@ -29,8 +30,9 @@ def complete_prompt(t: Talk) -> None:
     n_prompt = append_prompt(t)
     n_tokens = tokens_to_make(t, n_prompt)
     show_prompt(t, n_prompt)
-    make_reply(t, n_prompt, n_tokens)
+    end = make_reply(t, n_prompt, n_tokens)
     end_row(t.con)
+    show_status(t, end, 0, 0)
 
 
 def seed_generator(t: Talk) -> None:

@@ -23,6 +23,7 @@ def show_status(t: Talk, n: int, made: int, took: int) -> None:
     if made > 1 and now - con.state.status_at < EVERY_MS * figures.cycles_per_ms:
         return
     con.state.status_at = now
+    goes_on = made > 0
     if made == 0:
         made = figures.last_made
         took = figures.last_cycles
@@ -33,5 +34,8 @@ def show_status(t: Talk, n: int, made: int, took: int) -> None:
         put(con, sentence("  │  {:/} a second", ((made - 1) * 1000 * figures.cycles_per_ms, took)))
     if figures.n_guessed > 0:
         put(con, sentence("  │  guessed {}%", (100 * figures.n_right // figures.n_guessed,)))
-    put_text(con, text("  │  /help  Esc stops"))
+    if t.settings.chat != 0:
+        put_text(con, text("  │  /help  Esc stops"))
+    elif goes_on:
+        put_text(con, text("  │  Esc stops"))
     sinks.show_status(con, line[:end_text(con)])

@@ -1,37 +1,43 @@
 """Calls into the firmware: the volume the program was started from, and the files on it (UEFI 13.4, 13.5)."""
 
 from barelm.contract import uefi
-from barelm.contract.uefi_protocols import FileIoToken, FileProtocol, LoadedImage, SimpleFileSystem
+from barelm.contract.uefi_protocols import FileInfo, FileIoToken, FileProtocol, LoadedImage, SimpleFileSystem
 from barelm.dialect.memory import address_of, cells
 from barelm.dialect.processor import call_efi
 from barelm.dialect.types import U8, U16
+from barelm.metal.uefi.answers import ERROR, failure_of, handle_of
 from barelm.metal.uefi.boot_services import Firmware
 from barelm.metal.uefi.handles import protocol_of
 
 
-def open_own_volume(fw: Firmware) -> int:
-    """The root directory of the volume this program was started from, or 0."""
+def own_device(fw: Firmware) -> int:
+    """The handle of the device this program was started from, or 0."""
     loaded = protocol_of(fw, fw.image, uefi.LOADED_IMAGE_PROTOCOL)
-    if loaded == 0:
-        return 0
-    file_system = protocol_of(fw, LoadedImage(loaded).device_handle, uefi.SIMPLE_FILE_SYSTEM_PROTOCOL)
+    return LoadedImage(loaded).device_handle if loaded != 0 else 0
+
+
+def open_volume(fw: Firmware, device: int) -> int:
+    """The root directory of the volume on a device; 0: there is none; negative: the status."""
+    file_system = protocol_of(fw, device, uefi.SIMPLE_FILE_SYSTEM_PROTOCOL) if device != 0 else 0
     if file_system == 0:
         return 0
     root = cells(1)
     status = call_efi(SimpleFileSystem(file_system).open_volume, (file_system, address_of(root)))
-    return root[0] if status == 0 else 0
+    return handle_of(status, root[0])
 
 
 def open_file(root: int, name: U16) -> int:
-    """A file of a volume, for reading, or 0."""
-    return max(open_for_writing(root, name, uefi.FILE_MODE_READ, 0), 0)
+    """A file of a volume, for reading; 0: there is none of that name; negative: the status."""
+    return open_for_writing(root, name, uefi.FILE_MODE_READ, 0)
 
 
 def open_for_writing(root: int, name: U16, mode: int, kind: int) -> int:
-    """A file or directory of a volume; `mode` may create it, with the attributes `kind`.  Not positive: the status."""
+    """A file or directory of a volume; `mode` may create it, with the attributes `kind`.  0: there is none of that
+    name, or no such folder; negative: the status.
+    """
     file = cells(1)
     status = call_efi(FileProtocol(root).open, (root, address_of(file), address_of(name), mode, kind))
-    return file[0] if status == 0 else status
+    return handle_of(status, file[0])
 
 
 def write_file(file: int, source: int, n_bytes: int) -> int:
@@ -39,31 +45,36 @@ def write_file(file: int, source: int, n_bytes: int) -> int:
     n = cells(1)
     n[0] = n_bytes
     status = call_efi(FileProtocol(file).write, (file, address_of(n), source))
-    return uefi.EFI_VOLUME_FULL if status == 0 and n[0] != n_bytes else status
+    return ERROR | uefi.EFI_VOLUME_FULL if status == 0 and n[0] != n_bytes else failure_of(status)
 
 
 def flush_file(file: int) -> int:
     """Have everything written reach the medium; returns the status."""
-    return call_efi(FileProtocol(file).flush, (file,))
+    return failure_of(call_efi(FileProtocol(file).flush, (file,)))
 
 
 def delete_file(file: int) -> int:
-    """Delete an open file and close it."""
-    return call_efi(FileProtocol(file).delete, (file,))
+    """Delete an open file and close it; returns the status.  Where it stays, that is a warning in the specification."""
+    return failure_of(call_efi(FileProtocol(file).delete, (file,)))
 
 
 def file_info(file: int, info: U8) -> int:
-    """EFI_FILE_INFO (13.5.16) of an open file; returns the status."""
+    """EFI_FILE_INFO (13.5.16) of an open file; returns the status, an error too where nothing was filled in."""
     n = cells(1)
     n[0] = len(info)
-    return call_efi(FileProtocol(file).get_info,
-                    (file, address_of(uefi.FILE_INFO), address_of(n), address_of(info)))
+    found = FileInfo(address_of(info))
+    found.size = 0
+    status = call_efi(FileProtocol(file).get_info,
+                      (file, address_of(uefi.FILE_INFO), address_of(n), address_of(info)))
+    if status == 0 and not uefi.INFO_NAME < found.size <= len(info):
+        return ERROR | uefi.EFI_DEVICE_ERROR
+    return failure_of(status)
 
 
 def set_file_info(file: int, info: U8, n_bytes: int) -> int:
     """Change a file to be as n bytes of EFI_FILE_INFO say: another name renames it; returns the status."""
-    return call_efi(FileProtocol(file).set_info,
-                    (file, address_of(uefi.FILE_INFO), n_bytes, address_of(info)))
+    return failure_of(call_efi(FileProtocol(file).set_info,
+                               (file, address_of(uefi.FILE_INFO), n_bytes, address_of(info))))
 
 
 def close_file(file: int) -> int:
@@ -72,17 +83,19 @@ def close_file(file: int) -> int:
 
 
 def seek(file: int, position: int) -> int:
-    """Set where the next read begins."""
-    return call_efi(FileProtocol(file).set_position, (file, position))
+    """Set where the next read begins; returns the status."""
+    return failure_of(call_efi(FileProtocol(file).set_position, (file, position)))
 
 
 def file_size(file: int) -> int:
-    """The size of a file in bytes, or -1."""
+    """The size of a file in bytes; negative: the status."""
     position = cells(1)
-    if seek(file, uefi.END_OF_FILE) != 0:
-        return -1
-    status = call_efi(FileProtocol(file).get_position, (file, address_of(position)))
-    return position[0] if status == 0 and seek(file, 0) == 0 else -1
+    status = seek(file, uefi.END_OF_FILE)
+    if status == 0:
+        status = failure_of(call_efi(FileProtocol(file).get_position, (file, address_of(position))))
+    if status == 0:
+        status = seek(file, 0)
+    return max(position[0], 0) if status == 0 else status
 
 
 def read_file(file: int, target: int, n_bytes: int) -> int:
@@ -90,7 +103,7 @@ def read_file(file: int, target: int, n_bytes: int) -> int:
     n = cells(1)
     n[0] = n_bytes
     status = call_efi(FileProtocol(file).read, (file, address_of(n), target))
-    return n[0] if status == 0 else -1
+    return n[0] if status == 0 and 0 <= n[0] <= n_bytes else -1
 
 
 def start_read(file: int, token: FileIoToken) -> int:

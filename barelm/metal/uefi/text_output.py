@@ -16,22 +16,23 @@ def output_string(fw: Firmware, units: U16) -> int:
 
 
 def console_mode(fw: Firmware) -> SimpleTextOutputMode:
-    """The mode it is in; there has to be one."""
+    """The mode it is in; there has to be a console.  Its address is 0 where the firmware has none to show."""
     return SimpleTextOutputMode(SimpleTextOutput(fw.con_out).mode)
 
 
 def console_columns(fw: Firmware) -> int:
     """How many columns it has."""
     size = cells(2)
+    mode = console_mode(fw).mode if fw.con_out != 0 and console_mode(fw).address != 0 else 0
     if fw.con_out == 0 or call_efi(SimpleTextOutput(fw.con_out).query_mode, (
-            fw.con_out, console_mode(fw).mode, address_of(size), address_of(size) + 8)) != 0:
+            fw.con_out, mode, address_of(size), address_of(size) + 8)) != 0:
         return 80
     return size[0]
 
 
 def console_row(fw: Firmware) -> int:
     """In which row its cursor is."""
-    return 0 if fw.con_out == 0 else console_mode(fw).cursor_row & 0xFFFF
+    return 0 if fw.con_out == 0 or console_mode(fw).address == 0 else console_mode(fw).cursor_row & 0xFFFF
 
 
 def set_cursor_position(fw: Firmware, column: int, row: int) -> int:

@@ -45,7 +45,7 @@ class Desk:
         self.port = self.firmware.serial
         self.workspace = arena.open_workspace(self.firmware.fw)
         b = self.workspace.board
-        b.settings.screen, b.settings.report = 1, report
+        b.settings.screen, b.settings.serial, b.settings.report = 1, 1, report
         b.figures.cycles_per_ms = 10**6
         self.con: Console = open_console(self.firmware.fw, b.settings, b.figures, self.workspace)
         self.con.state.serial.columns = line or 80

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from barelm.contract.console_state import ConsoleState
-from barelm.dialect.sentences import sentence
 from barelm.metal.console import writing
 from barelm.metal.console.sinks import CONSOLE_WORDS, Console, flush, plain_console
 from tests.metal.fake import FakeFirmware
@@ -42,14 +41,6 @@ class Screen:
         self.world(flush)(self.con)
         assert (self.block[-8:] == 0x5A).all()
         return self.firmware.screen
-
-
-@both_worlds
-@pytest.mark.parametrize("number", NUMBERS)
-def test_say_early(world: World, number: int) -> None:
-    firmware = FakeFirmware()
-    world(writing.say_early)(firmware.fw, sentence("line {}", (number,)))
-    assert firmware.screen == f"line {number}"
 
 
 @both_worlds
@@ -146,7 +137,6 @@ def test_words_stop_at_the_first_zero() -> None:
 def test_a_machine_without_a_screen_is_fine() -> None:
     firmware = FakeFirmware()
     firmware.table.put(con_out=0)
-    writing.say_early(firmware.fw, sentence("{}", (5,)))
     con = plain_console(firmware.fw, ConsoleState.over(np.zeros(ConsoleState.BYTES, np.uint8)))
     writing.put_number(con, 5)
     flush(con)

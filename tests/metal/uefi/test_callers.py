@@ -14,6 +14,7 @@ from barelm.dialect.memory import address_of, load_u32, text
 from barelm.disk import write_image
 from barelm.machine.firmware.firmware import PROGRAM
 from barelm.machine.screen import Screen
+from barelm.metal.uefi.answers import failure_of, handle_of
 from barelm.metal.uefi.boot_services import allocate_low_pages, allocate_pages, disable_watchdog, free_pages, memory_map
 from barelm.metal.uefi.file_protocol import (
     close_file,
@@ -23,7 +24,8 @@ from barelm.metal.uefi.file_protocol import (
     flush_file,
     open_file,
     open_for_writing,
-    open_own_volume,
+    open_volume,
+    own_device,
     read_file,
     seek,
     set_file_info,
@@ -31,11 +33,15 @@ from barelm.metal.uefi.file_protocol import (
 )
 from barelm.metal.uefi.graphics_output import blt, find_graphics, graphics_mode_size, set_graphics_mode
 from barelm.metal.uefi.handles import (
+    NOT_ON_IT,
+    ON_IT,
     close_exclusive,
+    console_on,
+    handle_with,
     locate_protocol,
-    open_exclusively,
     protocol_of,
     publish_interface,
+    take_exclusively,
     withdraw_interface,
 )
 from barelm.metal.uefi.mp_services import count_processors
@@ -147,8 +153,12 @@ def test_interfaces_are_published_and_found(start: Start) -> None:
 def test_a_serial_line_is_taken_and_given_back(start: Start) -> None:
     machine = start()
     fw, wire = machine.fw, machine.machine.wire
-    handle, port = open_exclusively(fw, uefi.SERIAL_IO_PROTOCOL)
-    assert port and not wire.has_console and open_exclusively(fw, uefi.SERIAL_IO_PROTOCOL) == (0, 0)
+    handle = handle_with(fw, uefi.SERIAL_IO_PROTOCOL, 0)
+    assert handle_with(fw, uefi.SERIAL_IO_PROTOCOL, 1) == 0
+    assert console_on(fw, handle, uefi.SERIAL_IO_PROTOCOL) == ON_IT
+    port = take_exclusively(fw, handle, uefi.SERIAL_IO_PROTOCOL)
+    assert port and not wire.has_console and take_exclusively(fw, handle, uefi.SERIAL_IO_PROTOCOL) == 0
+    assert console_on(fw, handle, uefi.SERIAL_IO_PROTOCOL) == NOT_ON_IT
     assert set_serial_timeout(port, 2000) == 2000 and not serial_waits(port)
     room = np.frombuffer(b"out", np.uint8).copy()
     assert write_serial(port, address_of(room), 3) == 3 and machine.shown == b"out"
@@ -172,7 +182,7 @@ def test_pixels_and_modes(start: Start) -> None:
 
 
 def test_files_are_read_written_renamed_deleted(start: Start) -> None:
-    root = open_own_volume(start({"dir/a.txt": b"12345678"}).fw)
+    root = own_volume(start({"dir/a.txt": b"12345678"}))
     assert root and open_file(root, text("none")) == 0
     file = open_for_writing(root, text("dir\\a.txt"), uefi.FILE_MODE_CHANGE, 0)
     room = np.zeros(1024, np.uint8)
@@ -185,12 +195,25 @@ def test_files_are_read_written_renamed_deleted(start: Start) -> None:
     assert open_file(root, text("dir\\a.txt")) == 0
     assert delete_file(open_for_writing(root, text("dir\\b.txt"), uefi.FILE_MODE_CHANGE, 0)) == 0
     made = open_for_writing(root, text("made"), uefi.FILE_MODE_CREATE, uefi.DIRECTORY)
-    assert made > 0 and file_size(made) == -1 and file_size(open_file(made, text("."))) == -1
+    assert made > 0 and file_size(made) < 0 and file_size(open_file(made, text("."))) < 0
+
+
+def own_volume(machine: InProcess) -> int:
+    """The root of the volume the program is on."""
+    return open_volume(machine.fw, own_device(machine.fw))
+
+
+@pytest.mark.parametrize("status, handle, answer", [
+    (0, 0x1000, 0x1000), (0, 0, ERROR | uefi.EFI_DEVICE_ERROR), (3, 0x1000, ERROR | 3), (3, 0, ERROR | 3),
+    (ERROR | uefi.EFI_NOT_FOUND, 0x1000, 0), (ERROR | uefi.EFI_DEVICE_ERROR, 0x1000, ERROR | uefi.EFI_DEVICE_ERROR)])
+def test_a_call_gives_a_handle_or_nothing_or_a_failure(status: int, handle: int, answer: int) -> None:
+    assert handle_of(status, handle) == answer
+    assert failure_of(status) == (0 if status == 0 else status if status < 0 else ERROR | status)
 
 
 def test_a_volume_that_is_full_or_read_only_says_so(start: Start) -> None:
     machine = start({"a": b"x"}, writable=False)
-    root = open_own_volume(machine.fw)
+    root = own_volume(machine)
     assert open_for_writing(root, text("a"), uefi.FILE_MODE_CHANGE, 0) == ERROR | uefi.EFI_WRITE_PROTECTED
     assert open_for_writing(root, text("b"), uefi.FILE_MODE_CREATE, 0) == ERROR | uefi.EFI_WRITE_PROTECTED
     file, room = open_file(root, text("a")), np.zeros(8, np.uint8)
@@ -198,7 +221,7 @@ def test_a_volume_that_is_full_or_read_only_says_so(start: Start) -> None:
     assert read_file(file, address_of(room), 1) == -1
     failing(machine, "EFI_FILE_PROTOCOL.Write=EFI_VOLUME_FULL")
     assert write_file(file, address_of(room), 1) == ERROR | uefi.EFI_VOLUME_FULL
-    assert open_own_volume(failing(machine, "OpenVolume=EFI_DEVICE_ERROR").fw) == 0
+    assert own_volume(failing(machine, "OpenVolume=EFI_DEVICE_ERROR")) == ERROR | uefi.EFI_DEVICE_ERROR
 
 
 def test_time_and_the_end(start: Start) -> None:
