@@ -40,10 +40,12 @@ from barelm.machine.qemu import Qemu
 from barelm.metal import arena
 from barelm.metal.console import sinks
 from barelm.metal.console.writing import put
-from barelm.metal.main import find_volume, read_configuration, report_failure
+from barelm.metal.main import report_failure
 from barelm.metal.measuring.clock import cycles_per_ms
-from barelm.metal.storage.model_loader import CHUNK, load_model, open_model
-from barelm.metal.storage.model_parts import close_parts, parts_in
+from barelm.metal.storage.configuration import read_configuration
+from barelm.metal.storage.model_loader import CHUNK, header_in, load_model
+from barelm.metal.storage.model_parts import close_parts, open_parts, parts_in
+from barelm.metal.storage.volumes import find_volume
 from barelm.metal.uefi.boot_services import Firmware, disable_watchdog, open_firmware
 from barelm.metal.uefi.file_protocol import read_file, seek
 from barelm.metal.uefi.runtime_services import reset_system
@@ -70,12 +72,13 @@ def measure(image: int, table: int) -> int:
     disable_watchdog(fw)
     workspace = arena.open_workspace(fw)
     b = workspace.board
-    root = find_volume(fw)
-    read_configuration(fw, workspace, b, root)
+    root = find_volume(fw, workspace).root
+    read_configuration(b.settings, workspace, root)
     b.figures.cycles_per_ms = cycles_per_ms(fw)
     con = sinks.open_console(fw, b.settings, b.figures, workspace)
     for _ in range(ROUNDS):
-        header = open_model(con, workspace, root, text("model.blm"))
+        header = header_in(workspace)
+        open_parts(parts_in(workspace), root, text("model.blm"), header)
         load_model(con, b, workspace, header)
         # What is read lies in fresh pages too: some of them come into being only when they are first written.
         arena.give_back_model(fw, b.model, b.figures, header)

@@ -8,7 +8,7 @@ from barelm.contract.board import Board
 from barelm.contract.console_state import ConsoleState, EditorState, KeyboardState
 from barelm.contract.conversation_state import Conversation
 from barelm.contract.layout import PAGE, TEXT_BYTES, Header
-from barelm.contract.storage_state import LoadProgress, ModelList, ModelParts, Names
+from barelm.contract.storage_state import Complaints, LoadProgress, ModelList, ModelParts, Names, Volume
 from barelm.dialect.structs import Array, Struct, room
 from barelm.dialect.types import U8
 
@@ -44,12 +44,14 @@ class Workspace(Struct):
     board: Board = room(note="metal.main")
     ledger: Ledger = room(note="metal.arena")
     header: Header = room(align=PAGE, note="metal.storage.model_loader")
-    configuration: U8 = room(TEXT_BYTES, note="metal.main")  # barelm.toml, its strings unescaped in place
+    configuration: U8 = room(TEXT_BYTES, note="metal.storage.configuration")  # its strings unescaped in place
+    complaints: Complaints = room(note="metal.storage.configuration")
     console: ConsoleState = room(note="metal.console.sinks")
     keyboard: KeyboardState = room(note="metal.keys.keyboard")
     editor: EditorState = room(note="metal.keys.line_editor")
     status: U8 = room(512, note="metal.conversation.status_row")
     conversation: Conversation = room(note="metal.conversation.talk")
+    volume: Volume = room(note="metal.storage.volumes")
     names: Names = room(note="metal.storage.whole_files")
     models: ModelList = room(note="metal.storage.model_menu")
     parts: ModelParts = room(note="metal.storage.model_parts")

@@ -11,15 +11,39 @@ MODEL_UNITS = 120
 """Of the name of a model's file."""
 MOST_MODELS = 32
 INFO_BYTES = 1024
+MOST_COMPLAINTS = 12
 
 
 class Names(Struct):
-    """The path of a file, that of the one it is written under, and its name alone; working space."""
+    """The path of a file, that of the one it is written under, and its name alone; how far writing it is."""
 
     path: U16 = room(NAME_UNITS)
     beside: U16 = room(NAME_UNITS)
+    mark: U16 = room(NAME_UNITS)  # while this is there, the one beside is the whole one
     name: U16 = room(NAME_UNITS)
     info: U8 = room(INFO_BYTES)  # EFI_FILE_INFO
+    file: int  # the one beside, open while it is written and compared
+    step: int  # WRITING, COMPARING (`metal.storage.whole_files`); 0: neither yet
+    n_bytes: int  # that were written, or compared
+    status: int  # negative: what failed
+    stays: int  # 1: the new one is whole, and could not get its name
+    block: U8 = room(1 << 16)  # what is read to be compared
+
+
+class Volume(Struct):
+    """The volume with the model."""
+
+    root: int  # its root directory, open
+    model: U16 = room(MODEL_UNITS)  # the name of the model loaded from it, with its zero
+
+
+class Complaints(Struct):
+    """What of the configuration is not understood, until there is a screen to say it on."""
+
+    n: int  # lines,
+    lines: I64 = room(MOST_COMPLAINTS)  # and the numbers of the first of them
+    wide: int  # 1: it is UTF-16
+    is_cut: int  # 1: it is longer than there is room for
 
 
 class ModelEntry(Struct):
@@ -38,6 +62,7 @@ class ModelList(Struct):
     """The models of the volume; and working space to look at them, and to show them."""
 
     n: int
+    asked_for: int  # 1 + the number of the one a person asked for in a conversation; 0: none
     longest: int  # units of a name
     entries: Array[ModelEntry] = room(MOST_MODELS)
     header: Header  # of the one being looked at

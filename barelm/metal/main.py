@@ -7,14 +7,16 @@ from barelm.contract.failure_record import FailureRecord
 from barelm.contract.layout import DEFAULT_MAX_CORES, Header
 from barelm.contract.regions import Workspace
 from barelm.contract.settings import AT_END_RESTART, AT_END_RETURN, AT_END_SHUTDOWN, SettingsView
+from barelm.contract.storage_state import Volume
 from barelm.dialect.memory import address_of, cells, text
 from barelm.dialect.processor import N_LEVELS, NO_LEVEL, TOO_OLD, TOO_OLD_HINT, cpu_level
 from barelm.dialect.rooms import Failure
 from barelm.dialect.sentences import sentence
+from barelm.kernels.header import SOUND
 from barelm.metal import arena
 from barelm.metal.console import sinks
-from barelm.metal.console.sinks import CONSOLE_WORDS, Console
-from barelm.metal.console.writing import put, put_text
+from barelm.metal.console.sinks import ALARM, CONSOLE_WORDS, Console
+from barelm.metal.console.writing import put, put_text, say
 from barelm.metal.conversation import completion, dialogue, saved_sessions, summary
 from barelm.metal.conversation.slash_commands import ANOTHER_MODEL, LEAVE, RESTART, SWITCH_OFF
 from barelm.metal.conversation.talk import Talk, open_talk, under_test
@@ -24,8 +26,10 @@ from barelm.metal.measuring import clock, figures, greeting, selftest
 from barelm.metal.processors.cores import gather_team, ready_core, rest_team, send_home, wake_team, weigh_cores
 from barelm.metal.processors.lost_core import LOST_MS
 from barelm.metal.storage import configuration, model_loader, model_menu, model_parts
+from barelm.metal.storage.model_menu import judged_models
+from barelm.metal.storage.model_refusals import reason_of, refuse
+from barelm.metal.storage.volumes import close_volume, find_volume, note_model, refresh_volume
 from barelm.metal.uefi.boot_services import Firmware, disable_watchdog, open_firmware, stall
-from barelm.metal.uefi.file_protocol import close_file, open_file, open_own_volume, read_file
 from barelm.metal.uefi.handles import protocol_of
 from barelm.metal.uefi.mp_services import find_give_way
 from barelm.metal.uefi.runtime_services import reset_system
@@ -42,8 +46,8 @@ def efi_main(image: int, table: int) -> int:
     b = workspace.board
     b.image, b.table, b.ledger = fw.image, fw.table, fw.ledger
     b.figures.memory = layout.WORKSPACE
-    root = find_volume(fw)
-    read_configuration(fw, workspace, b, root)
+    volume = find_volume(fw, workspace)
+    configuration.read_configuration(b.settings, workspace, volume.root)
     b.figures.cycles_per_ms = clock.cycles_per_ms(fw)
     b.pace.limit = LOST_MS * b.figures.cycles_per_ms
     b.pace.give_way, b.pace.at_once = find_give_way(fw)
@@ -52,32 +56,43 @@ def efi_main(image: int, table: int) -> int:
 
     con = sinks.open_console(fw, b.settings, b.figures, workspace)
     greeting.greet(con, b.settings, workspace)
+    configuration.complain(con, workspace)
     ending = ANOTHER_MODEL
     while ending == ANOTHER_MODEL:
-        header = load_chosen_model(con, b, workspace, root)
+        header = load_chosen_model(con, b, workspace, volume)
         call_team(fw, b, header.max_cores)
-        t = open_talk(con, b, workspace, root)
+        t = open_talk(con, b, workspace)
         ending = run_model(t)
         if ending != ANOTHER_MODEL:
             summary.summarise(t)
         rest_team(b.job, b.figures.cycles_per_ms)
         arena.give_back_model(fw, b.model, b.figures, header)
-    return farewell(con, b, workspace, root, ending)
+    return farewell(con, b, workspace, ending)
 
 
-def load_chosen_model(con: Console, b: Board, workspace: Workspace, root: int) -> Header:
-    """The header of the model of the volume, or of that which a person chooses, when all of it is in memory."""
-    models = model_menu.list_models(workspace, root)
-    parts = model_parts.parts_in(workspace)
-    free = arena.free_memory(con.fw, arena.map_buffer(workspace)).total
-    model_menu.judge_models(models, parts, root, b.settings, free)
+def load_chosen_model(con: Console, b: Board, workspace: Workspace, volume: Volume) -> Header:
+    """The header of the model of the volume, or of that which a person chooses, when all of it is in memory.
+
+    Where one cannot be loaded, another one can be chosen, if there is one.
+    """
+    refresh_volume(con.fw, volume)
+    root = volume.root
+    models = judged_models(con.fw, b.settings, workspace, root, 0)
     keyboard = open_keyboard(con, b.settings, b.figures, workspace)
-    chosen = model_menu.choose_model(con, keyboard, models, b, b.job.team > 0)
-    header = model_loader.open_model(con, workspace, root, chosen.name)
-    greeting.introduce(con, b.settings, header)
-    model_loader.load_model(con, b, workspace, header)
-    model_parts.close_parts(parts)
-    return header
+    again = False
+    while True:
+        chosen = model_menu.choose_model(con, keyboard, models, b.settings, again)
+        entry = models.entries[chosen]
+        verdict = model_loader.load_file(con, b, workspace, root, entry.name)
+        if verdict == SOUND:
+            note_model(workspace, entry.name)
+            models.asked_for = 0
+            return model_loader.header_in(workspace)
+        entry.verdict = verdict
+        if b.settings.report != 0 or models.entries[model_menu.usable_in_place(models, chosen)].verdict != SOUND:
+            refuse(verdict)
+        say(con, ALARM, sentence("{}: {}.\n", (entry.name, reason_of(verdict))))
+        again = True
 
 
 def call_team(fw: Firmware, b: Board, most: int) -> None:
@@ -109,29 +124,6 @@ def run_model(t: Talk) -> int:
     return LEAVE
 
 
-def find_volume(fw: Firmware) -> int:
-    """The root directory of the volume the program was started from."""
-    root = open_own_volume(fw)
-    if root == 0:
-        raise Failure(uefi.EFI_UNSUPPORTED, "the firmware shows no file system on the volume it started this from",
-                      "Start from a FAT32 volume, as `barelm image` writes it.")
-    return root
-
-
-def read_configuration(fw: Firmware, workspace: Workspace, b: Board, root: int) -> None:
-    """The settings of barelm.toml; where there is none, the defaults."""
-    target = workspace.configuration
-    n_bytes = 0
-    file = open_file(root, text("barelm.toml"))
-    if file != 0:
-        n_bytes = read_file(file, address_of(target), len(target))
-        close_file(file)
-        if n_bytes < 0:
-            raise Failure(uefi.EFI_DEVICE_ERROR, "the disk reports an error while barelm.toml is read",
-                          "Write the image again, or try another stick or port.")
-    configuration.read_settings(fw, b.settings, target[:n_bytes], n_bytes)
-
-
 def find_level(settings: SettingsView) -> int:
     """The CPU level to compute at, as high as the configuration allows."""
     level = cpu_level(settings.cpu - 1 if settings.cpu > 0 else N_LEVELS)
@@ -140,9 +132,8 @@ def find_level(settings: SettingsView) -> int:
     return level
 
 
-def farewell(con: Console, b: Board, workspace: Workspace, root: int, ending: int) -> int:
+def farewell(con: Console, b: Board, workspace: Workspace, ending: int) -> int:
     """Wait for a reader, and leave as the configuration or the last command says."""
-    close_file(root)
     at_end = b.settings.at_end
     if ending == SWITCH_OFF:
         at_end = AT_END_SHUTDOWN
@@ -188,6 +179,7 @@ def leave(con: Console, workspace: Workspace, status: int, at_end: int, seconds:
     if home:
         model_parts.close_parts(model_parts.parts_in(workspace))
         model_loader.close_reads(fw, workspace)
+        close_volume(workspace)
         arena.give_back(fw, workspace)
     if at_end == AT_END_SHUTDOWN:
         reset_system(fw, uefi.RESET_SHUTDOWN, status)

@@ -37,11 +37,13 @@ from barelm.aot.link import link
 from barelm.aot.object import compile_engine, compile_story
 from barelm.aot.pe import check_program, read_program
 from barelm.contract.settings import SettingsView
-from barelm.dialect.memory import cells
+from barelm.contract.console_state import ConsoleState
+from barelm.dialect.memory import address_of, cells
 from barelm.dialect.processor import *
 from barelm.dialect.rooms import metal
 from barelm.dialect.sentences import sentence
-from barelm.metal.console.writing import say_early
+from barelm.metal.console.sinks import CONSOLE_WORDS, flush, plain_console
+from barelm.metal.console.writing import put
 from barelm.metal.main import find_level, report_failure
 from barelm.metal.processors.cores import worker
 from barelm.metal.processors.engine import engine
@@ -56,9 +58,12 @@ def main(image: int, table: int) -> int:
     cpu_name(words)
     cpu_vendor(words[6:])
     fw = open_firmware(image, table)
+    state = cells(CONSOLE_WORDS)
+    con = plain_console(fw, ConsoleState(address_of(state)))
     for word in words:
-        say_early(fw, sentence("{}", (word,)))
-    say_early(fw, sentence("{}", (cpu_signature()[0] + cpu_features(),)))
+        put(con, sentence("{}", (word,)))
+    put(con, sentence("{}", (cpu_signature()[0] + cpu_features(),)))
+    flush(con)
     output_string(fw, feature_name(0))
     output_string(fw, level_name(level))
     return cycles()

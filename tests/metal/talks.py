@@ -135,8 +135,9 @@ class Desk:
                                 arena.map_buffer(self.workspace))
         memory(int(self.b.model.whole), len(raw))[:] = np.frombuffer(raw, np.uint8)
         self.b.model.header = self.header.address
+        self.workspace.volume.root = self.firmware.root()
         con = interpreter(open_console)(self.firmware.fw, self.b.settings, self.b.figures, self.workspace)
-        self.t = open_talk(con, self.b, self.workspace, self.firmware.root())
+        self.t = open_talk(con, self.b, self.workspace)
         self.conversation = self.t.conversation
         self.letters = sorted(int(token) for token in packed.vocabulary().byte_tokens[97:123])
         self.engine = Watching(self)
@@ -147,7 +148,7 @@ class Desk:
         """What a barelm.toml says, the defaults else."""
         place = self.workspace.configuration
         place[:len(settings)] = np.frombuffer(settings, np.uint8)
-        read_settings(self.firmware.fw, self.b.settings, place[:len(settings)], len(settings))
+        read_settings(self.b.settings, self.workspace.complaints, place[:len(settings)], len(settings))
 
     @property
     def seq_len(self) -> int:

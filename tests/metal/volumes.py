@@ -258,6 +258,9 @@ class FakeFile:
         path = "\\".join(part for part in (folder, alone) if part)
         if status := self.firmware.changes.make("rename"):
             return status
+        if path == self.path:
+            self.content = self.content[:int.from_bytes(info[8:16], "little")]
+            return 0
         if path.lower() in [known.lower() for known in self.firmware.files]:
             return ERROR | uefi.EFI_ACCESS_DENIED
         content = self.firmware.files.pop(self.path)

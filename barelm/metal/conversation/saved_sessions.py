@@ -17,19 +17,26 @@ from barelm.kernels.decoder.state import cache_part
 from barelm.metal.conversation.talk import Talk, set_text, transcript_of
 from barelm.metal.conversation.turns import add_turn, end_of, forget, system_of, turn_ids, typed_end
 from barelm.metal.processors.cores import cached_of, command, count_cached, place
-from barelm.metal.storage.whole_files import begin_file, finish_file, name_file, open_either
-from barelm.metal.uefi.file_protocol import close_file, open_file, open_for_writing, read_file, seek, write_file
+from barelm.metal.storage.whole_files import (
+    begin_file,
+    close_open,
+    goes_on,
+    name_file,
+    open_either,
+    put_part,
+)
+from barelm.metal.uefi.answers import ERROR
+from barelm.metal.uefi.file_protocol import close_file, open_file, open_for_writing, read_file, seek
 
 FOLDER = "sessions\\"
 
-LOADED, NO_SESSION, OTHER_MODEL, DAMAGED, TOO_LONG = 0, 1, 2, 3, 4
+LOADED, NO_SESSION, OTHER_MODEL, DAMAGED, TOO_LONG, NOT_READ = range(6)
 
 
 def make_folder(root: int) -> int:
     """Have the folder of sessions; returns the status."""
     folder = open_for_writing(root, text("sessions"), uefi.FILE_MODE_CREATE, uefi.DIRECTORY)
-    if folder > 0:
-        close_file(folder)
+    close_open(folder)
     return min(folder, 0)
 
 
@@ -47,21 +54,19 @@ def save_session(t: Talk, n_tokens: int) -> int:
     describe(t, head, n_tokens)
     n_bytes = PAGE + text_bytes(head)
     if n_bytes > len(block) or head.system_bytes > SYSTEM_BYTES:
-        return uefi.EFI_OUT_OF_RESOURCES
+        t.names.status = ERROR | uefi.EFI_OUT_OF_RESOURCES
+        return t.names.status
     gather_text(t, head, block[PAGE:n_bytes])
     for k in range(n_pieces(t.header)):
         piece = cache_piece(t, k, head.n_cached)
         extend_checksum(head.cache_sum, piece, len(piece))
     close_header(head)
-    file = begin_file(t.root, t.names)
-    if file <= 0:
-        return file
-    status = write_file(file, address_of(block), n_bytes)
-    for k in range(n_pieces(t.header)):
-        piece = cache_piece(t, k, head.n_cached)
-        if status == 0 and len(piece) > 0:
-            status = write_file(file, address_of(piece), len(piece))
-    return finish_file(t.root, t.names, file, status)
+    begin_file(t.volume.root, t.names)
+    while goes_on(t.volume.root, t.names):
+        put_part(t.names, block[:n_bytes])
+        for k in range(n_pieces(t.header)):
+            put_part(t.names, cache_piece(t, k, head.n_cached))
+    return t.names.status
 
 
 def text_bytes(head: SessionHeader) -> int:
@@ -216,10 +221,10 @@ def take_cache(t: Talk, head: SessionHeader, file: int) -> None:
 
 
 def load_named(t: Talk) -> int:
-    """Take up the session that `t.names` names; as `load_session`, or NO_SESSION."""
-    file = open_either(t.root, t.names)
-    if file == 0:
-        return NO_SESSION
+    """Take up the session that `t.names` names; as `load_session`, or NO_SESSION, or NOT_READ."""
+    file = open_either(t.volume.root, t.names)
+    if file <= 0:
+        return NO_SESSION if file == 0 else NOT_READ
     verdict = load_session(t, file)
     close_file(file)
     return verdict
@@ -247,7 +252,7 @@ def make_prefix(t: Talk) -> int:
 
 def take_up_prefix(t: Talk) -> None:
     """Put the beginning that was computed on the host in the cache, where it is of this model."""
-    file = open_file(t.root, text(PREFIX_PATH))
-    if file != 0:
+    file = open_file(t.volume.root, text(PREFIX_PATH))
+    if file > 0:
         load_session(t, file)
         close_file(file)

@@ -5,52 +5,77 @@ from barelm.contract.storage_state import Names
 from barelm.contract.uefi_protocols import FileInfo
 from barelm.dialect.memory import address_of, text
 from barelm.dialect.sentences import sentence
-from barelm.dialect.types import U8
+from barelm.dialect.types import U8, U16
 from barelm.kernels.text.tokenizer import piece
 from barelm.metal.console.picture import picture_bytes, put_picture_header, put_picture_row
 from barelm.metal.console.sinks import ACCENT, ALARM, DIM, PERSON, SCREEN, Console, flush, is_on, screen_of
 from barelm.metal.console.stream import set_colour
 from barelm.metal.console.writing import begin_text, end_row, end_text, put, put_bytes, put_text, say, say_line
 from barelm.metal.conversation import saved_sessions
-from barelm.metal.conversation.saved_sessions import DAMAGED, FOLDER, LOADED, NO_SESSION, OTHER_MODEL
+from barelm.metal.conversation.saved_sessions import DAMAGED, FOLDER, LOADED, NO_SESSION, NOT_READ, OTHER_MODEL
 from barelm.metal.conversation.talk import Talk, transcript_of, under_test, vocabulary_of
 from barelm.metal.conversation.turns import end_of, gather_answer, system_of, typed_of
 from barelm.metal.measuring.facts import put_date_and_time, put_time
 from barelm.metal.measuring.measured_report import make_report
-from barelm.metal.storage.whole_files import begin_file, finish_file, is_called, name_file, say_status, write_whole
-from barelm.metal.uefi.file_protocol import close_file, open_file, read_file, write_file
+from barelm.metal.storage.whole_files import (
+    begin_file,
+    close_open,
+    goes_on,
+    is_called,
+    name_file,
+    open_either,
+    put_part,
+    say_status,
+    write_whole,
+)
+from barelm.metal.uefi.file_protocol import close_file, open_file, read_file
 
-NO_NAME = "A name has up to 40 characters, none of \" * / : < > ? \\ |, and does not begin with a dot."
+NO_NAME = "A name has up to 40 characters, none of \" * / : < > ? \\ |, does not begin with a dot and is no device's."
+NOT_TO_BE_READ = "The firmware reports an error where the volume is read.  Is the stick still there?"
+MOST_UNNAMED = 1000
 
 
-def named(t: Talk, given: U8) -> U8:
-    """The name somebody gave, or the date and time where they gave none."""
+def named(t: Talk, given: U8, folder: U16, suffix: U16) -> U8:
+    """The name somebody gave, or the date and time where they gave none; without a clock the first free number."""
     if len(given) > 0:
         return given
-    begin_text(t.con, t.conversation.name)
-    if not put_time(t.con, 45):
-        put_text(t.con, text("unnamed"))
-    return t.conversation.name[:end_text(t.con)]
+    name = t.conversation.name
+    begin_text(t.con, name)
+    if put_time(t.con, 45):
+        return name[:end_text(t.con)]
+    n = 0
+    file = 1
+    k = 0
+    while file > 0 and k < MOST_UNNAMED:
+        close_open(file if k > 0 else 0)
+        k += 1
+        begin_text(t.con, name)
+        put(t.con, sentence("unnamed {}", (k,)))
+        n = end_text(t.con)
+        name_file(t.names, folder, name[:n], suffix)
+        file = open_either(t.volume.root, t.names)
+    close_open(file)
+    return name[:n]
 
 
 def save_conversation(t: Talk, given: U8) -> None:
     """`/save`: the text first, so that whoever finds a session finds its text beside it."""
     c = t.conversation
-    name = named(t, given)
+    name = named(t, given, text(FOLDER), text(".session"))
     if not name_file(t.names, text(FOLDER), name, text(".md")):
         say_line(t.con, ALARM, text(NO_NAME))
         return
     if c.n_turns == 0:
         say_line(t.con, ALARM, text("Nothing was said yet."))
         return
-    status = saved_sessions.make_folder(t.root)
-    if status == 0:
-        status = write_whole(t.root, t.names, markdown_of(t, name))
-    name_file(t.names, text(FOLDER), name, text(".session"))
-    if status == 0:
-        status = saved_sessions.save_session(t, end_of(c, c.n_turns))
-    if status != 0:
-        say_status(t.con, status)
+    t.names.status = saved_sessions.make_folder(t.volume.root)
+    if t.names.status == 0:
+        write_whole(t.volume.root, t.names, markdown_of(t, name))
+    if t.names.status == 0:
+        name_file(t.names, text(FOLDER), name, text(".session"))
+        saved_sessions.save_session(t, end_of(c, c.n_turns))
+    if t.names.status != 0:
+        say_status(t.con, t.names)
     else:
         say(t.con, ACCENT, sentence("Saved.  /load {} goes on with it.", (name,)))
 
@@ -101,6 +126,8 @@ def load_conversation(t: Talk, given: U8) -> None:
             say_line(t.con, DIM, text("[its memory could not be read: the text will be read again]"))
     elif verdict == NO_SESSION:
         say_line(t.con, ALARM, text("There is no conversation of that name.  /list shows those there are."))
+    elif verdict == NOT_READ:
+        say_line(t.con, ALARM, text(NOT_TO_BE_READ))
     elif verdict == OTHER_MODEL:
         say_line(t.con, ALARM, text("That was held with another model; its text is in the .md file beside it."))
     elif verdict == DAMAGED:
@@ -122,9 +149,9 @@ def show_conversation(t: Talk) -> None:
 def list_sessions(t: Talk) -> None:
     """`/list`: the conversations on the volume, with size and date."""
     con = t.con
-    folder = open_file(t.root, text("sessions"))
+    folder = open_file(t.volume.root, text("sessions"))
     n = 0
-    if folder != 0:
+    if folder > 0:
         block = t.names.info
         info = FileInfo(address_of(block))
         while read_file(folder, info.address, len(block)) > uefi.INFO_NAME:
@@ -139,7 +166,9 @@ def list_sessions(t: Talk) -> None:
                     put_date_and_time(con, info.modification_time, 32)
                 say_line(con, DIM, text(""))
         close_file(folder)
-    if n == 0:
+    if folder < 0:
+        say_line(con, ALARM, text(NOT_TO_BE_READ))
+    elif n == 0:
         say_line(con, DIM, text("No conversation is saved here yet.  /save NAME saves this one."))
     flush(con)
 
@@ -149,20 +178,17 @@ def take_picture(t: Talk, given: U8) -> None:
     if not is_on(t.con, SCREEN):
         say_line(t.con, ALARM, text("There is no screen to take a picture of."))
         return
-    if not name_file(t.names, text(""), named(t, given), text(".bmp")):
+    if not name_file(t.names, text(""), named(t, given, text(""), text(".bmp")), text(".bmp")):
         say_line(t.con, ALARM, text(NO_NAME))
         return
     d = screen_of(t.con)
     block = t.conversation.file
-    file = begin_file(t.root, t.names)
-    status = file
-    if file > 0:
-        status = write_file(file, address_of(block), put_picture_header(d, block))
+    begin_file(t.volume.root, t.names)
+    while goes_on(t.volume.root, t.names):
+        put_part(t.names, block[:put_picture_header(d, block)])
         for row in range(d.state.rows, -1, -1):
-            if status == 0:
-                status = write_file(file, address_of(block), put_picture_row(d, row, block))
-        status = finish_file(t.root, t.names, file, status)
-    say_written(t.con, t.names, picture_bytes(d), status)
+            put_part(t.names, block[:put_picture_row(d, row, block)])
+    say_written(t.con, t.names, picture_bytes(d))
 
 
 def save_report(t: Talk) -> None:
@@ -171,12 +197,13 @@ def save_report(t: Talk) -> None:
     say_line(t.con, DIM, text("Measuring ..."))
     n_bytes = make_report(t.con, t.workspace, under_test(t), t.figures, c.file, end_of(c, c.n_turns))
     name_file(t.names, text(""), saved_sessions.plain_name(c, text("report")), text(".json"))
-    say_written(t.con, t.names, n_bytes, write_whole(t.root, t.names, c.file[:n_bytes]))
+    write_whole(t.volume.root, t.names, c.file[:n_bytes])
+    say_written(t.con, t.names, n_bytes)
 
 
-def say_written(con: Console, names: Names, n_bytes: int, status: int) -> None:
+def say_written(con: Console, names: Names, n_bytes: int) -> None:
     """That a file is there, and its size; or why it is not."""
-    if status != 0:
-        say_status(con, status)
+    if names.status != 0:
+        say_status(con, names)
     else:
         say(con, ACCENT, sentence("Written: {}, {} bytes.", (names.path, n_bytes)))

@@ -10,11 +10,20 @@ from barelm.metal.console.sinks import ACCENT, ALARM, DIM
 from barelm.metal.console.writing import say, say_line
 from barelm.metal.conversation import saving
 from barelm.metal.conversation.summary import tell_stats
-from barelm.metal.conversation.talk import Talk, bytes_of, set_text, transcript_of, under_test, vocabulary_of
+from barelm.metal.conversation.talk import (
+    Talk,
+    bytes_of,
+    keyboard_of,
+    set_text,
+    transcript_of,
+    under_test,
+    vocabulary_of,
+)
 from barelm.metal.conversation.turns import ask_again, begin_with, drop_oldest, end_of, forget, pieces_of, settle_all
 from barelm.metal.measuring.figures import tell_bench, tell_cpu, tell_selftest
-from barelm.metal.storage.model_menu import list_models
+from barelm.metal.storage.model_menu import ask_for_model, judged_models
 from barelm.metal.storage.toml_values import parse_real, parse_whole, skip_blanks, word_number
+from barelm.metal.storage.volumes import refresh_volume
 
 GO_ON, LEAVE, SWITCH_OFF, RESTART, ANOTHER_MODEL, ANSWER, EDIT = 0, 1, 2, 3, 4, 5, 6
 """What the conversation does next."""
@@ -65,6 +74,8 @@ def obey(t: Talk, line: U8, n: int) -> int:
     at = skip_blanks(line, end, n)
     while n > at and line[n - 1] == 32:
         n -= 1
+    if what >= SAVE:
+        refresh_volume(t.con.fw, t.volume)
     if what < 0:
         say(t.con, ALARM, sentence("{} is no command.  /help lists them.", (line[:min(end, 40)],)))
     elif what < len(NUMBER_KINDS):
@@ -110,11 +121,19 @@ def obey_alone(t: Talk, what: int) -> int:
     elif what == REPORT:
         saving.save_report(t)
     elif what == MODEL:
-        if list_models(t.workspace, t.root).n > 1:
-            return ANOTHER_MODEL
-        say_line(t.con, DIM, text("There is only one model on this volume."))
+        return ask_another(t)
     elif what >= REBOOT:
         return ENDINGS[what - REBOOT]
+    return GO_ON
+
+
+def ask_another(t: Talk) -> int:
+    """`/model`: the conversation is left only for a model that can be loaded."""
+    models = judged_models(t.con.fw, t.settings, t.workspace, t.volume.root, t.header.memory_bytes)
+    if models.n == 1:
+        say_line(t.con, DIM, text("There is only one model on this volume."))
+    elif t.settings.report != 0 or ask_for_model(t.con, keyboard_of(t), models):
+        return ANOTHER_MODEL
     return GO_ON
 
 

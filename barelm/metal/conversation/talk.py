@@ -7,7 +7,7 @@ from barelm.contract.conversation_state import Conversation
 from barelm.contract.layout import Header
 from barelm.contract.regions import Workspace
 from barelm.contract.settings import SettingsView, Text
-from barelm.contract.storage_state import Names
+from barelm.contract.storage_state import Names, Volume
 from barelm.dialect.memory import address_of, copy_bytes, memory
 from barelm.dialect.types import U8
 from barelm.kernels.decoder.state import SessionTranscript, bind_transcript
@@ -15,6 +15,7 @@ from barelm.kernels.text.tokenizer import Vocabulary, bind_vocabulary
 from barelm.metal.console.sinks import Console
 from barelm.metal.keys.keyboard import Keyboard, open_keyboard
 from barelm.metal.measuring.selftest import ModelUnderTest
+from barelm.metal.storage.volumes import volume_in
 from barelm.metal.storage.whole_files import names_in
 
 
@@ -30,13 +31,13 @@ class Talk(NamedTuple):
     conversation: Conversation
     names: Names  # of a file
     workspace: Workspace  # for those whose regions are others
-    root: int  # the open volume
+    volume: Volume
 
 
-def open_talk(con: Console, b: Board, workspace: Workspace, root: int) -> Talk:
+def open_talk(con: Console, b: Board, workspace: Workspace) -> Talk:
     """The views, once a model is loaded."""
     return Talk(con, b.job, b.model, b.settings, b.figures, Header(b.model.header), workspace.conversation,
-                names_in(workspace), workspace, root)
+                names_in(workspace), workspace, volume_in(workspace))
 
 
 def vocabulary_of(t: Talk) -> Vocabulary:

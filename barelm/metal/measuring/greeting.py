@@ -1,7 +1,6 @@
 """The start screen: program, processor, memory, firmware; and the screen of a run that failed."""
 
 from barelm.contract.failure_record import FailureRecord
-from barelm.contract.layout import Header
 from barelm.contract.regions import Workspace
 from barelm.contract.settings import SettingsView
 from barelm.dialect.memory import memory, text, u16_array
@@ -9,7 +8,7 @@ from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U16
 from barelm.metal.console.sinks import ACCENT, ALARM, DIM, TEXT, Console
 from barelm.metal.console.stream import set_colour
-from barelm.metal.console.writing import put, put_text, put_words, say, say_line
+from barelm.metal.console.writing import put, put_text, say, say_line
 from barelm.metal.measuring.facts import memory_facts, put_cpu_name, put_firmware_name, put_uefi_revision
 from barelm.metal.processors.cores import processors_present
 
@@ -31,14 +30,6 @@ def greet(con: Console, settings: SettingsView, workspace: Workspace) -> None:
     put_text(con, text(", UEFI "))
     put_uefi_revision(con)
     say_line(con, DIM, text("\n"))
-
-
-def introduce(con: Console, settings: SettingsView, header: Header) -> None:
-    """The model, before it is loaded."""
-    if settings.report != 0:
-        return
-    put_words(con, header.name)
-    say(con, DIM, sentence("   {:MB} of memory, context {} tokens\n", (header.memory_bytes, header.seq_len)))
 
 
 def say_failure(con: Console, failure: FailureRecord) -> int:

@@ -9,11 +9,11 @@ from barelm.dialect.memory import address_of, copy_bytes, memory
 from barelm.dialect.types import U16, u64
 from barelm.kernels.checksum import extend_checksum
 from barelm.kernels.header import CUT_SHORT, NOT_A_MODEL, OTHER_VERSION, SOUND, check_header
-from barelm.metal.storage.whole_files import length_of
+from barelm.metal.storage.model_refusals import DISK_FAILS, NO_PART, NOT_OPENED, OTHER_PART, TOO_SHORT
+from barelm.metal.storage.whole_files import length_of, read_up_to, reads_whole
 from barelm.metal.uefi.file_protocol import close_file, file_size, open_file, read_file, seek, start_read
 
-NOT_OPENED, TOO_SHORT, NO_PART, OTHER_PART = 92, 93, 94, 95
-"""More verdicts on a model, beside those of `kernels.header`."""
+ABSENT = -1
 FIRST_WORDS = 16
 """Bytes of the magic and the version."""
 
@@ -34,17 +34,20 @@ def open_parts(parts: ModelParts, root: int, name: U16, header: Header) -> int:
     copy_bytes(address_of(parts.name), address_of(name), 2 * parts.n_units)
     n_bytes = open_next(parts)
     if n_bytes < 0:
-        return NOT_OPENED
+        return NOT_OPENED if n_bytes == ABSENT else DISK_FAILS
     parts.ends[0] = n_bytes
-    came = read_file(parts.files[0], header.address, layout.HEADER_BYTES)
+    came = read_up_to(parts.files[0], memory(header.address, layout.HEADER_BYTES))
     if came != layout.HEADER_BYTES:
-        return verdict_on_few(header, came)
+        return verdict_on_few(header, came) if came >= 0 else DISK_FAILS
     verdict = check_header(header, parts.sums, n_bytes)
     while verdict == CUT_SHORT:
         if n_bytes >= header.file_bytes:
             return SOUND
-        if open_next(parts) < 0:
+        came = open_next(parts)
+        if came == ABSENT:
             return CUT_SHORT if parts.n == 1 and n_bytes != PART_BYTES else NO_PART
+        if came < 0:
+            return DISK_FAILS
         if not part_fits(parts, header):
             return OTHER_PART
         n_bytes = parts.ends[parts.n - 1]
@@ -63,11 +66,11 @@ def verdict_on_few(header: Header, n_bytes: int) -> int:
 
 
 def open_next(parts: ModelParts) -> int:
-    """Open the next file; its size, or -1 where there is none."""
+    """Open the next file; its size, ABSENT where there is none, or another negative number: the firmware's status."""
     name_part(parts, parts.n)
     file = open_file(parts.root, parts.name) if parts.n < MOST_PARTS else 0
-    if file == 0:
-        return -1
+    if file <= 0:
+        return file if file < 0 else ABSENT
     parts.files[parts.n] = file
     parts.n += 1
     return file_size(file)
@@ -94,7 +97,7 @@ def part_fits(parts: ModelParts, header: Header) -> bool:
     k = parts.n - 1
     file = parts.files[k]
     n_bytes = file_size(file)
-    if read_file(file, page.address, layout.PAGE) != layout.PAGE:
+    if not reads_whole(file, memory(page.address, layout.PAGE)):
         return False
     a = page.sum[0]
     b = page.sum[1]
@@ -141,7 +144,7 @@ def read_part(parts: ModelParts, offset: int, target: int, n_bytes: int) -> int:
         if parts.files[k] != 0:
             close_file(parts.files[k])
         name_part(parts, k)
-        parts.files[k] = open_file(parts.root, parts.name)
+        parts.files[k] = max(open_file(parts.root, parts.name), 0)
     return came
 
 

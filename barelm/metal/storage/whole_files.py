@@ -1,23 +1,32 @@
 """Files written on the volume: whole or not at all.
 
-A file is written under another name, flushed, and only then takes the place of the old one.  UEFI cannot rename onto
-a file that exists, so the old one is deleted just before: a reader that finds only the other name takes that.
+A file is written under another name, flushed, opened again and compared, and only then takes the place of the old one.
+UEFI cannot rename onto a file that exists, so the old one is deleted just before: a reader that finds only the other
+name takes that.  Not every firmware can rename.  Then it is copied, and while a third file is there, which is empty,
+the other one is the whole one.
 """
 
 from barelm.contract import uefi
 from barelm.contract.regions import Workspace
 from barelm.contract.storage_state import Names
 from barelm.contract.uefi_protocols import FileInfo
-from barelm.dialect.memory import address_of, copy_bytes, text
+from barelm.dialect.memory import address_of, copy_bytes, memory, text
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U8, U16
 from barelm.kernels.text.utf8 import decode_character
 from barelm.metal.console.sinks import ALARM, Console
 from barelm.metal.console.writing import say, say_line
 from barelm.metal.uefi import file_protocol
+from barelm.metal.uefi.answers import ERROR
 
 MOST_NAME = 40
 """Characters of a name somebody gives."""
+
+WRITING, COMPARING = 1, 2
+OTHERWISE = ERROR | uefi.EFI_CRC_ERROR
+"""The status where what is read is not what was written."""
+DEVICES = "con prn aux nul com1 com2 com3 com4 com5 com6 com7 com8 com9 lpt1 lpt2 lpt3 lpt4 lpt5 lpt6 lpt7 lpt8 lpt9"
+"""Names that some systems keep for devices, whatever stands behind a dot."""
 
 
 def names_in(workspace: Workspace) -> Names:
@@ -36,7 +45,7 @@ def name_file(names: Names, folder: U16, given: U8, suffix: U16) -> bool:
         names.name[n] = code_point
         n += 1
         at += length
-    if n == 0 or names.name[0] == 46 or names.name[0] == 32:
+    if n == 0 or names.name[0] == 46 or names.name[0] == 32 or is_device(given):
         return False
     copy_units(names.name, n, suffix)
     n_folder = len(folder) - 1
@@ -46,7 +55,32 @@ def name_file(names: Names, folder: U16, given: U8, suffix: U16) -> bool:
     end = n_folder + n + len(suffix) - 1
     names.beside[end] = 126
     names.beside[end + 1] = 0
+    copy_units(names.mark, 0, names.beside[:end + 1])
+    names.mark[end + 1] = 126
+    names.mark[end + 2] = 0
     return True
+
+
+def is_device(given: U8) -> bool:
+    """Whether a name is one of DEVICES, in either case, as far as its first dot and without blanks before that."""
+    end = 0
+    while end < len(given) and given[end] != 46:
+        end += 1
+    while end > 0 and given[end - 1] == 32:
+        end -= 1
+    words = text(DEVICES)
+    at = 0
+    while at < len(words):
+        n = 0
+        while words[at + n] != 32 and words[at + n] != 0:
+            n += 1
+        alike = int(n == end)
+        for i in range(min(n, end)):
+            alike &= int(int(given[i]) == int(words[at + i]) or int(given[i]) | 32 == int(words[at + i]))
+        if alike:
+            return True
+        at += n + 1
+    return False
 
 
 def copy_units(target: U16, at: int, source: U16) -> None:
@@ -65,78 +99,249 @@ def may_be_named(code_point: int) -> bool:
     return True
 
 
-def begin_file(root: int, names: Names) -> int:
-    """The file beside, empty and open for writing; 0 or the status where that failed.
+def begin_file(root: int, names: Names) -> None:
+    """Have the file beside open and empty; `names.status` says whether that failed, as it does from here on.
 
-    One that was left over is the only copy if the power failed before it was renamed: then it is kept.
+    One that was left over takes its place first, where it is the whole one.
     """
-    left_over = file_protocol.open_for_writing(root, names.beside, uefi.FILE_MODE_CHANGE, 0)
-    if left_over > 0:
-        old = file_protocol.open_file(root, names.path)
-        if old != 0:
-            file_protocol.close_file(old)
-            file_protocol.delete_file(left_over)
-        else:
-            take_name(names, left_over)
-            file_protocol.close_file(left_over)
-    return file_protocol.open_for_writing(root, names.beside, uefi.FILE_MODE_CREATE, 0)
+    names.step = 0
+    names.file = 0
+    names.status = settle(root, names)
+    names.stays = 0
+    if names.status == 0:
+        names.file = open_empty(root, names, names.beside)
+        names.status = min(names.file, 0)
 
 
-def finish_file(root: int, names: Names, file: int, status: int) -> int:
-    """Let the file beside take its place, or where `status` says that writing failed, go; returns the status."""
-    if status == 0:
-        status = file_protocol.flush_file(file)
+def goes_on(root: int, names: Names) -> bool:
+    """Whether all parts are to be put, again: they are written beside, and then compared with what is there.
+
+    After that the file has its name, or `names.status` says what failed and the old one is as it was.
+    """
+    names.step += 1
+    if names.status == 0 and names.step == COMPARING:
+        names.status = file_protocol.flush_file(names.file)
+        close_open(names.file)
+        names.file = file_protocol.open_file(root, names.beside) if names.status == 0 else 0
+        names.status = min(names.file, names.status)
+    elif names.status == 0 and names.step > COMPARING and file_protocol.file_size(names.file) != names.n_bytes:
+        names.status = OTHERWISE
+    names.n_bytes = 0
+    if names.status == 0 and names.step <= COMPARING:
+        return True
+    close_open(names.file)
+    if names.status == 0:
+        names.status = take_place(root, names)
+    elif names.step > WRITING:
+        remove_file(root, names.beside)
+    return False
+
+
+def put_part(names: Names, source: U8) -> None:
+    """The next bytes of the file: written, or compared with what is there."""
+    done = 0
+    while names.status == 0 and done < len(source):
+        n = min(len(source) - done, len(names.block))
+        place = address_of(source) + done
+        if names.step == WRITING:
+            names.status = file_protocol.write_file(names.file, place, n)
+        elif not reads_alike(names.file, names.block, memory(place, n)):
+            names.status = OTHERWISE
+        done += n
+    names.n_bytes += done
+
+
+def reads_alike(file: int, block: U8, wanted: U8) -> bool:
+    """Whether the next bytes of a file are these; `block` is as long at least."""
+    if not reads_whole(file, block[:len(wanted)]):
+        return False
+    for i in range(len(wanted)):
+        if block[i] != wanted[i]:
+            return False
+    return True
+
+
+def reads_whole(file: int, target: U8) -> bool:
+    """Whether so many bytes of a file could be read."""
+    return read_up_to(file, target) == len(target)
+
+
+def read_up_to(file: int, target: U8) -> int:
+    """Read as much of a file as there is and goes into `target`; how many bytes came, or -1 where the firmware refuses.
+    It may give them in pieces.
+    """
+    done = 0
+    while done < len(target):
+        came = file_protocol.read_file(file, address_of(target) + done, len(target) - done)
+        if came <= 0:
+            return done if came == 0 else -1
+        done += came
+    return done
+
+
+def settle(root: int, names: Names) -> int:
+    """See to a file beside that was left over; returns the status."""
+    left_over = presence(root, names.beside)
+    if left_over <= 0:
+        return left_over
+    old = presence(root, names.path)
+    marked = presence(root, names.mark)
+    if old == 1 and marked == 0:
+        remove_file(root, names.beside)
+        return 0
+    return take_place(root, names) if min(old, marked) >= 0 else min(old, marked)
+
+
+def take_place(root: int, names: Names) -> int:
+    """Give the file beside, which is whole, its name: by renaming, or where that is refused by a copy, compared and
+    only then the one.  Returns the status.
+    """
+    status = ERROR | uefi.EFI_ALREADY_STARTED
+    if presence(root, names.mark) == 0:
+        remove_file(root, names.path)
+        status = rename_beside(root, names)
     if status != 0:
-        file_protocol.delete_file(file)
-        return status
-    old = file_protocol.open_for_writing(root, names.path, uefi.FILE_MODE_CHANGE, 0)
-    if old > 0:
-        file_protocol.delete_file(old)
-    status = take_name(names, file)
-    if status == 0:
-        file_protocol.flush_file(file)
-    file_protocol.close_file(file)
+        status = copy_beside(root, names)
+    names.stays = int(status != 0)
     return status
 
 
-def take_name(names: Names, file: int) -> int:
-    """Rename the file beside; returns the status."""
+def rename_beside(root: int, names: Names) -> int:
+    """Rename the file beside, and look whether it is there then; returns the status."""
+    file = file_protocol.open_for_writing(root, names.beside, uefi.FILE_MODE_CHANGE, 0)
+    if file <= 0:
+        return min(file, -1)
+    n_bytes = file_protocol.file_size(file)
     status = file_protocol.file_info(file, names.info)
-    if status != 0:
-        return status
     info = FileInfo(address_of(names.info))
-    copy_units(info.file_name, 0, names.name)
-    info.size = uefi.INFO_NAME + 2 * (length_of(names.name) + 1)
-    return file_protocol.set_file_info(file, names.info, info.size)
+    if status == 0 and info.file_size != n_bytes:
+        status = OTHERWISE
+    if status == 0:
+        copy_units(info.file_name, 0, names.name)
+        info.size = uefi.INFO_NAME + 2 * (length_of(names.name) + 1)
+        status = file_protocol.set_file_info(file, names.info, info.size)
+    if status == 0:
+        file_protocol.flush_file(file)
+    file_protocol.close_file(file)
+    file = file_protocol.open_file(root, names.path) if status == 0 else 0
+    if status == 0 and (file <= 0 or file_protocol.file_size(file) != n_bytes):
+        status = OTHERWISE
+    close_open(file)
+    return status
+
+
+def copy_beside(root: int, names: Names) -> int:
+    """Copy the file beside to where it belongs, marked as the whole one meanwhile; returns the status."""
+    mark = open_empty(root, names, names.mark)
+    if mark <= 0:
+        return mark
+    status = file_protocol.flush_file(mark)
+    file_protocol.close_file(mark)
+    for comparing in range(2):
+        source = file_protocol.open_file(root, names.beside)
+        target = file_protocol.open_file(root, names.path) if comparing else open_empty(root, names, names.path)
+        if status == 0 and (source <= 0 or target <= 0):
+            status = min(source, target, -1)
+        if status == 0:
+            status = pour(names, source, target, comparing)
+        if status == 0 and not comparing:
+            status = file_protocol.flush_file(target)
+        close_open(source)
+        close_open(target)
+    if status == 0:
+        remove_file(root, names.mark)
+        if presence(root, names.mark) == 0:
+            remove_file(root, names.beside)
+    return status
+
+
+def pour(names: Names, source: int, target: int, comparing: int) -> int:
+    """Write what is in one file into another, or compare them; returns the status."""
+    half = len(names.block) // 2
+    left = file_protocol.file_size(source)
+    if comparing and file_protocol.file_size(target) != left:
+        return OTHERWISE
+    status = min(left, 0)
+    while status == 0 and left > 0:
+        n = min(left, half)
+        if not reads_whole(source, names.block[:n]):
+            status = ERROR | uefi.EFI_DEVICE_ERROR
+        elif not comparing:
+            status = file_protocol.write_file(target, address_of(names.block), n)
+        elif not reads_alike(target, names.block[half:], names.block[:n]):
+            status = OTHERWISE
+        left -= n
+    return status
+
+
+def open_empty(root: int, names: Names, name: U16) -> int:
+    """A file open for writing, empty whatever it was before; negative: the status."""
+    file = file_protocol.open_for_writing(root, name, uefi.FILE_MODE_CREATE, 0)
+    if file > 0 and file_protocol.file_size(file) != 0:
+        file_protocol.delete_file(file)
+        file = file_protocol.open_for_writing(root, name, uefi.FILE_MODE_CREATE, 0)
+    if file > 0 and file_protocol.file_size(file) != 0:
+        if file_protocol.file_info(file, names.info) == 0:
+            info = FileInfo(address_of(names.info))
+            info.file_size = 0
+            file_protocol.set_file_info(file, names.info, info.size)
+        if file_protocol.file_size(file) != 0:
+            file_protocol.close_file(file)
+            return ERROR | uefi.EFI_ACCESS_DENIED
+    return file if file != 0 else ERROR | uefi.EFI_NOT_FOUND
+
+
+def presence(root: int, name: U16) -> int:
+    """1: there is a file of that name; 0: there is none; negative: the status."""
+    file = file_protocol.open_file(root, name)
+    close_open(file)
+    return min(file, 1)
+
+
+def remove_file(root: int, name: U16) -> None:
+    """Delete a file, where it is there and the firmware does it."""
+    file = file_protocol.open_for_writing(root, name, uefi.FILE_MODE_CHANGE, 0)
+    if file > 0:
+        file_protocol.delete_file(file)
+
+
+def close_open(file: int) -> None:
+    """Close a file, if it is one."""
+    if file > 0:
+        file_protocol.close_file(file)
 
 
 def write_whole(root: int, names: Names, source: U8) -> int:
     """Write a file from memory; returns the status."""
-    file = begin_file(root, names)
-    if file <= 0:
-        return file
-    status = 0
-    if len(source) > 0:
-        status = file_protocol.write_file(file, address_of(source), len(source))
-    return finish_file(root, names, file, status)
+    begin_file(root, names)
+    while goes_on(root, names):
+        put_part(names, source)
+    return names.status
 
 
 def open_either(root: int, names: Names) -> int:
-    """A file for reading; after a power cut between deleting the old one and renaming, the one beside.  0: none."""
-    file = file_protocol.open_file(root, names.path)
-    return file if file != 0 else file_protocol.open_file(root, names.beside)
+    """A file for reading; after a power cut the one beside, where that is the whole one.  0: none; negative: a status.
+    """
+    marked = presence(root, names.mark) > 0
+    file = file_protocol.open_file(root, names.beside if marked else names.path)
+    return file if file != 0 else file_protocol.open_file(root, names.path if marked else names.beside)
 
 
-def say_status(con: Console, status: int) -> None:
-    """Why nothing was written, in a line."""
-    reason = status & 0xFFFF
-    if reason == uefi.EFI_VOLUME_FULL:
+def say_status(con: Console, names: Names) -> None:
+    """Why nothing was written, in a line, and where it is all the same."""
+    reason = names.status & 0xFFFF
+    if names.stays != 0:
+        say(con, ALARM, sentence(
+            "Written, but the firmware would not name it so (error {}): it is whole as {}.", (reason, names.beside)))
+    elif reason == uefi.EFI_VOLUME_FULL:
         say_line(con, ALARM, text(
             "Not written: the volume is full.  Delete something on it, or write an image with --free."))
     elif reason == uefi.EFI_WRITE_PROTECTED:
         say_line(con, ALARM, text("Not written: the volume is read-only.  Is there a switch on the stick?"))
     elif reason == uefi.EFI_OUT_OF_RESOURCES:
         say_line(con, ALARM, text("Not written: this conversation is longer than this program can save."))
+    elif reason == uefi.EFI_CRC_ERROR:
+        say_line(con, ALARM, text("Not written: the volume gives back something else.  Try another stick."))
     else:
         say(con, ALARM, sentence(
             "Not written: the firmware reports error {}.  Is the stick still there?", (reason,)))

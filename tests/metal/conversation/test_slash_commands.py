@@ -77,7 +77,10 @@ def test_commands_that_end_it(desk: Desk, name: str) -> None:
     if name == "model":
         desk.firmware.files["one.blm"] = b""
         assert "There is" in answered(desk, b"/model")
-        desk.firmware.files["two.blm"] = b""
+        desk.firmware.files |= {"one.blm": chat_model()[1], "two.blm": chat_model()[1]}
+        desk.firmware.keys = [13]
+        assert ask(desk, b"/model")[0] == ENDINGS[name] and desk.workspace.models.asked_for == 1
+        return
     assert ask(desk, f"/{name}".encode()) == (ENDINGS[name], "")
 
 

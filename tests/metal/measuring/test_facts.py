@@ -16,6 +16,7 @@ from barelm.metal.conversation.turns import forget
 from barelm.metal.measuring import facts, greeting
 from barelm.metal.measuring.facts import memory_facts
 from barelm.metal.measuring.measured_report import make_report
+from barelm.metal.storage.model_loader import introduce
 from tests.metal.fake import FakeFirmware
 from tests.metal.talks import Desk
 
@@ -122,8 +123,8 @@ def test_the_start_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk(monkeypatch, firmware=firmware)
     said = desk.heard(lambda: greeting.greet(desk.t.con, desk.b.settings, desk.workspace))
     assert said.startswith("barelm\n\n") and " MB of memory\nFake firmware, UEFI 2.10\n\n" in said
-    said = desk.heard(lambda: greeting.introduce(desk.t.con, desk.b.settings, desk.header))
+    said = desk.heard(lambda: introduce(desk.t.con, desk.b.settings, desk.header))
     assert said.startswith("small 8   ") and "context 128 tokens" in said
     desk.b.settings.report = 1
     assert desk.heard(lambda: greeting.greet(desk.t.con, desk.b.settings, desk.workspace)) == ""
-    assert desk.heard(lambda: greeting.introduce(desk.t.con, desk.b.settings, desk.header)) == ""
+    assert desk.heard(lambda: introduce(desk.t.con, desk.b.settings, desk.header)) == ""

@@ -11,17 +11,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from barelm.contract.layout import KEYBOARDS
+from barelm.contract.console_state import ConsoleState
+from barelm.contract.layout import KEYBOARDS, TEXT_BYTES
 from barelm.contract.settings import AT_END, FLAG, NAME, REAL, ROWS, TEXT, TEXTS, WHOLE, SettingsView
-from barelm.dialect.memory import float_of_bits, load_i64, text
+from barelm.contract.storage_state import MOST_COMPLAINTS, Complaints
+from barelm.dialect.memory import float_of_bits, load_i64, memory, text
+from barelm.dialect.rooms import Failure
+from barelm.metal import arena
+from barelm.metal.console.sinks import plain_console
 from barelm.metal.storage import toml_values
-from barelm.metal.storage.configuration import read_settings
-from barelm.metal.uefi.boot_services import Firmware
+from barelm.metal.storage.configuration import complain, read_configuration, read_settings
 from barelm.settings import Settings
 from tests.metal.fake import FakeFirmware
+from tests.metal.volumes import ERROR, FakeFile, load, store
 from tests.worlds import World, both_worlds, interpreter, jit
 
-SILENT = Firmware(0, 0, 0, 0, 0, 0, 0)
 GUARD = 64
 LEAST_REAL = 2.0**-26  # below it the eighteen decimals of the file cannot hold every digit
 
@@ -65,14 +69,24 @@ def read(world: World, raw: bytes, firmware: FakeFirmware | None = None) -> Read
     data = block[GUARD:GUARD + len(raw)]
     data[:] = np.frombuffer(raw, np.uint8)
     view = SettingsView.over(np.full(SettingsView.BYTES, 0xA5, np.uint8))
-    world(read_settings)(firmware.fw if firmware else SILENT, view, data, len(raw))
+    complaints = Complaints.over(np.zeros(Complaints.BYTES, np.uint8))
+    world(read_settings)(view, complaints, data, len(raw))
     assert (block[:GUARD] == 0xA5).all() and (block[GUARD + len(raw):] == 0xA5).all(), "it wrote outside the file"
     found = {}
     for name in (name for name, row in ROWS.items() if row.kind in (TEXT, TEXTS)):
         at, n_bytes = int(getattr(view, name).address) - data.ctypes.data, int(getattr(view, name).n_bytes)
         assert 0 <= at <= at + n_bytes <= len(raw)
         found[name] = data[at:at + n_bytes].tobytes()
-    return Read(view, found, firmware.screen if firmware else "")
+    return Read(view, found, said(complaints, firmware) if firmware else "")
+
+
+def said(complaints: Complaints, firmware: FakeFirmware) -> str:
+    """What a person is told."""
+    firmware.columns = 1000
+    workspace = arena.open_workspace(firmware.fw)
+    memory(workspace.complaints.address, Complaints.BYTES)[:] = memory(complaints.address, Complaints.BYTES)
+    complain(plain_console(firmware.fw, ConsoleState.over(np.zeros(ConsoleState.BYTES, np.uint8))), workspace)
+    return firmware.screen
 
 
 @both_worlds
@@ -113,7 +127,10 @@ def test_nothing_said_means_the_defaults(raw: bytes) -> None:
     (b'at_end = "restart" # not "return"', "at_end", 2),
     (b"report = true", "report", 1), (b"report=true#x", "report", 1),
     (b"report = true\nreport = false\n", "report", 0), (b"seed = 1\nseed = 2", "seed", 2),
-    (b"wait = 999999999999999999", "wait", 10**18 - 1), (b"top_k = 40", "top_k", 40),
+    (b"wait = 999999999999999999", "wait", 10**6), (b"top_k = 40", "top_k", 40),
+    (b"countdown = 100000000000000000", "countdown", 10**6), (b"cores = 99999", "cores", 4096),
+    (b"seed = 999999999999999999", "seed", 10**18 - 1), (b"\xef\xbb\xbfseed = 7", "seed", 7),
+    (b"tokens = 4\rseed = 7\r", "seed", 7), (b"tokens = 4\r\nseed = 7\r\n", "seed", 7),
     (b"countdown = 0", "countdown", 0), (b"selftest = true", "selftest", 1),
     (b"screen = false # dark", "screen", 0), (b'keyboard = "us"', "keyboard", 0),
     (b'keyboard = "de"# QWERTZ', "keyboard", KEYBOARDS.index("de"))])
@@ -157,6 +174,66 @@ def test_a_line_that_is_not_understood_is_named_and_changes_nothing(line: bytes)
 def test_every_bad_line_is_named_by_its_number() -> None:
     screen = shown(b"\n".join([b"what"] * 3 + [b"seed = 1", b"else"])).screen
     assert [line.split()[2] for line in screen.splitlines()] == ["1", "2", "3", "5"]
+
+
+def test_many_bad_lines_leave_room_on_the_screen() -> None:
+    screen = shown(b"what\n" * 100).screen
+    assert screen.count("not understood") == MOST_COMPLAINTS
+    assert screen.endswith(f"barelm.toml: so are {100 - MOST_COMPLAINTS} more lines.\r\n")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_named(encoding: str) -> None:
+    got = shown("seed = 7\n# 世\n".encode(encoding))
+    assert got.screen == "barelm.toml is UTF-16 and passed over: save it as UTF-8.\r\n" and got.view.seed == 0
+
+
+class OnVolume:
+    """A machine with a barelm.toml."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.firmware = FakeFirmware({"barelm.toml": raw})
+        self.firmware.columns = 1000
+        self.workspace = arena.open_workspace(self.firmware.fw)
+        self.settings = self.workspace.board.settings
+        self.root = self.firmware.root()
+
+    def read(self) -> str:
+        """Read it; returns what is said."""
+        read_configuration(self.settings, self.workspace, self.root)
+        complain(plain_console(self.firmware.fw, ConsoleState.over(np.zeros(ConsoleState.BYTES, np.uint8))),
+                 self.workspace)
+        assert self.firmware.n_open == 1, "only the root is open"
+        return self.firmware.screen
+
+
+def test_a_file_that_is_too_long_is_told_and_cut_at_a_line() -> None:
+    head = b"wait = 1\n#"
+    volume = OnVolume(head + b"x" * (TEXT_BYTES - len(head) - 11) + b"\ntokens = 12\n")
+    assert "too long" in volume.read() and (volume.settings.tokens, volume.settings.wait) == (0, 1)
+
+
+def test_a_file_that_comes_in_pieces_is_read_whole() -> None:
+    volume = OnVolume(b"# " + b"x" * 3000 + b"\nseed = 7\n")
+    plain = FakeFile.read
+
+    def read(file: FakeFile, this: int, size: int, target: int) -> int:
+        store(size, min(load(size), 1000))
+        return plain(file, this, size, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FakeFile, "read", read)
+        assert volume.read() == "" and volume.settings.seed == 7
+
+
+@pytest.mark.parametrize("service", ["open", "read", "set_position"])
+def test_a_disk_that_fails_is_never_the_defaults(service: str) -> None:
+    volume = OnVolume(b"seed = 7\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FakeFile, service, lambda *_: ERROR | 7)
+        volume.firmware.last_file.table.serve("open", volume.firmware.last_file.open)
+        with pytest.raises(Failure, match="while barelm.toml is read"):
+            read_configuration(volume.settings, volume.workspace, volume.root)
 
 
 @pytest.mark.parametrize("escaped, plain", [

@@ -8,11 +8,9 @@ import pytest
 from barelm.contract import uefi
 from barelm.contract.layout import Header
 from barelm.dialect.rooms import Failure
-from barelm.metal import arena
 from barelm.metal.conversation.talk import keyboard_of
 from barelm.metal.storage import model_menu, model_parts
-from barelm.metal.storage.model_menu import choose_model, judge_models, list_models
-from barelm.metal.storage.model_parts import parts_in
+from barelm.metal.storage.model_menu import ask_for_model, choose_model, judged_models
 from tests.metal.fake import FakeFirmware
 from tests.metal.storage.test_model_parts import split
 from tests.metal.talks import Desk, chat_model
@@ -44,12 +42,14 @@ def chosen(patch: pytest.MonkeyPatch, files: dict[str, bytes], *keys: int | None
     firmware.keys = list(keys)
     before = firmware.n_open
     with np.errstate(all="ignore"):
-        models = list_models(desk.workspace, desk.t.root)
-        judge_models(models, parts_in(desk.workspace), desk.t.root, desk.b.settings,
-                     arena.free_memory(firmware.fw, arena.map_buffer(desk.workspace)).total)
-        entry = choose_model(desk.t.con, keyboard_of(desk.t), models, desk.b, again)
+        models = judged_models(firmware.fw, desk.b.settings, desk.workspace, desk.t.volume.root, 0)
+        if again and not ask_for_model(desk.t.con, keyboard_of(desk.t), models):
+            number = -1
+        else:
+            number = choose_model(desk.t.con, keyboard_of(desk.t), models, desk.b.settings, False)
+        entry = models.entries[max(number, 0)]
     assert firmware.n_open == before, "every file is closed"
-    return entry.name[:entry.n_units].tobytes().decode("utf-16-le"), desk
+    return entry.name[:entry.n_units].tobytes().decode("utf-16-le") if number >= 0 else "", desk
 
 
 def test_the_only_one_is_taken_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,4 +179,38 @@ def test_a_name_longer_than_the_list_takes(monkeypatch: pytest.MonkeyPatch) -> N
 def test_without_anything_to_type_on_the_default_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     firmware = FakeFirmware(extended=False)
     firmware.table.put(con_in=0)
-    assert chosen(monkeypatch, FILES, again=True, firmware=firmware)[0] == "b.blm"
+    assert chosen(monkeypatch, FILES, firmware=firmware)[0] == "b.blm"
+
+
+def test_folders_and_what_other_systems_hide_are_no_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    path, desk = chosen(monkeypatch, {"model.blm": GOOD, "._model.blm": b"Mac OS X" * 512, ".x.blm": GOOD,
+                                      "folder.blm\\a": b""})
+    assert path == "model.blm" and desk.firmware.screen == ""
+
+
+@pytest.mark.parametrize("settings, name", [(b'model = "z.blm"\n', "z.blm"), (b"", "model.blm")])
+def test_the_wanted_one_is_found_however_many_there_are(monkeypatch: pytest.MonkeyPatch, settings: bytes,
+                                                        name: str) -> None:
+    files = {**{f"m{k:02}.blm": b"x" for k in range(40)}, "model.blm": GOOD, "z.blm": GOOD}
+    assert chosen(monkeypatch, files, settings=b"report = true\n" + settings)[0] == name
+
+
+def test_where_the_default_is_damaged_another_one_starts_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    path, desk = chosen(monkeypatch, {"model.blm": GOOD[:4000], "good.blm": GOOD}, settings=b"countdown = 0\n")
+    assert path == "good.blm" and "model.blm cannot be loaded; good.blm takes its place." in desk.firmware.screen
+
+
+@pytest.mark.parametrize("key", [23 << 16, 27, 3])
+def test_who_asked_for_another_one_can_go_back(monkeypatch: pytest.MonkeyPatch, key: int) -> None:
+    path, desk = chosen(monkeypatch, FILES, None, DOWN, key, again=True)
+    assert path == "" and "Esc goes back" in desk.firmware.screen
+
+
+def test_a_menu_of_nothing_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stick is gone: names are there still, and no file."""
+    path, desk = chosen(monkeypatch, {"a.blm": b"", "b.blm": b""}, again=True)
+    assert path == "" and "None of the models" in desk.firmware.screen
+
+
+def test_esc_takes_the_marked_one_where_there_is_no_way_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert chosen(monkeypatch, FILES, DOWN, 23 << 16)[0] == "A.BLM"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from barelm.contract import uefi
 from barelm.contract.console_state import ConsoleState
+from barelm.dialect.memory import memory
 from barelm.metal import arena
 from barelm.metal.console.sinks import plain_console
 from barelm.metal.storage import whole_files
@@ -40,6 +42,7 @@ class Volume:
     def read(self) -> bytes | None:
         """What a reader finds."""
         file = open_either(self.root, self.names)
+        assert file >= 0
         if file == 0:
             return None
         buffer = np.zeros(1 << 16, np.uint8)
@@ -94,6 +97,76 @@ def test_power_that_goes_twice() -> None:
             assert Volume(cut(once, j, True)).read() in (OLD, NEW), (k, j)
 
 
+def renaming_refused(number: int, what: str, until: int = 1 << 30) -> int:
+    """A firmware that cannot rename, until the power goes."""
+    return uefi.EFI_DEVICE_ERROR if number >= until else uefi.EFI_ACCESS_DENIED if what == "rename" else 0
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("state", range(len(STATES)))
+def test_where_renaming_is_refused_the_power_may_go_at_any_time(state: int, lazy: bool) -> None:
+    whole = Volume(dict(STATES[state]))
+    whole.firmware.changes.fault = renaming_refused
+    assert whole.write(NEW) == 0 and whole.files == {"my file.txt": NEW}
+    for k in range(len(whole.firmware.changes.done) + 1):
+        volume = Volume(dict(STATES[state]))
+        volume.firmware.changes.fault = functools.partial(renaming_refused, until=k)
+        volume.write(NEW)
+        left = {name: volume.firmware.changes.flushed.get(name, b"") if lazy else content
+                for name, content in volume.files.items()}
+        survivors = Volume(left)
+        survivors.firmware.changes.fault = renaming_refused
+        assert survivors.read() in (OLD, NEW), k
+        assert survivors.write(b"and once more") == 0 and survivors.files == {"my file.txt": b"and once more"}, k
+
+
+def test_a_rename_that_fails_once_is_made_good() -> None:
+    volume = Volume({"my file.txt": OLD})
+    volume.firmware.changes.fault = lambda number, what: (
+        uefi.EFI_DEVICE_ERROR if what == "rename" and "rename" not in volume.firmware.changes.done else 0)
+    assert volume.write(NEW) == 0 and volume.files == {"my file.txt": NEW}
+
+
+def test_a_file_that_gets_no_name_is_whole_and_said(firmware: FakeFirmware) -> None:
+    volume = Volume({"my file.txt": OLD})
+    volume.firmware.changes.fault = lambda number, what: (
+        uefi.EFI_DEVICE_ERROR if what == "rename" or "rename" in volume.firmware.changes.done else 0)
+    assert volume.write(NEW) == uefi.EFI_DEVICE_ERROR and volume.files["my file.txt~"] == NEW
+    con = plain_console(firmware.fw, ConsoleState.over(np.zeros(ConsoleState.BYTES, np.uint8)))
+    whole_files.say_status(con, volume.names)
+    assert "it is whole as my file.txt~." in firmware.screen
+
+
+def test_information_that_is_none_changes_no_file() -> None:
+    volume = Volume({"my file.txt": OLD})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.metal.volumes.FakeFile.get_info", lambda *_: 0)
+        assert volume.write(NEW) == 0 and volume.read() == NEW
+
+
+@pytest.mark.parametrize("spoils", [0, 4000, len(NEW) - 1])
+def test_what_is_not_read_back_was_not_written(spoils: int) -> None:
+    volume = Volume({"my file.txt": OLD})
+    writing = write_file
+
+    def write(file: int, at: int, n: int) -> int:
+        memory(at, n)[spoils] ^= 1
+        status = writing(file, at, n)
+        memory(at, n)[spoils] ^= 1
+        return status
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("barelm.metal.uefi.file_protocol.write_file", write)
+        assert volume.write(NEW) == uefi.EFI_CRC_ERROR and volume.files == {"my file.txt": OLD}
+
+
+def test_a_left_over_that_cannot_be_deleted_leaves_no_tail() -> None:
+    volume = Volume({"my file.txt": OLD, "my file.txt~": b"x" * 20_000})
+    volume.firmware.changes.fault = lambda number, what: int(what == "delete" and number == 0)
+    status = volume.write(NEW)
+    assert (status == 0 and volume.read() == NEW) or (status != 0 and volume.read() == OLD)
+
+
 @pytest.mark.parametrize("what", ["create", "write", "flush"])
 @pytest.mark.parametrize("status", [uefi.EFI_VOLUME_FULL, uefi.EFI_DEVICE_ERROR, uefi.EFI_WRITE_PROTECTED])
 def test_what_fails_leaves_the_old_one_and_nothing_else(what: str, status: int) -> None:
@@ -116,7 +189,7 @@ def test_a_volume_that_says_nothing_but_writes_less() -> None:
     writing = write_file
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("barelm.metal.uefi.file_protocol.write_file",
-                      lambda file, at, n: writing(file, at, n - 1) or uefi.EFI_VOLUME_FULL)
+                      lambda file, at, n: writing(file, at, n - 1) or ERROR | uefi.EFI_VOLUME_FULL)
         assert volume.write(NEW) == uefi.EFI_VOLUME_FULL and volume.files == {"my file.txt": OLD}
 
 
@@ -135,6 +208,8 @@ def test_a_file_of_nothing() -> None:
     (b"a", True), ("Größe 世".encode(), True), (b"a.b c", True), (b"x" * 40, True), ("é".encode() * 40, True),
     (b"", False), (b".hidden", False), (b" blank", False), (b"x" * 41, False), (b"a/b", False), (b"a\\b", False),
     (b"a:b", False), (b'a"b', False), (b"a*", False), (b"a?", False), (b"<a>", False), (b"a|b", False),
+    (b"con", False), (b"Aux", False), (b"lpt9.x", False), (b"NUL .a", False), (b"com", True), (b"com10", True),
+    (b"console", True),
     (b"a\x00b", False), (b"a\nb", False), (b"a\x7f", False), ("🙂".encode(), False), (b"\xff", False),
     (b"\xed\xa0\x80", False)])
 def test_names(name: bytes, good: bool) -> None:
@@ -171,5 +246,7 @@ def firmware() -> Iterator[FakeFirmware]:
     (uefi.EFI_OUT_OF_RESOURCES, "longer"), (uefi.EFI_DEVICE_ERROR, "error 7"), (0, "error 0")])
 def test_every_failure_is_a_line(firmware: FakeFirmware, status: int, said: str) -> None:
     con = plain_console(firmware.fw, ConsoleState.over(np.zeros(ConsoleState.BYTES, np.uint8)))
-    whole_files.say_status(con, ERROR | status)
+    names = Volume({}).names
+    names.status = ERROR | status
+    whole_files.say_status(con, names)
     assert said in firmware.screen and firmware.screen.count("\n") == 1 and firmware.screen.startswith("Not written: ")
