@@ -8,6 +8,8 @@ import time
 LOOK_S = 2.0
 """How often such a child looks whether its parent is still there."""
 
+_KEPT = ("PYTHON", "LD_", "DYLD_", "LANG", "LC_", "PATH", "SYSTEMROOT", "COVERAGE")
+
 
 def child_command(module: str, *arguments: str) -> list[str]:
     """What runs a module as `python -m` does, but for -P: a `json.py` in the current folder is not the json meant."""
@@ -17,6 +19,12 @@ def child_command(module: str, *arguments: str) -> list[str]:
 def child_environment(**more: str) -> dict[str, str]:
     """For such a child: ours and `more`, and it looks for modules where we do, in the same order."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **more}
+
+
+def bare_environment(**more: str) -> dict[str, str]:
+    """The same for a child that runs what strangers wrote: of ours only what Python and its libraries need, no keys."""
+    return {name: value for name, value in child_environment(**more).items()
+            if name in more or name.startswith(_KEPT)}
 
 
 def end_with_parent() -> None:

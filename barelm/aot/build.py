@@ -28,18 +28,44 @@ def build_program(*, fresh: bool = False) -> Path:
     Raises BarelmError where the metal code or the tools are at fault.
     """
     cached = _cached()
-    if fresh or not cached.is_file():
-        replace_file(cached, compile_and_link())
+    if fresh or not _is_whole(cached):
+        program = compile_and_link()
+        replace_file(_digest_beside(cached), hashlib.sha256(program).hexdigest().encode())
+        replace_file(cached, program)
     return cached
 
 
 def is_built() -> bool:
     """Whether `build_program` would find the program in the cache."""
-    return _cached().is_file()
+    return _is_whole(_cached())
+
+
+def was_built_here(program: bytes) -> bool:
+    """Whether a program is, byte for byte, one that this or an earlier barelm of this person has put into the cache."""
+    return any(path.stat().st_size == len(program) and path.read_bytes() == program
+               for path in _cached().parent.glob("*.efi"))
 
 
 def _cached() -> Path:
     return cache_folder("programs") / f"{source_key()}.efi"
+
+
+def _digest_beside(cached: Path) -> Path:
+    return cache_folder("digests") / f"{cached.stem}.sha256"
+
+
+def _is_whole(cached: Path) -> bool:
+    """Whether what is in the cache is what was written there: a full disk or lost power can leave a part, or zeros."""
+    if not cached.is_file():
+        return False
+    program, noted = cached.read_bytes(), _digest_beside(cached)
+    if noted.is_file():
+        return noted.read_bytes() == hashlib.sha256(program).hexdigest().encode()
+    try:
+        check_program(program)
+    except BarelmError:
+        return False
+    return True
 
 
 def compile_and_link() -> bytes:

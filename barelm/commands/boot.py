@@ -14,15 +14,17 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
+from barelm.aot.build import was_built_here
 from barelm.commands.progress import ProgressBar
 from barelm.commands.run import machine_cores
 from barelm.disk import open_volume
 from barelm.errors import BarelmError
 from barelm.machine.choice import choose_machine
+from barelm.machine.hosted import Hosted
 from barelm.machine.machine import Machine, Session, Spec
 from barelm.machine.terminal import PlainText
 from barelm.pack.parts import header_on
-from barelm.pipeline import MODEL_PATH, SILENCE_S, memory_mb
+from barelm.pipeline import MODEL_PATH, PROGRAM_PATH, SILENCE_S, memory_mb
 
 DEFAULT_MEMORY_MB = 1024
 PROMPT = "\n> "  # as `metal.conversation.dialogue` shows it
@@ -49,7 +51,21 @@ def boot_image(image: Path, machine: str | None, memory: int, cores: int, write:
     cores = machine_cores(memory, cores)
     with ProgressBar() as bar:
         chosen = choose_machine(machine, bar.note, display)
+        if machine is None and chosen.name == Hosted.name:
+            refuse_strangers(image)
         return converse(chosen, Spec(image, memory or needed_memory_mb(image), cores, write), bar)
+
+
+def refuse_strangers(image: Path) -> None:
+    """Raise BarelmError where the program of an image was not built here: where nobody asked for it, none of those runs
+    natively, as a process of this person.
+    """
+    with open_volume(image) as volume:
+        entry = volume.lookup(PROGRAM_PATH)
+        if entry is not None and not was_built_here(volume.read(entry, 0, entry.size)):
+            raise BarelmError(f"the program on {image.name} was not built on this host, and here it would run natively",
+                              "Install QEMU (`barelm doctor`), which shuts it in; or, where you trust whoever made the "
+                              "image, add --machine hosted.")
 
 
 def converse(machine: Machine, spec: Spec, bar: ProgressBar) -> int:

@@ -1,6 +1,8 @@
 """The hosted machine: the image's own program, natively in a child process on a firmware written in Python.
 
-No emulation, so it is as fast as the metal; but a process is the only protection: for images you made yourself.
+No emulation, so it is as fast as the metal.  The process may ask Linux for little (`firmware.process.confinement`) and
+is given few variables; that is still less of a wall than an emulated machine, so nobody is led here unasked with a
+program that was not built on this host (`commands.boot`).
 """
 
 from __future__ import annotations
@@ -11,13 +13,15 @@ import platform
 import select
 import signal
 import subprocess
+import sys
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from barelm.child_python import child_command, child_environment
+from barelm.child_python import bare_environment, child_command
 from barelm.errors import BarelmError
 from barelm.machine.machine import Spec
 from barelm.machine.screen import BGR, Screen, save_picture
@@ -40,7 +44,8 @@ class Hosted:
     `slips` are those of its processors (`devices.processors.Slips`).
     What of its memory is `occupied`, from which MiB on and how many, is somebody else's: so the rest is in pieces.
     With a `power_cut` of n the power goes off right after the n-th sector write (0: never): then the session has no
-    status, and `read` says nothing but that the machine is off.
+    status, and `read` says nothing but that the machine is off.  `system_calls` are those, by number, that its process
+    may have beside the usual, for a device that needs them.
     """
 
     faults: tuple[Fault, ...] = ()
@@ -50,6 +55,7 @@ class Hosted:
     power_cut: int = 0
     occupied: tuple[tuple[int, int], ...] = ()
     slips: tuple[float, int, float] = (0, 0, 0)
+    system_calls: tuple[int, ...] = ()
 
     def why_not(self) -> str | None:
         """Why this machine cannot be used here, in a sentence; None where it can."""
@@ -73,6 +79,12 @@ def memory_left() -> int:
     with suppress(OSError, ValueError, IndexError), open("/proc/meminfo") as file:
         return next(int(line.split()[1]) << 10 for line in file if line.startswith("MemAvailable:"))
     return 1 << 62
+
+
+@cache
+def _say_unconfined(reason: str) -> None:
+    """Once."""
+    print(f"This system does not limit what the hosted machine's process may ask for: {reason}", file=sys.stderr)
 
 
 class HostedSession:
@@ -100,12 +112,12 @@ class HostedSession:
         shared = [self._pixels.fileno()] if self._pixels else []
         setup = {"image": os.path.abspath(spec.image), "memory_mb": spec.memory_mb, "cores": spec.cores,
                  "writable": spec.writable, "faults": [*map(str, machine.faults)], "power_cut": machine.power_cut,
-                 "occupied": machine.occupied, "slips": machine.slips,
+                 "occupied": machine.occupied, "slips": machine.slips, "system_calls": machine.system_calls,
                  "screen": str(Screen(*machine.screen, machine.pixels)) if machine.screen else None,
                  "screen_fd": shared[0] if shared else None, "report_fd": report_out}
         command = child_command(CHILD, json.dumps(setup))
         try:
-            environment = child_environment(OPENBLAS_NUM_THREADS="1")  # NumPy comes along: no threads for it
+            environment = bare_environment(OPENBLAS_NUM_THREADS="1")  # NumPy comes along: no threads for it
             self._process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE,
                                              stdout=subprocess.PIPE, stderr=self._errors, bufsize=0,
                                              pass_fds=[report_out, *shared], start_new_session=True)
@@ -170,11 +182,13 @@ class HostedSession:
         except subprocess.TimeoutExpired:
             self._process.kill()
             code = self._process.wait()
-        written = self._report.read()
-        if written:
-            report = json.loads(written)
-            self.status, self.calls, self.writes = report["status"], report["calls"], report["writes"]
-            self.kept, self.left = report["kept"], report["left"]
+        for line in self._report:
+            report = json.loads(line)
+            if "unconfined" in report:
+                _say_unconfined(report["unconfined"])
+            else:
+                self.status, self.calls, self.writes = report["status"], report["calls"], report["writes"]
+                self.kept, self.left = report["kept"], report["left"]
         if code not in _ENDED_WELL:
             self._errors.seek(0)
             message, _, hint = self._errors.read().decode(errors="replace").removesuffix("\n").rpartition("\n")

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,39 @@ def test_fresh_compiles_though_it_is_cached(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(build, "compile_and_link", lambda: b"anew")
     assert build.build_program(fresh=True).read_bytes() == b"anew"
     assert [path.suffix for path in (tmp_path / "barelm" / "programs").iterdir()] == [".efi"]
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:100_000], lambda content: content[:-1],
+                                    lambda content: content[:5000] + b"\0" + content[5001:],
+                                    lambda content: content[:200_000].ljust(len(content), b"\0")])
+def test_a_damaged_program_in_the_cache_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                      damage: Callable[[bytes], bytes]) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    good = bytes(range(1, 256)) * 1500
+    monkeypatch.setattr(build, "compile_and_link", lambda: good)
+    cached = build.build_program()
+    assert build.is_built()
+    cached.write_bytes(damage(good))
+    assert not build.is_built()
+    assert build.build_program().read_bytes() == good and build.is_built()
+
+
+@pytest.mark.parametrize("n_bytes", [0, 2, 1000, 100_000])
+def test_a_cut_program_is_noticed_though_nothing_was_noted_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                                 n_bytes: int) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(seeded_cache(tmp_path)))
+    cached = build.build_program()
+    cached.write_bytes(cached.read_bytes()[:n_bytes])
+    assert not build.is_built()
+
+
+def test_what_was_built_here_is_known_by_its_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(build, "compile_and_link", lambda: b"MZ ours")
+    assert not build.was_built_here(b"MZ ours")
+    build.build_program()
+    assert build.was_built_here(b"MZ ours")
+    assert not build.was_built_here(b"MZ ourz") and not build.was_built_here(b"")
 
 
 @pytest.mark.parametrize("name", ["metal/main.py", "kernels/decoder/blocks.py", "dialect/lowering/memory.py",

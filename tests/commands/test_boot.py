@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from barelm.commands import boot
 from barelm.commands.boot import PERSON_S, converse
 from barelm.commands.progress import ProgressBar
+from barelm.disk import write_image
+from barelm.errors import BarelmError
+from barelm.machine.hosted import Hosted
 from barelm.machine.machine import Spec
-from barelm.pipeline import SILENCE_S
+from barelm.pipeline import PROGRAM_PATH, SILENCE_S
 
 
 class Speaking:
@@ -54,3 +58,24 @@ def test_a_person_may_take_their_time(monkeypatch: pytest.MonkeyPatch, invitatio
         monkeypatch.setattr(sys, "stdin", nothing)
         assert converse(machine, Spec(Path("x.img")), bar) == 0
     assert machine.waited == [SILENCE_S, SILENCE_S, PERSON_S, PERSON_S]
+
+
+@pytest.mark.skipif(Hosted().why_not() is not None, reason=str(Hosted().why_not()))
+def test_a_strangers_program_runs_natively_only_where_that_was_asked_for(monkeypatch: pytest.MonkeyPatch,
+                                                                         tmp_path: Path) -> None:
+    started: list[str] = []
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("BARELM_QEMU", "")
+    monkeypatch.setattr(boot, "converse", lambda machine, spec, bar: started.append(machine.name) or 0)
+    image = tmp_path / "downloaded.img"
+    write_image(image, {PROGRAM_PATH: b"MZ of somebody"})
+    with pytest.raises(BarelmError, match=r"downloaded\.img was not built on this host") as refused:
+        boot.boot_image(image, None, 64, 1)
+    assert "--machine hosted" in refused.value.hint and started == []
+    assert boot.boot_image(image, "hosted", 64, 1) == 0
+    (tmp_path / "cache" / "barelm" / "programs" / "earlier.efi").write_bytes(b"MZ of somebody")
+    assert boot.boot_image(image, None, 64, 1) == 0
+    write_image(image, {"README": b"no program: the machine says so"})
+    assert boot.boot_image(image, None, 64, 1) == 0
+    assert started == ["hosted"] * 3

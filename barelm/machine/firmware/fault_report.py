@@ -3,6 +3,7 @@
 import ctypes
 import signal
 
+from barelm.machine.firmware.process.confinement import NAMES
 from barelm.machine.firmware.tables import SERVICES
 
 _SI_KERNEL = 0x80
@@ -14,6 +15,7 @@ _WHAT = {
     signal.SIGILL: "came to an instruction this processor does not have",
     signal.SIGFPE: "divided by zero or computed what has no result",
     signal.SIGTRAP: "came to a breakpoint, as LLVM puts where code must not run",
+    signal.SIGSYS: "asked Linux for {asked}, which what runs here may not have",
 }
 
 
@@ -24,13 +26,14 @@ without the firmware's console on it.
 
 
 class Report(ctypes.Structure):
-    """Notes in memory both processes see, where it is made over such.  `code.FAULT` fills the first four."""
+    """Notes in memory both processes see, where it is made over such.  `code.FAULT` fills the first five."""
 
     _fields_ = [
         ("signal", _U64),
         ("code", _U64),                 # si_code
         ("touched", _U64),              # the address
         ("at", _U64),                   # the instruction
+        ("asked", _U64),                # the system call, where one was refused
         ("service", _U64),              # the one at work, its number from 1; 0: none
         ("base", _U64),                 # where the program is
         ("size", _U64),
@@ -67,8 +70,12 @@ class Report(ctypes.Structure):
         """What crashed and where, as a sentence without its end; None where nothing did."""
         if not self.signal:
             return None
-        number = signal.Signals(self.signal)
-        what = _WHAT.get(number, "failed").format(touched=self.touched)
+        try:
+            number = signal.Signals(self.signal)
+        except ValueError:
+            return "the program wrote into what the firmware keeps of it"
+        asked = NAMES.get(self.asked, f"system call {self.asked}")
+        what = _WHAT.get(number, "failed").format(touched=self.touched, asked=asked)
         if number == signal.SIGSEGV and self.code == _SI_KERNEL:
             what = "used a privileged instruction or an address no processor has"
         return f"{self._culprit()} {what} ({number.name})"
@@ -76,8 +83,10 @@ class Report(ctypes.Structure):
     def _culprit(self) -> str:
         if self.base <= self.at < self.base + self.size:
             return f"the program, at its byte {self.at - self.base:#x},"
-        if self.at in (0, self.touched):
+        refused = self.signal == signal.SIGSYS
+        if self.at in (0, self.touched) and not refused:
             return f"the program jumped out of itself to {self.at:#x} and"
-        if self.service:
-            return f"the program gave {list(SERVICES)[self.service - 1]} a bad pointer, so the firmware"
+        if 0 < self.service <= len(SERVICES):
+            name = list(SERVICES)[self.service - 1]
+            return name if refused else f"the program gave {name} a bad pointer, so the firmware"
         return "the firmware, not in any service,"

@@ -11,15 +11,17 @@ import os
 import re
 import subprocess
 import time
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from barelm.checkpoint.checkpoint import Vocab
-from barelm.child_python import child_command, child_environment
+from barelm.child_python import bare_environment, child_command
 from barelm.contract import layout
 from barelm.contract.layout import Header
+from barelm.errors import BarelmError
 from barelm.kernels.text.json_text import INDENT_BITS, LEVEL_BITS
 from barelm.pack.chat.chat_cutting import THOUGHT_PAIRS, Chat, ChatPieces
 from barelm.pack.chat.chat_template import TemplateSource
@@ -27,6 +29,9 @@ from barelm.pack.chat.tool_pieces import JsonForm, ToolPieces, Tools
 
 MOST_WALL_S = 10.0
 """How long cutting a template may take; on a busy host its limit of CPU time can lie beyond."""
+
+SAFE_JINJA = (3, 1, 6)
+"""The first whose sandbox has none of the known holes (CVE-2024-56326, CVE-2025-27516)."""
 
 TOO_MUCH = "it takes too long, or too much memory"
 NO_CHAT = "the model has no chat"
@@ -52,10 +57,22 @@ def tools_of(vocab: Vocab) -> Tools | str:
     return _found(vocab)[1]
 
 
+def packed_at() -> int:
+    """Now in seconds since 1970, or what SOURCE_DATE_EPOCH says, so that the same model packs to the same bytes."""
+    said = os.environ.get("SOURCE_DATE_EPOCH") or str(int(time.time()))
+    if not re.fullmatch("[0-9]{1,11}", said):
+        raise BarelmError(f"SOURCE_DATE_EPOCH is {said[:40]!r}, which is no number of seconds since 1970",
+                          "Set it to one, such as 1767225600, or unset it.")
+    return int(said)
+
+
 def _found(vocab: Vocab) -> tuple[Chat | str, Tools | str]:
     if not vocab.chat_template:
         return "the model has no chat template", NO_CHAT
-    day = int(os.environ.get("SOURCE_DATE_EPOCH") or time.time()) // 86400
+    if tuple(map(int, re.findall("[0-9]+", version("jinja2"))[:3])) < SAFE_JINJA:
+        raise BarelmError(f"jinja2 {version('jinja2')} is installed, and its sandbox is known to leak",
+                          "Run `pip install -U jinja2`: a model's chat template is a stranger's program.")
+    day = packed_at() // 86400
     known = frozenset(vocab.pieces)
     tokens = tuple(mark for pair in THOUGHT_PAIRS for mark in pair if mark.encode() in known)
     return _cut(TemplateSource(vocab.chat_template, _token_text(vocab, vocab.bos_id),
@@ -68,7 +85,7 @@ def _cut(source: TemplateSource) -> tuple[Chat | str, Tools | str]:
     ended = TOO_MUCH
     try:
         child = subprocess.run(child_command("barelm.pack.chat.cutting_process"), input=json.dumps(source).encode(),
-                               capture_output=True, timeout=MOST_WALL_S, env=child_environment(), check=False)
+                               capture_output=True, timeout=MOST_WALL_S, env=bare_environment(), check=False)
         said = child.stdout
         if child.returncode > 0:
             last = (child.stderr.decode(errors="replace").splitlines() or ["?"])[-1]

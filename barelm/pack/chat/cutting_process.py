@@ -14,7 +14,7 @@ from barelm.pack.chat.chat_cutting import cut_template
 from barelm.pack.chat.chat_template import Refused, TemplateSource
 from barelm.pack.chat.tool_cutting import cut_tools
 
-MOST_CPU_S, MOST_MEMORY = 4, 1 << 30
+MOST_CPU_S, MOST_MEMORY = 4, 512 << 20
 """What cutting a template may take; the largest of published ones takes a tenth of that."""
 
 

@@ -35,6 +35,7 @@ class Wire:
         self._on_arrival, self._on_closed = on_arrival, on_closed
         self.coming = bytearray()
         self._changed = threading.Condition()
+        self._is_pipe = _is_pipe(_STDIN)  # once a program runs, nobody may ask any more
 
     def listen(self) -> None:
         """Begin to read, in a thread."""
@@ -51,10 +52,9 @@ class Wire:
         try:
             while content := os.read(_STDIN, 4096):
                 self.arrive(content)
-            closed = not stat.S_ISREG(os.fstat(_STDIN).st_mode) and not stat.S_ISCHR(os.fstat(_STDIN).st_mode)
         except OSError:
             return  # started with its standard input closed: a machine without a keyboard
-        if closed:
+        if self._is_pipe:
             self._on_closed()
 
     def take(self, n: int, timeout_s: float = 0) -> bytes:
@@ -83,6 +83,15 @@ class Wire:
         """Write all of it."""
         while content:
             content = content[os.write(_STDOUT, content):]
+
+
+def _is_pipe(descriptor: int) -> bool:
+    """Whether its end means that somebody has gone; not that of a file, or of nothing."""
+    try:
+        mode = os.fstat(descriptor).st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISCHR(mode)
 
 
 class SerialPort:

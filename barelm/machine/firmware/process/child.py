@@ -1,7 +1,9 @@
 """The process of a hosted machine: `python -m barelm.machine.firmware.process.child SETUP`.  Console: standard streams.
 
-SETUP is JSON: the fields of `firmware.Setup`, faults and the screen as text, and in `report_fd` where to write, as JSON
-as well, the program's status, its calls, its writes, the bytes of memory it kept and what else it left behind.
+SETUP is JSON: the fields of `firmware.Setup`, faults and the screen as text; in `system_calls` the numbers of those the
+program may have beside the usual (`confinement`); in `report_fd` where to write, a line of JSON each, why there is no
+confinement, if there is none, and the program's status, its calls, its writes, the bytes of memory it kept and what
+else it left behind.
 
 Two processes: one runs the program, and may crash; the other watches, and says what happened on standard error: the
 message in all lines but the last, which is what to do.  Exit code 0: the program returned EFI_SUCCESS.  1: another
@@ -23,6 +25,7 @@ from barelm.errors import BarelmError
 from barelm.machine.firmware.fault_report import LEFT, Report
 from barelm.machine.firmware.faults import parse_fault
 from barelm.machine.firmware.process import native
+from barelm.machine.firmware.process.confinement import confine
 from barelm.machine.screen import parse_screen
 
 POWER_CUT = 4
@@ -57,7 +60,7 @@ class Process:
         """End with the message of a BarelmError, or with a traceback."""
         if isinstance(error, BarelmError):
             stop(error.message, error.hint)
-        stop(f"{service} failed in the firmware: {''.join(traceback.format_exception(error)).strip()}", _REPORT_BUG)
+        stop(f"{service} failed in the firmware: {_traced(error)}", _REPORT_BUG)
 
 
 def main(text: str) -> int:
@@ -70,7 +73,7 @@ def main(text: str) -> int:
     child = os.fork()
     if child == 0:
         native.die_with_parent()
-        _run(setup, report)
+        _run(setup, report, report_fd)
     _, wait_status = os.waitpid(child, 0)
     os.write(report_fd, json.dumps({"status": report.status, "calls": report.calls, "writes": report.writes,
                                     "kept": report.kept,
@@ -90,12 +93,13 @@ def stop(message: str, hint: str, code: int = 3) -> None:
     os._exit(code)
 
 
-def _run(setup: dict[str, Any], report: Report) -> None:
-    """The process that runs the program; ends with it."""
+def _run(setup: dict[str, Any], report: Report, report_fd: int) -> None:
+    """The process that runs the program; ends with it.  What is loaded by now is all it will ever open."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         from barelm.machine.firmware.devices.processors import Slips
         from barelm.machine.firmware.firmware import HostedFirmware, Setup
+        more = setup.pop("system_calls")
         setup |= {"image": Path(setup["image"]), "faults": tuple(map(parse_fault, setup["faults"])),
                   "slips": Slips(*setup["slips"]),
                   "screen": parse_screen(setup["screen"]) if setup["screen"] else None}
@@ -103,12 +107,21 @@ def _run(setup: dict[str, Any], report: Report) -> None:
         firmware = HostedFirmware(Setup(**setup), switch, report)
         kept = native.prepare_thread()
         native.note_faults(ctypes.addressof(report))
+        if reason := confine(more):
+            os.write(report_fd, json.dumps({"unconfined": reason}).encode() + b"\n")
+        os.close(report_fd)
         switch.off(firmware.run())
         del kept
     except BarelmError as error:
         stop(error.message, error.hint, 2)
-    except BaseException:
-        stop(f"the firmware failed: {traceback.format_exc().strip()}", _REPORT_BUG)
+    except BaseException as error:
+        stop(f"the firmware failed: {_traced(error)}", _REPORT_BUG)
+
+
+def _traced(error: BaseException) -> str:
+    """An error and the lines that led to it, by number: their text is in files, which can no longer be opened."""
+    places = [f"{Path(frame.f_code.co_filename).name}:{line}" for frame, line in traceback.walk_tb(error.__traceback__)]
+    return f"{type(error).__name__}: {error} ({', '.join(places)})"
 
 
 def _say(message: str, hint: str) -> None:

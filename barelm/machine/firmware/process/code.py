@@ -80,8 +80,8 @@ b8 18 00 00 00                ; mov eax, 24
 c3                            ; ret
 """
 
-# handler(rdi signal, rsi siginfo, rdx ucontext): notes what faulted and where in the words at ADDRESS, then ends the
-# process with 3, for there is nothing to go back to.
+# handler(rdi signal, rsi siginfo, rdx ucontext): notes what faulted and where in the words at ADDRESS (the last is rax,
+# the number of a system call that was refused), then ends the process with 3, for there is nothing to go back to.
 FAULT = """
 48 b8 ADDRESS                 ; mov rax, ADDRESS
 48 89 38                      ; mov [rax], rdi
@@ -91,6 +91,8 @@ FAULT = """
 48 89 48 10                   ; mov [rax+16], rcx
 48 8b 8a a8 00 00 00          ; mov rcx, [rdx+168]
 48 89 48 18                   ; mov [rax+24], rcx
+48 8b 8a 90 00 00 00          ; mov rcx, [rdx+144]
+48 89 48 20                   ; mov [rax+32], rcx
 bf 03 00 00 00                ; mov edi, 3
 b8 e7 00 00 00                ; mov eax, 231
 0f 05                         ; syscall (exit_group)

@@ -20,7 +20,7 @@ _MAP_FAILED = (1 << 64) - 1
 _SIGNAL_STACK = 0x10000
 _PR_SET_PDEATHSIG = 1
 
-FAULTS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP)
+FAULTS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mmap.restype = ctypes.c_uint64
@@ -110,8 +110,8 @@ class Bridge:
 
 
 def note_faults(words: int) -> None:
-    """Let a fault write its signal, si_code, address touched and instruction pointer to the four words there, and end
-    the process with 3.
+    """Let a fault write its signal, si_code, address touched, instruction pointer and accumulator to the five words
+    there, and end the process with 3.
     """
     handler = _executable(bytearray(code.assemble(code.FAULT, words)))
     action = _Sigaction(sa_handler=handler, sa_flags=_SIGINFO | _ONSTACK)
