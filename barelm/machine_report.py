@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NoReturn, cast, get_args, get_origin, get_type_hints
 
 from barelm.disk import open_volume
-from barelm.disk.devices import printable
 from barelm.errors import BarelmError
+from barelm.printed import printable
 from barelm.host_files import reading
 
 FORMAT = 2

@@ -1,6 +1,5 @@
 """`barelm doctor`: what this host has and lacks."""
 
-import json
 import platform
 import shutil
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 from barelm.errors import BarelmError
 from barelm.host_files import cache_folder
 from barelm.machine.choice import machines
+from barelm.printed import json_text
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def examine(as_json: bool) -> int:
     """Look at everything; 1 where something that every command needs is missing."""
     findings = [look() for look in LOOKS] + _machines()
     if as_json:
-        print(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False))
+        print(json_text([asdict(finding) for finding in findings]))
     else:
         for finding in findings:
             mark = "ok" if finding.good else "MISSING" if finding.needed else "absent"

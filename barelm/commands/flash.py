@@ -1,6 +1,5 @@
 """`barelm flash`: an image onto a stick, after a question, with every byte compared."""
 
-import json
 import os
 import sys
 import time
@@ -9,9 +8,10 @@ from pathlib import Path
 from barelm.commands.progress import ProgressBar
 from barelm.disk import flashing
 from barelm.disk.attached_disks import device_at, this_system
-from barelm.disk.devices import Device, human_bytes, printable, refuse
+from barelm.disk.devices import Device, human_bytes, refuse
 from barelm.errors import BarelmError
 from barelm.host_files import reading
+from barelm.printed import json_text, printable
 
 
 def flash_image(image: Path, target: Path | None, fixed: bool, yes: bool, as_json: bool) -> int:
@@ -34,7 +34,7 @@ def flash_image(image: Path, target: Path | None, fixed: bool, yes: bool, as_jso
     n_bytes = _write(image, device)
     facts = {"device": device.path, "bytes": n_bytes, "seconds": round(time.monotonic() - started, 1), "verified": True}
     if as_json:
-        print(json.dumps(facts, ensure_ascii=False))
+        print(json_text(facts))
     else:
         print(f"{device.path}: {n_bytes:,} bytes written and compared, {facts['seconds']} s", file=sys.stderr)
     return 0
@@ -60,9 +60,9 @@ def _choose(devices: list[Device], image_bytes: int, as_json: bool) -> Device | 
     """The device the person wants; None where there is nobody to ask."""
     reasons = [_why_not(device, image_bytes) for device in devices]
     if as_json:
-        print(json.dumps([{"path": device.path, "bytes": device.bytes, "model": device.model, "bus": device.bus,
+        print(json_text([{"path": device.path, "bytes": device.bytes, "model": device.model, "bus": device.bus,
                            "mounts": list(device.mounts), "why_not": reason or None}
-                          for device, reason in zip(devices, reasons)], ensure_ascii=False))
+                          for device, reason in zip(devices, reasons)]))
         return None
     if not devices:
         raise BarelmError("there is no removable disk", "Plug a stick in, or name the device.")

@@ -13,6 +13,7 @@ from barelm.disk.directory import Folder, Node, moment_of
 from barelm.errors import BarelmError
 from barelm.host_files import written_beside
 from barelm.pack.parts import parts_after, parts_of, pieces_of
+from barelm.printed import printable
 
 _CHUNK = 8 << 20
 _DRIVE = re.compile(r"[A-Za-z]:(?=[\\/])")
@@ -56,7 +57,7 @@ def list_files(what: str, as_json: bool) -> int:
             return 0
         for node in nodes:
             size = "" if isinstance(node, Folder) else f"{node.size:,}"
-            print(f"{size:>15}  {_moment(node)}  {node.name}{'/' if isinstance(node, Folder) else ''}")
+            print(f"{size:>15}  {_moment(node)}  {printable(node.name)}{'/' if isinstance(node, Folder) else ''}")
         print(f"{volume.free_bytes:>15,}  bytes free")
     return 0
 
@@ -121,7 +122,7 @@ def _copy_out(sources: list[Place], target: Path, into: bool, bar: ProgressBar) 
             found = _found(volume, place)
             if isinstance(found, Folder):
                 raise _no_directories(str(place))
-            out = target / found.name if target.is_dir() else target
+            out = target / printable(found.name) if target.is_dir() else target
             if out.exists() and out.samefile(place.image):
                 raise BarelmError(f"{out} is the image itself", "Copy to another name.")
             bar.step(f"Copying {found.name} from {place.image.name}")

@@ -1,6 +1,5 @@
 """`barelm models` and `barelm pull`: the models known by name, and fetching one without running it."""
 
-import json
 from dataclasses import asdict
 from typing import Any
 
@@ -9,6 +8,7 @@ from barelm.checkpoint.sources.model_names import fetched_by_repository, find_kn
 from barelm.commands.progress import ProgressBar
 from barelm.pack.memory_plan import LEAST_CONTEXT
 from barelm.pipeline import FIRMWARE_MB
+from barelm.printed import json_text, printable
 
 _LINE = "{:20} {:9} {:>8}  {:>8}  {:16}  {}"
 
@@ -18,14 +18,14 @@ def list_models(as_json: bool) -> int:
     rows = [_facts(row) for row in CATALOGUE.values()]
     if as_json:
         others = [{"name": name, "path": str(path), "where": "fetched"} for name, path in fetched_by_repository()]
-        print(json.dumps(rows + others, ensure_ascii=False))
+        print(json_text(rows + others))
         return 0
     print(_LINE.format("NAME", "FAMILY", "SIZE", "MEMORY", "LICENCE", "WHERE"))
     for facts in rows:
         print(_LINE.format(facts["name"], facts["architecture"], _size(facts["megabytes"]), _size(facts["memory_mb"]),
                            facts["licence"], facts["where"] or "-"))
     for name, path in fetched_by_repository():
-        print(f"{name}  {_size(path.stat().st_size / 1e6)}  fetched")
+        print(f"{printable(name)}  {_size(path.stat().st_size / 1e6)}  fetched")
     return 0
 
 

@@ -4,6 +4,8 @@ import sys
 import time
 from typing import Any, Self
 
+from barelm.printed import printable, spoken
+
 PATIENCE_S = 1.0
 
 
@@ -26,7 +28,7 @@ class ProgressBar:
     def step(self, what: str) -> None:
         """A step begins: on a terminal a spinner turns until the next."""
         self.clear()
-        self._what, self._since = what, time.monotonic()
+        self._what, self._since = printable(what), time.monotonic()
         if self._tty:
             self._show(None)
 
@@ -41,13 +43,13 @@ class ProgressBar:
     def note(self, line: str) -> None:
         """One line that stays."""
         self.clear()
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line, "\n"), file=sys.stderr, flush=True)
 
     def think(self, thought: str) -> None:
         """More of a model's thoughts: dimmed on a terminal, and left out where stderr is none."""
         if thought and self._tty:
             self.clear()
-            print(f"\x1b[2m{thought}\x1b[0m", end="", file=sys.stderr, flush=True)
+            print(f"\x1b[2m{spoken(thought)}\x1b[0m", end="", file=sys.stderr, flush=True)
             self._thought = thought[-1]
 
     def end_thought(self) -> None:
@@ -67,7 +69,7 @@ class ProgressBar:
         from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
 
         columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn()) if total else ()
-        self._bar = Progress(SpinnerColumn(), TextColumn("{task.description}"), *columns,
+        self._bar = Progress(SpinnerColumn(), TextColumn("{task.description}", markup=False), *columns,
                              console=Console(stderr=True), transient=True)
         self._bar.add_task(self._what, total=total)
         self._bar.start()

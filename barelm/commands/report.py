@@ -6,11 +6,12 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from barelm.disk.devices import human_bytes, printable
+from barelm.disk.devices import human_bytes
 from barelm.errors import BarelmError
 from barelm.host_files import replace_file
 from barelm.machine_report import MachineReport, Speed, read_reports, scaling
 from barelm.measure.chart import Chart, Line, draw_svg, draw_text, mark_of
+from barelm.printed import printable
 
 NARROWEST, WIDEST = 40, 100     # columns of a plot
 PIPE_COLUMNS = 200              # of a table nobody watches

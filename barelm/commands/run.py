@@ -1,6 +1,5 @@
 """`barelm run`."""
 
-import json
 import sys
 from dataclasses import replace
 
@@ -12,6 +11,7 @@ from barelm.machine.machine import host_processors
 from barelm.machine.qemu import MOST_CORES
 from barelm.outcome import Outcome
 from barelm.pipeline import Order, run
+from barelm.printed import json_text, spoken
 
 
 def run_model(order: Order, machine: str | None, as_json: bool) -> int:
@@ -24,12 +24,12 @@ def run_model(order: Order, machine: str | None, as_json: bool) -> int:
             if text and not as_json:
                 bar.clear()
                 bar.end_thought()
-                sys.stdout.write(text)
+                sys.stdout.write(spoken(text) if sys.stdout.isatty() else text)
                 sys.stdout.flush()
 
         outcome = run(order, chosen, bar, say)
     if as_json:
-        print(json.dumps(outcome.as_json(build_program().stat().st_size), ensure_ascii=False))
+        print(json_text(outcome.as_json(build_program().stat().st_size)))
         return 0
     if not outcome.text.endswith("\n"):
         print(flush=True)

@@ -1,6 +1,5 @@
 """`barelm show`: what a file holds, for a person or as JSON."""
 
-import json
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +21,7 @@ from barelm.pack.chat.tool_pieces import Tools
 from barelm.pack.parts import header_on
 from barelm.pack.reader import model_name, read_header, read_packed, text_of
 from barelm.pipeline import MODEL_PATH, SETTINGS_PATH, Packing
+from barelm.printed import json_text, printable
 
 Facts = dict[str, Any]
 
@@ -33,9 +33,9 @@ def show_file(path: Path, as_json: bool, machine_mb: int, packing: Packing) -> i
     """
     facts = facts_of(path, packing, machine_mb)
     if as_json:
-        print(json.dumps(facts, ensure_ascii=False))
+        print(json_text(facts))
     else:
-        print("\n".join(_lines(facts)))
+        print("\n".join(map(printable, _lines(facts))))
     return 0
 
 

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from xml.parsers.expat import ExpatError
 
-from barelm.disk.devices import Device, printable
+from barelm.disk.devices import Device
 from barelm.disk.gpt import SECTOR
 from barelm.errors import BarelmError
+from barelm.printed import printable
 
 _VIRTUAL = re.compile(r"(loop|ram|zram|dm-|md|sr|fd|nbd|zd)\d")
 _BUSES = ((r"usb\d+", "usb"), (r"nvme\d*", "nvme"), (r"mmc\d+", "mmc"), (r"virtio\d+", "virtio"), (r"ata\d+", "sata"))

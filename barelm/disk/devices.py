@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from barelm.disk.gpt import SECTOR
 from barelm.errors import BarelmError
+from barelm.printed import printable
 
 # What is mounted here is the system; a disk that any of it stands on is never written to.
 SYSTEM = ("/", "/boot", "/boot/efi", "/efi", "/usr", "/var", "/home", "swap")
@@ -73,11 +74,6 @@ def refuse(device: Device, image_bytes: int, fixed: bool) -> None:
     if not (device.removable or device.is_file or fixed):
         raise BarelmError(f"{device.path} is a fixed disk ({device.model or device.bus or 'built in'})",
                           "Add --fixed if it is this disk that is to be overwritten.")
-
-
-def printable(text: str) -> str:
-    """Text that others chose, fit for a terminal: no controls, no escapes, nothing that turns the line around."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def human_bytes(n_bytes: int) -> str:

@@ -27,6 +27,7 @@ from barelm.pack.chat.chat_cutting import Chat
 from barelm.pack.chat.chat_pieces import read_chat_section, read_tools_section
 from barelm.pack.chat.tool_pieces import Tools
 from barelm.pack.sums import checksum
+from barelm.printed import printable
 
 HINT = "Pack the checkpoint again with `barelm pack`."
 
@@ -147,5 +148,5 @@ def model_name(header: Header) -> str:
 
 
 def text_of(words: NDArray[np.int64]) -> str:
-    """The text in some zero-padded words."""
-    return words.tobytes().rstrip(b"\0").decode(errors="replace")
+    """The text in some zero-padded words, fit to be printed: whoever made the file chose it."""
+    return printable(words.tobytes().rstrip(b"\0").decode(errors="replace"))

@@ -26,6 +26,7 @@ from barelm.kernels.text.json_text import INDENT_BITS, LEVEL_BITS
 from barelm.pack.chat.chat_cutting import THOUGHT_PAIRS, Chat, ChatPieces
 from barelm.pack.chat.chat_template import TemplateSource
 from barelm.pack.chat.tool_pieces import JsonForm, ToolPieces, Tools
+from barelm.printed import printable
 
 MOST_WALL_S = 10.0
 """How long cutting a template may take; on a busy host its limit of CPU time can lie beyond."""
@@ -163,12 +164,16 @@ def read_tools_section(section: NDArray[np.uint8], header: Header) -> Tools | st
     """What `tools_section` and `describe_tools` wrote."""
     n, flags = header.n_tool_pieces, int(header.tool_flags)
     if n == 0:
-        return section.tobytes().rstrip(b"\0").decode(errors="replace") or "it was packed without"
+        return _reason_in(section) or "it was packed without"
     texts = _apart(section, n)
     told: dict[str, Any] = {name: bool(flags & flag) for name, flag in _TOOL_FLAGS.items()}
     return Tools(tuple(ToolPieces(*texts[k:k + layout.TOOL_PIECES]) for k in range(0, n, layout.TOOL_PIECES)),
                  form=_form_of(flags), arguments=_form_of(flags >> layout.ARGUMENTS_FORM),
                  strips=flags >> layout.RESULT_STRIPS & 3, **told)
+
+
+def _reason_in(section: NDArray[np.uint8]) -> str:
+    return printable(section.tobytes().rstrip(b"\0").decode(errors="replace"))
 
 
 def _form_number(form: JsonForm) -> int:
@@ -199,7 +204,7 @@ def read_chat_section(section: NDArray[np.uint8], header: Header) -> Chat | str:
     """What `chat_section` and `describe_chat` wrote."""
     n = header.n_chat_pieces
     if n == 0:
-        return section.tobytes().rstrip(b"\0").decode(errors="replace")
+        return _reason_in(section)
     texts = _apart(section, n)
     sets = [_pieces_of(texts[layout.CHAT_PIECES * k:layout.CHAT_PIECES * (k + 1)],
                        int(header.chat_flags) >> layout.CHAT_FLAG_BITS * k) for k in range(n // layout.CHAT_PIECES)]
