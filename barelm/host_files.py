@@ -1,7 +1,9 @@
 """The folders for cache and data; reading files; replacing a file: written beside it, then renamed."""
 
+import errno
 import hashlib
 import os
+import secrets
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -53,9 +55,12 @@ def cache_folder(kind: str) -> Path:
 def data_folder() -> Path:
     """The folder for what a person keeps, created: $XDG_DATA_HOME/barelm, ~/.local/share without it.
 
-    Raises BarelmError where it cannot be created.
+    Nobody else may look into it.  Raises BarelmError where it cannot be created.
     """
-    return _folder("XDG_DATA_HOME", Path.home() / ".local" / "share", "")
+    folder = _folder("XDG_DATA_HOME", Path.home() / ".local" / "share", "")
+    with suppress(OSError):
+        folder.chmod(0o700)
+    return folder
 
 
 def _folder(variable: str, otherwise: Path, kind: str) -> Path:
@@ -78,31 +83,53 @@ def reading(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def renamed_at_the_end(target: Path) -> Iterator[Path]:
-    """A path to write to that becomes `target` at the end, or vanishes if anything goes wrong."""
-    beside = target.with_name(f".{target.name[:_MOST_OF_A_NAME]}.{os.getpid()}.part")
+def renamed_at_the_end(target: Path, *, lasting: bool = True, mode: int = 0o666) -> Iterator[Path]:
+    """An empty file to write to that becomes `target` at the end, or vanishes if anything goes wrong.
+
+    Its name cannot be foretold, it is never a link, and it is renamed only if it is still the one that was made: others
+    may write to the folder.  Where it is to be `lasting`, the disk has it before it has the name.
+    """
+    beside = target.with_name(f".{target.name[:_MOST_OF_A_NAME]}.{secrets.token_hex(8)}.part")
+    made = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), mode)
     try:
-        yield beside
+        with open(made, "rb") as file:
+            yield beside
+            if lasting:
+                os.fsync(file.fileno())
+            if not os.path.samestat(os.fstat(file.fileno()), os.lstat(beside)):
+                raise OSError(errno.ESTALE, f"somebody has replaced {beside.name}")
         os.replace(beside, target)
+        if lasting:
+            sync_folder(target.parent)
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
 
 
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk, where the system lets a folder be opened."""
+    with suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+
+
 @contextmanager
-def written_beside(target: Path) -> Iterator[Path]:
+def written_beside(target: Path, mode: int = 0o666) -> Iterator[Path]:
     """The same.  Raises BarelmError where the file system refuses."""
     try:
-        with renamed_at_the_end(target) as beside:
+        with renamed_at_the_end(target, mode=mode) as beside:
             yield beside
     except OSError as error:
         raise BarelmError(f"cannot write {target}: {error.strerror or error}",
                           "Choose a place that exists, may be written and has room.") from error
 
 
-def replace_file(target: Path, content: bytes) -> None:
+def replace_file(target: Path, content: bytes, mode: int = 0o666) -> None:
     """Give a file new content at once: readers see the old or the new, never a part."""
-    with written_beside(target) as beside:
+    with written_beside(target, mode) as beside:
         beside.write_bytes(content)
 
 

@@ -218,12 +218,13 @@ def built_program(watch: Watcher) -> Path:
 
 
 def bootable_image(out: Path, program: Path, model: Path, settings: Settings, watch: Watcher, *,
-                   plain: bool = False, free_bytes: int = 0, more: Mapping[str, Path | bytes] | None = None) -> Path:
-    """A disk image that any UEFI PC boots into the model, with `more` files on it."""
+                   plain: bool = False, free_bytes: int = 0, more: Mapping[str, Path | bytes] | None = None,
+                   lasting: bool = False) -> Path:
+    """A disk image that any UEFI PC boots into the model, with `more` files on it; for this run, or `lasting`."""
     watch.step(f"Writing {out.name}")
     files: dict[str, Source] = {PROGRAM_PATH: program, SETTINGS_PATH: settings.toml(), **parts_of(MODEL_PATH, model),
                                 **(more or {})}
-    write_image(out, files, plain=plain, free_bytes=free_bytes, progress=watch.progress)
+    write_image(out, files, plain=plain, free_bytes=free_bytes, progress=watch.progress, lasting=lasting)
     return out
 
 

@@ -61,7 +61,7 @@ def keep(image: Path) -> list[Path]:
             path, content = data_folder() / node.path, volume.read(node, 0, node.size)
             if not path.is_file() or path.read_bytes() != content:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                replace_file(path, content)
+                replace_file(path, content, 0o600)
                 written.append(path)
     return written
 

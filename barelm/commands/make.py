@@ -64,7 +64,7 @@ def make_image(model: str, tokenizer: Path | None, packing: Packing, settings: S
                 prefix = pipeline.prefix_of(packed, settings, program, bar)
                 more |= {PREFIX_PATH: prefix} if prefix else {}
         pipeline.bootable_image(out, program, packed.path, settings, bar, plain=plain, free_bytes=free_mb << 20,
-                                more=more)
+                                more=more, lasting=True)
         return _wrote(bar, out, memory_of(packed.header))
 
 

@@ -38,13 +38,14 @@ class ImageLayout:
 
 
 def write_image(out: Path, files: Mapping[str, Source], *, plain: bool = False, label: str = "BARELM",
-                free_bytes: int = 0, progress: Progress | None = None) -> ImageLayout:
+                free_bytes: int = 0, progress: Progress | None = None, lasting: bool = True) -> ImageLayout:
     """Write a disk image that holds `files`: a GPT with one EFI system partition, or a bare FAT32 if `plain`.
 
     The keys of `files` are paths in the image, "/" between their parts ("EFI/BOOT/BOOTX64.EFI"); the values
     are files to copy, parts of some, or bytes.  Each file is contiguous, in the order given, on a 4 KiB boundary of the
     image; at least `free_bytes` are left free.  The same names, content, label and room give the same bytes.
-    `progress(done, total)` is called with bytes of file data.  `out` appears only when it is complete.
+    `progress(done, total)` is called with bytes of file data.  `out` appears only when it is complete; where it is to
+    be `lasting`, when it is on the disk.
 
     Raises BarelmError for names, sizes or a label that FAT32 cannot hold, a source that cannot be read or
     changes meanwhile, and an `out` that cannot be written.
@@ -64,7 +65,7 @@ def write_image(out: Path, files: Mapping[str, Source], *, plain: bool = False, 
                                         _uuid(seed, b"partition"))
     extents = {path: (start + offset if size else 0, size) for path, (offset, size) in volume.extents.items()}
     try:
-        with renamed_at_the_end(target) as beside, open(beside, "w+b", buffering=0) as image:
+        with renamed_at_the_end(target, lasting=lasting) as beside, open(beside, "w+b", buffering=0) as image:
             image.truncate(n_bytes)
             for offset, content in metadata:
                 _write_at(image, offset, memoryview(content))

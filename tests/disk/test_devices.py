@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from barelm.disk.attached_disks import LinuxDisks, MacDisks, device_at, this_system
-from barelm.disk.devices import Device, human_bytes, printable, refuse
+from barelm.disk.devices import Device, human_bytes, refuse
 from barelm.errors import BarelmError
+from barelm.printed import printable
 
 GB = 1_000_000_000
 USB = "pci0000:00/0000:00:14.0/usb1/1-2/1-2:1.0/host6/target6:0:0/6:0:0:0/block"

