@@ -27,8 +27,9 @@ def flash_image(image: Path, target: Path | None, fixed: bool, yes: bool, as_jso
     _check(device, image, image_bytes, fixed)
     if not yes:
         _confirm(device)
-        if device_at(this_system(), target) != device:
-            raise BarelmError(f"{device.path} is not what it was when the question was asked", "Look again what it is.")
+    now = device_at(this_system(), target)
+    if (now, now.identity) != (device, device.identity):
+        raise BarelmError(f"{device.path} is not what it was when it was looked at", "Look again what it is.")
     disks.release(device)
     started = time.monotonic()
     n_bytes = _write(image, device)
@@ -52,6 +53,7 @@ def _check(device: Device, image: Path, image_bytes: int, fixed: bool) -> None:
     if device.is_file and os.path.samefile(device.path, image):
         raise BarelmError(f"{image} is to be both the image and the device", "Give another file or a disk.")
     refuse(device, image_bytes, fixed)
+    flashing.check_free(device)
     if not os.access(device.path, os.W_OK):
         raise flashing.no_permission(device)
 

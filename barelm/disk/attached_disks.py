@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from xml.parsers.expat import ExpatError
 
-from barelm.disk.devices import Device
+from barelm.disk.devices import Device, Identity
 from barelm.disk.gpt import SECTOR
 from barelm.errors import BarelmError
 from barelm.printed import printable
@@ -47,7 +47,7 @@ def device_at(disks: LinuxDisks | MacDisks, path: Path) -> Device:
         raise BarelmError(f"there is no device {path}: {error.strerror}",
                           "`barelm flash IMAGE` alone lists the devices there are.") from error
     if stat.S_ISREG(status.st_mode):
-        return Device(str(path), status.st_size, is_file=True)
+        return disks.plain_file(path, status.st_size)
     found = disks.at(path)
     if found is None:
         raise BarelmError(f"{path} is no disk", "`barelm flash IMAGE` alone lists the devices there are.")
@@ -83,6 +83,14 @@ class LinuxDisks:
         """The device of a "major:minor"."""
         name = self._by_number.get(number)
         return None if name is None else self._device(name)
+
+    def plain_file(self, path: Path, n_bytes: int) -> Device:
+        """A plain file, and what the system uses it for: a disk of its own, or swap."""
+        real = os.path.realpath(path)
+        holders = tuple(_path_of(name) for name, folder in self._blocks.items()
+                        if _text(folder / "loop" / "backing_file") == real)
+        uses = tuple((real, "swap") for used in self._swaps if used == real)
+        return Device(str(path), n_bytes, is_file=True, holders=holders, uses=uses)
 
     def release(self, device: Device) -> None:
         """Nothing: what is mounted here was mounted by somebody, and is refused."""
@@ -123,10 +131,12 @@ class LinuxDisks:
     def _uses(self) -> list[tuple[str, str]]:
         """(block, where it is mounted, or "swap"), of everything in use."""
         uses = [(block, mount.where) for mount in self._mounts for block in self._blocks_of(mount)]
-        for line in _text(self._proc / "swaps").splitlines()[1:]:
-            path = _unescaped(line.split()[0]) if line.strip() else ""
-            uses += [(block, "swap") for block in self._blocks_of_path(path)]
-        return uses
+        return uses + [(block, "swap") for path in self._swaps for block in self._blocks_of_path(path)]
+
+    @cached_property
+    def _swaps(self) -> list[str]:
+        """The devices and files there is swap on."""
+        return [_unescaped(line.split()[0]) for line in _text(self._proc / "swaps").splitlines()[1:] if line.strip()]
 
     def _blocks_of(self, mount: _Mount) -> list[str]:
         """What a mounted file system lies on: one block, several for btrfs, none for those of the kernel."""
@@ -184,7 +194,8 @@ class LinuxDisks:
             uses=tuple((_path_of(block), where) for block, where in self._uses if name in self._beneath(block)),
             holders=tuple(sorted({self._holder(holder.name) for part in parts
                                   for holder in _folders(self._blocks[part] / "holders")})),
-            part_of=_path_of(part_of) if part_of else "")
+            part_of=_path_of(part_of) if part_of else "",
+            identity=Identity(_text(folder / "dev"), _serial(folder), _number(folder / "diskseq")))
 
     def _holder(self, name: str) -> str:
         mapped = _text(self._sys / "block" / name / "dm" / "name")
@@ -219,6 +230,10 @@ class MacDisks:
         """/dev/disk4, /dev/rdisk4, or a part of one."""
         name = re.fullmatch(r"/dev/r?(disk\d+(?:s\d+)*)", str(path.resolve()))
         return self._device(name[1]) if name else None
+
+    def plain_file(self, path: Path, n_bytes: int) -> Device:
+        """A plain file."""
+        return Device(str(path), n_bytes, is_file=True)
 
     def release(self, device: Device) -> None:
         """Unmount every volume of a disk."""
@@ -275,6 +290,12 @@ def _model(device: Path) -> str:
     if words[0].startswith("0x") or words[0] == "ATA":
         words[0] = ""  # the number of a PCI maker, or the kernel's own word for SATA
     return printable(" ".join(" ".join(words).split()))
+
+
+def _serial(folder: Path) -> str:
+    """The serial number of a disk, or, as of a stick, of the device on a bus that it is a part of."""
+    folders = [folder / "device", *folder.resolve().parents]
+    return printable(next(filter(None, (_text(place / "serial") for place in folders[:9])), ""))
 
 
 def _path_of(name: str) -> str:

@@ -1,7 +1,8 @@
 """Which disks may be overwritten, and the reasons against the others."""
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from barelm.disk.gpt import SECTOR
 from barelm.errors import BarelmError
@@ -10,6 +11,14 @@ from barelm.printed import printable
 # What is mounted here is the system; a disk that any of it stands on is never written to.
 SYSTEM = ("/", "/boot", "/boot/efi", "/efi", "/usr", "/var", "/home", "swap")
 _UNITS = ("kB", "MB", "GB", "TB")
+
+
+class Identity(NamedTuple):
+    """By what a disk is known again, as far as the system tells: another may be plugged in under the same name."""
+
+    number: str = ""  # major:minor
+    serial: str = ""
+    sequence: int = 0  # of Linux, no two disks since it started have the same
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,7 @@ class Device:
     is_file: bool = False
     write_to: str = ""  # where another name is faster
     frees_itself: bool = False  # what is mounted is unmounted by Disks.release
+    identity: Identity = field(default=Identity(), compare=False)
 
     @property
     def name(self) -> str:
@@ -60,6 +70,7 @@ def refuse(device: Device, image_bytes: int, fixed: bool) -> None:
                           + " ".join(shlex.quote(printable(place)) for place in device.mounts))
     if device.holders:
         raise BarelmError(f"{device.path} is in use by {', '.join(device.holders)}",
+                          "Close that first: losetup -d." if device.is_file else
                           "Close that first: cryptsetup close, vgchange -an or mdadm --stop.")
     if not device.bytes and not device.is_file:
         raise BarelmError(f"there is no medium in {device.path}", "Insert a card.")

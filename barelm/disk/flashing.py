@@ -27,7 +27,10 @@ if sys.platform != "win32":
 CHUNK = 4 << 20
 _SYNC_EVERY = 4                 # chunks: what is called written has arrived, and Ctrl-C does not wait long
 _BLKRRPART, _BLKFLSBUF = 0x125F, 0x1261     # linux/fs.h
+_BLKGETDISKSEQ = 0x80081280
 _F_NOCACHE = 48                 # macOS, sys/fcntl.h
+_WHO_ELSE = ("Close what uses it: a pool of ZFS (zpool export), multipath, a container or a virtual machine that has it "
+             "mounted.")
 _NOT_FOR_DEVICES = (errno.EINVAL, errno.ENOTTY, errno.ENOTSUP)
 
 Span = tuple[int, int]
@@ -113,9 +116,41 @@ def opened(device: Device) -> Iterator[int]:
     except OSError as error:
         raise _refused(device, error) from error
     try:
+        _check_identity(fd, device)
         yield fd
     finally:
         os.close(fd)
+
+
+def check_free(device: Device) -> None:
+    """Raise BarelmError where Linux does not give a disk to one alone: whoever has it, a mount elsewhere or a driver."""
+    if sys.platform != "linux" or device.is_file:
+        return
+    try:
+        os.close(os.open(device.path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            raise BarelmError(f"{device.path} is in use by something that does not show here", _WHO_ELSE) from error
+
+
+def _check_identity(fd: int, device: Device) -> None:
+    """Raise BarelmError where what was opened is not what was looked at: names of disks are given again."""
+    if sys.platform != "linux":
+        return
+    status = os.fstat(fd)
+    number = "" if device.is_file else f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+    if (os.lseek(fd, 0, os.SEEK_END) != device.bytes or device.identity.number not in ("", number)
+            or device.identity.sequence not in (0, _sequence_of(fd) or device.identity.sequence)
+            or device.is_file and not stat.S_ISREG(status.st_mode)):
+        raise BarelmError(f"{device.path} is no longer the disk that was looked at", "Nothing was written: try again.")
+
+
+def _sequence_of(fd: int) -> int:
+    """The number that Linux gave a disk when it came, never twice; 0 where it does not say."""
+    answer = bytearray(8)
+    with suppress(OSError):
+        fcntl.ioctl(fd, _BLKGETDISKSEQ, answer)
+    return int.from_bytes(answer, sys.byteorder)
 
 
 def write(content: Content, fd: int, device: Device, progress: Progress) -> None:

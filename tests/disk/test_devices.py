@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from barelm.disk.attached_disks import LinuxDisks, MacDisks, device_at, this_system
-from barelm.disk.devices import Device, human_bytes, refuse
+from barelm.disk.devices import Device, Identity, human_bytes, refuse
 from barelm.errors import BarelmError
 from barelm.printed import printable
 
@@ -286,3 +286,39 @@ def test_macos() -> None:
 def test_macos_that_answers_nonsense() -> None:
     with pytest.raises(BarelmError, match="no answer that can be read"):
         MacDisks(lambda *_: b"<plist><no").removable()
+
+
+def test_a_disk_is_known_again_by_its_number_serial_and_sequence(tree: Tree) -> None:
+    folder = tree.stick(diskseq="17")
+    (folder.parents[5] / "serial").write_text("4C530001\n")
+    device = tree.device("sdb")
+    assert device.identity == Identity(tree.number("sdb"), "4C530001", 17)
+    assert device == dataclasses.replace(device, identity=Identity())
+
+
+@pytest.mark.parametrize("what", ["loop", "swap"])
+def test_a_plain_file_in_use_is_refused(tree: Tree, tmp_path: Path, what: str) -> None:
+    file, link = tmp_path / "disk.raw", tmp_path / "link"
+    file.write_bytes(bytes(1000))
+    link.symlink_to(file)
+    if what == "loop":
+        tree.disk("loop3", "virtual/block", loop__backing_file=str(file))
+    else:
+        tree.swaps.append(f"{file} file 1000 0 -2")
+    for path in (file, link):
+        refused = reason(device_at(tree.disks() if path == file else LinuxDisks(tree.sys, tree.proc), path), 100)
+        assert ("is in use by /dev/loop3|" in refused) if what == "loop" else ("(swap)" in refused)
+
+
+def test_a_plain_file_that_nothing_uses_may_be_written(tree: Tree, tmp_path: Path) -> None:
+    (tmp_path / "free").write_bytes(bytes(1000))
+    tree.disk("loop3", "virtual/block", loop__backing_file=str(tmp_path / "other"))
+    assert reason(device_at(tree.disks(), tmp_path / "free"), 100) == ""
+
+
+@pytest.mark.parametrize("top, mapped", [("dm-3", "mpatha"), ("md127", ""), ("bcache0", ""), ("dm-4", "vg-root")])
+def test_whatever_is_built_on_a_disk_holds_it(tree: Tree, top: str, mapped: str) -> None:
+    tree.stick()
+    tree.stack(top, mapped, "sdb1")
+    refused = reason(tree.device("sdb"), fixed=True)
+    assert f"is in use by {'/dev/mapper/' + mapped if mapped else '/dev/' + top}|" in refused

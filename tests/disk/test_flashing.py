@@ -7,13 +7,15 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from barelm.disk import flashing, gpt, open_volume, write_image
 from barelm.disk.attached_disks import LinuxDisks, device_at
-from barelm.disk.devices import Device
+from barelm.disk.devices import Device, Identity
 from barelm.errors import BarelmError
 from tests.disk.oracles import run
 
@@ -207,6 +209,37 @@ def test_what_is_no_image(image: Path, tmp_path: Path, name: str) -> None:
         flashing.Content(tmp_path / name, 64 << 20)
 
 
+@pytest.mark.parametrize("other", [{"bytes": 4096}, {"identity": Identity("8:1")}, {"identity": Identity("", "", 7)}])
+def test_another_disk_under_the_same_name_is_not_written_to(image: Path, tmp_path: Path, other: dict[str, Any],
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flashing, "_sequence_of", lambda fd: 8)
+    device = blank(tmp_path, 64 << 20)
+    for is_file in (True, False):
+        with pytest.raises(BarelmError, match="no longer the disk that was looked at"):
+            with flashing.opened(replace(device, is_file=is_file, **other)):
+                pass
+    with flashing.opened(replace(device, identity=Identity("", "", 8))):
+        pass
+
+
+def test_a_device_in_the_place_of_a_file_is_not_written_to(tmp_path: Path) -> None:
+    with pytest.raises(BarelmError, match="no longer"), flashing.opened(Device(os.devnull, 0, is_file=True)):
+        pass
+
+
+def test_who_has_a_disk_need_not_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pool of ZFS has no mount of a device and no holder; the kernel knows all the same."""
+    def busy(path: str, flags: int) -> int:
+        assert flags & os.O_EXCL and not flags & (os.O_RDWR | os.O_WRONLY)
+        raise OSError(errno.EBUSY, "busy")
+
+    monkeypatch.setattr("os.open", busy)
+    with pytest.raises(BarelmError, match="in use by something that does not show") as refused:
+        flashing.check_free(Device("/dev/sdz", 1))
+    assert "zpool" in refused.value.hint
+    flashing.check_free(Device("/tmp/file", 1, is_file=True))
+
+
 @pytest.fixture
 def loop(tmp_path: Path) -> Iterator[Path]:
     """A loop device of 64 MiB; skips where none can be had."""
@@ -228,6 +261,9 @@ def loop(tmp_path: Path) -> Iterator[Path]:
 def test_a_real_block_device(image: Path, loop: Path, tmp_path: Path) -> None:
     device = device_at(LinuxDisks(), loop)
     assert (device.path, device.bytes, device.removable) == (str(loop), 64 << 20, False)
+    assert device.identity.number == f"7:{loop.name.removeprefix('loop')}" and flashing.check_free(device) is None
+    with flashing.opened(device) as fd:
+        assert flashing._sequence_of(fd) == device.identity.sequence
     flashed(image, device)
     assert "No problems found" in run("sgdisk", "-v", loop)
     check_model(loop)
@@ -245,5 +281,7 @@ def test_a_mounted_block_device(loop: Path, tmp_path: Path) -> None:
         assert device.uses == ((str(loop), str(place)),)
         with pytest.raises(BarelmError, match="cannot open .*busy"), flashing.opened(device):
             pass
+        with pytest.raises(BarelmError, match="in use by something"):
+            flashing.check_free(device)
     finally:
         subprocess.run(["umount", str(place)], check=True)
