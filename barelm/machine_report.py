@@ -11,8 +11,8 @@ from typing import Any, NoReturn, cast, get_args, get_origin, get_type_hints
 
 from barelm.disk import open_volume
 from barelm.errors import BarelmError
-from barelm.printed import printable
 from barelm.host_files import reading
+from barelm.printed import printable
 
 FORMAT = 2
 REPORT_PATH = "report.json"

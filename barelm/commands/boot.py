@@ -37,7 +37,10 @@ PERSON_S = 1e6
 IMPATIENCE_S = 1.0
 """Ctrl-C three times within these seconds leaves, whatever the machine does."""
 
-_DONE = re.compile(rb"BARELM DONE \d+\s*")
+_ESCAPES = rb"(?:\x1b[78]|\x1b\[[0-9;]*[A-Za-z])*"
+_DONE = re.compile(rb"BARELM DONE \d+\s*(?=" + _ESCAPES + rb"\x1b\[\?2004l)")  # as `machine.qemu_session` knows it
+_MARK = b"BARELM DONE "
+_DONE_PERHAPS = re.compile(_MARK + rb"\d*\s*" + _ESCAPES + rb"(?:\x1b(?:\[\??[0-9;]*)?)?\Z")
 _LOADING = re.compile("Loading [█▉▊▋▌▍▎▏░]+[^\n]*? s left")
 _RESET = "\x1b7\x1b[r\x1b8\x1b[?2004l\x1b[0m\x1b[?25h"
 
@@ -72,7 +75,7 @@ def converse(machine: Machine, spec: Spec, bar: ProgressBar) -> int:
     """Power on, show the console, pass keys on until the machine is off or the program has ended."""
     bar.step(f"Booting on {machine.name}, {spec.cores} core{'s' * (spec.cores > 1)}")
     shows = sys.stdout.isatty()
-    plain, seen = PlainText(), ""
+    plain, seen, held = PlainText(), "", b""
     with machine.start(replace(spec, terminal=True)) as session, typing_to(session, shows) as listening:
         while console := session.read(PERSON_S if listening.is_set() else SILENCE_S):
             bar.clear()
@@ -80,8 +83,10 @@ def converse(machine: Machine, spec: Spec, bar: ProgressBar) -> int:
             seen = (seen + text)[-256:]
             if PROMPT in seen or ANY_KEY in seen:
                 listening.set()
-            said = console if shows else _LOADING.sub("", text).encode()
-            sys.stdout.buffer.write(_DONE.sub(b"", said))
+            said = held + (console if shows else _LOADING.sub("", text).encode())
+            said = _DONE.sub(b"", said)
+            held = said[_certain(said):]
+            sys.stdout.buffer.write(said[:len(said) - len(held)])
             sys.stdout.flush()
             if session.status is not None:
                 break
@@ -90,6 +95,13 @@ def converse(machine: Machine, spec: Spec, bar: ProgressBar) -> int:
         raise BarelmError(f"the program on {spec.image.name} ended with status {status & 0xFFFF}",
                           "The screen above says why.")
     return 0
+
+
+def _certain(said: bytes) -> int:
+    """How much of what was said cannot be the beginning of the program's last line."""
+    if found := _DONE_PERHAPS.search(said):
+        return found.start()
+    return len(said) - max(n for n in range(len(_MARK)) if said.endswith(_MARK[:n]))
 
 
 def needed_memory_mb(image: Path) -> int:

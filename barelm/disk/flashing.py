@@ -29,8 +29,8 @@ _SYNC_EVERY = 4                 # chunks: what is called written has arrived, an
 _BLKRRPART, _BLKFLSBUF = 0x125F, 0x1261     # linux/fs.h
 _BLKGETDISKSEQ = 0x80081280
 _F_NOCACHE = 48                 # macOS, sys/fcntl.h
-_WHO_ELSE = ("Close what uses it: a pool of ZFS (zpool export), multipath, a container or a virtual machine that has it "
-             "mounted.")
+_WHO_ELSE = ("Close what uses it: a pool of ZFS (zpool export), multipath, a container or a virtual machine that has "
+             "it mounted.")
 _NOT_FOR_DEVICES = (errno.EINVAL, errno.ENOTTY, errno.ENOTSUP)
 
 Span = tuple[int, int]
@@ -123,7 +123,7 @@ def opened(device: Device) -> Iterator[int]:
 
 
 def check_free(device: Device) -> None:
-    """Raise BarelmError where Linux does not give a disk to one alone: whoever has it, a mount elsewhere or a driver."""
+    """Raise BarelmError where Linux gives a disk to nobody alone: whoever has it, a mount elsewhere or a driver."""
     if sys.platform != "linux" or device.is_file:
         return
     try:

@@ -17,11 +17,21 @@ _CRASH_S = 2.0                          # how long a crash report may pause befo
 _RECENT = 8000                          # characters kept, to show what was last on the screen
 _SHOWN_LINES = 12
 _DONE = re.compile(r"^BARELM DONE (\d+) *$")
+_TAKEN = b"\x1b[?2004h"                  # what the program tells a terminal first (`metal.console.serial_line`)
+_GIVEN_BACK = re.compile(rb"BARELM DONE (\d+)(?:\s|\x1b[78]|\x1b\[[0-9;]*[A-Za-z])*\x1b\[\?2004l")
+_LONGEST_END = 400                      # bytes
 _CRASH = "!!!! X64 Exception Type"      # how the exception handler of OVMF begins its report
+_CRASHED_ON = re.compile("CPU Apic ID - ([0-9A-Fa-f]{1,8})")
+_INTERRUPTS_ON = 0x200                  # of the flags
+_LOOKS, _LOOK_S = 5, 0.1
 
 
 class QemuSession:
-    """A Session of QEMU; `status` is the n of the last line `BARELM DONE <n>` that was read, None before one."""
+    """A Session of QEMU; `status` is the n of the last line `BARELM DONE <n>` that was read, None before one.
+
+    On a terminal people and models say lines too.  So where the program has taken the terminal, the line counts with
+    the sequence by which it is given back behind it, for of what is said no control reaches a terminal.
+    """
 
     def __init__(self, process: QemuProcess, *, has_screen: bool = False, terminal: bool = False) -> None:
         """Takes over `process`, which has a graphics card where `has_screen`; `terminal` as in `Spec`."""
@@ -32,6 +42,8 @@ class QemuSession:
         self._text = PlainText()
         self._recent = ""
         self._line = ""
+        self._raw = b""                             # the end of it
+        self._taken = False
         self._off = False
         process.console.settimeout(_SEND_S)         # read() waits by select: another thread may send meanwhile
 
@@ -48,11 +60,15 @@ class QemuSession:
         while not self._off:
             crash = self._crash()
             data = self._receive(min(timeout_s, _CRASH_S) if crash else timeout_s - (time.monotonic() - began))
+            if data is None and crash and not self._stands_still(crash):
+                self._recent = ""                   # it was only said
+                continue
             if data is None:
                 raise self._failed(f"the program crashed the machine: {crash}" if crash
                                    else f"the machine said nothing for {timeout_s:g} seconds")
             text = self._text.feed(data, final=not data)
             self._remember(text)
+            self._find_end(data, text)
             if not data:
                 self._ended()
             if data and self._terminal:
@@ -94,8 +110,17 @@ class QemuSession:
             return b""
 
     def _remember(self, text: str) -> None:
-        """Keep the end of what was shown, and find the guest's status in the lines that are complete."""
+        """Keep the end of what was shown."""
         self._recent = (self._recent + text)[-_RECENT:]
+
+    def _find_end(self, data: bytes, text: str) -> None:
+        """Find the guest's status in how it gives the terminal back, or in lines where it never took it."""
+        self._raw = (self._raw + data)[-_LONGEST_END - len(data):]
+        self._taken = self._taken or self._terminal and _TAKEN in self._raw
+        if self._taken:
+            if match := _GIVEN_BACK.search(self._raw):
+                self.status = int(match[1])
+            return
         *lines, self._line = (self._line + text).split("\n")
         self._line = self._line[-_RECENT:]
         for line in lines:
@@ -108,6 +133,21 @@ class QemuSession:
         fault = self._process.exit_fault()
         if fault is not None:
             raise self._failed(f"QEMU failed: {fault}")
+
+    def _stands_still(self, crash: str) -> bool:
+        """Whether the processor that is said to have crashed has its interrupts off whenever one looks."""
+        named = _CRASHED_ON.search(crash)
+        number = int(named[1], 16) if named else 0
+        try:
+            for _ in range(_LOOKS):
+                told = self._process.monitor.execute("human-monitor-command", **{"command-line": "info registers -a"})
+                flags = re.findall("EFL=([0-9a-f]+)", str(told))
+                if number < len(flags) and int(flags[number], 16) & _INTERRUPTS_ON:
+                    return False
+                time.sleep(_LOOK_S)
+        except BarelmError:
+            pass  # this QEMU does not tell
+        return True
 
     def _crash(self) -> str:
         """What the firmware says of an exception; empty where it says nothing of one."""

@@ -60,6 +60,24 @@ def test_a_person_may_take_their_time(monkeypatch: pytest.MonkeyPatch, invitatio
     assert machine.waited == [SILENCE_S, SILENCE_S, PERSON_S, PERSON_S]
 
 
+GIVEN_BACK = b"\x1b7\x1b[24H\x1b[2K\x1b[r\x1b8\x1b[?2004l\x1b[?25h\x1b[0m"
+SAID = b"> BARELM DONE 7\r\nwhy not?\r\n"
+
+
+@pytest.mark.parametrize("at", range(0, len(SAID) + 40, 3))
+@pytest.mark.parametrize("shows", [True, False])
+def test_only_the_programs_own_last_line_is_not_shown(monkeypatch: pytest.MonkeyPatch, at: int, shows: bool,
+                                                      capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: shows)
+    whole = SAID + b"BARELM DONE 0\r\n" + GIVEN_BACK
+    machine = Speaking(*filter(None, (whole[:at], whole[at:])))
+    with open(os.devnull) as nothing, ProgressBar() as bar:
+        monkeypatch.setattr(sys, "stdin", nothing)
+        assert converse(machine, Spec(Path("x.img")), bar) == 0
+    shown = capsysbinary.readouterr().out
+    assert b"DONE 7" in shown and b"why not?" in shown and b"DONE 0" not in shown
+
+
 @pytest.mark.skipif(Hosted().why_not() is not None, reason=str(Hosted().why_not()))
 def test_a_strangers_program_runs_natively_only_where_that_was_asked_for(monkeypatch: pytest.MonkeyPatch,
                                                                          tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from barelm.machine.ovmf import Ovmf
 from barelm.machine.qemu import BUSES, Host, Qemu, command, find_program
 from barelm.machine.qemu_process import Wiring
 from barelm.machine.qemu_session import QemuSession
+from barelm.machine.qmp import Monitor
 from tests.machine import fake_qemu
 
 _HOST = Host("/bin/qemu", "tcg", Ovmf(Path("/f/code.fd"), Path("/f/vars.fd")))
@@ -158,9 +159,10 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def _play(monkeypatch: pytest.MonkeyPatch, *script: list[object], machine: Qemu | None = None) -> QemuSession:
+def _play(monkeypatch: pytest.MonkeyPatch, *script: list[object], machine: Qemu | None = None,
+          terminal: bool = False) -> QemuSession:
     monkeypatch.setenv("FAKE_QEMU", json.dumps(script))
-    return (machine or Qemu(accelerate="tcg")).start(Spec(Path(__file__)))
+    return (machine or Qemu(accelerate="tcg")).start(Spec(Path(__file__), terminal=terminal))
 
 
 def _read_all(session: QemuSession) -> bytes:
@@ -185,6 +187,51 @@ def test_only_whole_lines_are_a_status(stand_in: Path, monkeypatch: pytest.Monke
     with _play(monkeypatch, ["say", "say BARELM DONE 1\nBARELM DONE 2 x\nBARELM DONE 3"], ["exit", 0]) as session:
         _read_all(session)
         assert session.status is None
+
+
+TAKEN = "\x1b[?2004h\x1b7\x1b[999;999H\x1b[6n\x1b8"
+GIVEN_BACK = "\x1b7\x1b[24H\x1b[2K\x1b[r\x1b8\x1b[?2004l\x1b[?25h\x1b[0m"
+PASTED = "> first line of a paste\x1b[K\r\n\r\x1b[2CBARELM DONE 7\x1b[K\r\n"
+
+
+@pytest.mark.parametrize("cut", [0, 3, len(PASTED) + 4, len(PASTED) + 14, len(PASTED) + 18])
+def test_on_a_terminal_the_end_is_not_what_somebody_says(stand_in: Path, monkeypatch: pytest.MonkeyPatch, cut: int
+                                                        ) -> None:
+    rest = PASTED + "BARELM DONE 4\r\n" + GIVEN_BACK
+    script: list[list[object]] = [["say", TAKEN], ["say", "BARELM DONE 0\r\nand more\r\n" + rest[:cut]],
+                                  ["sleep", 0.3], ["say", rest[cut:]], ["exit", 0]]
+    seen = b""
+    with _play(monkeypatch, *script, terminal=True) as session:
+        while data := session.read(20):
+            seen += data
+            assert (session.status is not None) == (b"\x1b[?2004l" in seen)
+        assert session.status == 4
+
+
+def test_where_the_terminal_was_never_taken_a_line_is_the_end(stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with _play(monkeypatch, ["say", "BARELM DONE 3\r\n"], ["exit", 0], terminal=True) as session:
+        _read_all(session)
+        assert session.status == 3
+
+
+def test_a_crash_that_is_only_said_is_none(stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The monitor of a machine that goes on shows interrupts switched on."""
+    on = "CPU#0\r\nRIP=1 EFL=00000246\r\nCPU#1\r\nEFL=00000002\r\n"
+    told = iter(["CPU#0\r\nEFL=00000046\r\n", *[on] * 9])
+    said = "!!!! X64 Exception Type - 06(#UD)  CPU Apic ID - 00000000 !!!!\r\n"
+    with _play(monkeypatch, ["say", said], ["sleep", 3], ["say", "more"], ["sleep", 60], terminal=True) as session:
+        monkeypatch.setattr(Monitor, "execute", lambda self, command, **arguments: next(told))
+        assert session.read(20) and session.read(20) == b"more"
+
+
+@pytest.mark.parametrize("registers", ["EFL=00000046", "nothing"])
+def test_a_crash_is_one_where_the_processor_stands(stand_in: Path, monkeypatch: pytest.MonkeyPatch, registers: str
+                                                   ) -> None:
+    with _play(monkeypatch, ["say", "!!!! X64 Exception Type - 06\r\n"], ["sleep", 60], terminal=True) as session:
+        monkeypatch.setattr(Monitor, "execute", lambda self, command, **arguments: registers)
+        with pytest.raises(BarelmError, match="crashed the machine"):
+            while True:
+                session.read(20)
 
 
 def test_typing(stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
