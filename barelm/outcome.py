@@ -1,13 +1,16 @@
 """How a run ended: the text, the ids, the figures, or what went wrong."""
 
+import functools
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from barelm.errors import BarelmError
+from barelm.kernels.session import sum_with
 from barelm.transcript import Transcript
 
 _NEEDED = ("n_prompt", "n_generated", "n_guessed", "n_right", "prefill_us", "decode_us", "load_bytes", "load_us",
-           "memory_bytes", "cores", "seed")
+           "memory_bytes", "cores", "seed", "ids_sum")
+_LOST = "The console lost some of its lines: try again, or another --machine."
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,12 @@ def outcome_of(heard: Transcript, machine: str) -> Outcome:
     m = heard.measured
     if missing := [name for name in _NEEDED if name not in m]:
         raise BarelmError(f"the program ended well but its report lacks {', '.join(missing)}",
-                          "The console lost some of its lines: try again, or another --machine.")
+                          _LOST)
+    n_ids = len(heard.token_ids)
+    if n_ids != m["n_prompt"] + m["n_generated"]:
+        raise BarelmError(f"the program told of {m['n_prompt']} and {m['n_generated']} ids, and {n_ids} came", _LOST)
+    if functools.reduce(sum_with, heard.token_ids, 0) != m["ids_sum"]:
+        raise BarelmError("an id that the program told of came as another", _LOST)
     assert heard.status is not None
     return Outcome(
         text=heard.text, thought=heard.thought.strip(), token_ids=heard.token_ids,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import re
 import tempfile
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from barelm.errors import BarelmError
+from barelm.kernels.session import sum_with
 from barelm.kernels.text.tokenizer import Vocabulary
 from barelm.outcome import outcome_of
 from barelm.pack.reader import Packed, read_packed
@@ -21,6 +24,11 @@ from tests.models import tiny_checkpoint
 VOCAB_SIZE = 320
 FIGURES = {"n_prompt": 2, "n_generated": 3, "n_guessed": 2, "n_right": 1, "prefill_us": 500, "decode_us": 1000,
            "load_us": 2000, "load_bytes": 4_000_000, "memory_bytes": 123, "cores": 2, "cpu_level": 1, "seed": 9}
+
+
+def figures_of(ids: list[int]) -> dict[str, int]:
+    """Figures, and the sum by which it is known that all ids have come."""
+    return {**FIGURES, "ids_sum": functools.reduce(sum_with, ids, 0)}
 
 
 def vocabulary() -> Vocabulary:
@@ -45,7 +53,7 @@ def bytes_as_tokens(text: str) -> list[int]:
 def console(ids: list[int], per_line: int = 5, figures: dict[str, int] | None = None, status: int = 0) -> bytes:
     """What the program of a session writes."""
     lines = [f"BARELM IDS {' '.join(map(str, ids[i:i + per_line]))}" for i in range(0, len(ids), per_line)]
-    lines += [f"BARELM {name} {value}" for name, value in (FIGURES if figures is None else figures).items()]
+    lines += [f"BARELM {name} {value}" for name, value in (figures_of(ids) if figures is None else figures).items()]
     return "\n".join([*lines, f"BARELM DONE {status}", ""]).encode()
 
 
@@ -64,7 +72,7 @@ def test_lines_may_be_cut_anywhere(ids: list[int], cuts: list[int]) -> None:
     parts, said_in_parts = heard(*[raw[lo:hi] for lo, hi in zip(edges, edges[1:])])
     assert said == said_in_parts == whole.text == parts.text
     assert whole.token_ids == parts.token_ids == ids
-    assert whole.measured == parts.measured == FIGURES
+    assert whole.measured == parts.measured == figures_of(ids)
     assert (whole.status, whole.other) == (parts.status, parts.other) == (0, ["BdsDxe: starté 世", "after 🙂"])
 
 
@@ -168,9 +176,32 @@ def test_outcome_has_the_figures() -> None:
 
 @pytest.mark.parametrize("n_generated", [0, 1])
 def test_one_token_takes_no_time_to_decode(n_generated: int) -> None:
-    figures = {**FIGURES, "n_generated": n_generated, "decode_us": 0, "prefill_us": 0, "load_us": 0}
-    outcome = outcome_of(heard(console([5], figures=figures))[0], "hosted")
+    ids = [5] * (n_generated + FIGURES["n_prompt"])
+    figures = {**figures_of(ids), "n_generated": n_generated, "decode_us": 0, "prefill_us": 0, "load_us": 0}
+    outcome = outcome_of(heard(console(ids, figures=figures))[0], "hosted")
     assert (outcome.prefill_tokens_per_s, outcome.decode_tokens_per_s, outcome.load_mb_per_s) == (0, 0, 0)
+
+
+def test_a_lost_line_is_an_error_and_never_another_text() -> None:
+    """Whatever line or part of one is lost: that does not end well, unless it was the name of the processor's level."""
+    ids = bytes_as_tokens("abcde")
+    raw = console(ids, per_line=2).decode()
+    words = re.findall(r"\S+|\s", raw)
+    for lo in range(len(words)):
+        for hi in range(lo + 1, len(words)):
+            shorter = "".join(words[:lo] + words[hi:])
+            with suppress(BarelmError):
+                outcome = outcome_of(heard(shorter.encode())[0], "hosted")
+                assert (outcome.token_ids, outcome.text) == (ids, "abcde"), shorter
+
+
+@given(st.integers(0, 4), st.integers(3, 255), st.integers(0, 4))
+def test_an_id_that_came_as_another_is_an_error(at: int, token: int, other: int) -> None:
+    ids = bytes_as_tokens("abcde")
+    wrong = [*ids]
+    wrong[at], wrong[other] = wrong[other], token
+    with pytest.raises(BarelmError, match="came as another") if wrong != ids else nullcontext():
+        outcome_of(heard(console(wrong, figures=figures_of(ids)))[0], "hosted")
 
 
 @pytest.mark.parametrize("raw, message, hint", [

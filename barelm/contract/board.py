@@ -84,6 +84,7 @@ class Figures(Struct):
     last_cycles: int
     clock: int  # by what the highest clock was asked for (`dialect.processor.raise_clock`)
     ended: int  # why the last answer ended
+    ids_sum: int  # of the ids that were told to a program (`kernels.session.sum_with`)
 
 
 class Board(Struct):

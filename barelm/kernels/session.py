@@ -46,6 +46,11 @@ def choose(c: Config, s: State, sampling: Sampling, n: int, row: int, spared: Sp
                   sampling.min_p)
 
 
+def sum_with(total: int, number: int) -> int:
+    """total · 1000003 + number + 1 modulo 2³²: the sum of numbers in order, that tells when one is lost or another."""
+    return (total * 1000003 + number + 1) & 0xFFFFFFFF
+
+
 def ends(header: Header, token: int) -> bool:
     """Whether `token` ends the answer: an end of sequence, or the beginning of another one."""
     if token == header.bos_id:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from barelm.contract import layout
 from barelm.contract.layout import Header
+from barelm.errors import BarelmError
+from barelm.kernels.session import sum_with
 
 
 @dataclass(frozen=True)
@@ -18,10 +21,17 @@ class Golden:
 
     @staticmethod
     def heard(numbers: list[int]) -> Golden | None:
-        """From what the program says: four numbers of 32 bits, then the ids; None where it is no such thing."""
-        ids = numbers[4:]
-        if not layout.GOLDEN_PROMPT <= len(ids) <= layout.GOLDEN_MOST:
+        """From what the program says: four numbers of 32 bits, then the ids, then the sum of all.
+
+        None where the program said nothing; raises BarelmError where something of it was lost.
+        """
+        ids = numbers[4:-1]
+        if not numbers:
             return None
+        if (not layout.GOLDEN_PROMPT <= len(ids) <= layout.GOLDEN_MOST
+                or functools.reduce(sum_with, numbers[:-1], 0) != numbers[-1]):
+            raise BarelmError("the program's example of what the model computes came damaged",
+                              "The console lost a part of it: try again.")
         return Golden(tuple(ids), numbers[0] | numbers[1] << 32, numbers[2] | numbers[3] << 32)
 
     def put_into(self, header: Header) -> None:

@@ -5,6 +5,7 @@ consoles wrap lines and know few characters; every such line begins with "BARELM
 
     BARELM n_prompt 1           a measurement by its name in the report; this one comes first
     BARELM IDS 1 403 407        the session's token ids, prompt first, as they come
+    BARELM ids_sum 17           behind them and the other measurements: the ids, summed (`kernels.session.sum_with`)
     BARELM DONE 0               always the last: the status, without the error bit
 """
 

@@ -5,7 +5,7 @@ from barelm.dialect.memory import text
 from barelm.dialect.processor import cycles
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U8
-from barelm.kernels.session import ends
+from barelm.kernels.session import ends, sum_with
 from barelm.kernels.text import thoughts
 from barelm.kernels.text.chat_turn import chat_set, has_chat
 from barelm.kernels.text.stops import watch_stops
@@ -216,6 +216,7 @@ def show_token(t: Talk, i: int) -> None:
         put_text(con, text("BARELM IDS"))
     put_code_point(con, 32)
     con.state.column += 1 + put_number(con, int(tokens[i]))
+    t.figures.ids_sum = sum_with(t.figures.ids_sum, int(tokens[i]))
     if con.state.column > LINE_COLUMNS - 12:
         end_line(t)
 

@@ -59,7 +59,8 @@ def summarise_for_a_program(t: Talk) -> None:
     put(t.con, sentence(
         "BARELM n_generated {}\nBARELM n_guessed {}\nBARELM n_right {}\nBARELM prefill_us {}\nBARELM decode_us {}\n"
         "BARELM load_us {}\nBARELM load_bytes {}\nBARELM memory_bytes {}\nBARELM cores {}\nBARELM cpu_level {}\n"
-        "BARELM seed {}\n", (
+        "BARELM seed {}\nBARELM ids_sum {}\n", (
             figures.n_generated, figures.n_guessed, figures.n_right, microseconds(figures.prefill_cycles, per_ms),
             microseconds(figures.decode_cycles, per_ms), microseconds(figures.load_cycles, per_ms),
-            t.header.file_bytes, figures.memory, t.job.n_cores, t.job.level, t.settings.seed)))
+            t.header.file_bytes, figures.memory, t.job.n_cores, t.job.level, t.settings.seed,
+            figures.ids_sum)))

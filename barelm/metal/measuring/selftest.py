@@ -16,6 +16,7 @@ from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U64, f32, u64
 from barelm.kernels.checksum import extend_checksum
 from barelm.kernels.decoder.state import SessionTranscript, bind_transcript
+from barelm.kernels.session import sum_with
 from barelm.metal.console.sinks import Console, flush
 from barelm.metal.console.writing import put, put_text
 from barelm.metal.processors.cores import command, place
@@ -127,14 +128,15 @@ def next_count(n_cores: int, team: int) -> int:
 
 
 def tell_example(con: Console, m: ModelUnderTest) -> None:
-    """To a program: GOLDEN, the two sums of the logits as four numbers of 32 bits, then the ids."""
+    """To a program: GOLDEN, the two sums of the logits as four numbers of 32 bits, then the ids, and the sum of all."""
     words = cells(2)
     sums = u64_array(memory(address_of(words), 16), 0, 2)
     n = compute_example(m, sums)
     put_text(con, text("BARELM GOLDEN"))
-    for half in range(4):
-        put(con, sentence(" {}", (words[half // 2] >> (32 * (half % 2)) & 0xFFFFFFFF,)))
-    for i in range(n):
-        put(con, sentence(" {}", (transcript_of_model(m).tokens[i],)))
-    put_text(con, text("\n"))
+    total = 0
+    for k in range(4 + n):
+        number = int(transcript_of_model(m).tokens[k - 4]) if k >= 4 else words[k // 2] >> (32 * (k % 2)) & 0xFFFFFFFF
+        total = sum_with(total, number)
+        put(con, sentence(" {}", (number,)))
+    put(con, sentence(" {}\n", (total,)))
     flush(con)

@@ -14,6 +14,7 @@ from barelm.contract import uefi
 from barelm.contract.settings import SettingsView
 from barelm.dialect.processor import N_LEVELS, NO_LEVEL
 from barelm.dialect.rooms import Failure
+from barelm.kernels.session import sum_with
 from barelm.metal import main
 from barelm.metal.conversation.reply import LINE_COLUMNS
 from barelm.metal.processors import cores
@@ -90,12 +91,13 @@ def test_lines_for_a_program() -> None:
     assert max(map(len, lines)) <= LINE_COLUMNS + len("BARELM IDS")
     names = [line.split()[1] for line in lines if line]
     assert names[0] == "n_prompt" and names.count("IDS") > 1
-    assert names[-12:] == ["n_generated", "n_guessed", "n_right", "prefill_us", "decode_us", "load_us", "load_bytes",
-                           "memory_bytes", "cores", "cpu_level", "seed", "DONE"]
+    assert names[-13:] == ["n_generated", "n_guessed", "n_right", "prefill_us", "decode_us", "load_us", "load_bytes",
+                           "memory_bytes", "cores", "cpu_level", "seed", "ids_sum", "DONE"]
     measured = {line.split()[1]: int(line.split()[2]) for line in lines if line and "IDS" not in line}
     packed, raw = model()
     assert measured["memory_bytes"] == packed.memory_bytes and measured["load_bytes"] == len(raw)
     assert (measured["cores"], measured["cpu_level"], measured["DONE"]) == (1, 1, 0)
+    assert measured["ids_sum"] == functools.reduce(sum_with, ids_of("\r\n".join(lines)), 0)
 
 
 def test_what_a_person_sees(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,9 @@ from barelm.checkpoint.gguf_model import read_gguf
 from barelm.contract import layout, sections
 from barelm.dialect.memory import memory
 from barelm.dialect.types import f32
+from barelm.errors import BarelmError
 from barelm.kernels import session
+from barelm.kernels.session import sum_with
 from barelm.machine.hosted import Hosted
 from barelm.metal.conversation.talk import under_test
 from barelm.metal.conversation.turns import add_turn
@@ -146,8 +148,23 @@ def test_counts_of_cores_to_measure(team: int, counts: list[int]) -> None:
 
 def test_an_example_heard() -> None:
     ids = list(range(layout.GOLDEN_PROMPT))
-    assert Golden.heard([1, 2, 3, 4, *ids]) == Golden(tuple(ids), 1 | 2 << 32, 3 | 4 << 32)
-    assert Golden.heard([]) is None and Golden.heard([1, 2, 3, 4, *ids[:-1]]) is None
+    whole = [1, 2, 3, 4, *ids]
+    total = functools.reduce(sum_with, whole, 0)
+    assert Golden.heard([*whole, total]) == Golden(tuple(ids), 1 | 2 << 32, 3 | 4 << 32)
+    assert Golden.heard([]) is None
+    for k in range(len(whole) + 1):
+        with pytest.raises(BarelmError, match="came damaged"):
+            Golden.heard([*whole, total][:k] + [*whole, total][k + 1:] or [1])
+        with pytest.raises(BarelmError, match="came damaged"):
+            Golden.heard([number ^ (at == k) for at, number in enumerate([*whole, total])])
+
+
+def test_an_example_is_told_as_it_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk(monkeypatch, golden_model(128), watching=False)
+    with np.errstate(all="ignore"):
+        words = desk.heard(lambda: selftest.tell_example(desk.t.con, under_test(desk.t))).split()
+    assert words[:2] == ["BARELM", "GOLDEN"]
+    assert Golden.heard([*map(int, words[2:])]) == computed(jit, desk.packed)
     assert hashlib.sha256(golden_model(128)[1]).digest() != hashlib.sha256(chat_model(128)[1]).digest()
 
 
