@@ -11,7 +11,7 @@ import numpy as np
 
 from barelm.disk.directory import ATTR_ARCHIVE, ATTR_DIRECTORY, ATTR_VOLUME_ID, Facts, Folder, Node, pack_dots
 from barelm.disk.gpt import SECTOR
-from barelm.disk.names import PATH_LIMIT, SLOT_BYTES, count_slots, encode_label, fold, name_fault, short_names
+from barelm.disk.names import PATH_LIMIT, SLOT_BYTES, count_slots, encode_label, fold, new_name_fault, short_names
 from barelm.errors import BarelmError
 
 FILE_LIMIT = (4 << 30) - (32 << 10)     # fsck.fat overflows on a cluster chain of exactly 4 GiB
@@ -147,8 +147,8 @@ def _add_file(root: Folder, path: str, size: int) -> Node:
                           "Quantize the model to fewer bits, or split it over several files.")
     parts = path.removeprefix("/").split("/")
     for part in parts:
-        if fault := name_fault(part):
-            raise BarelmError(f"the name {part!r} in the image path {path!r} {fault}, which FAT32 forbids",
+        if fault := new_name_fault(part):
+            raise BarelmError(f"the name {part!r} in the image path {path!r} {fault}, which no file on a stick can have",
                               "Give the file another name, with '/' between directories.")
     if len(path) > PATH_LIMIT:
         raise BarelmError(f"the image path {path[:40]!r}... is longer than {PATH_LIMIT} characters",

@@ -22,6 +22,8 @@ CASE_LOWER_EXTENSION = 0x10
 
 _SHORT = frozenset(string.ascii_uppercase + string.digits + "!#$%&'()-@^_`{}~")
 _FORBIDDEN = frozenset('"*/:<>?\\|\x7f') | {chr(c) for c in range(0x20)}
+_DEVICES = frozenset(("CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$",
+                      *(kind + digit for kind in ("COM", "LPT") for digit in "0123456789\u00b9\u00b2\u00b3")))
 _MAX_TAIL = 999_999
 _LONG_SLOT = struct.Struct("<B10sBBB12sH4s")
 
@@ -47,6 +49,12 @@ def name_fault(name: str) -> str | None:
     if len(name.encode("utf-16-le")) > 2 * NAME_LIMIT:
         return f"is longer than {NAME_LIMIT} UTF-16 characters"
     return None
+
+
+def new_name_fault(name: str) -> str | None:
+    """Why a file should not be given `name`, or None: besides what FAT forbids, Windows could never open the file."""
+    base = name.partition(".")[0].rstrip(" ").upper()
+    return name_fault(name) or ("is what Windows calls a device" if base in _DEVICES else None)
 
 
 def encode_label(label: str) -> bytes:
