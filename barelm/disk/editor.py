@@ -18,7 +18,7 @@ from typing import BinaryIO
 from barelm.disk.directory import ATTR_ARCHIVE, ATTR_DIRECTORY, Facts, Folder, Node, pack_dots, stamp
 from barelm.disk.fat32 import DIRECTORY_SLOTS, FILE_LIMIT, VOLUME_SLOTS
 from barelm.disk.medium import changed
-from barelm.disk.names import PATH_LIMIT, SLOT_BYTES, count_slots, new_name_fault, short_names
+from barelm.disk.names import PATH_LIMIT, SLOT_BYTES, count_slots, name_fault, refuse_device, short_names
 from barelm.disk.table import Chain, VolumeFullError
 from barelm.disk.volume import Volume
 from barelm.errors import BarelmError
@@ -243,8 +243,9 @@ class Editor(Volume):
 
         Raises BarelmError where the name is not for FAT or is taken.
         """
-        if fault := new_name_fault(name):
-            raise BarelmError(f"the name {name!r} {fault}, which no file on a stick can have", "Take another name.")
+        if fault := name_fault(name):
+            raise BarelmError(f"the name {name!r} {fault}, which FAT32 forbids", "Take another name.")
+        refuse_device(name)
         there = parent.get(name)
         if there is not None and there is not node:
             raise BarelmError(f"there is already {there.path}", "Take another name, or delete that first.")

@@ -11,7 +11,16 @@ import numpy as np
 
 from barelm.disk.directory import ATTR_ARCHIVE, ATTR_DIRECTORY, ATTR_VOLUME_ID, Facts, Folder, Node, pack_dots
 from barelm.disk.gpt import SECTOR
-from barelm.disk.names import PATH_LIMIT, SLOT_BYTES, count_slots, encode_label, fold, new_name_fault, short_names
+from barelm.disk.names import (
+    PATH_LIMIT,
+    SLOT_BYTES,
+    count_slots,
+    encode_label,
+    fold,
+    name_fault,
+    refuse_device,
+    short_names,
+)
 from barelm.errors import BarelmError
 
 FILE_LIMIT = (4 << 30) - (32 << 10)     # fsck.fat overflows on a cluster chain of exactly 4 GiB
@@ -147,9 +156,10 @@ def _add_file(root: Folder, path: str, size: int) -> Node:
                           "Quantize the model to fewer bits, or split it over several files.")
     parts = path.removeprefix("/").split("/")
     for part in parts:
-        if fault := new_name_fault(part):
-            raise BarelmError(f"the name {part!r} in the image path {path!r} {fault}, which no file on a stick can have",
+        if fault := name_fault(part):
+            raise BarelmError(f"the name {part!r} in the image path {path!r} {fault}, which FAT32 forbids",
                               "Give the file another name, with '/' between directories.")
+        refuse_device(part)
     if len(path) > PATH_LIMIT:
         raise BarelmError(f"the image path {path[:40]!r}... is longer than {PATH_LIMIT} characters",
                           "Give the file a shorter path.")

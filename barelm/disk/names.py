@@ -51,10 +51,11 @@ def name_fault(name: str) -> str | None:
     return None
 
 
-def new_name_fault(name: str) -> str | None:
-    """Why a file should not be given `name`, or None: besides what FAT forbids, Windows could never open the file."""
-    base = name.partition(".")[0].rstrip(" ").upper()
-    return name_fault(name) or ("is what Windows calls a device" if base in _DEVICES else None)
+def refuse_device(name: str) -> None:
+    """Raise BarelmError where a name is a device's on Windows: FAT takes it, and there nobody could open the file."""
+    if name.partition(".")[0].rstrip(" ").upper() in _DEVICES:
+        raise BarelmError(f"the name {name!r} is a device's on Windows, where nobody could open the file",
+                          "Take another name.")
 
 
 def encode_label(label: str) -> bytes:
