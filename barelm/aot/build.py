@@ -17,6 +17,7 @@ from barelm.host_files import cache_folder, replace_file, sources_digest
 PARTS = ("story", "engine")
 """Compiled side by side, each in a process of its own."""
 
+_DIGESTS = "digests"
 _COMPILER = "barelm.aot.object"
 _ROOMS = ("aot", "contract", "dialect", "kernels", "metal")
 _TOOLS = ("numba", "llvmlite", "ziglang")
@@ -30,7 +31,8 @@ def build_program(*, fresh: bool = False) -> Path:
     cached = _cached()
     if fresh or not _is_whole(cached):
         program = compile_and_link()
-        replace_file(_digest_beside(cached), hashlib.sha256(program).hexdigest().encode())
+        cache_folder(_DIGESTS)
+        replace_file(_digest_of(cached), hashlib.sha256(program).hexdigest().encode())
         replace_file(cached, program)
     return cached
 
@@ -50,15 +52,15 @@ def _cached() -> Path:
     return cache_folder("programs") / f"{source_key()}.efi"
 
 
-def _digest_beside(cached: Path) -> Path:
-    return cache_folder("digests") / f"{cached.stem}.sha256"
+def _digest_of(cached: Path) -> Path:
+    return cached.parent.with_name(_DIGESTS) / f"{cached.stem}.sha256"
 
 
 def _is_whole(cached: Path) -> bool:
     """Whether what is in the cache is what was written there: a full disk or lost power can leave a part, or zeros."""
     if not cached.is_file():
         return False
-    program, noted = cached.read_bytes(), _digest_beside(cached)
+    program, noted = cached.read_bytes(), _digest_of(cached)
     if noted.is_file():
         return noted.read_bytes() == hashlib.sha256(program).hexdigest().encode()
     try:
