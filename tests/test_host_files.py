@@ -44,7 +44,7 @@ def test_a_link_planted_beside_is_never_written_through(tmp_path: Path, monkeypa
     """Nobody can know the name; where somebody does, the file is not made."""
     secret = tmp_path / "secret"
     secret.write_text("keep")
-    monkeypatch.setattr(host_files.secrets, "token_hex", lambda n: "known")
+    monkeypatch.setattr("secrets.token_hex", lambda n: "known")
     (tmp_path / ".out.known.part").symlink_to(secret)
     with pytest.raises(BarelmError, match="cannot write .*out"):
         replace_file(tmp_path / "out", b"through")

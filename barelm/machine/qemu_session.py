@@ -118,8 +118,8 @@ class QemuSession:
         self._raw = (self._raw + data)[-_LONGEST_END - len(data):]
         self._taken = self._taken or self._terminal and _TAKEN in self._raw
         if self._taken:
-            if match := _GIVEN_BACK.search(self._raw):
-                self.status = int(match[1])
+            if end := _GIVEN_BACK.search(self._raw):
+                self.status = int(end[1])
             return
         *lines, self._line = (self._line + text).split("\n")
         self._line = self._line[-_RECENT:]
