@@ -65,6 +65,8 @@ class Processors:
         self._enter = enter
         self._here = threading.local()
         self._here.number = 0
+        if slips.stops:
+            native.stop_at(signal.SIGUSR1)  # while code can still be made
         self._all = [Processor(0), *(Processor(number, native.allocate_stack(AP_STACK)) for number in range(1, cores))]
 
     @property
@@ -172,7 +174,6 @@ class Processors:
         kept = native.prepare_thread()
         time.sleep(self._slips.late_s)
         if processor.number == self._slips.stops:
-            native.stop_at(signal.SIGUSR1)
             stop = threading.Timer(self._slips.stops_after_s, signal.pthread_kill,
                                    (processor.thread.ident, signal.SIGUSR1))
             stop.daemon = True

@@ -25,7 +25,7 @@ from barelm.errors import BarelmError
 from barelm.machine.firmware.fault_report import LEFT, Report
 from barelm.machine.firmware.faults import parse_fault
 from barelm.machine.firmware.process import native
-from barelm.machine.firmware.process.confinement import confine
+from barelm.machine.firmware.process.confinement import TGKILL, confine
 from barelm.machine.screen import parse_screen
 
 POWER_CUT = 4
@@ -99,7 +99,7 @@ def _run(setup: dict[str, Any], report: Report, report_fd: int) -> None:
     try:
         from barelm.machine.firmware.devices.processors import Slips
         from barelm.machine.firmware.firmware import HostedFirmware, Setup
-        more = setup.pop("system_calls")
+        more = [*setup.pop("system_calls"), *([TGKILL] if setup["slips"][1] else [])]
         setup |= {"image": Path(setup["image"]), "faults": tuple(map(parse_fault, setup["faults"])),
                   "slips": Slips(*setup["slips"]),
                   "screen": parse_screen(setup["screen"]) if setup["screen"] else None}

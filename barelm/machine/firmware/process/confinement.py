@@ -15,7 +15,7 @@ from collections.abc import Iterable
 ALLOWED = {
     "read": 0, "write": 1, "close": 3, "fstat": 5, "poll": 7, "lseek": 8, "munmap": 11, "brk": 12, "rt_sigprocmask": 14,
     "rt_sigreturn": 15, "pread64": 17, "pwrite64": 18, "readv": 19, "writev": 20, "select": 23, "sched_yield": 24,
-    "mremap": 25, "madvise": 28, "nanosleep": 35, "getpid": 39, "exit": 60, "fsync": 74, "fdatasync": 75,
+    "mremap": 25, "madvise": 28, "pause": 34, "nanosleep": 35, "getpid": 39, "exit": 60, "fsync": 74, "fdatasync": 75,
     "gettimeofday": 96, "sigaltstack": 131, "gettid": 186, "time": 201, "futex": 202, "sched_getaffinity": 204,
     "restart_syscall": 219, "clock_gettime": 228, "clock_getres": 229, "clock_nanosleep": 230, "exit_group": 231,
     "pselect6": 270, "ppoll": 271, "set_robust_list": 273, "preadv": 295, "pwritev": 296, "getrandom": 318,
@@ -25,6 +25,8 @@ NAMES = {number: name for name, number in ALLOWED.items()} | {
     59: "execve", 62: "kill", 101: "ptrace", 157: "prctl", 234: "tgkill", 257: "openat", 262: "newfstatat",
     322: "execveat", 437: "openat2"}
 """What a message calls them; others are numbers."""
+TGKILL = 234
+"""What the firmware needs where a processor is to stop: a signal for one thread."""
 
 _MMAP, _MPROTECT, _CLONE, _PRCTL, _CLONE3, _SECCOMP = 9, 10, 56, 157, 435, 317
 _PROT_EXEC, _CLONE_THREAD, _PR_SET_NAME, _ENOSYS = 0x4, 0x10000, 15, 38

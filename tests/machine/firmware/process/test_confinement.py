@@ -111,3 +111,15 @@ def test_no_dump_of_memory_is_left(tmp_path: Path) -> None:
     with pytest.raises(BarelmError):
         run(tmp_path, asking("socket", tmp_path).build())
     assert not [name for name in os.listdir(tmp_path) if name.startswith("core")]
+
+
+def test_a_processor_that_is_to_stop_does_so(tmp_path: Path) -> None:
+    """A fault of the firmware's own needs what a program may not have."""
+    program = Program("define void @there(i64 %x) {\n br label %on\non:\n br label %on\n}\n")
+    mp, event = program.protocol(MpServices), program.cells()
+    program.expect(program.boot("CreateEvent", 0, 0, 0, 0, event), 0)
+    program.expect(program.method(MpServices, "StartupAllAPs", mp, program.address("@there"), 0, program.load(event),
+                                  0, 0, 0), 0)
+    program.boot("Stall", 400_000)
+    program.say("still here\n")
+    assert run(tmp_path, program.build(), cores=2, slips=(0, 1, 0.1)) == ("still here\n", 0)
