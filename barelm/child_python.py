@@ -8,7 +8,7 @@ import time
 LOOK_S = 2.0
 """How often such a child looks whether its parent is still there."""
 
-_KEPT = ("PYTHON", "LD_", "DYLD_", "LANG", "LC_", "PATH", "SYSTEMROOT", "COVERAGE")
+_KEPT = ("BARELM_", "PYTHON", "LD_", "DYLD_", "LANG", "LC_", "PATH", "SYSTEMROOT", "COVERAGE")
 
 
 def child_command(module: str, *arguments: str) -> list[str]:
