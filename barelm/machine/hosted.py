@@ -126,6 +126,11 @@ class HostedSession:
         assert self._process.stdin is not None and self._process.stdout is not None
         self._keyboard, self._screen = self._process.stdin, self._process.stdout
 
+    @property
+    def pid(self) -> int:
+        """The process that watches; the one that runs the program is its child."""
+        return self._process.pid
+
     def __enter__(self) -> HostedSession:
         return self
 

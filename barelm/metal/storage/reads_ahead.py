@@ -13,8 +13,8 @@ from barelm.metal.uefi.boot_services import Firmware
 from barelm.metal.uefi.timers import check_event, close_event, create_event
 
 MOST_AHEAD = 2
-PATIENCE_MS = 120_000
-"""How long a read may take; the slowest sticks give a megabyte a second."""
+PATIENCE_MS = 20_000
+"""How long a read may take; the slowest sticks give a megabyte, which is a read, in two seconds."""
 
 
 def open_ahead(fw: Firmware, ahead: ReadsAhead, cycles_per_ms: int) -> None:
