@@ -17,6 +17,7 @@ from barelm.disk.medium import changed
 from barelm.errors import BarelmError
 from barelm.host_files import Portion, Progress, Source, no_progress, reading, renamed_at_the_end
 
+LARGEST_SECTOR = 4096
 _CHUNK = 8 << 20
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -57,7 +58,8 @@ def write_image(out: Path, files: Mapping[str, Source], *, plain: bool = False, 
     start = 0 if plain else gpt.ALIGNMENT
     volume = plan_volume(sizes, label=label, volume_id=int.from_bytes(seed[:4], "little"),
                          hidden_sectors=start // SECTOR, free_bytes=free_bytes)
-    n_bytes, metadata = volume.n_bytes, [(start + offset, content) for offset, content in volume.metadata]
+    # Whole sectors of any disk: those of 4096 bytes would lose the rest of a last one.
+    n_bytes, metadata = -(-volume.n_bytes // LARGEST_SECTOR) * LARGEST_SECTOR, [(start + offset, content) for offset, content in volume.metadata]
     if not plain:
         end = gpt.align_up(start + volume.n_bytes) // SECTOR
         n_bytes = gpt.align_up((end + gpt.TABLE_SECTORS + 1) * SECTOR)  # the backup table is behind the partition
