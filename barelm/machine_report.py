@@ -14,7 +14,7 @@ from barelm.errors import BarelmError
 from barelm.host_files import reading
 from barelm.printed import printable
 
-FORMAT = 2
+FORMAT = 3
 REPORT_PATH = "report.json"
 
 _MOST_BYTES = 1 << 20
@@ -31,6 +31,14 @@ class ReportedFirmware:
     vendor: str | None
     revision: str | None
     uefi: str | None
+
+
+@dataclass(frozen=True)
+class ReportedProgram:
+    """Which build of the program: the number its linker made of its bytes; the version of the models it reads."""
+
+    build: str | None
+    layout: int | None
 
 
 @dataclass(frozen=True)
@@ -136,6 +144,7 @@ class MachineReport:
     """All of it."""
 
     time: str | None
+    program: ReportedProgram
     firmware: ReportedFirmware
     cpu: ReportedCpu
     cores: ReportedCores

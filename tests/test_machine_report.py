@@ -16,7 +16,7 @@ from barelm.errors import BarelmError
 from barelm.machine_report import MachineReport, parse_report, read_reports, scaling
 
 EXAMPLE: dict[str, Any] = {
-    "format": 2, "time": "2026-11-24T19:31:02",
+    "format": 3, "time": "2026-11-24T19:31:02", "program": {"build": "1a2b3c4d", "layout": 7},
     "firmware": {"vendor": "EDK II", "revision": "0x10000", "uefi": "2.70"},
     "cpu": {"name": "AMD EPYC 7B13", "vendor": "AuthenticAMD", "family": 25, "model": 1, "stepping": 1,
             "level": "x86-64-v3", "clock_khz": 3_500_000, "clock_asked": "CPPC"},
@@ -66,7 +66,7 @@ def members(raw: Any, path: str = "") -> list[str]:
     return [name for key, value in raw.items() for name in (f"{path}{key}", *members(value, f"{path}{key}."))]
 
 
-OBJECTS = ("firmware", "cpu", "cores", "memory", "screen", "model", "load", "guesses", "speed", "speed.0",
+OBJECTS = ("program", "firmware", "cpu", "cores", "memory", "screen", "model", "load", "guesses", "speed", "speed.0",
            "speed.1")
 LEAVES = [name for name in members(EXAMPLE) if name not in (*OBJECTS, "format", "speed.0.cores", "speed.1.cores")]
 
@@ -128,7 +128,7 @@ def test_a_count_is_a_count(value: Any) -> None:
     ("speed", [EXAMPLE["speed"][0]] * 2000, "speed is not a list"), ("speed.0.cores", 0, "on how many cores"),
     ("speed.0.cores", None, "on how many cores"), ("selftest", "maybe", "selftest is none of"),
     ("screen", 5, "screen is not an object"),
-    ("format", 3, "format 3, and this barelm reads format 2"), ("format", 0, "format 0"), ("format", True, "True"),
+    ("format", 2, "format 2, and this barelm reads format 3"), ("format", 0, "format 0"), ("format", True, "True"),
     ("format", "\x1b[2J" * 99, "format"), ("format", None, "format None")])
 def test_what_is_wrong_is_named(path: str, value: Any, sentence: str) -> None:
     assert sentence in refused(json.dumps(changed(path, value)).encode()).message

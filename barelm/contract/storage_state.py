@@ -79,6 +79,7 @@ class ModelParts(Struct):
     ends: I64 = room(MOST_PARTS)  # where in the model each ends
     name: U16 = room(MODEL_UNITS + 3)  # of the one opened last
     n_units: int  # of the first one's
+    status: int  # of the failure there was last, or 0
     page: PartHeader  # of the one being looked at
     sums: U64 = room(2)
 

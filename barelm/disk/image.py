@@ -59,7 +59,8 @@ def write_image(out: Path, files: Mapping[str, Source], *, plain: bool = False, 
     volume = plan_volume(sizes, label=label, volume_id=int.from_bytes(seed[:4], "little"),
                          hidden_sectors=start // SECTOR, free_bytes=free_bytes)
     # Whole sectors of any disk: those of 4096 bytes would lose the rest of a last one.
-    n_bytes, metadata = -(-volume.n_bytes // LARGEST_SECTOR) * LARGEST_SECTOR, [(start + offset, content) for offset, content in volume.metadata]
+    n_bytes = -(-volume.n_bytes // LARGEST_SECTOR) * LARGEST_SECTOR
+    metadata = [(start + offset, content) for offset, content in volume.metadata]
     if not plain:
         end = gpt.align_up(start + volume.n_bytes) // SECTOR
         n_bytes = gpt.align_up((end + gpt.TABLE_SECTORS + 1) * SECTOR)  # the backup table is behind the partition

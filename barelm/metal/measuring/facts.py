@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from barelm.contract import uefi
 from barelm.contract.regions import Workspace
-from barelm.contract.uefi_protocols import MemoryDescriptor, SystemTable, Time
-from barelm.dialect.memory import address_of, cells, load_u8, load_u16, text
+from barelm.contract.uefi_protocols import LoadedImage, MemoryDescriptor, SystemTable, Time
+from barelm.dialect.memory import address_of, cells, load_u8, load_u16, load_u32, text
 from barelm.dialect.processor import clock_name, cpu_name
 from barelm.dialect.sentences import sentence
 from barelm.metal import arena
@@ -13,7 +13,10 @@ from barelm.metal.console.sinks import Console
 from barelm.metal.console.stream import put_code_point
 from barelm.metal.console.writing import put, put_text
 from barelm.metal.uefi.boot_services import Firmware, memory_map
+from barelm.metal.uefi.handles import protocol_of
 from barelm.metal.uefi.runtime_services import get_time
+
+DOS_MAGIC, PE_OFFSET, TIME_STAMP = 0x5A4D, 0x3C, 8  # how an image in memory begins, and where it says so
 
 
 class MemoryFacts(NamedTuple):
@@ -103,6 +106,16 @@ def put_uefi_revision(con: Console) -> None:
     """Which UEFI the firmware keeps to, as 2.10."""
     revision = SystemTable(con.fw.table).revision
     put(con, sentence("{}.{}", (revision >> 16, (revision & 0xFFFF) // 10)))
+
+
+def put_program(con: Console) -> None:
+    """Which build of this program runs: the number its linker made of its bytes (PE format, TimeDateStamp)."""
+    loaded = protocol_of(con.fw, con.fw.image, uefi.LOADED_IMAGE_PROTOCOL)
+    base = LoadedImage(loaded).image_base if loaded != 0 else 0
+    stamp = 0
+    if base != 0 and load_u16(base) == DOS_MAGIC:
+        stamp = load_u32(base + load_u32(base + PE_OFFSET) + TIME_STAMP)
+    put(con, sentence("{:x8}", (stamp,)))
 
 
 def put_time(con: Console, between: int) -> bool:

@@ -3,13 +3,14 @@
 from barelm.contract.failure_record import FailureRecord
 from barelm.contract.regions import Workspace
 from barelm.contract.settings import SettingsView
+from barelm.contract.uefi_protocols import SystemTable
 from barelm.dialect.memory import memory, text, u16_array
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U16
 from barelm.metal.console.sinks import ACCENT, ALARM, DIM, TEXT, Console
 from barelm.metal.console.stream import set_colour
 from barelm.metal.console.writing import put, put_text, say, say_line
-from barelm.metal.measuring.facts import memory_facts, put_cpu_name, put_firmware_name, put_uefi_revision
+from barelm.metal.measuring.facts import memory_facts, put_cpu_name, put_firmware_name, put_program, put_uefi_revision
 from barelm.metal.processors.cores import processors_present
 
 MOST_UNITS = 1024
@@ -33,10 +34,18 @@ def greet(con: Console, settings: SettingsView, workspace: Workspace) -> None:
 
 
 def say_failure(con: Console, failure: FailureRecord) -> int:
-    """What went wrong, what to do, where; returns the status."""
+    """What went wrong, what to do, where, and what whoever mends it has to know; returns the status."""
     say(con, ALARM, sentence("\nbarelm stopped: {}", (constant(failure.message),)))
     say(con, TEXT, sentence("{}", (constant(failure.hint),)))
     say(con, DIM, sentence("({}, status {})", (constant(failure.place), failure.status & 0xFFFF)))
+    set_colour(con, DIM)
+    put_text(con, text("(program "))
+    put_program(con)
+    put_text(con, text("; "))
+    put_firmware_name(con)
+    put(con, sentence(" 0x{:x8}, UEFI ", (SystemTable(con.fw.table).firmware_revision,)))
+    put_uefi_revision(con)
+    say_line(con, DIM, text(")"))
     return failure.status
 
 

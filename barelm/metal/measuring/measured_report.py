@@ -22,9 +22,11 @@ def make_report(con: Console, workspace: Workspace, m: ModelUnderTest, figures: 
     """Measure, and put the report together in `out`; returns its bytes.  Behind `start` ids the context has room."""
     verdict = verdict_name(selftest.self_test(m))
     begin_text(con, out)
-    put_text(con, text('{"format": 2, "time": "'))
+    put_text(con, text('{"format": 3, "time": "'))
     facts.put_time(con, 84)
-    put_text(con, text('",\n "firmware": {"vendor": "'))
+    put_text(con, text('",\n "program": {"build": "'))
+    facts.put_program(con)
+    put(con, sentence('", "layout": {}}},\n "firmware": {{"vendor": "', (layout.VERSION,)))
     facts.put_firmware_name(con)
     put(con, sentence('", "revision": "0x{:x8}", "uefi": "', (SystemTable(con.fw.table).firmware_revision,)))
     facts.put_uefi_revision(con)

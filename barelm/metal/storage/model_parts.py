@@ -11,6 +11,7 @@ from barelm.kernels.checksum import extend_checksum
 from barelm.kernels.header import CUT_SHORT, NOT_A_MODEL, OTHER_VERSION, SOUND, check_header
 from barelm.metal.storage.model_refusals import DISK_FAILS, NO_PART, NOT_OPENED, OTHER_PART, TOO_SHORT
 from barelm.metal.storage.whole_files import length_of, read_up_to, reads_whole
+from barelm.metal.uefi.answers import ERROR
 from barelm.metal.uefi.file_protocol import close_file, file_size, open_file, read_file, seek, start_read
 
 ABSENT = -1
@@ -30,14 +31,17 @@ def open_parts(parts: ModelParts, root: int, name: U16, header: Header) -> int:
     """
     parts.root = root
     parts.n = 0
+    parts.status = 0
     parts.n_units = length_of(name)
     copy_bytes(address_of(parts.name), address_of(name), 2 * parts.n_units)
     n_bytes = open_next(parts)
     if n_bytes < 0:
+        parts.status = n_bytes
         return NOT_OPENED if n_bytes == ABSENT else DISK_FAILS
     parts.ends[0] = n_bytes
     came = read_up_to(parts.files[0], memory(header.address, layout.HEADER_BYTES))
     if came != layout.HEADER_BYTES:
+        parts.status = min(came, 0)
         return verdict_on_few(header, came) if came >= 0 else DISK_FAILS
     verdict = check_header(header, parts.sums, n_bytes)
     while verdict == CUT_SHORT:
@@ -47,6 +51,7 @@ def open_parts(parts: ModelParts, root: int, name: U16, header: Header) -> int:
         if came == ABSENT:
             return CUT_SHORT if parts.n == 1 and n_bytes != PART_BYTES else NO_PART
         if came < 0:
+            parts.status = came
             return DISK_FAILS
         if not part_fits(parts, header):
             return OTHER_PART
@@ -132,15 +137,18 @@ def start_part(parts: ModelParts, offset: int, token: FileIoToken) -> int:
 
 
 def read_part(parts: ModelParts, offset: int, target: int, n_bytes: int) -> int:
-    """Read up to n bytes of the model, of one file, to an address; how many came, or -1 where the firmware refuses.
+    """Read up to n bytes of the model, of one file, to an address; how many came; negative: the firmware refuses.
 
     A file that failed is opened again, for with some firmware every later read fails too.
     """
     k, at = part_at(parts, offset)
-    came = -1
-    if parts.files[k] != 0 and seek(parts.files[k], at) == 0:
+    came = ERROR | uefi.EFI_NOT_STARTED
+    if parts.files[k] != 0:
+        came = seek(parts.files[k], at)
+    if came == 0:
         came = read_file(parts.files[k], target, min(n_bytes, parts.ends[k] - offset))
     if came < 0:
+        parts.status = came
         if parts.files[k] != 0:
             close_file(parts.files[k])
         name_part(parts, k)

@@ -99,11 +99,16 @@ def refuse(verdict: int) -> None:
 
 
 def explain(con: Console, verdict: int, parts: ModelParts, header: Header, free: FreeMemory) -> None:
-    """Say what a refusal has no room for: which file is meant, how much memory is needed and how much there is."""
+    """Say what a refusal has no room for: which file is meant, what the firmware said, how much memory is needed
+    and how much there is.
+    """
     if verdict == NO_PART:
         say(con, ALARM, sentence("This model goes on in {}, which is not on the volume.", (parts.name,)))
     elif verdict == OTHER_PART:
         say(con, ALARM, sentence("This model goes on in {}, but that file is not of this model.", (parts.name,)))
+    elif verdict == DISK_FAILS:
+        say(con, ALARM, sentence("The firmware reports error {} where {} is read.", (
+            parts.status & 0xFFFF, parts.name)))
     elif verdict == NO_ROOM or verdict == NO_PIECE:
         say(con, ALARM, sentence("This model takes {:MB} of memory, {:MB} of it in one piece.", (
             header.memory_bytes, arena.largest_piece(header))))

@@ -167,14 +167,14 @@ def reads_whole(file: int, target: U8) -> bool:
 
 
 def read_up_to(file: int, target: U8) -> int:
-    """Read as much of a file as there is and goes into `target`; how many bytes came, or -1 where the firmware refuses.
-    It may give them in pieces.
+    """Read as much of a file as there is and goes into `target`; how many bytes came, or the status of a failure.
+    The firmware may give them in pieces.
     """
     done = 0
     while done < len(target):
         came = file_protocol.read_file(file, address_of(target) + done, len(target) - done)
         if came <= 0:
-            return done if came == 0 else -1
+            return done if came == 0 else came
         done += came
     return done
 

@@ -99,11 +99,13 @@ def file_size(file: int) -> int:
 
 
 def read_file(file: int, target: int, n_bytes: int) -> int:
-    """Read up to n bytes to an address; returns how many came, or -1 where the firmware reports an error."""
+    """Read up to n bytes to an address; returns how many came, or where the firmware reports an error its status."""
     n = cells(1)
     n[0] = n_bytes
     status = call_efi(FileProtocol(file).read, (file, address_of(n), target))
-    return n[0] if status == 0 and 0 <= n[0] <= n_bytes else -1
+    if status != 0:
+        return failure_of(status)
+    return n[0] if 0 <= n[0] <= n_bytes else ERROR | uefi.EFI_DEVICE_ERROR
 
 
 def start_read(file: int, token: FileIoToken) -> int:

@@ -218,7 +218,7 @@ def test_a_volume_that_is_full_or_read_only_says_so(start: Start) -> None:
     assert open_for_writing(root, text("b"), uefi.FILE_MODE_CREATE, 0) == ERROR | uefi.EFI_WRITE_PROTECTED
     file, room = open_file(root, text("a")), np.zeros(8, np.uint8)
     failing(machine, "EFI_FILE_PROTOCOL.Read=EFI_DEVICE_ERROR")
-    assert read_file(file, address_of(room), 1) == -1
+    assert read_file(file, address_of(room), 1) == ERROR | uefi.EFI_DEVICE_ERROR
     failing(machine, "EFI_FILE_PROTOCOL.Write=EFI_VOLUME_FULL")
     assert write_file(file, address_of(room), 1) == ERROR | uefi.EFI_VOLUME_FULL
     assert own_volume(failing(machine, "OpenVolume=EFI_DEVICE_ERROR")) == ERROR | uefi.EFI_DEVICE_ERROR

@@ -89,6 +89,6 @@ X86_64 = Family(
     features=("AVX", "FMA", "AVX2", "AVX-512", "VNNI"),
     clocks=("nobody", "HWP", "PERF_CTL", "CPPC", "P-states"),
     too_old=("this processor lacks SSE4.2 or POPCNT",
-             "Take a machine built after 2008 (Intel) or 2011 (AMD)."),
+             "Take a machine built after 2008 (Intel) or 2011 (AMD); for a virtual one choose the CPU host or max."),
     routines=ROUTINES,
     entry=ENTRY)
