@@ -20,6 +20,7 @@ from barelm.contract.session_file import PREFIX_PATH
 from barelm.contract.settings import THINKS
 from barelm.dialect.lowering import FAMILY
 from barelm.disk import open_volume, write_image
+from barelm.disk.gpt import SECTOR
 from barelm.errors import BarelmError
 from barelm.host_files import Source, cache_folder, sources_digest, working_folder
 from barelm.kernels.text.chat_turn import chat_set
@@ -218,13 +219,13 @@ def built_program(watch: Watcher) -> Path:
 
 
 def bootable_image(out: Path, program: Path, model: Path, settings: Settings, watch: Watcher, *,
-                   plain: bool = False, free_bytes: int = 0, more: Mapping[str, Path | bytes] | None = None,
-                   lasting: bool = False) -> Path:
+                   plain: bool = False, sector: int = SECTOR, free_bytes: int = 0,
+                   more: Mapping[str, Path | bytes] | None = None, lasting: bool = False) -> Path:
     """A disk image that any UEFI PC boots into the model, with `more` files on it; for this run, or `lasting`."""
     watch.step(f"Writing {out.name}")
     files: dict[str, Source] = {PROGRAM_PATH: program, SETTINGS_PATH: settings.toml(), **parts_of(MODEL_PATH, model),
                                 **(more or {})}
-    write_image(out, files, plain=plain, free_bytes=free_bytes, progress=watch.progress, lasting=lasting)
+    write_image(out, files, plain=plain, sector=sector, free_bytes=free_bytes, progress=watch.progress, lasting=lasting)
     return out
 
 

@@ -17,14 +17,14 @@ from barelm.printed import json_text, printable
 def flash_image(image: Path, target: Path | None, fixed: bool, yes: bool, as_json: bool) -> int:
     """Write an image to a device; without one, list those there are and let the person choose."""
     disks = this_system()
-    image_bytes = _image_bytes(image)
+    image_bytes, sector = _image_facts(image)
     if target is None:
-        chosen = _choose(disks.removable(), image_bytes, as_json)
+        chosen = _choose(disks.removable(), image_bytes, sector, as_json)
         if chosen is None:
             return 0
         target = Path(chosen.path)
     device = device_at(disks, target)
-    _check(device, image, image_bytes, fixed)
+    _check(device, image, image_bytes, fixed, sector)
     if not yes:
         _confirm(device)
     now = device_at(this_system(), target)
@@ -41,26 +41,27 @@ def flash_image(image: Path, target: Path | None, fixed: bool, yes: bool, as_jso
     return 0
 
 
-def _image_bytes(image: Path) -> int:
+def _image_facts(image: Path) -> tuple[int, int]:
+    """Its size, and for which sectors it is."""
     with reading(image):
         size = image.stat().st_size
     with flashing.Content(image, size) as content:
-        return content.bytes
+        return content.bytes, content.sector
 
 
-def _check(device: Device, image: Path, image_bytes: int, fixed: bool) -> None:
+def _check(device: Device, image: Path, image_bytes: int, fixed: bool, sector: int) -> None:
     """Raise BarelmError where it must not or cannot be written, before anything is asked."""
     if device.is_file and os.path.samefile(device.path, image):
         raise BarelmError(f"{image} is to be both the image and the device", "Give another file or a disk.")
-    refuse(device, image_bytes, fixed)
+    refuse(device, image_bytes, fixed, sector)
     flashing.check_free(device)
     if not os.access(device.path, os.W_OK):
         raise flashing.no_permission(device)
 
 
-def _choose(devices: list[Device], image_bytes: int, as_json: bool) -> Device | None:
+def _choose(devices: list[Device], image_bytes: int, sector: int, as_json: bool) -> Device | None:
     """The device the person wants; None where there is nobody to ask."""
-    reasons = [_why_not(device, image_bytes) for device in devices]
+    reasons = [_why_not(device, image_bytes, sector) for device in devices]
     if as_json:
         print(json_text([{"path": device.path, "bytes": device.bytes, "model": device.model, "bus": device.bus,
                            "mounts": list(device.mounts), "why_not": reason or None}
@@ -80,9 +81,9 @@ def _choose(devices: list[Device], image_bytes: int, as_json: bool) -> Device | 
     raise BarelmError("nothing was written", "Choose a device by its number or its name.")
 
 
-def _why_not(device: Device, image_bytes: int) -> str:
+def _why_not(device: Device, image_bytes: int, sector: int) -> str:
     try:
-        refuse(device, image_bytes, fixed=True)
+        refuse(device, image_bytes, fixed=True, sector=sector)
     except BarelmError as error:
         return error.message
     return ""

@@ -43,7 +43,7 @@ def make_program(out: Path | None, fresh: bool) -> int:
 
 
 def make_image(model: str, tokenizer: Path | None, packing: Packing, settings: Settings, out: Path | None,
-               plain: bool, free_mb: int | None) -> int:
+               plain: bool, sector: int, free_mb: int | None) -> int:
     """Write a bootable image; for a conversation with room to save some, and with its system text already read."""
     if free_mb is None:
         free_mb = CHAT_FREE_MB if settings.chat else 0
@@ -63,8 +63,8 @@ def make_image(model: str, tokenizer: Path | None, packing: Packing, settings: S
             else:
                 prefix = pipeline.prefix_of(packed, settings, program, bar)
                 more |= {PREFIX_PATH: prefix} if prefix else {}
-        pipeline.bootable_image(out, program, packed.path, settings, bar, plain=plain, free_bytes=free_mb << 20,
-                                more=more, lasting=True)
+        pipeline.bootable_image(out, program, packed.path, settings, bar, plain=plain, sector=sector,
+                                free_bytes=free_mb << 20, more=more, lasting=True)
         return _wrote(bar, out, memory_of(packed.header))
 
 

@@ -56,8 +56,10 @@ class Device:
         return f"{self.path} ({', '.join(filter(None, facts))})"
 
 
-def refuse(device: Device, image_bytes: int, fixed: bool) -> None:
-    """Raise BarelmError, with the reason, where an image of so many bytes must not be written to a device."""
+def refuse(device: Device, image_bytes: int, fixed: bool, sector: int = SECTOR) -> None:
+    """Raise BarelmError, with the reason, where an image of so many bytes, for sectors of `sector` (0: any), must not
+    be written to a device.
+    """
     if device.part_of:
         raise BarelmError(f"{device.path} is a partition", f"Give the whole disk: {device.part_of}.")
     system = [where for where in device.mounts if where in SYSTEM]
@@ -76,9 +78,9 @@ def refuse(device: Device, image_bytes: int, fixed: bool) -> None:
         raise BarelmError(f"there is no medium in {device.path}", "Insert a card.")
     if device.read_only:
         raise BarelmError(f"{device.path} is write-protected", "Move its lock, or take another.")
-    if device.sector_bytes != SECTOR:
-        raise BarelmError(f"{device.path} has sectors of {device.sector_bytes} bytes, and images are made for {SECTOR}",
-                          "Take an ordinary USB stick.")
+    if not device.is_file and sector not in (0, device.sector_bytes):
+        raise BarelmError(f"{device.path} has sectors of {device.sector_bytes} bytes, and this image is for {sector}",
+                          f"Write it with `barelm image --sector {device.sector_bytes}`, or take another stick.")
     if device.bytes < image_bytes:
         raise BarelmError(f"{device.path} is too small: {device.bytes:,} bytes, and the image has {image_bytes:,}",
                           "Take a larger one, or make a smaller image.")

@@ -63,6 +63,11 @@ class Content:
     def __exit__(self, *how: object) -> None:
         self._volume.close()
 
+    @property
+    def sector(self) -> int:
+        """Bytes of a sector of the disks it is for; 0: of any."""
+        return gpt.sector_of(self._image_bytes, self.bytes) if self._volume.offset else 0
+
     def spans(self) -> list[Span]:
         """The parts of the device that are written, in order: the image in chunks, what lies behind it."""
         end = -(-self.bytes // gpt.SECTOR) * gpt.SECTOR

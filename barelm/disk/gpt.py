@@ -17,7 +17,8 @@ _REVISION = 0x00010000
 _HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
 _ENTRY = struct.Struct("<16s16sQQQ72s")
 _ENTRIES = 128
-TABLE_SECTORS = _ENTRIES * _ENTRY.size // SECTOR
+SECTORS = (SECTOR, 4096)
+"""Bytes of a sector of the disks there are: by these a table is laid out."""
 _MAX_TABLE_BYTES = 1 << 20              # far above any real table; bounds what a lying header makes us read
 _PROTECTIVE = 0xEE
 
@@ -27,26 +28,40 @@ def align_up(n_bytes: int) -> int:
     return -(-n_bytes // ALIGNMENT) * ALIGNMENT
 
 
+def table_sectors(sector: int) -> int:
+    """How many sectors the entries take."""
+    return _ENTRIES * _ENTRY.size // sector
+
+
+def sector_of(read: Callable[[int, int], bytes], disk_bytes: int) -> int:
+    """Bytes of a sector, by where the table of a disk is; the smallest there are where it has none."""
+    found = [sector for sector in SECTORS if disk_bytes >= 3 * sector and read(sector, 8) == _SIGNATURE]
+    found += [sector for sector in SECTORS if disk_bytes >= 3 * sector
+              and read((disk_bytes // sector - 1) * sector, 8) == _SIGNATURE]
+    return found[0] if found else SECTOR
+
+
 def partition_table(sectors: int, first: int, last: int, disk_id: uuid.UUID,
-                    partition_id: uuid.UUID) -> Iterator[tuple[int, bytes]]:
+                    partition_id: uuid.UUID, sector: int = SECTOR) -> Iterator[tuple[int, bytes]]:
     """(byte offset, bytes) of the protective MBR and both GPT copies, in order of offset.
 
-    The disk has `sectors` sectors and one EFI system partition from sector `first` to `last`, inclusive.
+    The disk has `sectors` sectors, each of `sector` bytes, and one EFI system partition from sector `first` to `last`,
+    inclusive.
     """
     name = "EFI system partition".encode("utf-16-le")
     entry = _ENTRY.pack(EFI_SYSTEM_PARTITION.bytes_le, partition_id.bytes_le, first, last, 0, name)
     table = entry.ljust(_ENTRIES * _ENTRY.size, b"\0")
-    end = sectors - 1
+    end, n_table = sectors - 1, table_sectors(sector)
 
     def header(own: int, other: int, table_lba: int) -> bytes:
-        return _sealed(bytes(SECTOR), _HEADER.size, own, other, 2 + TABLE_SECTORS, end - TABLE_SECTORS - 1,
+        return _sealed(bytes(sector), _HEADER.size, own, other, 2 + n_table, end - n_table - 1,
                        disk_id.bytes_le, table_lba, _ENTRIES, _ENTRY.size, zlib.crc32(table))
 
     yield 0, _protective_mbr(end)
-    yield SECTOR, header(1, end, 2)
-    yield 2 * SECTOR, table
-    yield (end - TABLE_SECTORS) * SECTOR, table
-    yield end * SECTOR, header(end, 1, end - TABLE_SECTORS)
+    yield sector, header(1, end, 2)
+    yield 2 * sector, table
+    yield (end - n_table) * sector, table
+    yield end * sector, header(end, 1, end - n_table)
 
 
 def _sealed(sector: bytes, size: int, *fields: int | bytes) -> bytes:
@@ -71,26 +86,27 @@ def stretched(read: Callable[[int, int], bytes], image_bytes: int, disk_bytes: i
     header of the old backup goes.  Later pieces count where they overlap.  Nothing changes where the size is the same.
     Raises ValueError, with the reason, where the primary table is damaged or the disk is smaller.
     """
-    sectors, end = image_bytes // SECTOR, disk_bytes // SECTOR - 1
-    table, entry_bytes = _read_table(read, 1, sectors)
+    sector = sector_of(read, image_bytes)
+    sectors, end = image_bytes // sector, disk_bytes // sector - 1
+    table, entry_bytes = _read_table(read, 1, sectors, sector)
     if end < sectors:
         if end == sectors - 1:
             return []
         raise ValueError("the disk is smaller than the image")
-    header = read(SECTOR, SECTOR)
+    header = read(sector, sector)
     _, _, size, _, _, _, _, first_usable, _, disk_id, primary, count, _, table_crc = _HEADER.unpack_from(header)
-    table_sectors = -(-len(table) // SECTOR)
+    n_table = -(-len(table) // sector)
 
     def moved(own: int, other: int, table_lba: int) -> bytes:
-        return _sealed(header, size, own, other, first_usable, end - table_sectors - 1, disk_id, table_lba, count,
+        return _sealed(header, size, own, other, first_usable, end - n_table - 1, disk_id, table_lba, count,
                        entry_bytes, table_crc)
 
     mbr = read(0, SECTOR)
-    stale = (sectors - 1) * SECTOR
-    pieces = [(stale, bytes(SECTOR))] if read(stale, 8) == _SIGNATURE else []
-    return [*pieces, (0, mbr[:446] + _protective_mbr(end)[446:]), (SECTOR, moved(1, end, primary)),
-            ((end - table_sectors) * SECTOR, table.ljust(table_sectors * SECTOR, b"\0")),
-            (end * SECTOR, moved(end, 1, end - table_sectors))]
+    stale = (sectors - 1) * sector
+    pieces = [(stale, bytes(sector))] if read(stale, 8) == _SIGNATURE else []
+    return [*pieces, (0, mbr[:446] + _protective_mbr(end)[446:]), (sector, moved(1, end, primary)),
+            ((end - n_table) * sector, table.ljust(n_table * sector, b"\0")),
+            (end * sector, moved(end, 1, end - n_table))]
 
 
 def find_esp(read: Callable[[int, int], bytes], disk_bytes: int) -> tuple[int, int] | None:
@@ -103,14 +119,15 @@ def find_esp(read: Callable[[int, int], bytes], disk_bytes: int) -> tuple[int, i
         return None
     mbr = read(0, SECTOR)
     protective = mbr[510:] == b"\x55\xaa" and _PROTECTIVE in mbr[450:510:16]
-    if not protective and read(SECTOR, 8) != _SIGNATURE:
+    sector = sector_of(read, disk_bytes)
+    if not protective and read(sector, 8) != _SIGNATURE:
         return None
-    sectors = disk_bytes // SECTOR
+    sectors = disk_bytes // sector
     try:
-        table, entry_bytes = _read_table(read, 1, sectors)
+        table, entry_bytes = _read_table(read, 1, sectors, sector)
     except ValueError as primary:
         try:
-            table, entry_bytes = _read_table(read, sectors - 1, sectors)
+            table, entry_bytes = _read_table(read, sectors - 1, sectors, sector)
         except ValueError:
             raise primary from None
     for at in range(0, len(table), entry_bytes):
@@ -118,27 +135,27 @@ def find_esp(read: Callable[[int, int], bytes], disk_bytes: int) -> tuple[int, i
         if kind == EFI_SYSTEM_PARTITION.bytes_le:
             if not 2 <= first <= last < sectors:
                 raise ValueError("its EFI system partition lies outside the disk")
-            return first * SECTOR, (last + 1 - first) * SECTOR
+            return first * sector, (last + 1 - first) * sector
     raise ValueError("its partition table has no EFI system partition")
 
 
-def _read_table(read: Callable[[int, int], bytes], lba: int, sectors: int) -> tuple[bytes, int]:
+def _read_table(read: Callable[[int, int], bytes], lba: int, sectors: int, sector: int) -> tuple[bytes, int]:
     """The partition entries behind the header at `lba`, and the bytes of one entry; ValueError if invalid."""
-    sector = read(lba * SECTOR, SECTOR)
+    raw = read(lba * sector, sector)
     (signature, _, size, crc, _, own, _, _, _, _, start, count, entry_bytes,
-     table_crc) = _HEADER.unpack_from(sector)
+     table_crc) = _HEADER.unpack_from(raw)
     if signature != _SIGNATURE:
         raise ValueError("its GPT header is missing")
-    if not _HEADER.size <= size <= SECTOR or own != lba:
+    if not _HEADER.size <= size <= sector or own != lba:
         raise ValueError("its GPT header is malformed")
-    if zlib.crc32(sector[:16] + bytes(4) + sector[20:size]) != crc:
+    if zlib.crc32(raw[:16] + bytes(4) + raw[20:size]) != crc:
         raise ValueError("the checksum of its GPT header is wrong")
     n_bytes = count * entry_bytes
     if entry_bytes < _ENTRY.size or entry_bytes % 8 or n_bytes > _MAX_TABLE_BYTES:
         raise ValueError("its partition table has an impossible size")
-    if start < 2 or start * SECTOR + n_bytes > sectors * SECTOR:
+    if start < 2 or start * sector + n_bytes > sectors * sector:
         raise ValueError("its partition table lies outside the disk")
-    table = read(start * SECTOR, n_bytes)
+    table = read(start * sector, n_bytes)
     if zlib.crc32(table) != table_crc:
         raise ValueError("the checksum of its partition table is wrong")
     return table, entry_bytes

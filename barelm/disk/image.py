@@ -17,7 +17,6 @@ from barelm.disk.medium import changed
 from barelm.errors import BarelmError
 from barelm.host_files import Portion, Progress, Source, no_progress, reading, renamed_at_the_end
 
-LARGEST_SECTOR = 4096
 _CHUNK = 8 << 20
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -38,9 +37,12 @@ class ImageLayout:
     extents: dict[str, tuple[int, int]]
 
 
-def write_image(out: Path, files: Mapping[str, Source], *, plain: bool = False, label: str = "BARELM",
-                free_bytes: int = 0, progress: Progress | None = None, lasting: bool = True) -> ImageLayout:
+def write_image(out: Path, files: Mapping[str, Source], *, plain: bool = False, sector: int = SECTOR,
+                label: str = "BARELM", free_bytes: int = 0, progress: Progress | None = None,
+                lasting: bool = True) -> ImageLayout:
     """Write a disk image that holds `files`: a GPT with one EFI system partition, or a bare FAT32 if `plain`.
+
+    The table is laid out for disks with sectors of `sector` bytes, one of `gpt.SECTORS`.
 
     The keys of `files` are paths in the image, "/" between their parts ("EFI/BOOT/BOOTX64.EFI"); the values
     are files to copy, parts of some, or bytes.  Each file is contiguous, in the order given, on a 4 KiB boundary of the
@@ -51,6 +53,8 @@ def write_image(out: Path, files: Mapping[str, Source], *, plain: bool = False, 
     Raises BarelmError for names, sizes or a label that FAT32 cannot hold, a source that cannot be read or
     changes meanwhile, and an `out` that cannot be written.
     """
+    if sector not in gpt.SECTORS:
+        raise BarelmError(f"there are no disks with sectors of {sector} bytes", "Give 512 or 4096.")
     target = Path(os.path.realpath(out))
     _check_target(target, files)
     sizes = {path: _source_size(path, source) for path, source in files.items()}
@@ -58,14 +62,14 @@ def write_image(out: Path, files: Mapping[str, Source], *, plain: bool = False, 
     start = 0 if plain else gpt.ALIGNMENT
     volume = plan_volume(sizes, label=label, volume_id=int.from_bytes(seed[:4], "little"),
                          hidden_sectors=start // SECTOR, free_bytes=free_bytes)
-    # Whole sectors of any disk: those of 4096 bytes would lose the rest of a last one.
-    n_bytes = -(-volume.n_bytes // LARGEST_SECTOR) * LARGEST_SECTOR
+    # Whole sectors of any disk: the largest would lose the rest of a last one.
+    n_bytes = -(-volume.n_bytes // max(gpt.SECTORS)) * max(gpt.SECTORS)
     metadata = [(start + offset, content) for offset, content in volume.metadata]
     if not plain:
-        end = gpt.align_up(start + volume.n_bytes) // SECTOR
-        n_bytes = gpt.align_up((end + gpt.TABLE_SECTORS + 1) * SECTOR)  # the backup table is behind the partition
-        metadata += gpt.partition_table(n_bytes // SECTOR, start // SECTOR, end - 1, _uuid(seed, b"disk"),
-                                        _uuid(seed, b"partition"))
+        end = gpt.align_up(start + volume.n_bytes) // sector
+        n_bytes = gpt.align_up((end + gpt.table_sectors(sector) + 1) * sector)  # the backup is behind the partition
+        metadata += gpt.partition_table(n_bytes // sector, start // sector, end - 1, _uuid(seed, b"disk"),
+                                        _uuid(seed, b"partition"), sector)
     extents = {path: (start + offset if size else 0, size) for path, (offset, size) in volume.extents.items()}
     try:
         with renamed_at_the_end(target, lasting=lasting) as beside, open(beside, "w+b", buffering=0) as image:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from barelm.disk import ImageLayout, open_editor, open_volume, write_image
+from barelm.disk import ImageLayout, flashing, open_editor, open_volume, write_image
 from barelm.disk.fat32 import FILE_LIMIT, MAX_CLUSTERS, MIN_CLUSTERS, plan_volume
 from barelm.errors import BarelmError
 from barelm.host_files import Portion
@@ -313,3 +313,27 @@ def test_a_link_is_written_through(tmp_path: Path) -> None:
     layout = write_image(tmp_path / "link.img", {"m": b"1"})
     assert (tmp_path / "link.img").is_symlink()
     assert (tmp_path / "real.img").stat().st_size == layout.bytes
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_an_image_for_large_sectors(tmp_path: Path, plain: bool) -> None:
+    """Every structure of the table lies on whole sectors, and what is on it is read as ever."""
+    image, files = tmp_path / "large.img", {"a/b.txt": b"content", "model.blm": bytes(100_000)}
+    layout = write_image(image, files, plain=plain, sector=4096)
+    assert image.stat().st_size == layout.bytes and layout.bytes % 4096 == 0
+    raw = image.read_bytes()
+    if not plain:
+        assert raw[4096:4104] == raw[-4096:-4088] == b"EFI PART" and raw[512:520] == bytes(8)
+        first, last = (int.from_bytes(raw[2 * 4096 + at:2 * 4096 + at + 8], "little") for at in (32, 40))
+        assert first * 4096 == layout.esp_offset and (last + 1) * 4096 <= layout.bytes - 5 * 4096
+    with open_volume(image) as volume:
+        assert {entry.path: volume.read(entry, 0, entry.size) for entry in volume.files()} == files
+    with flashing.Content(image, layout.bytes + (8 << 20)) as content:
+        assert content.sector == (0 if plain else 4096)
+        written = b"".join(content.read(span) for span in content.spans())
+    assert plain or written[-4096:-4088] == b"EFI PART"
+
+
+def test_there_are_no_other_sectors(tmp_path: Path) -> None:
+    with pytest.raises(BarelmError, match="no disks with sectors of 1024 bytes"):
+        write_image(tmp_path / "x.img", {}, sector=1024)
