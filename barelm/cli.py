@@ -180,9 +180,8 @@ def image(model: str = DEFAULT_MODEL, /, *, output: Output = None,
           rope_theta: Theta = 0.0, sampling: SamplingOptions = SamplingOptions(),
           of_image: ImageOptions = ImageOptions(),
           plain: Annotated[bool, Parameter(negative="", help="A bare FAT32 volume, no partition table.")] = False,
-          sector: Annotated[int, Parameter(help="Bytes of a sector of the disk it is for: 512 or 4096.")] = 512,
-          free: Annotated[int | None, Parameter(help=(
-              "MiB to leave free on the volume.  Default: 64 with --chat, else 0."))] = None) -> int:
+          sector: Annotated[int, Parameter(help="Bytes of a sector of its disk: 512 or 4096.")] = 512, free: Annotated[
+              int | None, Parameter(help="MiB to leave free.  Default: 64 with --chat, else 0.")] = None) -> int:
     """Write a bootable disk image with the program, the model and its configuration.
 
     Parameters
@@ -195,8 +194,7 @@ def image(model: str = DEFAULT_MODEL, /, *, output: Output = None,
     from barelm.commands.make import make_image
 
     settings = Settings(prompt, system=system, template=not raw, chat=chat, **vars(sampling), **vars(of_image))
-    return make_image(model, tokenizer, Packing(quant, kv, context, rope_theta), settings, output, plain, sector,
-                      free)
+    return make_image(model, tokenizer, Packing(quant, kv, context, rope_theta), settings, output, plain, sector, free)
 
 
 @app.command

@@ -31,7 +31,7 @@ class PlainState(Struct):
     units: U16 = room(UNITS)  # what is gathered before it is called, `filled` of them
 
 
-class SerialPort(Struct):
+class LinePort(Struct):
     """A port that is taken from the firmware."""
 
     protocol: int  # address of EFI_SERIAL_IO_PROTOCOL; 0: it was given up
@@ -43,7 +43,7 @@ class SerialPort(Struct):
 class SerialState(Struct):
     """The serial line, which is every port with the firmware's console on it, and the terminal at its other end."""
 
-    ports: Array[SerialPort] = room(MOST_PORTS)
+    ports: Array[LinePort] = room(MOST_PORTS)
     n_ports: int
     on: int  # ports that take text; 0: there is no line, or it was given up
     columns: int  # of the terminal, as it said last

@@ -8,7 +8,7 @@ from barelm.contract.board import Board
 from barelm.contract.console_state import ConsoleState, EditorState, KeyboardState
 from barelm.contract.conversation_state import Conversation
 from barelm.contract.layout import PAGE, TEXT_BYTES, Header
-from barelm.contract.storage_state import Complaints, LoadProgress, ModelList, ModelParts, Names, Volume
+from barelm.contract.storage_state import Complaints, LoadProgress, ModelList, ModelParts, ModelVolume, Names
 from barelm.dialect.structs import Array, Struct, room
 from barelm.dialect.types import U8
 
@@ -51,7 +51,7 @@ class Workspace(Struct):
     editor: EditorState = room(note="metal.keys.line_editor")
     status: U8 = room(512, note="metal.conversation.status_row")
     conversation: Conversation = room(note="metal.conversation.talk")
-    volume: Volume = room(note="metal.storage.volumes")
+    volume: ModelVolume = room(note="metal.storage.volumes")
     names: Names = room(note="metal.storage.whole_files")
     models: ModelList = room(note="metal.storage.model_menu")
     parts: ModelParts = room(note="metal.storage.model_parts")

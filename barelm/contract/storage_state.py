@@ -30,7 +30,7 @@ class Names(Struct):
     block: U8 = room(1 << 16)  # what is read to be compared
 
 
-class Volume(Struct):
+class ModelVolume(Struct):
     """The volume with the model."""
 
     root: int  # its root directory, open

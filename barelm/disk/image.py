@@ -40,9 +40,8 @@ class ImageLayout:
 def write_image(out: Path, files: Mapping[str, Source], *, plain: bool = False, sector: int = SECTOR,
                 label: str = "BARELM", free_bytes: int = 0, progress: Progress | None = None,
                 lasting: bool = True) -> ImageLayout:
-    """Write a disk image that holds `files`: a GPT with one EFI system partition, or a bare FAT32 if `plain`.
-
-    The table is laid out for disks with sectors of `sector` bytes, one of `gpt.SECTORS`.
+    """Write a disk image that holds `files`: a GPT with one EFI system partition, or a bare FAT32 if `plain`, for
+    disks with sectors of `sector` bytes.
 
     The keys of `files` are paths in the image, "/" between their parts ("EFI/BOOT/BOOTX64.EFI"); the values
     are files to copy, parts of some, or bytes.  Each file is contiguous, in the order given, on a 4 KiB boundary of the
@@ -50,13 +49,11 @@ def write_image(out: Path, files: Mapping[str, Source], *, plain: bool = False, 
     `progress(done, total)` is called with bytes of file data.  `out` appears only when it is complete; where it is to
     be `lasting`, when it is on the disk.
 
-    Raises BarelmError for names, sizes or a label that FAT32 cannot hold, a source that cannot be read or
-    changes meanwhile, and an `out` that cannot be written.
+    Raises BarelmError for what FAT32 cannot hold or a disk be, a source that cannot be read or changes meanwhile, and
+    an `out` that cannot be written.
     """
-    if sector not in gpt.SECTORS:
-        raise BarelmError(f"there are no disks with sectors of {sector} bytes", "Give 512 or 4096.")
     target = Path(os.path.realpath(out))
-    _check_target(target, files)
+    _check_target(target, files, sector)
     sizes = {path: _source_size(path, source) for path, source in files.items()}
     seed = hashlib.sha256(ascii((label, free_bytes, list(sizes.items()))).encode()).digest()
     start = 0 if plain else gpt.ALIGNMENT
@@ -189,8 +186,10 @@ def _source_size(path: str, source: Source) -> int:
     return len(source.head) + source.n_bytes if isinstance(source, Portion) else status.st_size
 
 
-def _check_target(target: Path, files: Mapping[str, Source]) -> None:
+def _check_target(target: Path, files: Mapping[str, Source], sector: int) -> None:
     """Raise BarelmError where replacing `target` by an image would be a mistake or cannot succeed."""
+    if sector not in gpt.SECTORS:
+        raise BarelmError(f"there are no disks with sectors of {sector} bytes", "Give 512 or 4096.")
     try:
         if not target.parent.is_dir():
             raise BarelmError(f"cannot write {target}: there is no directory {target.parent}",

@@ -7,7 +7,7 @@ from barelm.contract.failure_record import FailureRecord
 from barelm.contract.layout import DEFAULT_MAX_CORES, Header
 from barelm.contract.regions import Workspace
 from barelm.contract.settings import AT_END_RESTART, AT_END_RETURN, AT_END_SHUTDOWN, SettingsView
-from barelm.contract.storage_state import Volume
+from barelm.contract.storage_state import ModelVolume
 from barelm.dialect.memory import address_of, cells, text
 from barelm.dialect.processor import N_LEVELS, NO_LEVEL, TOO_OLD, TOO_OLD_HINT, cpu_level
 from barelm.dialect.rooms import Failure
@@ -70,7 +70,7 @@ def efi_main(image: int, table: int) -> int:
     return farewell(con, b, workspace, ending)
 
 
-def load_chosen_model(con: Console, b: Board, workspace: Workspace, volume: Volume) -> Header:
+def load_chosen_model(con: Console, b: Board, workspace: Workspace, volume: ModelVolume) -> Header:
     """The header of the model of the volume, or of that which a person chooses, when all of it is in memory.
 
     Where one cannot be loaded, another one can be chosen, if there is one.

@@ -7,7 +7,7 @@ from barelm.contract.conversation_state import Conversation
 from barelm.contract.layout import Header
 from barelm.contract.regions import Workspace
 from barelm.contract.settings import SettingsView, Text
-from barelm.contract.storage_state import Names, Volume
+from barelm.contract.storage_state import ModelVolume, Names
 from barelm.dialect.memory import address_of, copy_bytes, memory
 from barelm.dialect.types import U8
 from barelm.kernels.decoder.state import SessionTranscript, bind_transcript
@@ -31,7 +31,7 @@ class Talk(NamedTuple):
     conversation: Conversation
     names: Names  # of a file
     workspace: Workspace  # for those whose regions are others
-    volume: Volume
+    volume: ModelVolume
 
 
 def open_talk(con: Console, b: Board, workspace: Workspace) -> Talk:

@@ -2,7 +2,7 @@
 
 from barelm.contract import uefi
 from barelm.contract.regions import Workspace
-from barelm.contract.storage_state import Volume
+from barelm.contract.storage_state import ModelVolume
 from barelm.dialect.memory import address_of, copy_bytes
 from barelm.dialect.rooms import Failure
 from barelm.dialect.types import U16
@@ -13,12 +13,12 @@ from barelm.metal.uefi.file_protocol import open_file, open_volume, own_device
 from barelm.metal.uefi.handles import handle_with
 
 
-def volume_in(workspace: Workspace) -> Volume:
+def volume_in(workspace: Workspace) -> ModelVolume:
     """The volume in use."""
     return workspace.volume
 
 
-def find_volume(fw: Firmware, workspace: Workspace) -> Volume:
+def find_volume(fw: Firmware, workspace: Workspace) -> ModelVolume:
     """The volume the program was started from; where it has no model, the first that has one, as after a start over the
     network.  Raises where there is no volume at all.
     """
@@ -52,7 +52,7 @@ def note_model(workspace: Workspace, name: U16) -> None:
     copy_bytes(address_of(workspace.volume.model), address_of(name), 2 * len(name))
 
 
-def refresh_volume(fw: Firmware, v: Volume) -> None:
+def refresh_volume(fw: Firmware, v: ModelVolume) -> None:
     """Where the root can no longer be opened from, open the volume anew: the one that has our model.
 
     A stick that was out for a moment comes back as another handle, or its old handles fail for ever.

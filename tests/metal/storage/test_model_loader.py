@@ -87,8 +87,7 @@ class Loading:
             entry = header.sections[number]
             offset, n = int(entry.offset), int(entry.n_bytes)
             assert self.section(header, number) == content[offset:offset + n], sections.SECTIONS[number].name
-        taken = sum(self.firmware.pages.values()) * PAGE
-        assert self.b.figures.memory == taken <= header.memory_bytes
+        assert self.b.figures.memory == sum(self.firmware.pages.values()) * PAGE <= header.memory_bytes
         self.in_one_block = bool(self.b.model.whole != 0)
         self.load_cycles = int(self.b.figures.load_cycles)
         assert self.b.model.header == header.address
@@ -108,9 +107,8 @@ def refusal(verdict: int) -> Failure:
 
 def refused(loading: Loading) -> Failure:
     """The failure a loading ends with."""
-    with pytest.raises(Failure) as failure:
+    with pytest.raises(Failure, match=".") as failure:
         loading.load()
-    assert failure.value.hint
     return failure.value
 
 
