@@ -141,7 +141,7 @@ class QemuSession:
         try:
             for _ in range(_LOOKS):
                 told = self._process.monitor.execute("human-monitor-command", **{"command-line": "info registers -a"})
-                flags = re.findall("EFL=([0-9a-f]+)", str(told))
+                flags = re.findall("[ER]FL=([0-9a-f]+)", str(told))
                 if number < len(flags) and int(flags[number], 16) & _INTERRUPTS_ON:
                     return False
                 time.sleep(_LOOK_S)

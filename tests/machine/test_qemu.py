@@ -216,7 +216,7 @@ def test_where_the_terminal_was_never_taken_a_line_is_the_end(stand_in: Path, mo
 
 def test_a_crash_that_is_only_said_is_none(stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The monitor of a machine that goes on shows interrupts switched on."""
-    on = "CPU#0\r\nRIP=1 EFL=00000246\r\nCPU#1\r\nEFL=00000002\r\n"
+    on = "CPU#0\r\nRIP=1 RFL=00000246\r\nCPU#1\r\nEFL=00000002\r\n"
     told = iter(["CPU#0\r\nEFL=00000046\r\n", *[on] * 9])
     said = "!!!! X64 Exception Type - 06(#UD)  CPU Apic ID - 00000000 !!!!\r\n"
     with _play(monkeypatch, ["say", said], ["sleep", 3], ["say", "more"], ["sleep", 60], terminal=True) as session:
@@ -224,7 +224,7 @@ def test_a_crash_that_is_only_said_is_none(stand_in: Path, monkeypatch: pytest.M
         assert session.read(20) and session.read(20) == b"more"
 
 
-@pytest.mark.parametrize("registers", ["EFL=00000046", "nothing"])
+@pytest.mark.parametrize("registers", ["RFL=00000046", "nothing"])
 def test_a_crash_is_one_where_the_processor_stands(stand_in: Path, monkeypatch: pytest.MonkeyPatch, registers: str
                                                    ) -> None:
     with _play(monkeypatch, ["say", "!!!! X64 Exception Type - 06\r\n"], ["sleep", 60], terminal=True) as session:
