@@ -13,6 +13,7 @@ from typing import Protocol
 
 from barelm.aot.build import build_program, is_built, source_key
 from barelm.checkpoint.checkpoint import Checkpoint
+from barelm.checkpoint.gguf import part_paths
 from barelm.checkpoint.read import read_checkpoint
 from barelm.checkpoint.sources.model_names import resolve_model
 from barelm.contract.layout import Header
@@ -204,7 +205,7 @@ def pack_key(path: Path, tokenizer: Path | None, packing: Packing) -> str:
     program, which computes the example.
     """
     parts: list[object] = [source_key(), sources_digest("pack", "checkpoint"), packing]
-    for file in (path, tokenizer):
+    for file in (*part_paths(path), tokenizer):
         if file is not None and file.is_file():
             status = file.stat()
             parts += [file.resolve(), status.st_size, status.st_mtime_ns]

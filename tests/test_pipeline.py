@@ -31,3 +31,11 @@ def test_and_after_what_is_asked_for(checkpoint: Path) -> None:
     keys = {pack_key(checkpoint, tokenizer, packing) for packing in asked for tokenizer in (None, checkpoint)}
     checkpoint.write_bytes(b"other weights")
     assert len(keys | {pack_key(checkpoint, None, Packing())}) == 9
+
+
+def test_and_after_every_part_of_a_split_one(tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        (tmp_path / f"m-0000{number}-of-00003.gguf").write_bytes(b"part")
+    before = pack_key(tmp_path / "m-00001-of-00003.gguf", None, Packing())
+    (tmp_path / "m-00003-of-00003.gguf").write_bytes(b"fetched again")
+    assert pack_key(tmp_path / "m-00001-of-00003.gguf", None, Packing()) != before

@@ -72,7 +72,7 @@ def read_container(path: Path) -> Container:
     """
     named = PART_NAME.fullmatch(path.name)
     if named and 1 < int(named[3]):
-        return _read_parts(path, named[1], int(named[3]))
+        return _read_parts(path, int(named[3]))
     container = _read_file(path)
     count = _whole(container, "split.count", 1)
     if count > 1:
@@ -81,9 +81,17 @@ def read_container(path: Path) -> Container:
     return container
 
 
-def _read_parts(path: Path, stem: str, count: int) -> Container:
+def part_paths(path: Path) -> list[Path]:
+    """The files a model is in, there or not: one, or all of those a split one's name speaks of."""
+    named = PART_NAME.fullmatch(path.name)
+    if named is None or int(named[3]) < 2:
+        return [path]
+    return [path.with_name(f"{named[1]}-{number:05}-of-{named[3]}.gguf") for number in range(1, int(named[3]) + 1)]
+
+
+def _read_parts(path: Path, count: int) -> Container:
     """All parts of a split model, the first one's metadata."""
-    paths = [path.with_name(f"{stem}-{number:05}-of-{count:05}.gguf") for number in range(1, count + 1)]
+    paths = part_paths(path)
     missing = [part.name for part in paths if not part.is_file()]
     if missing:
         more = f" and {len(missing) - 1} parts more" if len(missing) > 1 else ""

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from barelm.disk.directory import ATTR_ARCHIVE, ATTR_DIRECTORY, Facts, Folder, Node, pack_dots, stamp
-from barelm.disk.fat32 import DIRECTORY_SLOTS, FILE_LIMIT, VOLUME_SLOTS
-from barelm.disk.medium import changed
+from barelm.disk.fat32 import DIRECTORY_SLOTS, FILE_LIMIT, VOLUME_SLOTS, Run
+from barelm.disk.medium import DamagedError, changed
 from barelm.disk.names import PATH_LIMIT, SLOT_BYTES, count_slots, name_fault, refuse_device, short_names
 from barelm.disk.table import Chain, VolumeFullError
 from barelm.disk.volume import Volume
@@ -43,6 +43,7 @@ class Editor(Volume):
         """
         super().__init__(image, writable)
         self._clock = clock
+        self._alone: set[Node] = set()  # whose clusters are known to be nobody else's
         self._per_sector = self.geometry.sector_bytes // SLOT_BYTES
         self._per_cluster = self.cluster_bytes // SLOT_BYTES
 
@@ -97,7 +98,7 @@ class Editor(Volume):
         if size > FILE_LIMIT:
             raise VolumeFullError(f"{node.path} would grow to {size:,} bytes, and a file on FAT32 has {FILE_LIMIT:,} "
                                   "at most", "Split it over several files.")
-        old = self._chain(node, whole=True)
+        old = self._own(node)
         more = self._table.find(max(self._clusters(size) - old.n_clusters, 0), old.last)
         grown = Chain(old.runs + more, is_whole=True)
         for start in range(node.size, offset, len(_ZEROS)):
@@ -112,7 +113,7 @@ class Editor(Volume):
         if size >= node.size:
             self.write(node, size, b"")
             return
-        old, keep = self._chain(node, whole=True), self._clusters(size)
+        old, keep = self._own(node), self._clusters(size)
         kept = Chain(old.before(keep), is_whole=True)
         self._settle(node, kept, size)
         self._table.release(old.after(keep), kept.last)
@@ -134,7 +135,7 @@ class Editor(Volume):
             short, k = self._name(parent, name)
             self._check_room(parent, k, self._clusters(size))
         else:
-            old = self._chain(there, whole=True)
+            old = self._own(there)
         chain = Chain(self._table.find(self._clusters(size)), is_whole=True)
         done = 0
         for piece in pieces:
@@ -184,7 +185,7 @@ class Editor(Volume):
         """Delete a file or an empty directory."""
         if node.parent is None or isinstance(node, Folder) and node.children:
             raise BarelmError(f"the directory {node.path or '/'} is not empty", "Delete what is in it first.")
-        runs = self._chain(node, whole=True).runs
+        runs = self._own(node).runs
         node.parent.disown(node)
         self._erase(node.parent, node.slots)
         node.parent = None
@@ -200,6 +201,25 @@ class Editor(Volume):
         kind = own.attributes & ATTR_DIRECTORY
         self._update(node, replace(facts, attributes=facts.attributes & ~ATTR_DIRECTORY | kind,
                                    first_cluster=own.first_cluster, size=own.size))
+
+    def _own(self, node: Node) -> Chain:
+        """All clusters of what is to change; DamagedError where something else has one of them, and would too."""
+        chain = self._chain(node, whole=True)
+        if chain.runs and node not in self._alone:
+            for other in (below for folder in self.root.walk() for below in (folder, *folder.children.values())):
+                if other is not node and _meet(chain.runs, self._runs_of(other)):
+                    raise self.medium.damaged(f"{node.path} and {other.path or '/'} share clusters")
+            self._alone.add(node)
+        return chain
+
+    def _runs_of(self, node: Node) -> list[Run]:
+        """The clusters of a directory, or of a file, unless they cannot be followed."""
+        if isinstance(node, Folder):
+            return [(cluster, 1) for cluster in node.clusters]
+        try:
+            return self._chain(node).runs
+        except DamagedError:
+            return []
 
     def _new(self, attributes: int, first_cluster: int = 0, size: int = 0) -> Facts:
         """What the entry of something made now says."""
@@ -339,6 +359,12 @@ class Editor(Volume):
             cluster, inside = divmod(sector * n_bytes, self.cluster_bytes)
             self._write(self.geometry.cluster_offset(folder.clusters[cluster]) + inside,
                         bytes(folder.content[sector * n_bytes:(sector + 1) * n_bytes]))
+
+
+def _meet(some: list[Run], others: list[Run]) -> bool:
+    """Whether two chains, none of which meets itself, have a cluster in common."""
+    ordered = sorted([*some, *others])
+    return any(head + count > following for (head, count), (following, _) in zip(ordered, ordered[1:]))
 
 
 def _depth(folder: Folder) -> int:

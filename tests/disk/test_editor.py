@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -351,3 +352,29 @@ def test_two_tables_and_the_summary_agree(tmp_path: Path) -> None:
         assert len(tables) == 2 and tables[0] == tables[1]
         assert int.from_bytes(editor.medium.read(geometry.info_offset + 488, 4), "little") == free
     assert used_clusters(image) == geometry.cluster_count - free
+
+
+@pytest.mark.parametrize("change", ["delete", "resize", "write", "save"])
+def test_a_file_that_shares_clusters_is_not_changed(tmp_path: Path, change: str) -> None:
+    """What it gave up, or what was written, would be the other's; the other files may be changed as ever."""
+    image = tmp_path / "a.img"
+    write_image(image, {"one": b"1" * 5000, "two": b"2" * 5000, "three": b"3" * 5000}, plain=True, free_bytes=1 << 20)
+    with open_editor(image) as volume:
+        one, two = volume.lookup("one"), volume.lookup("two")
+        assert one is not None and two is not None
+        volume.describe(two, two.facts)
+        volume._update(two, replace(two.facts, first_cluster=one.facts.first_cluster))
+    before = image.read_bytes()
+    with open_editor(image) as volume:
+        two = volume.lookup("two")
+        assert two is not None
+        act = {"delete": lambda: volume.delete(two), "resize": lambda: volume.resize(two, 1),
+               "write": lambda: volume.write(two, 0, b"x"), "save": lambda: volume.save("two", b"x")}[change]
+        with pytest.raises(BarelmError, match="two and one share clusters|one and two share clusters"):
+            act()
+    assert image.read_bytes() == before
+    with open_editor(image) as volume:
+        volume.save("three", b"new")
+        volume.save("four", b"new")
+    with open_volume(image) as found:
+        assert {node.name for node in found.files()} == {"one", "two", "three", "four"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import random
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -245,6 +246,23 @@ def _llama2c() -> list[bytes]:
 
 def _gguf(**choices: object) -> bytes:
     return _written(lambda path: write_small_gguf(path, n_layers=1, dim=32, hidden_dim=32, **choices))
+
+
+DAMAGE: tuple[Callable[[bytearray, random.Random], object], ...] = (
+    lambda raw, dice: raw.__setitem__(dice.randrange(len(raw)), dice.randrange(256)),
+    lambda raw, dice: raw.__delitem__(slice(dice.randrange(len(raw)), None)),
+    lambda raw, dice: raw.__setitem__(slice(at := dice.randrange(len(raw)), at + 4), b"\xff\xff\xff\x7f"),
+    lambda raw, dice: raw.__setitem__(slice(at := dice.randrange(len(raw)), at + 8), bytes(8)),
+    lambda raw, dice: raw.__setitem__(slice(at := dice.randrange(len(raw)), at), raw[:dice.randrange(64)]))
+
+
+def damaged(content: bytes, dice: random.Random) -> bytes:
+    """The same with one to three places changed, cut or doubled."""
+    raw = bytearray(content)
+    for _ in range(dice.randrange(1, 4)):
+        if raw:
+            dice.choice(DAMAGE)(raw, dice)
+    return bytes(raw)
 
 
 @dataclass(frozen=True)

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
 
 from barelm.errors import BarelmError
-from tests.fuzz.readers import CORPUS, READERS
+from tests.fuzz.readers import CORPUS, READERS, damaged
 
 ROUNDS = 60
 SOUND = ("gguf_header", "gguf", "llama2c", "tokenizer", "report", "transcript", "terminal", "configuration",
          "packed_model", "gpt", "volume", "edited_volume")
-
-DAMAGE: tuple[Callable[[bytearray, random.Random], object], ...] = (
-    lambda raw, dice: raw.__setitem__(dice.randrange(len(raw)), dice.randrange(256)),
-    lambda raw, dice: raw.__delitem__(slice(dice.randrange(len(raw)), None)),
-    lambda raw, dice: raw.__setitem__(slice(at := dice.randrange(len(raw)), at + 4), b"\xff\xff\xff\x7f"),
-    lambda raw, dice: raw.__setitem__(slice(at := dice.randrange(len(raw)), at + 8), bytes(8)),
-    lambda raw, dice: raw.__setitem__(slice(at := dice.randrange(len(raw)), at), raw[:dice.randrange(64)]))
 
 
 @pytest.mark.parametrize("name", SOUND)
@@ -34,12 +26,8 @@ def test_damage_is_a_sentence(name: str) -> None:
     reader, dice = READERS[name], random.Random(7)
     for seed in reader.seeds():
         for _ in range(ROUNDS):
-            raw = bytearray(seed[:reader.longest])
-            for _ in range(dice.randrange(1, 4)):
-                if raw:
-                    dice.choice(DAMAGE)(raw, dice)
             with suppress(BarelmError):
-                reader.read(bytes(raw))
+                reader.read(damaged(seed[:reader.longest], dice))
 
 
 @pytest.mark.parametrize("name", READERS)
