@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from barelm.commands.image_files import copy_files, list_files
 from barelm.commands.show import show_file
 from barelm.contract import layout
 from barelm.contract.layout import Header
 from barelm.contract.sections import CHAT, EMBEDDING, PIECES, TOOL_TEXTS
+from barelm.disk import write_image
 from barelm.errors import BarelmError
 from barelm.pack.reader import Packed
 from barelm.pack.sums import checksum
@@ -108,3 +110,16 @@ def test_whatever_a_header_says(packed: Packed, data: st.DataObject) -> None:
        st.lists(st.integers(-2**31, 2**31 - 1) | st.integers(-3, 300), max_size=60))
 def test_whatever_the_pieces_of_a_template_say(packed: Packed, section: int, ends: list[int]) -> None:
     shown(changed(packed, {}, section, np.array(ends, np.int32).tobytes()))
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_lines_and_names_on_a_volume_reach_no_terminal_as_they_are(tmp_path: Path, as_json: bool,
+                                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    image = tmp_path / "a.img"
+    name = "x\u202e\x9b2J.txt"
+    write_image(image, {"barelm.toml": b"# " + ESCAPES + b"\n", name: b"here"}, plain=True)
+    assert show_file(image, as_json, 0, Packing()) == 0 and list_files(str(image), as_json) == 0
+    said = capsys.readouterr().out
+    assert "pwned" in said and "2J.txt" in said and said.replace("\n", "").isprintable()
+    copy_files([f"{image}:{name}", str(tmp_path)])
+    assert (tmp_path / "x\ufffd\ufffd2J.txt").read_bytes() == b"here"
