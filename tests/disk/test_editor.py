@@ -368,10 +368,11 @@ def test_a_file_that_shares_clusters_is_not_changed(tmp_path: Path, change: str)
     with open_editor(image) as volume:
         two = volume.lookup("two")
         assert two is not None
-        act = {"delete": lambda: volume.delete(two), "resize": lambda: volume.resize(two, 1),
-               "write": lambda: volume.write(two, 0, b"x"), "save": lambda: volume.save("two", b"x")}[change]
+        acts: dict[str, Callable[[Node], object]] = {
+            "delete": volume.delete, "resize": lambda node: volume.resize(node, 1),
+            "write": lambda node: volume.write(node, 0, b"x"), "save": lambda node: volume.save("two", b"x")}
         with pytest.raises(BarelmError, match="two and one share clusters|one and two share clusters"):
-            act()
+            acts[change](two)
     assert image.read_bytes() == before
     with open_editor(image) as volume:
         volume.save("three", b"new")
