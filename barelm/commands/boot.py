@@ -27,6 +27,7 @@ from barelm.pack.parts import header_on
 from barelm.pipeline import MODEL_PATH, PROGRAM_PATH, SILENCE_S, memory_mb
 
 DEFAULT_MEMORY_MB = 1024
+MOST_OF_A_PROGRAM = 1 << 26  # bytes: a longer one is none of ours
 PROMPT = "\n> "  # as `metal.conversation.dialogue` shows it
 ANY_KEY = "Press any key"  # and of its last screen
 END_OF_INPUT = "\x04"  # Ctrl-D
@@ -65,7 +66,7 @@ def refuse_strangers(image: Path) -> None:
     """
     with open_volume(image) as volume:
         entry = volume.lookup(PROGRAM_PATH)
-        if entry is not None and not was_built_here(volume.read(entry, 0, entry.size)):
+        if entry is not None and not was_built_here(volume.read(entry, 0, MOST_OF_A_PROGRAM)):
             raise BarelmError(f"the program on {image.name} was not built on this host, and here it would run natively",
                               "Install QEMU (`barelm doctor`), which shuts it in; or, where you trust whoever made the "
                               "image, add --machine hosted.")
