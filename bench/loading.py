@@ -27,13 +27,12 @@ from barelm.contract import uefi
 from barelm.contract.layout import Header
 from barelm.contract.storage_state import ModelParts
 from barelm.contract.uefi_protocols import BootServices, FileIoToken, FileProtocol
-from barelm.dialect.memory import address_of, cells, memory, text, u64_array
+from barelm.dialect.memory import address_of, cells, crc32c, memory, text
 from barelm.dialect.processor import call_efi, cycles
 from barelm.dialect.rooms import metal
 from barelm.dialect.sentences import sentence
 from barelm.disk import write_image
 from barelm.host_files import working_folder
-from barelm.kernels.checksum import extend_checksum
 from barelm.machine.hosted import Hosted
 from barelm.machine.machine import Machine, Spec
 from barelm.machine.qemu import Qemu
@@ -117,7 +116,7 @@ def read_ahead(fw: Firmware, file: int, header: Header, target: int) -> int:
         return 0
     events = cells(2)
     words = cells(8)
-    sums = cells(2)
+    crc = 0
     for k in range(2):
         call_efi(BootServices(fw.boot).create_event, (0, 0, 0, 0, address_of(events) + 8 * k))
     done = 0
@@ -137,7 +136,7 @@ def read_ahead(fw: Firmware, file: int, header: Header, target: int) -> int:
             pass
         status = status if status != 0 else token.status
         n = min(CHUNK, header.file_bytes - done)
-        extend_checksum(u64_array(memory(address_of(sums), 16), 0, 2), memory(target + done, n), n)
+        crc = crc32c(crc, memory(target + done, n), n)
         done += n
     for k in range(2):
         close_event(fw, events[k])

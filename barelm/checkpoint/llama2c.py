@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from barelm.checkpoint.binary import map_bytes, read_start
 from barelm.checkpoint.checkpoint import PER_LAYER, Checkpoint, Shape, Tensor, float32_tensor
 from barelm.checkpoint.tokenizer_bin import find_tokenizer, read_tokenizer
+from barelm.contract.layout import LARGEST
 from barelm.errors import BarelmError
-from barelm.kernels.header import LARGEST
 
 MAGIC = 0x616B3432  # "ak42"
 HEADER_BYTES = 256  # of versions 1 and 2

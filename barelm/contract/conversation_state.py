@@ -1,6 +1,6 @@
 """What a conversation keeps: its turns, what was typed in them, what was set in it, and where it works."""
 
-from barelm.contract.layout import LOGIT_ROWS, TEXT_BYTES
+from barelm.contract.layout import FLAG, LOGIT_ROWS, TEXT_BYTES, Within
 from barelm.dialect.structs import Array, Struct, room
 from barelm.dialect.types import I64, U8
 
@@ -12,11 +12,12 @@ GUESS_CLASSES = 4
 class Turn(Struct):
     """A text somebody typed and the reply to it; in a session's file too (`contract.session_file`)."""
 
-    typed_at: int  # where the text begins among those typed, the first at 0, without gaps
-    typed_bytes: int
-    reply: int  # the first id of the reply
-    end: int  # and the first one behind it
-    past: int  # 1: the reply stands as the template has an earlier one; 0: as it was made
+    # Where the text begins among those typed, the first at 0, without gaps.
+    typed_at: int = room(note=Within(0, TYPED_BYTES))
+    typed_bytes: int = room(note=Within(0, TYPED_BYTES))
+    reply: int = room(note=Within(1, "seq_len"))  # the first id of the reply
+    end: int = room(note=Within(1, "seq_len", 1))  # and the first one behind it
+    past: int = room(note=FLAG)  # 1: the reply stands as the template has an earlier one; 0: as it was made
 
 
 class ReplyWatch(Struct):

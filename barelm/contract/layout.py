@@ -5,16 +5,37 @@ on multiples of PAGE, so that a read into page-aligned memory keeps file offset 
 zeros.
 """
 
+from typing import NamedTuple
+
 from barelm.dialect.structs import Array, Struct, UInt32, room
-from barelm.dialect.types import I64, U64, Real
+from barelm.dialect.types import I64, Real
 
 MAGIC = int.from_bytes(b"barelm\x1a\x0a", "little")
-VERSION = 7
+VERSION = 8
 HEADER_BYTES = 40960
 PAGE = 4096
 
 N_EOS, MOST_STAGES, NAME_WORDS, SECTION_NAME_WORDS, MOST_SECTIONS, MOST_TENSORS = 12, 8, 8, 2, 64, 1344
-GOLDEN_PROMPT, GOLDEN_MOST = 8, 24
+GOLDEN_PROMPT, GOLDEN_MOST, SENSELESS_WORDS = 8, 24, 5
+
+LARGEST = 1 << 24
+"""No dimension of a model is above this; with it, no product of the checks leaves 64 bits."""
+
+
+class Within(NamedTuple):
+    """What a number of a file may be, the note of its field: from `least` to `most`, a number or the word of that name
+    of the model's header, and `plus`.  `contract.sections` has all of them for `kernels.bounds`.
+    """
+
+    least: int
+    most: int | str
+    plus: int = 0
+
+
+SIZE, COUNT, FLAG = Within(1, LARGEST), Within(0, LARGEST), Within(0, 1)
+TOKEN, TOKEN_OR_NONE = Within(0, "vocab_size", -1), Within(-1, "vocab_size", -1)
+CHAT_SETS = 3  # of pieces, at most
+WORKSPACE = 4 << 20  # bytes
 
 
 class SectionEntry(Struct):
@@ -22,8 +43,7 @@ class SectionEntry(Struct):
 
     offset: int  # from the start of the file
     n_bytes: int  # 0: absent
-    sum_a: int
-    sum_b: int
+    sum: int  # CRC-32C, as all sums
     rows: int  # of one layer, padded
     cols: int
     name: I64 = room(SECTION_NAME_WORDS)  # UTF-8, zero padded
@@ -46,82 +66,81 @@ class Header(Struct):
     magic: int
     version: int
     file_bytes: int
-    sum_a: int  # checksum of the header itself, computed with both these words zero
-    sum_b: int
+    sum: int  # of the header itself, computed with this word zero: it stands for the model
 
     # The shape, under the usual names.
-    dim: int = room(at=8 * 8)
-    hidden_dim: int
-    n_layers: int
-    n_heads: int
-    n_kv_heads: int
-    head_dim: int
-    q_dim: int  # n_heads * head_dim
-    kv_dim: int  # n_kv_heads * head_dim
-    vocab_size: int
-    seq_len: int
-    norm_eps: Real
-    batch: int = room(align=8)  # tokens a forward pass takes at once while reading the prompt
-    max_cores: int  # processors the state has room for
-    kv_kind: int  # how keys and values are kept (see `kernels.decoder.cache`)
-    n_sections: int  # in the table below
-    rotary: int  # which components of a head turn together
+    dim: int = room(at=8 * 8, note=SIZE)
+    hidden_dim: int = room(note=SIZE)
+    n_layers: int = room(note=SIZE)
+    n_heads: int = room(note=SIZE)
+    n_kv_heads: int = room(note=SIZE)
+    head_dim: int = room(note=SIZE)
+    q_dim: int = room(note=SIZE)  # n_heads * head_dim
+    kv_dim: int = room(note=SIZE)  # n_kv_heads * head_dim
+    vocab_size: int = room(note=SIZE)
+    seq_len: int = room(note=SIZE)
+    norm_eps: Real = room(note=FLAG)
+    batch: int = room(align=8, note=Within(1, "seq_len"))  # tokens of a forward pass while the prompt is read
+    max_cores: int = room(note=Within(1, 4096))  # processors the state has room for
+    kv_kind: int = room(note=Within(0, 2))  # how keys and values are kept (see `kernels.decoder.cache`)
+    n_sections: int = room(note=Within(0, MOST_SECTIONS))  # in the table below
+    rotary: int = room(note=FLAG)  # which components of a head turn together
 
     # The tokenizer.
-    tokenizer_kind: int = room(at=8 * 24)
-    bos_id: int  # -1: none
-    add_bos: int
-    add_space: int
-    max_piece_bytes: int
-    n_chars: int
-    n_merges: int
-    n_categories: int
-    n_words: int
-    n_specials: int
-    n_chat_pieces: int  # CHAT_PIECES for each set of them, or 0: no chat
+    tokenizer_kind: int = room(at=8 * 24, note=FLAG)
+    bos_id: int = room(note=TOKEN_OR_NONE)  # -1: none
+    add_bos: int = room(note=FLAG)
+    add_space: int = room(note=FLAG)
+    max_piece_bytes: int = room(note=COUNT)
+    n_chars: int = room(note=COUNT)
+    n_merges: int = room(note=COUNT)
+    n_categories: int = room(note=COUNT)
+    n_words: int = room(note=COUNT)
+    n_specials: int = room(note=COUNT)
+    n_chat_pieces: int = room(note=COUNT)  # CHAT_PIECES for each set of them, or 0: no chat
     chat_flags: int  # what becomes of its texts, and which set of pieces counts
 
     # Memory the metal will allocate, in bytes, each a multiple of PAGE.
     weights_bytes: int  # the header and all sections
     state_bytes: int  # activations, key-value cache, sampler, text
-    workspace_bytes: int  # the loader's bounce buffer, the console's lines, the worker board
+    workspace_bytes: int = room(note=Within(WORKSPACE, WORKSPACE))  # what the program works in (`contract.regions`)
     memory_bytes: int  # their sum: the announced figure
 
     # The packed example: what this model makes of fixed ids, for a machine to compute again (see `selftest`).
-    golden_sum_a: int  # of the logits of every step; golden_n 0: there is none
-    golden_sum_b: int
-    golden_n: int
+    golden_sum: int  # of the logits of every step
+    golden_n: int = room(note=Within(0, GOLDEN_MOST))  # 0: there is none
 
     name: I64 = room(NAME_WORDS, at=8 * 48)  # UTF-8, zero padded: what the model is called
-    golden_ids: I64 = room(GOLDEN_MOST, at=8 * 64)  # golden_n of them, the first GOLDEN_PROMPT given
+    golden_ids: I64 = room(GOLDEN_MOST, at=8 * 64, note=TOKEN)  # golden_n of them, the first GOLDEN_PROMPT given
 
     # Traits: in what the decoder is not a plain Llama (`kernels.decoder.transformer`).
-    gate_rows: int  # of the up-projection's gate; 0: nothing gates it
-    up_rows: int  # hidden_dim for every expert, as the gate's are
-    down_rows: int  # dim for every expert
-    n_experts: int  # 0: every token goes through the one feed-forward network
-    n_experts_used: int  # of them, by a token
-    query_norm_dim: int  # 0, head_dim, or q_dim: what is normalised together
-    key_norm_dim: int
-    rope_dim: int  # components of a head that turn
-    n_positions: int  # that have learnt vectors
-    norm: int  # one of NORM_NAMES
-    activation: int  # one of ACTIVATION_NAMES
-    attention_scale: Real  # of q · k
-    attention_cap: Real = room(align=8)  # a score s becomes cap · tanh(s / cap); 0: no cap
-    embedding_scale: Real = room(align=8)
-    residual_scale: Real = room(align=8)  # of what a block adds
-    logit_scale: Real = room(align=8)
-    logit_cap: Real = room(align=8)
-    n_windowed: int = room(align=8)  # layers that keep the last positions alone,
-    window_room: int  # so many of them
+    gate_rows: int = room(note=COUNT)  # of the up-projection's gate; 0: nothing gates it
+    up_rows: int = room(note=COUNT)  # hidden_dim for every expert, as the gate's are
+    down_rows: int = room(note=COUNT)  # dim for every expert
+    n_experts: int = room(note=COUNT)  # 0: every token goes through the one feed-forward network
+    n_experts_used: int = room(note=Within(0, "batch"))  # of them, by a token
+    query_norm_dim: int = room(note=Within(0, "q_dim"))  # 0, head_dim, or q_dim: what is normalised together
+    key_norm_dim: int = room(note=Within(0, "kv_dim"))
+    rope_dim: int = room(note=Within(2, "head_dim"))  # components of a head that turn
+    n_positions: int = room(note=COUNT)  # that have learnt vectors
+    norm: int = room(note=FLAG)  # one of NORM_NAMES
+    activation: int = room(note=Within(0, 2))  # one of ACTIVATION_NAMES
+    attention_scale: Real = room(note=COUNT)  # of q · k
+    attention_cap: Real = room(align=8, note=COUNT)  # a score s becomes cap · tanh(s / cap); 0: no cap
+    embedding_scale: Real = room(align=8, note=COUNT)
+    residual_scale: Real = room(align=8, note=COUNT)  # of what a block adds
+    logit_scale: Real = room(align=8, note=COUNT)
+    logit_cap: Real = room(align=8, note=COUNT)
+    n_windowed: int = room(align=8, note=Within(0, "n_layers"))  # layers that keep the last positions alone,
+    window_room: int = room(note=COUNT)  # so many of them
 
     # The tokenizer again.
-    eos_ids: I64 = room(N_EOS)  # the tokens that end a text; unused ones are -1
-    stages: I64 = room(MOST_STAGES)  # how text is cut into words (`kernels.text.pretokenizer`); unused ones are 0
+    eos_ids: I64 = room(N_EOS, note=TOKEN_OR_NONE)  # the tokens that end a text; unused ones are -1
+    # How text is cut into words (`kernels.text.pretokenizer`); unused ones are 0.
+    stages: I64 = room(MOST_STAGES, note=Within(0, (1 << 40) - 1))
 
     # Tools in a conversation.
-    n_tool_pieces: int  # TOOL_PIECES for each set of the chat's, or 0: no place for tools
+    n_tool_pieces: int = room(note=COUNT)  # TOOL_PIECES for each set of the chat's, or 0: no place for tools
     tool_flags: int
     unused: I64 = room(127)
 
@@ -129,11 +148,6 @@ class Header(Struct):
     tensors: Array[TensorEntry] = room(MOST_TENSORS, at=8192)  # of every matrix in turn, layer after layer
     rest: I64 = room(64)
 
-
-FIRST_SIZE, LAST_SIZE = Header.offset_of("dim"), Header.offset_of("seq_len")
-"""Where in the header the sizes lie, none below 1."""
-FIRST_COUNT, LAST_COUNT = Header.offset_of("n_chars"), Header.offset_of("n_chat_pieces")
-"""Where the counts lie, none below 0."""
 
 # Forms of the key-value cache.
 KV_F32, KV_F16, KV_Q8 = range(3)
@@ -207,6 +221,16 @@ BARE_TOOLS, ONE_CALL, QUOTES_RESULTS = (1 << bit for bit in range(12, 15))
 RESULT_STRIPS = 15
 
 
+class Senseless(Struct):
+    """What is wrong with a file whose sums are right: what one of its numbers is, and what it may be."""
+
+    section: int  # -1: the header
+    place: int  # which number of it: in the header its offset, in a table counted through all columns
+    value: int
+    least: int
+    most: int  # below `least`: it is wrong beside the others
+
+
 class SpecialToken(Struct):
     """A row of the directory in front of the special tokens' texts."""
 
@@ -225,7 +249,6 @@ LOGIT_ROWS = 8  # tokens of a pass that can be chosen from
 WINDOW_SLACK = 512  # positions that may be taken back before a windowed layer has forgotten too much
 DEFAULT_MAX_CORES = 64
 TEXT_BYTES = 65536  # the longest configuration file, prompt included
-WORKSPACE = 4 << 20  # bytes
 
 KEYBOARDS = ("us", "uk", "de", "fr", "es", "it", "pt", "se", "no", "dk", "ch", "be", "br")
 """The keyboards a configuration may name, in the order of their numbers."""
@@ -234,7 +257,7 @@ KEYBOARDS = ("us", "uk", "de", "fr", "es", "it", "pt", "se", "no", "dk", "ch", "
 # beginning of the `.blm` as it is; each other begins with a page that says what of which model follows, so that offset
 # in the file and address stay congruent modulo a page.  All but the last are of PART_BYTES.
 PART_MAGIC = int.from_bytes(b"barelmP\n", "little")
-PART_VERSION = 1
+PART_VERSION = 2
 MOST_PARTS = 64
 PART_BYTES = (4 << 30) - (32 << 10)
 """Of the file of a part, the page in front included."""
@@ -249,7 +272,6 @@ class PartHeader(Struct):
     n_parts: int
     offset: int  # in the model, of the byte that follows this page
     n_bytes: int  # that follow it
-    model_sum_a: int  # the checksum of the model's header
-    model_sum_b: int
-    sum: U64 = room(2)  # of this page, computed with itself zero
-    unused: I64 = room(PAGE // 8 - 10)
+    model_sum: int  # that of the model's header
+    sum: int  # of this page, computed with itself zero
+    unused: I64 = room(PAGE // 8 - 8)

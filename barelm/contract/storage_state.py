@@ -3,7 +3,7 @@
 from barelm.contract.layout import MOST_PARTS, NAME_WORDS, Header, PartHeader
 from barelm.contract.uefi_protocols import FileIoToken
 from barelm.dialect.structs import Array, Struct, room
-from barelm.dialect.types import I64, U8, U16, U64
+from barelm.dialect.types import I64, U8, U16
 
 NAME_UNITS = 256
 """Of a path, the zero at its end included."""
@@ -81,7 +81,6 @@ class ModelParts(Struct):
     n_units: int  # of the first one's
     status: int  # of the failure there was last, or 0
     page: PartHeader  # of the one being looked at
-    sums: U64 = room(2)
 
 
 class ReadsAhead(Struct):
@@ -99,7 +98,6 @@ class LoadProgress(Struct):
     began: int  # cycles then
     told: int  # cycles when the screen was last told; `began`: it never was
     per_ms: int  # cycles; 0: nobody is told
-    sums: U64 = room(2)  # the checksum of the section being read
     most: int  # bytes the firmware is asked for at once
     bounces: int  # 1: it reads into the workspace only
     ahead: ReadsAhead

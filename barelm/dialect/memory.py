@@ -1,4 +1,4 @@
-"""Primitives over memory: typed views, single loads and stores, atomics, constant text.
+"""Primitives over memory: typed views, single loads and stores, atomics, constant text, what looks at all of a file.
 
 These are the interpreter's models, and the definition.  Views never copy.  Addresses are int64, and in the
 interpreter they are real addresses of this process.
@@ -18,6 +18,18 @@ _atomic = threading.Lock()
 
 UNKNOWN = 0x5AA55AA55AA55AA5
 """What is in words nobody has written: in the interpreter always this, so that it is noticed."""
+
+CRC32C = 0x82F63B78
+"""The polynomial of Castagnoli 1993, its highest power the lowest bit."""
+
+
+def _table_entry(byte: int) -> int:
+    for _ in range(8):
+        byte = byte >> 1 ^ CRC32C * (byte & 1)
+    return byte
+
+
+_TABLE = tuple(map(_table_entry, range(256)))
 
 
 def _view(block: U8, offset: int, shape: Any, dtype: Any) -> NDArray[Any]:
@@ -155,3 +167,24 @@ def atomic_add(words: I64, i: int, value: int) -> int:
         before = int(words[i])
         words[i] = before + value
         return before
+
+
+def crc32c(crc: int, data: U8, n_bytes: int) -> int:
+    """CRC-32C (RFC 3720) of data[:n_bytes] behind what `crc` is that of; 0 is that of nothing."""
+    crc = int(crc) ^ 0xFFFFFFFF
+    for byte in data[:n_bytes].tobytes():
+        crc = _TABLE[(crc ^ byte) & 0xFF] ^ crc >> 8
+    return crc ^ 0xFFFFFFFF
+
+
+def first_senseless(table: Any, column: int, stride: int, least: int, most: int, step: int, low: int, low_most: int
+                    ) -> int:
+    """Of the numbers at `column`, `column` + `stride`, ... of an int32 or int64 array the place of the first that is
+    not from `least` to `most`, or less than `step` above the one before it (-1: whatever it is), or has bits of `low`
+    that are above `low_most`; -1 where there is none.
+    """
+    values = np.asarray(table)[column::stride].astype(np.int64)
+    wrong = (values < least) | (values > most) | ((values & low) > low_most)
+    if step >= 0:
+        wrong[1:] |= values[1:] < values[:-1] + step
+    return column + stride * int(np.argmax(wrong)) if wrong.any() else -1

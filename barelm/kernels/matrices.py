@@ -176,7 +176,11 @@ def add_blocks(add: Kernel, finish: Kernel, columns: Kernel, factors: Kernel, li
 
 
 def embed(x: F32, w: Matrix, row: int) -> None:
-    """x = W[row, :]: the embedding of a token.  W times a unit vector is a column, and all of this is exact."""
+    """x = W[row, :]: the embedding of a token.  W times a unit vector is a column, and all of this is exact.
+
+    Of a row there is not, that nearest to it.
+    """
+    row = min(max(row, 0), w.rows - 1)
     part = panels_of(w, 0, 0, 0)
     if encodings.IS_FLOAT[part.kind]:
         by_float(embed_floats, w.data, part, 0, part.last, (x, row))

@@ -40,8 +40,8 @@ def penalise(logits: F32, tokens: I64, n: int, penalty: Real, spared: Spared) ->
     """
     lo = max(n - REPEAT_WINDOW, spared.first)
     for i in range(lo, n):
-        token = tokens[i]
-        known = is_spared(spared, int(token))
+        token = min(max(int(tokens[i]), 0), len(spared.piece_ends) - 1)
+        known = is_spared(spared, token)
         for j in range(lo, i):
             known = known or tokens[j] == token
         if not known:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from barelm.contract import layout
 from barelm.contract.layout import MOST_PARTS, PAGE, PART_BYTES, PART_MAGIC, PART_VERSION, Header, PartHeader
@@ -14,7 +13,7 @@ from barelm.disk.directory import Folder, Node
 from barelm.errors import BarelmError
 from barelm.host_files import Portion, Source, reading
 from barelm.pack.reader import parse_header
-from barelm.pack.sums import checksum
+from barelm.pack.sums import own_sum
 
 _HINT = "Copy the model there again with `barelm cp`, which copies all its files."
 
@@ -46,8 +45,8 @@ def parts_of(name: str, model: Path, part_bytes: int = PART_BYTES) -> dict[str, 
         page = PartHeader.over(np.zeros(PAGE, np.uint8))
         page.magic, page.version, page.number, page.n_parts = PART_MAGIC, PART_VERSION, number, len(begins)
         page.offset, page.n_bytes = begin, end - begin
-        page.model_sum_a, page.model_sum_b = header.sum_a, header.sum_b
-        page.sum[:] = _sum_of(page)
+        page.model_sum = header.sum
+        page.sum = own_sum(page)
         files[f"{name}.{number}"] = Portion(page.base.tobytes(), model, begin, end - begin)
     return files
 
@@ -69,8 +68,8 @@ def pieces_of(volume: Volume, node: Node) -> list[Piece]:
             raise BarelmError(f"{node.path} goes on in {node.name}.{number}, which is not in {volume.medium.path}",
                               _HINT)
         page = _page_in(volume.read(following, 0, PAGE))
-        if page is None or (page.number, page.offset, page.n_bytes, page.model_sum_a, page.model_sum_b) != (
-                number, there, following.size - PAGE, header.sum_a, header.sum_b):
+        if page is None or (page.number, page.offset, page.n_bytes, page.model_sum) != (
+                number, there, following.size - PAGE, header.sum):
             raise BarelmError(f"{following.path} in {volume.medium.path} is damaged, or not of the model in "
                               f"{node.name}", _HINT)
         pieces.append(Piece(following, PAGE, int(page.n_bytes)))
@@ -104,12 +103,4 @@ def _page_in(raw: bytes) -> PartHeader | None:
     page = PartHeader.over(np.frombuffer(raw.ljust(PAGE, b"\0"), np.uint8).copy())
     if (page.magic, page.version) != (PART_MAGIC, PART_VERSION):
         return None
-    told = page.sum.copy()
-    page.sum[:] = 0
-    return page if np.array_equal(told, _sum_of(page)) else None
-
-
-def _sum_of(page: PartHeader) -> NDArray[np.uint64]:
-    sums = np.zeros(2, np.uint64)
-    checksum(sums, page.base)
-    return sums
+    return page if page.sum == own_sum(page) else None

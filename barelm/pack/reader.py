@@ -8,18 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from barelm.contract import layout
-from barelm.contract.layout import Header
-from barelm.contract.sections import CHAT, LAYERS, SECTIONS, TOOL_TEXTS
+from barelm.contract.layout import SENSELESS_WORDS, Header, Senseless
+from barelm.contract.sections import CHAT, IN_HEADER, SECTIONS, TOOL_TEXTS
 from barelm.errors import BarelmError
+from barelm.kernels.bounds import senseless_field
 from barelm.kernels.decoder.model import Config, Weights, bind_weights, read_config
 from barelm.kernels.decoder.state import State, bind_state
+from barelm.kernels.file_tables import senseless_table
 from barelm.kernels.header import (
     CUT_SHORT,
     DAMAGED,
     NOT_A_MODEL,
     OTHER_VERSION,
     check_header,
-    layers_are_sane,
+    sum_matches,
     unknown_section,
 )
 from barelm.kernels.text.tokenizer import Vocabulary, bind_vocabulary
@@ -105,7 +107,7 @@ def parse_header(raw: bytes, size: int, path: str) -> Header:
     """The header in the first bytes of a packed model of `size` bytes, called `path`; raises as `read_header`."""
     header = Header.over(np.frombuffer(raw.ljust(layout.HEADER_BYTES, b"\0"), np.uint8).copy())
     with np.errstate(over="ignore"):
-        verdict = check_header(header, np.zeros(2, np.uint64), size)
+        verdict = check_header(header, size)
     if verdict == NOT_A_MODEL:
         raise BarelmError(f"{path} is not a packed model", HINT)
     if verdict == OTHER_VERSION and header.version == layout.VERSION:
@@ -115,11 +117,23 @@ def parse_header(raw: bytes, size: int, path: str) -> Header:
         raise BarelmError(f"{path} is packed in version {header.version} of the layout, "
                           f"this barelm reads version {layout.VERSION}", HINT)
     if verdict == DAMAGED:
-        raise BarelmError(f"the header of {path} is damaged", HINT)
+        raise BarelmError(f"the header of {path} is damaged{senseless_words(header)}", HINT)
     if verdict == CUT_SHORT:
         missing = int(header.file_bytes) - size
         raise BarelmError(f"{path} is cut short: {missing} bytes are missing", HINT)
     return header
+
+
+def senseless_words(header: Header) -> str:
+    """What a header says that cannot be, for whoever reads that it is damaged; "" where there is more wrong with it."""
+    finding = Senseless.over(np.zeros(SENSELESS_WORDS, np.int64))
+    with np.errstate(over="ignore"):
+        if not sum_matches(header):
+            return ""
+        if not senseless_field(header, IN_HEADER, header.address, finding):
+            return ": its sizes do not fit together"
+    name = [field.name for field in Header.FIELDS.values() if field.offset <= finding.place][-1]
+    return f": {name} cannot be what it says"
 
 
 def read_packed(path: Path, *, verify: bool = True) -> Packed:
@@ -130,16 +144,23 @@ def read_packed(path: Path, *, verify: bool = True) -> Packed:
     for number in range(max(header.n_sections, len(SECTIONS))):
         entry = header.sections[number]
         section = np.asarray(image[entry.offset:entry.offset + entry.n_bytes])
-        sums = np.zeros(2, np.uint64)
-        if verify:
-            checksum(sums, section)
-        if verify and [*map(int, sums.view(np.int64))] != [entry.sum_a, entry.sum_b]:
+        if verify and checksum(section) != entry.sum:
             raise BarelmError(f"section '{text_of(entry.name)}' of {path} is damaged: its checksum does not match",
                               HINT)
         sections.append(section)
-    if not layers_are_sane(header, sections[LAYERS].view(np.int32)):
-        raise BarelmError(f"the layers of {path} are not described as they are", HINT)
-    return Packed(path, header, tuple(sections))
+    packed = Packed(path, header, tuple(sections))
+    finding = Senseless.over(np.zeros(SENSELESS_WORDS, np.int64))
+    if senseless_table(header, packed.addresses, finding):
+        raise BarelmError(f"section '{SECTIONS[finding.section].name}' of {path} holds what cannot be: "
+                          f"{words_of(finding)}", HINT)
+    return packed
+
+
+def words_of(finding: Senseless) -> str:
+    """What is wrong with a number of a file, in words."""
+    if finding.most < finding.least:
+        return f"number {finding.place}, {finding.value}, does not fit the others"
+    return f"number {finding.place} is {finding.value}, not {finding.least} to {finding.most}"
 
 
 def model_name(header: Header) -> str:

@@ -21,7 +21,7 @@ from barelm.kernels.decoder.state import state_bytes
 from barelm.kernels.header import layer_bytes
 from barelm.kernels.matrices import panel_bytes
 from barelm.pack.golden import Golden
-from barelm.pack.sums import checksum
+from barelm.pack.sums import checksum, own_sum
 from barelm.pack.tokenizer_tables import TokenizerTables, describe_tokenizer, tokenizer_tables
 from barelm.pack.weights import finite_values, kind_of, matrix_parts
 
@@ -63,22 +63,19 @@ def _write_sections(file: BinaryIO, header: Header, checkpoint: Checkpoint, tabl
     for section in range(N_SECTIONS):
         entry = header.sections[section]
         file.seek(int(entry.offset))
-        sums, loss = np.zeros(2, np.uint64), np.zeros(2)
+        crc, loss = 0, np.zeros(2)
         for part in section_parts(checkpoint, tables, section, quant, loss):
-            checksum(sums, part)
+            crc = checksum(part, crc)
             file.write(part.data)
             if progress:
                 progress(file.tell(), total)
         file.write(bytes(-file.tell() % layout.PAGE))
-        entry.sum_a, entry.sum_b = map(int, sums.view(np.int64))
+        entry.sum = crc
         entry.error = np.float32(np.sqrt(loss[0] / loss[1]) if loss[1] else 0)
 
 
 def _write_header(file: BinaryIO, header: Header) -> None:
-    header.sum_a = header.sum_b = 0
-    sums = np.zeros(2, np.uint64)
-    checksum(sums, header.base)
-    header.sum_a, header.sum_b = map(int, sums.view(np.int64))
+    header.sum = own_sum(header)
     file.seek(0)
     file.write(header.base.tobytes())
 

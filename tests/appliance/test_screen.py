@@ -148,7 +148,7 @@ def test_a_machine_that_computes_something_else_is_told(tmp_path: Path) -> None:
     def wrong(path: Path) -> Golden:
         example = pipeline.example_of(path, program(), Quiet())
         assert example is not None
-        return replace(example, sum_a=example.sum_a ^ 1)
+        return replace(example, sum=example.sum ^ 1)
 
     Chatty(6, name="Chatty").write(tmp_path / "wrong.blm", example=wrong)
     image = volume_of(tmp_path / "talk.img", Settings("", 0.0, tokens=5, chat=True, wait=0),

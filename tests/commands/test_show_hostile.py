@@ -45,9 +45,7 @@ def changed(packed: Packed, words: dict[int, int], section: int = -1, content: b
         entry = header.sections[section]
         at, content = int(entry.offset), content[:int(entry.n_bytes)]
         raw[at:at + len(content)] = content
-        sums = np.zeros(2, np.uint64)
-        checksum(sums, np.frombuffer(bytes(raw[at:at + int(entry.n_bytes)]), np.uint8))
-        entry.sum_a, entry.sum_b = map(int, sums.view(np.int64))
+        entry.sum = checksum(np.frombuffer(bytes(raw[at:at + int(entry.n_bytes)]), np.uint8))
         whole = packed.path.with_name("section.blm")
         whole.write_bytes(raw)
     numbers = header.base.view(np.int64)

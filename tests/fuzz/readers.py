@@ -33,7 +33,7 @@ from barelm.machine.terminal import PlainText
 from barelm.machine_report import parse_report
 from barelm.outcome import outcome_of
 from barelm.pack.reader import Packed, read_packed
-from barelm.pack.sums import checksum
+from barelm.pack.sums import own_sum
 from barelm.pack.tokenizer_tables import tokenizer_tables
 from barelm.pack.writer import write_packed
 from barelm.settings import Settings
@@ -139,10 +139,7 @@ def packed_model(content: bytes) -> None:
     rest = content[layout.HEADER_BYTES:][:4096]
     raw[at:at + len(rest)] = rest
     header = Header.over(np.frombuffer(bytes(raw[:layout.HEADER_BYTES]), np.uint8).copy())
-    header.sum_a = header.sum_b = 0
-    sums = np.zeros(2, np.uint64)
-    checksum(sums, header.base)
-    header.sum_a, header.sum_b = map(int, sums.view(np.int64))
+    header.sum = own_sum(header)
     raw[:layout.HEADER_BYTES] = header.base.tobytes()
     found = read_packed(file_with("hostile.blm", bytes(raw)), verify=False)
     found.weights()

@@ -26,7 +26,7 @@ from barelm.errors import BarelmError
 from barelm.machine.hosted import Hosted, memory_left
 from barelm.machine.machine import Spec
 from barelm.pack.reader import Packed, read_packed
-from barelm.pack.sums import checksum
+from barelm.pack.sums import checksum, own_sum
 from barelm.pack.tokenizer_tables import tokenizer_tables
 from barelm.pack.writer import plan_header, section_parts
 from barelm.pipeline import Order, Packing
@@ -63,6 +63,14 @@ def checkpoint() -> Checkpoint:
     return replace(small, name="large", shape=shape, tensors=tensors)
 
 
+def sum_of_zeros(n_bytes: int) -> int:
+    """The checksum of so many."""
+    some, crc = np.zeros(1 << 24, np.uint8), 0
+    for at in range(0, n_bytes, len(some)):
+        crc = checksum(some[:n_bytes - at], crc)
+    return crc
+
+
 def write_sparse(source: Checkpoint, out: Path) -> None:
     """Pack it: what `write_packed` writes, the zeros as holes."""
     tables = tokenizer_tables(source.vocab)
@@ -72,16 +80,15 @@ def write_sparse(source: Checkpoint, out: Path) -> None:
         for number in range(header.n_sections):
             entry = header.sections[number]
             if number in MATRICES and number not in (EMBEDDING, CLASSIFIER):
-                continue  # the checksum of zeros is zero
-            sums = np.zeros(2, np.uint64)
+                entry.sum = sum_of_zeros(int(entry.n_bytes))
+                continue
+            crc = 0
             file.seek(int(entry.offset))
             for part in section_parts(source, tables, number):
-                checksum(sums, part)
+                crc = checksum(part, crc)
                 file.write(part.data)
-            entry.sum_a, entry.sum_b = map(int, sums.view(np.int64))
-        sums = np.zeros(2, np.uint64)
-        checksum(sums, header.base)
-        header.sum_a, header.sum_b = map(int, sums.view(np.int64))
+            entry.sum = crc
+        header.sum = own_sum(header)
         file.seek(0)
         file.write(header.base.tobytes())
 

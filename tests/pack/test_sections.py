@@ -17,6 +17,7 @@ from barelm.errors import BarelmError
 from barelm.kernels import header as checks
 from barelm.kernels.decoder.model import first_tensor
 from barelm.pack.reader import Packed, read_header, read_packed, text_of
+from barelm.pack.sums import checksum
 from barelm.pipeline import Packing
 from tests.conftest import Pack
 from tests.models import BIASES, tiny_checkpoint
@@ -100,8 +101,10 @@ def with_one_more(packed: Packed, optional: int, n_bytes: int = 8) -> Path:
     entry = header.sections[sections.N_SECTIONS]
     entry.name[:] = np.frombuffer(b"sliding window\0\0", np.int64)
     entry.offset, entry.n_bytes, entry.optional = header.file_bytes, n_bytes, optional
-    entry.sum_a = entry.sum_b = int(n_bytes > 0)
-    header.file_bytes += layout.PAGE if n_bytes else 0
+    entry.sum = checksum(np.frombuffer(b"\1" + bytes(n_bytes - 1), np.uint8)) if n_bytes else 0
+    more = layout.PAGE if n_bytes else 0
+    header.file_bytes, header.weights_bytes = header.file_bytes + more, header.weights_bytes + more
+    header.memory_bytes += more
     path = with_header(packed, header.base.tobytes())
     path.write_bytes(path.read_bytes() + (b"\1" + bytes(layout.PAGE - 1)) * (n_bytes > 0))
     return path

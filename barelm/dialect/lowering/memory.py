@@ -8,8 +8,11 @@ from numba.core import cgutils, types
 from numba.np import arrayobj
 
 from barelm.dialect import memory
+from barelm.dialect.lowering import FAMILY
 from barelm.dialect.lowering.emit import F32, I1, I8, I16, I32, I64, VOID, call, data_of, place, pointer
-from barelm.dialect.lowering.registering import Definition, emits, lowers
+from barelm.dialect.lowering.registering import Definition, emits, lowers, lowers_to
+from barelm.dialect.rooms import kernel
+from barelm.dialect.types import U8, i64
 
 TEXT = types.Array(types.uint16, 1, "C")
 
@@ -147,3 +150,33 @@ emits(memory.atomic_store)(lambda builder, words, i, value: builder.store_atomic
     value, builder.gep(words, [i]), "release", 8))
 emits(memory.atomic_add)(lambda builder, words, i, value: builder.atomic_rmw(
     "add", builder.gep(words, [i]), value, "acq_rel"))
+
+
+@kernel
+def plain_crc32c(crc: int, data: U8, n_bytes: int) -> int:
+    """Bit by bit."""
+    crc ^= 0xFFFFFFFF
+    for i in range(n_bytes):
+        crc ^= int(data[i])
+        for _ in range(8):
+            crc = crc >> 1 ^ memory.CRC32C * (crc & 1)
+    return crc ^ 0xFFFFFFFF
+
+
+lowers_to(memory.crc32c, getattr(FAMILY.module("primitives"), "crc32c", plain_crc32c))
+
+
+@kernel
+def first_in_turn(table: Any, column: int, stride: int, least: int, most: int, step: int, low: int, low_most: int
+                  ) -> int:
+    """One after another."""
+    before = i64(least - max(step, 0))
+    for at in range(column, len(table), stride):
+        value = i64(table[at])
+        if not least <= value <= most or value & low > low_most or (step >= 0 and value < before + step):
+            return at
+        before = value
+    return -1
+
+
+lowers_to(memory.first_senseless, first_in_turn)

@@ -77,7 +77,7 @@ def next_word(stages: I64, cut: I64, table: I32, text: U8, at: int, end: int) ->
             if cut[k] <= at:
                 cut[k] = part_end(stages[k], table, text, at, limit)
             limit = cut[k]
-    return limit
+    return min(max(limit, at + 1), end)
 
 
 def part_end(stage: int, table: I32, text: U8, at: int, end: int) -> int:

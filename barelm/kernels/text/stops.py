@@ -14,7 +14,7 @@ def watch_stops(pending: U8, n: int, stops: U8) -> tuple[int, bool]:
         lo = 0
         while lo < len(stops):
             hi = lo
-            while stops[hi] != 0:
+            while hi < len(stops) and stops[hi] != 0:
                 hi += 1
             same = 0
             while lo + same < hi and at + same < n and pending[at + same] == stops[lo + same]:

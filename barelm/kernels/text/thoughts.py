@@ -69,7 +69,7 @@ def next_mark(w: ReplyWatch, marks: U8) -> tuple[int, int, int]:
         lo = 0
         while lo < len(marks):
             hi = lo + 1
-            while marks[hi] != 0:
+            while hi < len(marks) and marks[hi] != 0:
                 hi += 1
             same = 0
             while lo + 1 + same < hi and at + same < w.n and w.text[at + same] == marks[lo + 1 + same]:

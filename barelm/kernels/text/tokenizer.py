@@ -227,7 +227,7 @@ def encode_plain(v: Vocabulary, text: U8, begin: int, end: int, ids: I64, ranks:
             begin = after
         return n
     start = n
-    if v.add_space:
+    if v.add_space and n + end - begin < len(ids):
         n = put_character(v, ids, n, 0x20, 1)
     while begin < end:
         length = character_length(text, begin, end)
@@ -382,6 +382,7 @@ def piece(v: Vocabulary, previous: int, token: int) -> tuple[int, int]:
 
     SentencePiece puts a space before the text; the one right after the beginning of a sequence is not printed.
     """
+    token = min(max(token, 0), len(v.piece_ends) - 1)
     lo = piece_begin(v, token)
     hi = int(v.piece_ends[token])
     if previous == v.bos_id and v.kind == layout.SENTENCEPIECE and hi > lo and v.pieces[lo] == 0x20:

@@ -5,13 +5,13 @@ held with.  The same form holds the beginning of every conversation, computed on
 """
 
 from barelm.contract import board, uefi
-from barelm.contract.conversation_state import MOST_TURNS, SYSTEM_BYTES, TYPED_BYTES, Conversation, Turn
-from barelm.contract.layout import PAGE, Header
+from barelm.contract.conversation_state import SYSTEM_BYTES, Conversation, Turn
+from barelm.contract.layout import PAGE, SENSELESS_WORDS, Header, Senseless
+from barelm.contract.sections import IN_SESSION, IN_TURN
 from barelm.contract.session_file import CACHE_PARTS, PREFIX_PATH, SESSION_MAGIC, SESSION_VERSION, SessionHeader
-from barelm.contract.settings import THINKS
-from barelm.dialect.memory import address_of, cells, copy_bytes, fill_bytes, i64_array, memory, text, u64_array
+from barelm.dialect.memory import address_of, cells, copy_bytes, crc32c, fill_bytes, i64_array, memory, text
 from barelm.dialect.types import U8, U16, i64, padded, u64
-from barelm.kernels.checksum import extend_checksum
+from barelm.kernels.bounds import senseless_field
 from barelm.kernels.decoder.model import layers_of
 from barelm.kernels.decoder.state import cache_part
 from barelm.metal.conversation.talk import Talk, set_text, transcript_of
@@ -59,7 +59,7 @@ def save_session(t: Talk, n_tokens: int) -> int:
     gather_text(t, head, block[PAGE:n_bytes])
     for k in range(n_pieces(t.header)):
         piece = cache_piece(t, k, head.n_cached)
-        extend_checksum(head.cache_sum, piece, len(piece))
+        head.cache_sum = crc32c(head.cache_sum, piece, len(piece))
     close_header(head)
     begin_file(t.volume.root, t.names)
     while goes_on(t.volume.root, t.names):
@@ -93,8 +93,7 @@ def describe(t: Talk, head: SessionHeader, n_tokens: int) -> None:
     fill_bytes(head.address, 0, PAGE)
     head.magic = SESSION_MAGIC
     head.version = SESSION_VERSION
-    head.model_sum_a = t.header.sum_a
-    head.model_sum_b = t.header.sum_b
+    head.model_sum = t.header.sum
     head.n_tokens = n_tokens
     head.n_cached = cached_of(t.job, n_tokens)
     head.n_turns = c.n_turns
@@ -115,17 +114,15 @@ def gather_text(t: Talk, head: SessionHeader, out: U8) -> None:
     at += Turn.BYTES * head.n_turns
     copy_bytes(at, t.settings.system.address, head.system_bytes)
     copy_bytes(at + padded(head.system_bytes, 8), address_of(c.typed), head.typed_bytes)
-    extend_checksum(head.text_sum, out, len(out))
+    head.text_sum = crc32c(0, out, len(out))
 
 
 def close_header(head: SessionHeader) -> bool:
     """Set the header's own sum; returns whether it was right before."""
-    a = head.sum[0]
-    b = head.sum[1]
-    head.sum[0] = 0
-    head.sum[1] = 0
-    extend_checksum(head.sum, memory(head.address, PAGE), PAGE)
-    return bool(head.sum[0] == a and head.sum[1] == b)
+    held = head.sum
+    head.sum = 0
+    head.sum = crc32c(0, memory(head.address, PAGE), PAGE)
+    return bool(head.sum == held)
 
 
 def load_session(t: Talk, file: int) -> int:
@@ -140,7 +137,7 @@ def load_session(t: Talk, file: int) -> int:
     head = SessionHeader(address_of(block))
     if head.magic != SESSION_MAGIC or head.version != SESSION_VERSION or not close_header(head):
         return DAMAGED
-    if head.model_sum_a != t.header.sum_a or head.model_sum_b != t.header.sum_b:
+    if head.model_sum != t.header.sum:
         return OTHER_MODEL
     if not sizes_fit(t.header, head):
         return DAMAGED
@@ -150,10 +147,7 @@ def load_session(t: Talk, file: int) -> int:
     body = block[PAGE:PAGE + n_bytes]
     if read_file(file, address_of(body), n_bytes) != n_bytes:
         return DAMAGED
-    words = cells(2)
-    sums = u64_array(memory(address_of(words), 16), 0, 2)
-    extend_checksum(sums, body, n_bytes)
-    if sums[0] != head.text_sum[0] or sums[1] != head.text_sum[1] or not text_is_sound(t.header, head, body):
+    if crc32c(0, body, n_bytes) != head.text_sum or not text_is_sound(t.header, head, body):
         return DAMAGED
     take_text(t, head, body)
     take_cache(t, head, file)
@@ -162,10 +156,9 @@ def load_session(t: Talk, file: int) -> int:
 
 def sizes_fit(header: Header, head: SessionHeader) -> bool:
     """Whether every count of a session's header is one this program could have written."""
-    return bool(0 <= head.n_tokens <= header.seq_len + 1
-                and 0 <= head.n_cached <= min(head.n_tokens, header.seq_len)
-                and 0 <= head.n_turns <= MOST_TURNS and 0 <= head.think < len(THINKS)
-                and 0 <= head.system_bytes <= SYSTEM_BYTES and 0 <= head.typed_bytes <= TYPED_BYTES)
+    words = cells(SENSELESS_WORDS)
+    return bool(not senseless_field(header, IN_SESSION, head.address, Senseless(address_of(words)))
+                and head.n_cached <= head.n_tokens)
 
 
 def text_is_sound(header: Header, head: SessionHeader, body: U8) -> bool:
@@ -174,13 +167,17 @@ def text_is_sound(header: Header, head: SessionHeader, body: U8) -> bool:
     for i in range(len(ids)):
         if not 0 <= ids[i] < header.vocab_size:
             return False
+    words = cells(SENSELESS_WORDS)
     typed = 0
     end = 0
     for k in range(head.n_turns):
         turn = Turn(address_of(body) + 8 * len(ids) + k * Turn.BYTES)
-        if turn.typed_at != typed or not 0 <= turn.typed_bytes <= head.typed_bytes - typed:
+        if senseless_field(header, IN_TURN, turn.address, Senseless(address_of(words))):
             return False
-        if not end <= turn.reply <= turn.end <= len(ids) or not 0 <= turn.past <= 1:
+        if turn.typed_at != typed or turn.typed_bytes > head.typed_bytes - typed:
+            return False
+        # What was asked is an id at least: there is always a last one to be read again.
+        if not end < turn.reply <= turn.end <= len(ids):
             return False
         typed += turn.typed_bytes
         end = turn.end
@@ -208,15 +205,14 @@ def take_text(t: Talk, head: SessionHeader, body: U8) -> None:
 def take_cache(t: Talk, head: SessionHeader, file: int) -> None:
     """Read the cache into place, and count it as such only where its sum matches."""
     t.job.cached = 0
-    words = cells(2)
-    sums = u64_array(memory(address_of(words), 16), 0, 2)
+    found = 0
     whole = True
     for k in range(n_pieces(t.header)):
         piece = cache_piece(t, k, head.n_cached)
         if len(piece) > 0:
             whole = whole and read_file(file, address_of(piece), len(piece)) == len(piece)
-            extend_checksum(sums, piece, len(piece))
-    if whole and sums[0] == head.cache_sum[0] and sums[1] == head.cache_sum[1]:
+            found = crc32c(found, piece, len(piece))
+    if whole and found == head.cache_sum:
         count_cached(t.job, head.n_cached)
 
 

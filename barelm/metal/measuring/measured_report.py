@@ -98,7 +98,7 @@ def put_model(con: Console, header: Header) -> None:
         facts.put_plain(con, code_point)
         at += length
     put(con, sentence('", "bytes": {}, "sum": "{:x16}", "context": {}}}', (
-        header.file_bytes, header.sum_a, header.seq_len)))
+        header.file_bytes, header.sum, header.seq_len)))
 
 
 def put_speeds(con: Console, m: ModelUnderTest, per_ms: int, start: int) -> None:

@@ -10,11 +10,10 @@ from barelm.contract import board
 from barelm.contract.board import Board, Job
 from barelm.contract.layout import DEFAULT_MAX_CORES, GOLDEN_MOST, GOLDEN_PROMPT, Header
 from barelm.contract.settings import SettingsView
-from barelm.dialect.memory import address_of, cells, copy_bytes, memory, text, u64_array
+from barelm.dialect.memory import address_of, cells, copy_bytes, crc32c, memory, text
 from barelm.dialect.processor import cycles
 from barelm.dialect.sentences import sentence
-from barelm.dialect.types import U64, f32, u64
-from barelm.kernels.checksum import extend_checksum
+from barelm.dialect.types import f32
 from barelm.kernels.decoder.state import SessionTranscript, bind_transcript
 from barelm.kernels.session import sum_with
 from barelm.metal.console.sinks import Console, flush
@@ -50,19 +49,18 @@ def self_test(m: ModelUnderTest) -> int:
         return NO_EXAMPLE
     kept = cells(GOLDEN_MOST)
     copy_bytes(address_of(kept), address_of(transcript_of_model(m).tokens), 8 * n)
-    words = cells(2)
-    sums = u64_array(memory(address_of(words), 16), 0, 2)
-    good = compute_example(m, sums) == n
+    computed, found = compute_example(m)
+    good = computed == n
     tokens = transcript_of_model(m).tokens
     for i in range(n):
         good = good and tokens[i] == m.header.golden_ids[i]
         place(m.job, tokens, i, kept[i])
-    good = good and sums[0] == u64(m.header.golden_sum_a) and sums[1] == u64(m.header.golden_sum_b)
+    good = good and found == m.header.golden_sum
     return PASSED if good else FAILED
 
 
-def compute_example(m: ModelUnderTest, sums: U64) -> int:
-    """Read the given ids, choose and read the rest; returns how many there are, `sums` over the logits of each step."""
+def compute_example(m: ModelUnderTest) -> tuple[int, int]:
+    """Read the given ids, choose and read the rest; returns how many there are, and the sum of each step's logits."""
     temperature = m.settings.temperature
     repeat = m.settings.repeat
     m.settings.temperature = f32(0)
@@ -73,10 +71,10 @@ def compute_example(m: ModelUnderTest, sums: U64) -> int:
         place(m.job, transcript_of_model(m).tokens, i, STRIDE * (i + 1) % m.header.vocab_size)
     m.job.cached = 0
     command(m.job, board.PREFILL, n)
+    found = 0
     while True:
         logits = transcript_of_model(m).logits
-        n_bytes = len(logits) // 2 * 8
-        extend_checksum(sums, memory(address_of(logits), n_bytes), n_bytes)
+        found = crc32c(found, memory(address_of(logits), 4 * len(logits)), 4 * len(logits))
         if n == most:
             break
         token = command(m.job, board.CHOOSE, n)
@@ -85,7 +83,7 @@ def compute_example(m: ModelUnderTest, sums: U64) -> int:
         command(m.job, board.DECODE, n - 1)
     m.settings.temperature = temperature
     m.settings.repeat = repeat
-    return n
+    return n, found
 
 
 def measure(m: ModelUnderTest, n_cores: int, start: int) -> tuple[int, int]:
@@ -128,14 +126,12 @@ def next_count(n_cores: int, team: int) -> int:
 
 
 def tell_example(con: Console, m: ModelUnderTest) -> None:
-    """To a program: GOLDEN, the two sums of the logits as four numbers of 32 bits, then the ids, and the sum of all."""
-    words = cells(2)
-    sums = u64_array(memory(address_of(words), 16), 0, 2)
-    n = compute_example(m, sums)
+    """To a program: GOLDEN, the sum of the logits, then the ids, and the sum of all."""
+    n, found = compute_example(m)
     put_text(con, text("BARELM GOLDEN"))
     total = 0
-    for k in range(4 + n):
-        number = int(transcript_of_model(m).tokens[k - 4]) if k >= 4 else words[k // 2] >> (32 * (k % 2)) & 0xFFFFFFFF
+    for k in range(1 + n):
+        number = int(transcript_of_model(m).tokens[k - 1]) if k > 0 else found
         total = sum_with(total, number)
         put(con, sentence(" {}", (number,)))
     put(con, sentence(" {}\n", (total,)))

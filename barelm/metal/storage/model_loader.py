@@ -9,19 +9,19 @@ from typing import NamedTuple
 
 from barelm.contract import layout
 from barelm.contract.board import Board, LoadedModel
-from barelm.contract.layout import Header
+from barelm.contract.layout import SENSELESS_WORDS, Header, Senseless
 from barelm.contract.regions import Workspace
-from barelm.contract.settings import SettingsView
+from barelm.contract.sections import SECTIONS
+from barelm.contract.settings import SettingsView, joined
 from barelm.contract.storage_state import LoadProgress, ModelParts
-from barelm.dialect.memory import address_of, copy_bytes, memory, text
+from barelm.dialect.memory import address_of, cells, copy_bytes, crc32c, memory, text
 from barelm.dialect.processor import cycles
 from barelm.dialect.sentences import sentence
-from barelm.dialect.types import U8, U16, padded, u64
-from barelm.kernels.checksum import extend_checksum
-from barelm.kernels.decoder.model import layers_of
-from barelm.kernels.header import SOUND, layers_are_sane
+from barelm.dialect.types import U8, U16, padded
+from barelm.kernels.file_tables import senseless_table
+from barelm.kernels.header import SOUND
 from barelm.metal import arena
-from barelm.metal.console.sinks import DIM, Console
+from barelm.metal.console.sinks import ALARM, DIM, Console
 from barelm.metal.console.stream import begin_input, put_code_point, show_input
 from barelm.metal.console.writing import begin_text, end_text, put, put_text, put_words, say
 from barelm.metal.storage.model_parts import close_parts, open_parts, parts_in, read_part
@@ -31,7 +31,7 @@ from barelm.metal.storage.model_refusals import (
     NO_PIECE,
     NO_ROOM,
     SPOILT,
-    STRANGE_LAYERS,
+    STRANGE_TABLE,
     explain,
 )
 from barelm.metal.storage.reads_ahead import MOST_AHEAD, came_ahead, close_ahead, open_ahead, start_ahead
@@ -43,6 +43,9 @@ LEAST_CHUNK = 64 << 10
 PROGRESS_MS = 250
 BAR_CELLS = 24
 FULL_BLOCK, LIGHT_SHADE = 0x2588, 0x2591  # between the full block and U+258F: seven eighths to one
+
+
+SECTION_NAMES, SECTION_NAMES_AT = joined(row.name for row in SECTIONS)
 
 
 class Loading(NamedTuple):
@@ -106,8 +109,8 @@ def load_model(con: Console, b: Board, workspace: Workspace, header: Header) -> 
         if verdict == SOUND:
             verdict = load_again(loading, section)
     close_ahead(con.fw, progress.ahead)
-    if verdict == SOUND and not layers_are_sane(header, layers_of(header, model.sections)):
-        verdict = STRANGE_LAYERS
+    if verdict == SOUND and tells_of_table(con, header, model):
+        verdict = STRANGE_TABLE
     b.figures.load_cycles = cycles() - progress.began
     if progress.told != progress.began:
         show_input(con, progress.line, 0, -1)
@@ -137,12 +140,25 @@ def close_reads(fw: Firmware, workspace: Workspace) -> None:
     close_ahead(fw, workspace.progress.ahead)
 
 
+def tells_of_table(con: Console, header: Header, model: LoadedModel) -> bool:
+    """Whether a table of a model holds what cannot be: it is said which."""
+    words = cells(SENSELESS_WORDS)
+    finding = Senseless(address_of(words))
+    if not senseless_table(header, model.sections, finding):
+        return False
+    name = text(SECTION_NAMES)[SECTION_NAMES_AT[finding.section]:]
+    if finding.most < finding.least:
+        say(con, ALARM, sentence("In its section {}, number {} does not fit the others.", (name, finding.place)))
+    else:
+        say(con, ALARM, sentence("In its section {}, number {} is not from {} to {}.", (
+            name, finding.place, finding.least, finding.most)))
+    return True
+
+
 def load_section(loading: Loading, section: int) -> int:
     """Read one section chunk by chunk, summing each while the next is on its way; SOUND, or what is wrong."""
     entry = loading.header.sections[section]
-    sums = loading.progress.sums
-    sums[0] = u64(0)
-    sums[1] = u64(0)
+    crc = 0
     ahead = loading.progress.ahead
     ahead.asked = 0
     size = AHEAD_CHUNK if ahead.on != 0 else CHUNK
@@ -157,10 +173,10 @@ def load_section(loading: Loading, section: int) -> int:
             if verdict != SOUND:
                 return verdict
             ahead.asked = max(ahead.asked, done + n)
-        extend_checksum(sums, memory(target, n), min(n, entry.n_bytes - done))
+        crc = crc32c(crc, memory(target, n), min(n, entry.n_bytes - done))
         done += n
         show_progress(loading, entry.offset + done)
-    return SOUND if sums[0] == u64(entry.sum_a) and sums[1] == u64(entry.sum_b) else SPOILT
+    return SOUND if crc == entry.sum else SPOILT
 
 
 def read_chunk(loading: Loading, offset: int, target: int, n_bytes: int) -> int:

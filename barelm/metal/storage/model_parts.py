@@ -5,10 +5,9 @@ from barelm.contract.layout import MOST_PARTS, PART_BYTES, PART_MAGIC, PART_VERS
 from barelm.contract.regions import Workspace
 from barelm.contract.storage_state import ModelParts
 from barelm.contract.uefi_protocols import FileIoToken
-from barelm.dialect.memory import address_of, copy_bytes, memory
-from barelm.dialect.types import U16, u64
-from barelm.kernels.checksum import extend_checksum
-from barelm.kernels.header import CUT_SHORT, NOT_A_MODEL, OTHER_VERSION, SOUND, check_header
+from barelm.dialect.memory import address_of, copy_bytes, crc32c, memory
+from barelm.dialect.types import U16
+from barelm.kernels.header import CUT_SHORT, DAMAGED, NOT_A_MODEL, OTHER_VERSION, SOUND, check_header
 from barelm.metal.storage.model_refusals import DISK_FAILS, NO_PART, NOT_OPENED, OTHER_PART, TOO_SHORT
 from barelm.metal.storage.whole_files import length_of, read_up_to, reads_whole
 from barelm.metal.uefi.answers import ERROR
@@ -39,11 +38,9 @@ def open_parts(parts: ModelParts, root: int, name: U16, header: Header) -> int:
         parts.status = n_bytes
         return NOT_OPENED if n_bytes == ABSENT else DISK_FAILS
     parts.ends[0] = n_bytes
-    came = read_up_to(parts.files[0], memory(header.address, layout.HEADER_BYTES))
-    if came != layout.HEADER_BYTES:
-        parts.status = min(came, 0)
-        return verdict_on_few(header, came) if came >= 0 else DISK_FAILS
-    verdict = check_header(header, parts.sums, n_bytes)
+    verdict = read_header(parts, header, n_bytes)
+    if verdict in (DAMAGED, NOT_A_MODEL, OTHER_VERSION, TOO_SHORT) and seek(parts.files[0], 0) == 0:
+        verdict = read_header(parts, header, n_bytes)  # what came may be at fault, not what is there
     while verdict == CUT_SHORT:
         if n_bytes >= header.file_bytes:
             return SOUND
@@ -57,6 +54,15 @@ def open_parts(parts: ModelParts, root: int, name: U16, header: Header) -> int:
             return OTHER_PART
         n_bytes = parts.ends[parts.n - 1]
     return verdict
+
+
+def read_header(parts: ModelParts, header: Header, n_bytes: int) -> int:
+    """Read the header from the first file, of so many bytes, and check it: SOUND, or what is wrong."""
+    came = read_up_to(parts.files[0], memory(header.address, layout.HEADER_BYTES))
+    if came != layout.HEADER_BYTES:
+        parts.status = min(came, 0)
+        return verdict_on_few(header, came) if came >= 0 else DISK_FAILS
+    return check_header(header, n_bytes)
 
 
 def verdict_on_few(header: Header, n_bytes: int) -> int:
@@ -98,22 +104,17 @@ def name_part(parts: ModelParts, k: int) -> None:
 def part_fits(parts: ModelParts, header: Header) -> bool:
     """Whether the file opened last goes on where the one before ends, in the same model; notes where it ends."""
     page = parts.page
-    sums = parts.sums
     k = parts.n - 1
     file = parts.files[k]
     n_bytes = file_size(file)
     if not reads_whole(file, memory(page.address, layout.PAGE)):
         return False
-    a = page.sum[0]
-    b = page.sum[1]
-    page.sum[0] = u64(0)
-    page.sum[1] = u64(0)
-    sums[0] = u64(0)
-    sums[1] = u64(0)
-    extend_checksum(sums, memory(page.address, layout.PAGE), layout.PAGE)
-    if page.magic != PART_MAGIC or page.version != PART_VERSION or sums[0] != a or sums[1] != b:
+    held = page.sum
+    page.sum = 0
+    found = crc32c(0, memory(page.address, layout.PAGE), layout.PAGE)
+    if page.magic != PART_MAGIC or page.version != PART_VERSION or found != held:
         return False
-    if page.model_sum_a != header.sum_a or page.model_sum_b != header.sum_b or page.number != k + 1:
+    if page.model_sum != header.sum or page.number != k + 1:
         return False
     parts.ends[k] = page.offset + page.n_bytes
     return bool(page.offset == parts.ends[k - 1] and 0 < page.n_bytes <= n_bytes - layout.PAGE)

@@ -13,7 +13,7 @@ from barelm.metal.arena import FreeMemory
 from barelm.metal.console.sinks import ALARM, Console
 from barelm.metal.console.writing import say
 
-SPOILT, STRANGE_LAYERS, ENDS_EARLY, NO_ROOM, NO_PIECE = 86, 87, 88, 89, 90
+SPOILT, STRANGE_TABLE, ENDS_EARLY, NO_ROOM, NO_PIECE = 86, 87, 88, 89, 90
 DISK_FAILS, NOT_OPENED, TOO_SHORT, NO_PART, OTHER_PART = 91, 92, 93, 94, 95
 """More verdicts on a model, beside those of `kernels.header`."""
 
@@ -32,7 +32,7 @@ CUT_WORDS = "the model file is cut short"
 MISSING_WORDS = "a file of the model is missing"
 OTHER_WORDS = "a file of the model is damaged, or of another one"
 SPOILT_WORDS = "the model file is damaged: a checksum does not match"
-LAYERS_WORDS = "the layers of the model are not described as they are"
+TABLE_WORDS = "a table of the model holds what cannot be"
 EARLY_WORDS = "the model file ends before its header says"
 ROOM_WORDS = "the firmware has not enough memory for this model"
 PIECE_WORDS = "no free memory is large enough in one piece for this model"
@@ -56,8 +56,8 @@ def reason_of(verdict: int) -> U16:
         return text(MISSING_WORDS)
     if verdict == SPOILT:
         return text(SPOILT_WORDS)
-    if verdict == STRANGE_LAYERS:
-        return text(LAYERS_WORDS)
+    if verdict == STRANGE_TABLE:
+        return text(TABLE_WORDS)
     if verdict == ENDS_EARLY:
         return text(EARLY_WORDS)
     if verdict == NO_ROOM:
@@ -87,8 +87,8 @@ def refuse(verdict: int) -> None:
         raise Failure(uefi.EFI_NOT_FOUND, MISSING_WORDS, RECOPY)
     if verdict == SPOILT:
         raise Failure(uefi.EFI_CRC_ERROR, SPOILT_WORDS, REPACK)
-    if verdict == STRANGE_LAYERS:
-        raise Failure(uefi.EFI_CRC_ERROR, LAYERS_WORDS, REPACK)
+    if verdict == STRANGE_TABLE:
+        raise Failure(uefi.EFI_CRC_ERROR, TABLE_WORDS, REPACK)
     if verdict == ENDS_EARLY:
         raise Failure(uefi.EFI_VOLUME_CORRUPTED, EARLY_WORDS, REPACK)
     if verdict == NO_ROOM:

@@ -25,7 +25,8 @@ from barelm.metal.conversation.saved_sessions import (
 )
 from barelm.metal.conversation.talk import transcript_of
 from barelm.metal.conversation.turns import add_turn, forget
-from barelm.pack.sums import checksum
+from barelm.pack.sums import checksum, own_sum
+from tests.lying import session_of
 from tests.metal.talks import Desk, array, chat_model
 
 SETTINGS = b"tokens = 5\ntemperature = 0.0\nseed = 7\nsystem = \"Be brief.\"\n"
@@ -122,10 +123,7 @@ def header_of(content: bytes) -> SessionHeader:
 
 def summed(head: SessionHeader) -> bytes:
     """A header with its own sum set right."""
-    sums = np.zeros(2, np.uint64)
-    head.sum[:] = 0
-    checksum(sums, memory(head.address, PAGE))
-    head.sum[:] = sums
+    head.sum = own_sum(head)
     return memory(head.address, PAGE).tobytes()
 
 
@@ -223,9 +221,30 @@ def test_ids_and_turns_that_lie_under_right_sums(monkeypatch: pytest.MonkeyPatch
         else:
             body[where] = value
         head = header_of(content)
-        head.text_sum[:] = 0
-        checksum(head.text_sum, body.view(np.uint8))
+        head.text_sum = checksum(body)
         assert loading.refuses(summed(head) + body.tobytes() + content[end:]), (where, name, value)
+
+
+N = 128
+"""The context of the small model."""
+
+
+@pytest.mark.parametrize("ids, turns", [
+    ([], [[0, 1, 0, 0, 0]]), ([5] * 3, [[0, 1, 0, 3, 0]]), ([5] * (N + 1), [[0, 1, N + 1, N + 1, 0]]),
+    ([5] * (N + 1), [[0, 1, N + 1, N + 1, 0]]), ([5] * 9, [[0, 1, 4, 6, 0], [1, 0, 6, 9, 0]]),
+    ([5] * 9, [[0, 1, 4, 3, 0]]), ([5] * 9, [[0, 1, 4, 10, 0]]), ([5] * 9, [[0, 1, 4, 9, 2]]),
+    ([5] * 9, [[0, 1, -4, 9, 0]]), ([5, -1], [[0, 1, 1, 2, 0]]), ([5, 1 << 40], [[0, 1, 1, 2, 0]])])
+def test_replies_outside_of_the_context(monkeypatch: pytest.MonkeyPatch, ids: list[int], turns: list[list[int]]
+                                        ) -> None:
+    loading = Loading(monkeypatch)
+    assert loading.desk.t.header.seq_len == N
+    assert loading.refuses(session_of(loading.desk.t.header, ids, turns, b"x"))
+
+
+def test_replies_at_the_ends_of_the_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    loading = Loading(monkeypatch)
+    for n, said in ((N + 1, [[0, 1, N, N + 1, 0]]), (2, [[0, 1, 1, 2, 0]]), (3, [[0, 1, 3, 3, 1]])):
+        assert loading.load(session_of(loading.desk.t.header, [5] * n, said, b"x")) == LOADED
 
 
 @pytest.mark.parametrize("status, said", [(uefi.EFI_VOLUME_FULL, "the volume is full"),

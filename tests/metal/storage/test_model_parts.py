@@ -13,7 +13,7 @@ from barelm.contract import uefi
 from barelm.contract.layout import PART_MAGIC, PART_VERSION, PartHeader
 from barelm.metal.console.sinks import flush
 from barelm.metal.storage import model_parts
-from barelm.pack.sums import checksum
+from barelm.pack.sums import own_sum
 from barelm.pack.writer import write_packed
 from tests.metal.fake import PAGE
 from tests.metal.storage.test_model_loader import Loading, header_of, model, refused
@@ -31,10 +31,8 @@ def split(name: str, content: bytes, part_bytes: int) -> dict[str, bytes]:
         page.magic, page.version = PART_MAGIC, PART_VERSION
         page.number, page.n_parts = number, len(ends)
         page.offset, page.n_bytes = begin, min(end, len(content)) - begin
-        page.model_sum_a, page.model_sum_b = header.sum_a, header.sum_b
-        sums = np.zeros(2, np.uint64)
-        checksum(sums, page.base)
-        page.sum[:] = sums
+        page.model_sum = header.sum
+        page.sum = own_sum(page)
         files[f"{name}.{number}"] = page.base.tobytes() + content[begin:end]
     return files
 

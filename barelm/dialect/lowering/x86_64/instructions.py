@@ -12,6 +12,7 @@ from numba.core import cgutils
 
 from barelm.dialect.lowering.emit import I8, I32, I64, VOID, assembly, call
 from barelm.dialect.lowering.registering import emits
+from barelm.dialect.memory import CRC32C
 
 llvm.initialize_native_asmparser()  # without it LLVM aborts the process where the host's JIT meets inline assembly
 
@@ -64,6 +65,21 @@ def write_msr(register: int, value: int) -> None:
     """WRMSR.  Faults too where a reserved bit is set."""
 
 
+def crc_of_byte(crc: int, byte: int) -> int:
+    """CRC32 of a byte: a step of CRC-32C, whose state is not inverted."""
+    crc ^= byte
+    for _ in range(8):
+        crc = crc >> 1 ^ CRC32C * (crc & 1)
+    return crc
+
+
+def crc_of_word(crc: int, word: int) -> int:
+    """CRC32 of eight bytes, the lowest first."""
+    for k in range(8):
+        crc = crc_of_byte(crc, int(word) >> 8 * k & 0xFF)
+    return crc
+
+
 def dependent_adds(n: int) -> int:
     """8 n additions, each of the sum of the one before: a clock each, on any processor; returns how many these are."""
     return 8 * n
@@ -92,6 +108,9 @@ emits(write_xcr0)(lambda builder, mask: assembly(
 
 emits(ring)(lambda builder: builder.zext(
     builder.and_(assembly(builder, I32, "mov %cs, $0", "=r", []), ir.Constant(I32, 3)), I64))
+emits(crc_of_byte)(lambda builder, crc, byte: builder.zext(assembly(
+    builder, I32, "crc32b $2, $0", "=r,0,q", [builder.trunc(crc, I32), builder.trunc(byte, I8)]), I64))
+emits(crc_of_word)(lambda builder, crc, word: assembly(builder, I64, "crc32q $2, $0", "=r,0,r", [crc, word]))
 emits(dependent_adds)(lambda builder, n: assembly(
     builder, I64, "xor %eax, %eax; 2: " + "add %rdx, %rax; " * 8 + "dec %rcx; jnz 2b",
     "=&{ax},{cx},{dx},~{cx},~{flags}", [n, ir.Constant(I64, 1)]))
