@@ -165,12 +165,12 @@ def pack(model: str, /, *, output: Output = None, tokenizer: Tokenizer = None, q
 
 
 @app.command
-def build(*, output: Output = None, fresh: Annotated[bool, Parameter(negative="", help="Even if cached.")] = False
-          ) -> int:
+def build(*, output: Output = None, fresh: Annotated[bool, Parameter(negative="", help="Even if cached.")] = False,
+          checked: Annotated[bool, Parameter(negative="", help="Every access of memory; slow.")] = False) -> int:
     """Compile the program: Python to one UEFI application, from the cache where nothing changed."""
     from barelm.commands.make import make_program
 
-    return make_program(output, fresh)
+    return make_program(output, fresh, checked)
 
 
 @app.command

@@ -17,20 +17,25 @@ from barelm.host_files import cache_folder, replace_file, sources_digest
 PARTS = ("story", "engine")
 """Compiled side by side, each in a process of its own."""
 
+CHECKED = "checked"
+"""What asks the compiler for a program that looks at every access of memory."""
+
 _DIGESTS = "digests"
 _COMPILER = "barelm.aot.object"
 _ROOMS = ("aot", "contract", "dialect", "kernels", "metal")
 _TOOLS = ("numba", "llvmlite", "ziglang")
 
 
-def build_program(*, fresh: bool = False) -> Path:
-    """The `.efi` in the cache, built first where it is not there (or `fresh` asks for it).
+def build_program(*, fresh: bool = False, checked: bool = False) -> Path:
+    """The `.efi` in the cache, built first where it is not there (or `fresh` asks for it); one whose accesses of memory
+    are `checked` looks whether each stays inside its array, and says where one does not.
 
     Raises BarelmError where the metal code or the tools are at fault.
     """
-    cached = _cached()
+    how = (CHECKED,) if checked else ()
+    cached = _cached(*how)
     if fresh or not _is_whole(cached):
-        program = compile_and_link()
+        program = compile_and_link(*how)
         cache_folder(_DIGESTS)
         replace_file(_digest_of(cached), hashlib.sha256(program).hexdigest().encode())
         replace_file(cached, program)
@@ -48,8 +53,8 @@ def was_built_here(program: bytes) -> bool:
                for path in _cached().parent.glob("*.efi"))
 
 
-def _cached() -> Path:
-    return cache_folder("programs") / f"{source_key()}.efi"
+def _cached(*how: str) -> Path:
+    return cache_folder("programs") / f"{'-'.join((source_key(), *how))}.efi"
 
 
 def _digest_of(cached: Path) -> Path:
@@ -70,19 +75,19 @@ def _is_whole(cached: Path) -> bool:
     return True
 
 
-def compile_and_link() -> bytes:
-    """The program from its sources: the same sources and tools give the same bytes."""
-    program = link(compile_objects())
+def compile_and_link(*how: str) -> bytes:
+    """The program from its sources: the same sources and tools give the same bytes.  `how` may be CHECKED."""
+    program = link(compile_objects(*how))
     check_program(program)
     return program
 
 
-def compile_objects() -> dict[str, bytes]:
+def compile_objects(*how: str) -> dict[str, bytes]:
     """Every object by its name.  Raises BarelmError with a compiler's words."""
     with tempfile.TemporaryDirectory(prefix="barelm-build-") as folder:
         # Names inside the compiler must not depend on the order of sets.
         environment = child_environment(PYTHONHASHSEED="0")
-        children = [subprocess.Popen(child_command(_COMPILER, part, folder), env=environment, text=True,
+        children = [subprocess.Popen(child_command(_COMPILER, part, folder, *how), env=environment, text=True,
                                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
                     for part in PARTS]
         try:

@@ -8,7 +8,7 @@ from typing import Any
 from numba.core import callconv, cgutils, types
 from numba.core.datamodel import models
 
-from barelm.aot.messages import place, place_failure
+from barelm.aot.messages import line_being_compiled, place, place_failure
 from barelm.errors import BarelmError
 
 
@@ -61,7 +61,7 @@ class MetalCallConv(callconv.CPUCallConv):  # type: ignore[misc]
     def set_static_user_exc(self, builder: Any, exc: Any, exc_args: Any = None, loc: Any = None,
                             func_name: Any = None) -> None:
         """Leave a pointer to the message in the caller's exception slot."""
-        failure = place_failure(builder.module, exc, exc_args or (), loc)
+        failure = place_failure(builder.module, exc, exc_args or (), loc or line_being_compiled())
         slot = self._get_excinfo_argument(builder.function)
         builder.store(builder.bitcast(failure, slot.type.pointee), slot)
 

@@ -5,10 +5,13 @@ of the machine that compiled.
 """
 
 import hashlib
+import inspect
 from pathlib import Path
 from typing import Any
 
+import numba
 from llvmlite import ir
+from numba.core import ir as numba_ir
 
 import barelm
 from barelm.dialect.lowering.memory import utf16_constant
@@ -17,6 +20,7 @@ from barelm.dialect.rooms import Failure
 EFI_ERROR = 1 << 63
 EFI_ABORTED = 21
 
+_NUMBA_FOLDER = str(Path(numba.__file__).parent)
 _ROOT = Path(barelm.__file__).parent.parent
 BUG_HINT = "This is a bug in barelm: please report it with the line above."
 
@@ -51,3 +55,15 @@ def place(location: Any) -> str:
     path = Path(location.filename).resolve()
     shown = path.relative_to(_ROOT).as_posix() if path.is_relative_to(_ROOT) else Path(location.filename).name
     return f"{shown}:{location.line}"
+
+
+def line_being_compiled() -> Any:
+    """Where in code that is not Numba's own the compiler is: its passes keep the location they are at."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        owner = frame.f_locals.get("self")
+        location = vars(owner).get("loc") if hasattr(owner, "__dict__") else None
+        if isinstance(location, numba_ir.Loc) and not location.filename.startswith(_NUMBA_FOLDER):
+            return location
+        frame = frame.f_back
+    return None

@@ -1,6 +1,6 @@
 """Numba's IR to COFF objects: the boot story at the baseline, and the engine once for every CPU level.
 
-    python -m barelm.aot.object story|engine FOLDER
+    python -m barelm.aot.object story|engine FOLDER [checked]
 
 writes the objects of one part into a folder.  `build` runs both parts at once, each in a process of its own.
 """
@@ -17,6 +17,7 @@ from barelm.aot import runtime, symbols
 from barelm.aot.target import lower
 from barelm.child_python import end_with_parent
 from barelm.dialect.lowering import FAMILY
+from barelm.dialect.lowering.emit import check_accesses
 from barelm.dialect.lowering.family import Level
 from barelm.dialect.lowering.install import install
 from barelm.dialect.lowering.levels import level_module
@@ -137,7 +138,9 @@ def compile_part(part: str) -> dict[str, bytes]:
 
 def main(arguments: list[str]) -> int:
     """Compile one part into a folder; a failure ends as its message and hint on stderr, in two lines."""
-    part, folder = arguments
+    part, folder, *how = arguments
+    if how == ["checked"]:
+        check_accesses()
     end_with_parent()
     gc.disable()  # the compiler makes a million small objects and the process is short: a tenth of the time
     try:

@@ -26,6 +26,8 @@ from numba.core import (
 )
 from numba.np import arrayobj
 
+from barelm.dialect.lowering.emit import check_span
+
 
 class MetalTyping(typing.Context):  # type: ignore[misc]
     """Remembers what a call of these types resolves to: nine in ten have been asked before, each twice."""
@@ -173,6 +175,7 @@ def _item(context: Any, builder: Any, array_type: Any, array: Any, index_type: A
     model = context.data_model_manager[array_type]
     size = builder.extract_value(model.get(builder, array, "shape"), 0)
     at = arrayobj.fix_integer_index(context, builder, index_type, index, size)
+    check_span(context, builder, at, at.type(1), size)
     return builder.gep(model.get(builder, array, "data"), [at])
 
 

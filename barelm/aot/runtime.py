@@ -44,16 +44,24 @@ define void @barelm_work(i64 %board) noinline {
 declare i32 @WORKER(ptr, ptr, i64)
 """.replace("PREPARE", FAMILY.entry)
 
-# One engine per CPU level.  A kernel raises nothing: what it returns is what it was.
+# One engine per CPU level.  A kernel raises nothing: what it returns is what it was.  Where accesses are checked one
+# may raise, and nothing can go on.
 ENGINE = """
 define i64 @barelm_engine_LEVEL(i64 %job, i64 %core) {
   %result = alloca i64
   %failure = alloca ptr
   %code = call i32 @ENTRY(ptr %result, ptr %failure, i64 %job, i64 %core)
+  %fine = icmp eq i32 %code, 0
+  br i1 %fine, label %return, label %raised
+raised:
+  call void @llvm.trap()
+  unreachable
+return:
   %status = load i64, ptr %result
   ret i64 %status
 }
 declare i32 @ENTRY(ptr, ptr, i64, i64)
+declare void @llvm.trap()
 """
 
 KEPT = ("efi_main", "barelm_worker_entry", "memcpy", "memset", "_fltused")

@@ -5,16 +5,12 @@ in `convention`; Numba is pinned to the version they were written against, and `
 broke when it is not.
 """
 
-import inspect
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
-import numba
 from llvmlite import ir
 from numba.core import cgutils, codegen, cpu, datamodel, target_extension, types
-from numba.core import ir as numba_ir
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.descriptors import TargetDescriptor
 from numba.core.dispatcher import Dispatcher
@@ -23,13 +19,13 @@ from numba.core.runtime import rtsys
 from numba.core.runtime.context import NRTContext
 
 from barelm.aot.convention import MetalArray, MetalCallConv
-from barelm.aot.messages import place
+from barelm.aot.messages import line_being_compiled, place
 from barelm.aot.passes import METAL_IMPLEMENTATIONS, MetalCompiler, MetalTyping
 from barelm.dialect.lowering import FAMILY
+from barelm.dialect.lowering.emit import checks_accesses
 from barelm.errors import BarelmError
 
 NUMBA_VERSION = "0.68"
-_NUMBA_FOLDER = str(Path(numba.__file__).parent)
 
 
 class Metal(target_extension.CPU):  # type: ignore[misc]
@@ -89,7 +85,7 @@ class Uncounted(NRTContext):  # type: ignore[misc]
 
     def _require_nrt(self) -> None:
         """What every allocating method calls first: refuse, naming the line of ours that is being lowered."""
-        raise BarelmError(f"{place(_line_being_compiled())} allocates memory, which the metal does not do",
+        raise BarelmError(f"{place(line_being_compiled())} allocates memory, which the metal does not do",
                           "Take what it needs as an argument, from the arena; `cells` gives a few words on the stack.")
 
     def incref(self, builder: Any, typ: Any, value: Any) -> None:
@@ -97,17 +93,6 @@ class Uncounted(NRTContext):  # type: ignore[misc]
 
     def decref(self, builder: Any, typ: Any, value: Any) -> None:
         """Nothing."""
-
-
-def _line_being_compiled() -> Any:
-    """Where in code that is not Numba's own the compiler is: its passes keep the location they are at."""
-    frame = inspect.currentframe()
-    while frame is not None:
-        location = getattr(frame.f_locals.get("self"), "loc", None)
-        if isinstance(location, numba_ir.Loc) and not location.filename.startswith(_NUMBA_FOLDER):
-            return location
-        frame = frame.f_back
-    return None
 
 
 class MetalContext(cpu.CPUContext):  # type: ignore[misc]
@@ -199,7 +184,7 @@ class MetalDispatcher(Dispatcher):  # type: ignore[misc]
 
 target_extension.dispatcher_registry[Metal] = MetalDispatcher
 
-_OPTIONS = {"nopython": True, "error_model": "numpy", "boundscheck": False, "no_cpython_wrapper": True,
+_OPTIONS = {"nopython": True, "error_model": "numpy", "no_cpython_wrapper": True,
             "no_cfunc_wrapper": True, "nogil": True}
 
 
@@ -211,7 +196,8 @@ class metal_jit(target_extension.JitDecorator):  # type: ignore[misc]
 
     def __call__(self, function: Any) -> Any:
         """A dispatcher for the metal."""
-        return MetalDispatcher(py_func=function, targetoptions={**self.options, **_OPTIONS},
+        options = {**self.options, **_OPTIONS, "boundscheck": checks_accesses()}
+        return MetalDispatcher(py_func=function, targetoptions=options,
                                pipeline_class=MetalCompiler)
 
     def get_dispatcher(self) -> Any:

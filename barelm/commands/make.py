@@ -33,12 +33,12 @@ def make_model(model: str, tokenizer: Path | None, packing: Packing, out: Path |
         return _wrote(bar, out, memory_of(read_header(out)))
 
 
-def make_program(out: Path | None, fresh: bool) -> int:
+def make_program(out: Path | None, fresh: bool, checked: bool) -> int:
     """Compile the program, and put a copy where it is wanted."""
     out = out or new_file("barelm", ".efi")
     with ProgressBar() as bar:
         bar.step("Compiling the program")
-        replace_file(out, build_program(fresh=fresh).read_bytes())
+        replace_file(out, build_program(fresh=fresh, checked=checked).read_bytes())
         return _wrote(bar, out)
 
 

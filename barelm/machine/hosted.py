@@ -41,6 +41,7 @@ class Hosted:
     """`machine.Machine`: runs the program in a process of this Linux, with `faults` in its firmware.
 
     `screen` is the size of its screen in pixels, where it is to have one, and `pixels` one of `screen.KINDS`.
+    With `guard_pages` so many stay free behind what the program allocates: an access there ends it at once.
     `slips` are those of its processors (`devices.processors.Slips`).
     What of its memory is `occupied`, from which MiB on and how many, is somebody else's: so the rest is in pieces.
     With a `power_cut` of n the power goes off right after the n-th sector write (0: never): then the session has no
@@ -56,6 +57,7 @@ class Hosted:
     occupied: tuple[tuple[int, int], ...] = ()
     slips: tuple[float, int, float] = (0, 0, 0)
     system_calls: tuple[int, ...] = ()
+    guard_pages: int = 0
 
     def why_not(self) -> str | None:
         """Why this machine cannot be used here, in a sentence; None where it can."""
@@ -113,6 +115,7 @@ class HostedSession:
         setup = {"image": os.path.abspath(spec.image), "memory_mb": spec.memory_mb, "cores": spec.cores,
                  "writable": spec.writable, "faults": [*map(str, machine.faults)], "power_cut": machine.power_cut,
                  "occupied": machine.occupied, "slips": machine.slips, "system_calls": machine.system_calls,
+                 "guard_pages": machine.guard_pages,
                  "screen": str(Screen(*machine.screen, machine.pixels)) if machine.screen else None,
                  "screen_fd": shared[0] if shared else None, "report_fd": report_out}
         command = child_command(CHILD, json.dumps(setup))

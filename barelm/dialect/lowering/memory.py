@@ -1,5 +1,6 @@
 """`dialect.memory`, lowered: the same names in the same order."""
 
+import functools
 import hashlib
 from typing import Any
 
@@ -9,7 +10,21 @@ from numba.np import arrayobj
 
 from barelm.dialect import memory
 from barelm.dialect.lowering import FAMILY
-from barelm.dialect.lowering.emit import F32, I1, I8, I16, I32, I64, VOID, call, data_of, place, pointer
+from barelm.dialect.lowering.emit import (
+    F32,
+    I1,
+    I8,
+    I16,
+    I32,
+    I64,
+    VOID,
+    call,
+    check_span,
+    data_of,
+    extent_of,
+    place,
+    pointer,
+)
 from barelm.dialect.lowering.registering import Definition, emits, lowers, lowers_to
 from barelm.dialect.rooms import kernel
 from barelm.dialect.types import U8, i64
@@ -45,6 +60,9 @@ def _view_of(model: Any, dtype: Any) -> None:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             data = builder.bitcast(data_of(context, builder, signature.args[0], arguments[0]), I8.as_pointer())
             dims = _dimensions(context, builder, signature.args[2], arguments[2])
+            extent = extent_of(context, builder, signature.args[0], arguments[0])
+            n_bytes = context.get_constant(types.intp, dtype.bitwidth // 8)
+            check_span(context, builder, arguments[1], functools.reduce(builder.mul, dims, n_bytes), extent)
             return make_view(context, builder, signature.return_type, builder.gep(data, [arguments[1]]), dims)
 
         return types.Array(dtype, n_dims, "C")(block, types.intp, shape), generate
@@ -61,7 +79,8 @@ _view_of(memory.f32_array, types.float32)
 
 @emits(memory.prefetch)
 def _prefetch(builder: Any, x: Any, i: Any) -> None:
-    call(builder, "llvm.prefetch.p0", VOID, place(builder, x, i, I8), ir.Constant(I32, 0), ir.Constant(I32, 3),
+    anywhere = builder.bitcast(builder.gep(x, [i]), I8.as_pointer())
+    call(builder, "llvm.prefetch.p0", VOID, anywhere, ir.Constant(I32, 0), ir.Constant(I32, 3),
          ir.Constant(I32, 1))
 
 
@@ -145,11 +164,11 @@ def utf16_constant(module: Any, literal: str) -> Any:
     return module.globals[name]
 
 
-emits(memory.atomic_load)(lambda builder, words, i: builder.load_atomic(builder.gep(words, [i]), "acquire", 8))
+emits(memory.atomic_load)(lambda builder, words, i: builder.load_atomic(place(builder, words, i, I64), "acquire", 8))
 emits(memory.atomic_store)(lambda builder, words, i, value: builder.store_atomic(
-    value, builder.gep(words, [i]), "release", 8))
+    value, place(builder, words, i, I64), "release", 8))
 emits(memory.atomic_add)(lambda builder, words, i, value: builder.atomic_rmw(
-    "add", builder.gep(words, [i]), value, "acq_rel"))
+    "add", place(builder, words, i, I64), value, "acq_rel"))
 
 
 @kernel

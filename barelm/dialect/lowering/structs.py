@@ -11,7 +11,7 @@ from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, inf
 from numba.extending import NativeValue, box, typeof_impl, unbox
 from numba.np import numpy_support
 
-from barelm.dialect.lowering.emit import F32, I64, pointer
+from barelm.dialect.lowering.emit import F32, I64, check_span, pointer
 from barelm.dialect.lowering.memory import make_view
 from barelm.dialect.lowering.registering import lowers
 from barelm.dialect.structs import Field, Struct
@@ -26,11 +26,11 @@ class StructType(types.Type):  # type: ignore[misc]
 
 
 class ArrayOfStructs(types.Type):  # type: ignore[misc]
-    """Numba's name for structs one after another."""
+    """Numba's name for so many structs one after another."""
 
-    def __init__(self, layout: type[Struct]) -> None:
-        self.layout = layout
-        super().__init__(name=f"{layout.__module__}.{layout.__name__}[]")
+    def __init__(self, layout: type[Struct], count: int) -> None:
+        self.layout, self.count = layout, count
+        super().__init__(name=f"{layout.__module__}.{layout.__name__}[{count}]")
 
 
 @register_default(StructType)
@@ -44,7 +44,7 @@ class AddressModel(models.PrimitiveModel):  # type: ignore[misc]
 
 def _type_of(field: Field) -> Any:
     if issubclass(field.kind, Struct):
-        return StructType(field.kind) if field.count is None else ArrayOfStructs(field.kind)
+        return StructType(field.kind) if field.count is None else ArrayOfStructs(field.kind, field.count)
     if field.count is not None:
         return types.Array(numpy_support.from_dtype(np.dtype(field.kind)), 1, "C")
     return types.float32 if field.kind is np.float32 else types.int64
@@ -125,6 +125,7 @@ class ElementOfArray(AbstractTemplate):  # type: ignore[misc]
 
 @imputils.lower_builtin(operator.getitem, ArrayOfStructs, types.int64)  # type: ignore[untyped-decorator]
 def _element_of(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    check_span(context, builder, args[1], I64(1), I64(sig.args[0].count))
     return builder.add(args[0], builder.mul(args[1], ir.Constant(I64, sig.args[0].layout.BYTES)))
 
 

@@ -50,6 +50,7 @@ class Setup:
     writable: bool = False
     power_cut: int = 0  # right after which sector write, from 1, the power goes off; 0: it stays on
     occupied: tuple[tuple[int, int], ...] = ()  # what of the memory is somebody else's: from which MiB on, how many
+    guard_pages: int = 0  # that stay free behind what is allocated, so that whoever goes on there is stopped
     slips: Slips = Slips()
     low_base: int = LOW_BASE  # where the memory begins: two machines of one process need different places
 
@@ -202,7 +203,7 @@ class HostedFirmware:
 
 def _memory(setup: Setup) -> Memory:
     try:
-        memory = Memory(setup.memory_mb, setup.low_base)
+        memory = Memory(setup.memory_mb, setup.low_base, setup.guard_pages)
         for first, n in setup.occupied:
             memory.occupy(first << 20, first + n << 20)
         return memory

@@ -39,11 +39,13 @@ class Memory:
     What is free cannot be touched.  Fresh allocations up to 1 MiB are full of garbage, as on a real machine.
     """
 
-    def __init__(self, memory_mb: int, low_base: int = LOW_BASE) -> None:
+    def __init__(self, memory_mb: int, low_base: int = LOW_BASE, guard_pages: int = 0) -> None:
         """Set aside `memory_mb` MiB, from `low_base` on or the first place above that is free.
 
-        Raises MemoryError where the address space has no room.
+        Behind what is allocated anywhere `guard_pages` stay free.  Raises MemoryError where the address space has no
+        room.
         """
+        self._guard = guard_pages * PAGE
         self.key = 1
         self._regions: list[tuple[int, int, int]] = []  # start, end, type
         self._pools: dict[int, tuple[int, int]] = {}  # address -> type, and bytes of the slot or of the pages
@@ -86,7 +88,7 @@ class Memory:
         """The address of n pages that end at `highest` or below; the topmost there are.  Raises EfiError."""
         size = n_pages * PAGE
         for start, end, found in reversed(self._regions):
-            at = min(end, (highest + 1) // PAGE * PAGE) - size
+            at = min(end - self._guard, (highest + 1) // PAGE * PAGE) - size
             if found == uefi.CONVENTIONAL_MEMORY and at >= start:
                 self._claim(at, at + size, kind)
                 return at

@@ -142,3 +142,15 @@ def test_memory_begins_where_the_process_has_room() -> None:
         memory.release()
     finally:
         native.release(base, PAGE)
+
+
+@pytest.mark.parametrize("guard_pages", [0, 2])
+def test_pages_behind_an_allocation_stay_free(guard_pages: int) -> None:
+    memory = Memory(32, LOW_BASE + (256 << 20), guard_pages)
+    try:
+        first, second = (memory.allocate(3, uefi.LOADER_DATA) for _ in range(2))
+        assert first - second == (3 + guard_pages) * PAGE
+        free = [start for start, _ in memory.free_pieces()]
+        assert (second + 3 * PAGE in free) == (guard_pages > 0)
+    finally:
+        memory.release()
