@@ -9,7 +9,7 @@ import time
 
 from barelm.dialect.lowering import FAMILY
 from barelm.dialect.memory import text
-from barelm.dialect.types import I64, U16
+from barelm.dialect.types import I32, I64, U16
 
 N_LEVELS = len(FAMILY.levels)
 NO_LEVEL = -1
@@ -17,6 +17,24 @@ NO_LEVEL = -1
 
 TOO_OLD, TOO_OLD_HINT = FAMILY.too_old
 """What to tell of such a processor."""
+
+
+def _roots_of_primes(power: int, n: int) -> tuple[int, ...]:
+    """The first 32 bits behind the point of the square (2) or cube (3) roots of the first n primes (FIPS 180-4)."""
+    primes = [p for p in range(2, 312) if all(p % d for d in range(2, p))][:n]
+    found = []
+    for prime in primes:
+        root = round(prime ** (1 / power) * 2**32)
+        while root**power > prime << 32 * power:
+            root -= 1
+        while (root + 1) ** power <= prime << 32 * power:
+            root += 1
+        found.append(root & 0xFFFFFFFF)
+    return tuple(found)
+
+
+SHA256_FIRST, SHA256_CONSTANTS = _roots_of_primes(2, 8), _roots_of_primes(3, 64)
+"""What the words of SHA-256 begin with, and what is added in its rounds."""
 
 
 def call_efi(function: int, arguments: tuple[int, ...]) -> int:
@@ -111,3 +129,11 @@ def cpu_signature() -> tuple[int, int, int]:
 def cpu_features() -> int:
     """Which instructions worth a word there are, used or not: a bit each, named by `feature_name`."""
     return 0
+
+
+def hash_blocks(words: I32, address: int, n: int) -> bool:
+    """Go on with SHA-256's eight words over n blocks of 64 bytes at an address, by instructions made for it.
+
+    False where the processor has none: then nothing is done, and `kernels.sha256` computes the same.
+    """
+    return False

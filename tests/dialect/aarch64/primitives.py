@@ -8,6 +8,7 @@ from barelm.dialect.lowering.emit import I32, I64, VOID, call
 from barelm.dialect.lowering.registering import emits
 from barelm.dialect.processor import NO_LEVEL
 from barelm.dialect.rooms import metal
+from barelm.dialect.types import I32 as Halves
 from barelm.dialect.types import I64 as Words
 
 
@@ -86,3 +87,9 @@ def cpu_signature() -> tuple[int, int, int]:
 def cpu_features() -> int:
     """None."""
     return 0
+
+
+@metal
+def hash_blocks(words: Halves, address: int, n: int) -> bool:
+    """None."""
+    return False

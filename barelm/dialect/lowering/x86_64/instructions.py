@@ -12,7 +12,10 @@ from numba.core import cgutils
 
 from barelm.dialect.lowering.emit import I8, I32, I64, VOID, assembly, call
 from barelm.dialect.lowering.registering import emits
+from barelm.dialect.lowering.x86_64.sha256_code import CLOBBERED, SHA256_CODE
 from barelm.dialect.memory import CRC32C
+from barelm.dialect.processor import SHA256_CONSTANTS
+from barelm.dialect.types import I32 as WORDS
 
 llvm.initialize_native_asmparser()  # without it LLVM aborts the process where the host's JIT meets inline assembly
 
@@ -85,6 +88,11 @@ def dependent_adds(n: int) -> int:
     return 8 * n
 
 
+def sha256_blocks(words: WORDS, address: int, n: int) -> None:
+    """SHA-256's words over n > 0 blocks.  Faults where CPUID announces no SHA."""
+    raise RuntimeError("this model of a processor has no such instructions")
+
+
 emits(rdtsc)(lambda builder: call(builder, "llvm.readcyclecounter", I64))
 emits(spin_hint)(lambda builder: call(builder, "llvm.x86.sse2.pause", VOID))
 
@@ -135,3 +143,14 @@ def _write_msr(builder: Any, register: Any, value: Any) -> None:
 def _reset_mxcsr(builder: Any) -> None:
     word = cgutils.alloca_once_value(builder, ir.Constant(I32, DEFAULT_MXCSR))
     call(builder, "llvm.x86.sse.ldmxcsr", VOID, builder.bitcast(word, I8.as_pointer()))
+
+
+@emits(sha256_blocks)
+def _sha256_blocks(builder: Any, words: Any, address: Any, n: Any) -> None:
+    table = builder.module.globals.get("sha256.constants")
+    if table is None:
+        table = ir.GlobalVariable(builder.module, ir.ArrayType(I32, 64), "sha256.constants")
+        table.global_constant, table.linkage, table.align = True, "internal", 16
+        table.initializer = ir.Constant(table.type.pointee, list(SHA256_CONSTANTS))
+    assembly(builder, VOID, SHA256_CODE, f"{{di}},{{si}},{{cx}},{{dx}},{CLOBBERED}",
+             [words, address, n, builder.bitcast(table, I8.as_pointer())])

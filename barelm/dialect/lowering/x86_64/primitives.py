@@ -15,6 +15,7 @@ from barelm.dialect.lowering.x86_64.instructions import (
     read_xcr0,
     reset_mxcsr,
     ring,
+    sha256_blocks,
     spin_hint,
     write_msr,
     write_xcr0,
@@ -22,7 +23,7 @@ from barelm.dialect.lowering.x86_64.instructions import (
 from barelm.dialect.memory import CRC32C, i64_array
 from barelm.dialect.processor import NO_LEVEL
 from barelm.dialect.rooms import metal
-from barelm.dialect.types import I64, U8
+from barelm.dialect.types import I32, I64, U8
 
 SSE3, SSSE3, SSE41, SSE42, POPCNT = 1 << 0, 1 << 9, 1 << 19, 1 << 20, 1 << 23  # leaf 1, ECX
 FMA, MOVBE, XSAVE, OSXSAVE, AVX, F16C = 1 << 12, 1 << 22, 1 << 26, 1 << 27, 1 << 28, 1 << 29
@@ -30,6 +31,7 @@ HYPERVISOR = 1 << 31
 LAHF, LZCNT = 1 << 0, 1 << 5  # leaf 0x80000001, ECX
 BMI1, AVX2, BMI2, AVX512F = 1 << 3, 1 << 5, 1 << 8, 1 << 16  # leaf 7, EBX
 AVX512DQ, AVX512CD, AVX512BW, AVX512VL = 1 << 17, 1 << 28, 1 << 30, 1 << 31
+SHA = 1 << 29  # leaf 7, EBX
 AVX512_VNNI, AVX_VNNI = 1 << 11, 1 << 4  # leaf 7, ECX, and its subleaf 1, EAX
 
 # Together what the x86-64 psABI asks of each level.
@@ -332,3 +334,12 @@ def behind_words(n: int) -> int:
         square = crc_product(square, square)
         n >>= 1
     return power
+
+
+@metal
+def hash_blocks(words: I32, address: int, n: int) -> bool:
+    """By SHA256RNDS2 and its like; with SSE4.1, which every level has."""
+    if cpuid(0, 0)[0] < 7 or cpuid(7, 0)[1] & SHA == 0 or cpuid(1, 0)[2] & V2 != V2:
+        return False
+    sha256_blocks(words, address, n)
+    return True

@@ -1,0 +1,1 @@
+"""What a signed program is bound to, what is hashed, and what a receipt holds."""
