@@ -7,7 +7,7 @@ RUNTIME = "@_fltused = global i32 0\n" + FAMILY.routines
 # efi_main(ImageHandle, SystemTable): UEFI specification 2.10, section 4.1.  An exception that reaches it is handed,
 # as the address of its message, to the function that reports it.  Both entries begin with what the family needs before
 # any compiled code (`Family.entry`): the other processors may come as the firmware left them too.
-ENTRY = """
+_PREPARED = """
 define i64 @efi_main(i64 %image, i64 %table) naked noinline {
   call void asm sideeffect "PREPARE", "i"(ptr @barelm_main)
   unreachable
@@ -16,7 +16,18 @@ define void @barelm_worker_entry(i64 %board) naked noinline {
   call void asm sideeffect "PREPARE", "i"(ptr @barelm_work)
   unreachable
 }
-
+"""
+_PLAIN = """
+define i64 @efi_main(i64 %image, i64 %table) {
+  %status = call i64 @barelm_main(i64 %image, i64 %table)
+  ret i64 %status
+}
+define void @barelm_worker_entry(i64 %board) {
+  call void @barelm_work(i64 %board)
+  ret void
+}
+"""
+ENTRY = (_PREPARED.replace("PREPARE", FAMILY.entry) if FAMILY.entry else _PLAIN) + """
 define i64 @barelm_main(i64 %image, i64 %table) noinline {
   %result = alloca i64
   %failure = alloca ptr
@@ -42,7 +53,7 @@ define void @barelm_work(i64 %board) noinline {
   ret void
 }
 declare i32 @WORKER(ptr, ptr, i64)
-""".replace("PREPARE", FAMILY.entry)
+"""
 
 # One engine per CPU level.  A kernel raises nothing: what it returns is what it was.  Where accesses are checked one
 # may raise, and nothing can go on.

@@ -34,7 +34,7 @@ class Family:
     clocks: tuple[str, ...]  # by what `dialect.processor.raise_clock` asks, as a person reads them; the first is nobody
     too_old: tuple[str, str]  # what a processor below the lowest level lacks, and what to do
     routines: str  # LLVM IR of memcpy and memset
-    entry: str  # assembly before any compiled code: what firmware may have left off; ends with a jump to operand 0
+    entry: str  # assembly before any compiled code: what firmware may have left off, a jump to operand 0; "": nothing
 
     def level_names(self) -> tuple[str, ...]:
         """The levels as a person reads them: x86-64-v2."""

@@ -51,4 +51,4 @@ AARCH64 = Family(
     clocks=("nobody",),
     too_old=("this processor is too old", "Take another."),
     routines=ROUTINES,
-    entry="b ${0}")
+    entry="")
