@@ -85,7 +85,7 @@ def asked() -> list[str]:
 @every_family
 def test_a_folder_has_what_is_asked_of_it(family: Family) -> None:
     primitives = family.module("primitives")
-    assert len(asked()) == 11
+    assert len(asked()) == 12
     for name in asked():
         model, function = (inspect.signature(getattr(room, name), eval_str=True) for room in (processor, primitives))
         assert list(model.parameters) == list(function.parameters), name
