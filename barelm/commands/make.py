@@ -13,7 +13,7 @@ from barelm.contract.layout import Header
 from barelm.contract.session_file import PREFIX_PATH
 from barelm.errors import BarelmError
 from barelm.host_files import PACKAGE, replace_file
-from barelm.pack.reader import read_header
+from barelm.pack.reader import read_packed
 from barelm.pipeline import Packing
 from barelm.settings import Settings
 
@@ -30,7 +30,9 @@ def make_model(model: str, tokenizer: Path | None, packing: Packing, out: Path |
         # What another program keeps may be named by its digest.
         out = out or new_file(path.stem if path.suffix or os.path.exists(model) else model, ".blm")
         pipeline.pack(path, tokenizer, packing, out, bar)
-        return _wrote(bar, out, memory_of(read_header(out)))
+        packed = read_packed(out, verify=False)
+        pipeline.note_chat(packed, Settings(), bar)
+        return _wrote(bar, out, memory_of(packed.header))
 
 
 def make_program(out: Path | None, fresh: bool, checked: bool) -> int:

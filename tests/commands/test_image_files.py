@@ -16,6 +16,7 @@ from barelm.pack.reader import read_header, read_packed
 from barelm.pack.writer import write_packed
 from tests.built import program
 from tests.commands.conftest import Cli
+from tests.gguf_files import STRING, Value, write_small_gguf
 from tests.models import tiny_checkpoint
 
 
@@ -84,6 +85,13 @@ def test_nothing_is_written_over_that_was_not_named(cli: Cli, command: tuple[str
     ("C:\\x\0\n", "C__x__"), ("Ünï-1.5_b", "Ünï-1.5_b")])
 def test_a_name_in_a_file_is_never_a_path(name: str, file: str) -> None:
     assert new_file(name, ".none") == Path(f"{file}.none")
+
+
+def test_packing_says_where_a_chat_template_cannot_be_used(cli: Cli) -> None:
+    template = "{% for m in messages %}[{{ m['content'] | upper }}]{% endfor %}"
+    write_small_gguf(cli.folder / "odd.gguf", metadata={"tokenizer.chat_template": Value(STRING, template)})
+    result = cli("pack", "odd.gguf", "-o", "odd.blm")
+    assert result.code == 0 and "does not answer it: its chat template cannot be used:" in result.err
 
 
 def test_an_image_lands_in_the_folder_whatever_its_model_is_called(cli: Cli) -> None:
