@@ -54,12 +54,14 @@ MORE_STATUSES = {"Open": (uefi.EFI_NOT_FOUND, 13), "OpenVolume": (12, 13), "Writ
                  "Read": (13,), "SetInfo": (uefi.EFI_ACCESS_DENIED,), "Delete": (uefi.EFI_ACCESS_DENIED,)}
 """Beside the statuses that any service may return; 12 and 13: EFI_NO_MEDIA, EFI_MEDIA_CHANGED."""
 EFFECTS = {"EFI_FILE_PROTOCOL.Read": ("half", "none", "more", "flipped", "stale", "slow"),
-           "EFI_FILE_PROTOCOL.Write": ("half", "none"), "EFI_FILE_PROTOCOL.Open": ("null", "warning"),
+           "EFI_FILE_PROTOCOL.Write": ("half", "none", "nothing"), "EFI_FILE_PROTOCOL.Open": ("null", "warning"),
            "EFI_SIMPLE_FILE_SYSTEM_PROTOCOL.OpenVolume": ("null", "warning"),
            "EFI_FILE_PROTOCOL.GetPosition": ("far",), "EFI_RUNTIME_SERVICES.GetTime": ("ones", "nothing"),
            "EFI_MP_SERVICES_PROTOCOL.GetNumberOfProcessors": ("far",), "EFI_BOOT_SERVICES.GetMemoryMap": ("steps",),
            "EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL.QueryMode": ("nowhere",), "EFI_SERIAL_IO_PROTOCOL.GetControl": ("waits",)}
 """What else a service may do wrong; every one may do nothing and say it did (`nothing`)."""
+UNSEEN = ("Write", "OutputString", "Blt")
+"""Services of which nobody can see that they did nothing and said they did."""
 HARMLESS_LIES = ("EFI_BOOT_SERVICES.FreePages", "EFI_BOOT_SERVICES.CloseEvent", "EFI_FILE_PROTOCOL.Close",
                  "EFI_BOOT_SERVICES.CloseProtocol", "EFI_BOOT_SERVICES.ConnectController", "EFI_BOOT_SERVICES.FreePool",
                  "EFI_BOOT_SERVICES.UninstallProtocolInterface", "EFI_BOOT_SERVICES.StartupAllAPs")
@@ -144,8 +146,8 @@ def listen(session: object, scene: Scene, ran: Ran) -> None:
             session.send("x")  # type: ignore[attr-defined]
         if ran.text.count(MENU) > chosen:
             chosen += 1
-            session.send("\n")  # type: ignore[attr-defined]
-        if scene.lines and not typed and ran.text.endswith(PROMPT):
+            session.send("\n" if chosen <= 3 else "\x1b")  # type: ignore[attr-defined]
+        if scene.lines and not typed and re.search(r"\n> *$", ran.text):
             typed = 1
             session.send("".join(f"{line}\n" for line in scene.lines))  # type: ignore[attr-defined]
         if time.monotonic() > deadline:
@@ -158,7 +160,7 @@ def faults_of(calls: dict[str, int]) -> Iterator[Fault]:
         name = service.rpartition(".")[2]
         step = -(-n // MOST_CALLS)
         statuses = [ERROR | status for status in (*STATUSES, *MORE_STATUSES.get(name, ()))]
-        effects = (*EFFECTS.get(service, ()), "nothing")
+        effects = (*EFFECTS.get(service, ()), *(("nothing",) if name not in UNSEEN else ()))
         for call in range(1, n + 1, step):
             for lasting in (False, True):
                 yield from (Fault(service, status, call, lasting) for status in statuses)
@@ -180,9 +182,11 @@ def sentences() -> re.Pattern[str]:
 
 
 def plain(text: str) -> list[str]:
-    """Lines that can be compared: without figures, which differ from run to run."""
-    lines = (re.sub(r"\d[\d.,]*", "0", line).strip() for line in text.splitlines())
-    return [line for line in lines if line]
+    """Lines that can be compared: without figures, which differ from run to run, what a person types, which is drawn
+    anew when it comes in pieces, and menus.
+    """
+    lines = (re.sub(r", 0 processors?", "", re.sub(r"\d[\d.,]*", "0", line)).strip() for line in text.splitlines())
+    return [line for line in lines if line and not line.startswith(PROMPT.strip()) and ".blm" not in line]
 
 
 def judge(scene: Scene, fault: Fault, ran: Ran, good: Ran) -> Verdict:
