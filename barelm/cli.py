@@ -22,6 +22,7 @@ from barelm.errors import BarelmError
 from barelm.measure.bench_options import bench
 from barelm.pipeline import Order, Packing
 from barelm.settings import Settings
+from barelm.trust.trust_options import NOT_SIGNED, Signing, keys
 
 HELP = """Boot any UEFI PC straight into a Llama.
 
@@ -37,14 +38,15 @@ Examples:
     barelm boot stick.img
     barelm flash stick.img
     barelm report report.json
-    barelm ls stick.img
+    barelm keys my-keys
     barelm cp stick.img:report.json .
     barelm show stick.img
 """
 
 app = App(name="barelm", help=HELP, help_format="plaintext", version=__version__)
 app.register_install_completion_command()
-app.command(bench)
+for of_another_room in (bench, keys):
+    app.command(of_another_room)
 
 DEFAULT_MODEL = "smollm2"
 
@@ -178,7 +180,7 @@ def image(model: str = DEFAULT_MODEL, /, *, output: Output = None,
           chat: Annotated[bool, option_of(EverySetting.chat)] = False, prompt: str = "", system: System = "",
           raw: Raw = False, tokenizer: Tokenizer = None, quant: Quant = "keep", kv: Kv = "auto", context: Context = 0,
           rope_theta: Theta = 0.0, sampling: SamplingOptions = SamplingOptions(),
-          of_image: ImageOptions = ImageOptions(),
+          of_image: ImageOptions = ImageOptions(), signing: Signing = NOT_SIGNED,
           plain: Annotated[bool, Parameter(negative="", help="A bare FAT32 volume, no partition table.")] = False,
           sector: Annotated[int, Parameter(help="Bytes of a sector of its disk: 512 or 4096.")] = 512, free: Annotated[
               int | None, Parameter(help="MiB to leave free.  Default: 64 with --chat, else 0.")] = None) -> int:
@@ -194,7 +196,8 @@ def image(model: str = DEFAULT_MODEL, /, *, output: Output = None,
     from barelm.commands.make import make_image
 
     settings = Settings(prompt, system=system, template=not raw, chat=chat, **vars(sampling), **vars(of_image))
-    return make_image(model, tokenizer, Packing(quant, kv, context, rope_theta), settings, output, plain, sector, free)
+    return make_image(model, tokenizer, Packing(quant, kv, context, rope_theta), settings, output, plain, sector, free,
+                      signing.sign, signing.cert)
 
 
 @app.command
@@ -222,7 +225,6 @@ def flash(image: Path, device: Path | None = None, /, *, yes: Annotated[bool, Pa
 
     Examples:
 
-        barelm flash stick.img
         sudo barelm flash stick.img /dev/sdb
 
     Parameters
@@ -266,7 +268,6 @@ def ls(place: str, /, *, json: Json = False) -> int:
 
     Examples:
 
-        barelm ls stick.img
         barelm ls stick.img:sessions
 
     Parameters
@@ -311,7 +312,6 @@ def show(file: Path, /, *, memory: Annotated[int, Parameter(help=(
     Examples:
 
         barelm show model.gguf --memory 4096
-        barelm show stick.img
 
     Parameters
     ----------

@@ -219,7 +219,7 @@ def built_program(watch: Watcher) -> Path:
     return build_program()
 
 
-def bootable_image(out: Path, program: Path, model: Path, settings: Settings, watch: Watcher, *,
+def bootable_image(out: Path, program: Path | bytes, model: Path, settings: Settings, watch: Watcher, *,
                    plain: bool = False, sector: int = SECTOR, free_bytes: int = 0,
                    more: Mapping[str, Path | bytes] | None = None, lasting: bool = False) -> Path:
     """A disk image that any UEFI PC boots into the model, with `more` files on it; for this run, or `lasting`."""

@@ -2,7 +2,7 @@
 
 from barelm.dialect.lowering import FAMILY
 
-RUNTIME = "@_fltused = global i32 0\n" + FAMILY.routines
+RUNTIME = "@_fltused = constant i32 0\n" + FAMILY.routines
 
 # efi_main(ImageHandle, SystemTable): UEFI specification 2.10, section 4.1.  An exception that reaches it is handed,
 # as the address of its message, to the function that reports it.  Both entries begin with what the family needs before

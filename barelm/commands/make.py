@@ -16,6 +16,8 @@ from barelm.host_files import PACKAGE, replace_file
 from barelm.pack.reader import read_packed
 from barelm.pipeline import Packing
 from barelm.settings import Settings
+from barelm.trust.binding import bound_and_signed
+from barelm.trust.signed_data import Signer, read_signer
 
 FONT_LICENSE = PACKAGE / "metal" / "console" / "TERMINUS-LICENSE.txt"
 _NOT_IN_A_NAME = re.compile(r"[^\w.-]")
@@ -45,12 +47,17 @@ def make_program(out: Path | None, fresh: bool, checked: bool) -> int:
 
 
 def make_image(model: str, tokenizer: Path | None, packing: Packing, settings: Settings, out: Path | None,
-               plain: bool, sector: int, free_mb: int | None) -> int:
-    """Write a bootable image; for a conversation with room to save some, and with its system text already read."""
+               plain: bool, sector: int, free_mb: int | None, key: Path | None = None,
+               certificate: Path | None = None) -> int:
+    """Write a bootable image; for a conversation with room to save some, and with its system text already read.
+
+    With a key the program is bound to the model, its configuration and that beginning, and signed.
+    """
     if free_mb is None:
         free_mb = CHAT_FREE_MB if settings.chat else 0
     if free_mb < 0:
         raise BarelmError(f"cannot leave {free_mb} MiB free", "Give --free in MiB, 0 or more.")
+    signer = signer_of(key, certificate)
     with ProgressBar() as bar:
         packed = pipeline.packed_model(model, tokenizer, packing, bar)
         pipeline.check_room(packed, settings)
@@ -65,9 +72,25 @@ def make_image(model: str, tokenizer: Path | None, packing: Packing, settings: S
             else:
                 prefix = pipeline.prefix_of(packed, settings, program, bar)
                 more |= {PREFIX_PATH: prefix} if prefix else {}
-        pipeline.bootable_image(out, program, packed.path, settings, bar, plain=plain, sector=sector,
+        signed: bytes | None = None
+        if signer is not None:
+            bar.step("Signing")
+            signed = bound_and_signed(program, {
+                pipeline.SETTINGS_PATH: settings.toml(), pipeline.MODEL_PATH: packed.path,
+                **({PREFIX_PATH: more[PREFIX_PATH]} if PREFIX_PATH in more else {})}, signer)
+        pipeline.bootable_image(out, signed or program, packed.path, settings, bar, plain=plain, sector=sector,
                                 free_bytes=free_mb << 20, more=more, lasting=True)
         return _wrote(bar, out, memory_of(packed.header))
+
+
+def signer_of(key: Path | None, certificate: Path | None) -> Signer | None:
+    """Who signs, where somebody does."""
+    if key is None and certificate is None:
+        return None
+    if key is None or certificate is None:
+        raise BarelmError("signing takes a key and its certificate",
+                          "Give --sign KEY and --cert CERTIFICATE; `barelm keys` makes both.")
+    return read_signer(key, certificate)
 
 
 def new_file(name: str, suffix: str) -> Path:

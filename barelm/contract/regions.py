@@ -9,6 +9,8 @@ from barelm.contract.console_state import ConsoleState, EditorState, KeyboardSta
 from barelm.contract.conversation_state import Conversation
 from barelm.contract.layout import PAGE, TEXT_BYTES, Header
 from barelm.contract.storage_state import Complaints, LoadProgress, ModelList, ModelParts, ModelVolume, Names
+from barelm.contract.trust.hashing import FileHash
+from barelm.contract.trust.trust_state import Trust
 from barelm.dialect.structs import Array, Struct, room
 from barelm.dialect.types import U8
 
@@ -56,5 +58,7 @@ class Workspace(Struct):
     models: ModelList = room(note="metal.storage.model_menu")
     parts: ModelParts = room(note="metal.storage.model_parts")
     progress: LoadProgress = room(note="metal.storage.model_loader")
+    configuration_hash: FileHash = room(note="metal.storage.configuration")
+    trust: Trust = room(note="metal.trust.loaded_files")
     memory_map: U8 = room(1 << 16, note="metal.arena")  # the firmware's
     bounce: U8 = room(1 << 20, align=PAGE, note="metal.storage.model_loader")  # for disks that cannot write higher

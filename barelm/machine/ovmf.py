@@ -18,7 +18,8 @@ from barelm.machine.qemu_packages import install_hint
 CODE_VARIABLE, VARS_VARIABLE = "BARELM_OVMF_CODE", "BARELM_OVMF_VARS"
 
 _MACHINE = "pc-q35-7.2"                 # what descriptors match, as "pc-q35-*", against the board `q35` stands for
-_UNWANTED = frozenset({"requires-smm", "enrolled-keys"})    # these boot signed programs only, or need SMM
+_ENROLLED = "enrolled-keys"             # these boot what others signed only
+_SMM, _SECURE = "requires-smm", "secure-boot"
 _SYSTEM_FOLDERS = (Path("/etc/qemu/firmware"), Path("/usr/local/share/qemu/firmware"), Path("/usr/share/qemu/firmware"))
 _DESCRIPTOR_LIMIT = 1 << 20
 _KNOWN = (
@@ -33,6 +34,11 @@ _KNOWN = (
     ("/usr/local/share/qemu/edk2-x86_64-code.fd", "/usr/local/share/qemu/edk2-i386-vars.fd"),
     ("/usr/share/qemu/edk2-x86_64-code.fd", "/usr/share/qemu/edk2-i386-vars.fd"),
 )
+_KNOWN_SECURE = (
+    ("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),             # Debian, Ubuntu
+    ("/usr/share/edk2/ovmf/OVMF_CODE.secboot.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),         # Fedora
+    ("/usr/share/edk2/x64/OVMF_CODE.secboot.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),     # Arch
+)
 
 
 @dataclass(frozen=True)
@@ -45,10 +51,14 @@ class Ovmf:
     variables_format: str = "raw"
 
 
-def find_ovmf(program: Path | None = None, environment: Mapping[str, str] = os.environ) -> Ovmf:
-    """The firmware to boot with; `program` is QEMU, which may bring its own.  BarelmError where there is none."""
+def find_ovmf(program: Path | None = None, environment: Mapping[str, str] = os.environ, *, secure: bool = False
+              ) -> Ovmf:
+    """The firmware to boot with; `program` is QEMU, which may bring its own.  BarelmError where there is none.
+
+    A `secure` one knows Secure Boot, with no keys enrolled.
+    """
     named = _from_environment(environment)
-    if named is not None:
+    if named is not None and not secure:
         return named
     own = Path(environment.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"), "qemu", "firmware")
     share = program.resolve().parent.parent / "share" / "qemu" if program else None
@@ -56,14 +66,15 @@ def find_ovmf(program: Path | None = None, environment: Mapping[str, str] = os.e
     folders = [own, *_SYSTEM_FOLDERS, *([share / "firmware"] if share else [])]
     known = [(Path(code), Path(variables)) for code, variables in _KNOWN]
     known += [(folder / "edk2-x86_64-code.fd", folder / "edk2-i386-vars.fd") for folder in (share, beside) if folder]
-    found = next(described(folders), None) or first_present(known)
+    known = [(Path(code), Path(variables)) for code, variables in _KNOWN_SECURE] if secure else known
+    found = next(described(folders, secure=secure), None) or first_present(known)
     if found is None:
         raise BarelmError("OVMF, the UEFI firmware for QEMU, is not installed",
                           install_hint(f"{CODE_VARIABLE} and {VARS_VARIABLE} to its two files"))
     return found
 
 
-def described(folders: Iterable[Path]) -> Iterator[Ovmf]:
+def described(folders: Iterable[Path], *, secure: bool = False) -> Iterator[Ovmf]:
     """The fitting firmwares whose files exist, best first, from descriptors in `folders`.
 
     As the interface asks, a descriptor hides those of the same name in later folders, and names give the order.
@@ -74,13 +85,14 @@ def described(folders: Iterable[Path]) -> Iterator[Ovmf]:
             for path in folder.glob("*.json"):
                 descriptors.setdefault(path.name, path)
     for _, path in sorted(descriptors.items()):
-        firmware = read_descriptor(path)
+        firmware = read_descriptor(path, secure=secure)
         if firmware is not None and firmware.code.is_file() and firmware.variables.is_file():
             yield firmware
 
 
-def read_descriptor(path: Path) -> Ovmf | None:
-    """The firmware a descriptor names if it is one we can use: UEFI for q35, in split flash, boots unsigned programs.
+def read_descriptor(path: Path, *, secure: bool = False) -> Ovmf | None:
+    """The firmware a descriptor names if it is one we can use: UEFI for q35, in split flash, boots unsigned programs;
+    or a `secure` one, which does until keys are enrolled.
 
     None for any other, and for a file that is no descriptor: such files are the distribution's affair.
     """
@@ -90,7 +102,8 @@ def read_descriptor(path: Path) -> Ovmf | None:
         descriptor = json.loads(path.read_text("utf-8"))
         mapping = descriptor["mapping"]
         fits = ("uefi" in descriptor["interface-types"] and mapping["device"] == "flash"
-                and mapping.get("mode", "split") == "split" and not _UNWANTED & set(descriptor["features"])
+                and mapping.get("mode", "split") == "split" and _ENROLLED not in descriptor["features"]
+                and (_SECURE in descriptor["features"] if secure else _SMM not in descriptor["features"])
                 and any(fnmatch.fnmatchcase(_MACHINE, board) for target in descriptor["targets"]
                         if target["architecture"] == "x86_64" for board in target["machines"]))
         if not fits:

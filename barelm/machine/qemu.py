@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from barelm.errors import BarelmError
@@ -27,6 +27,8 @@ MOST_CORES = 255                        # of q35 without an interrupt remapper
 
 # What the guest has no use for costs the firmware time to find and to set up.
 _BOARD = "q35,smm=off,vmport=off,sata=off,smbus=off,hpet=off"
+# Variables that nobody but the firmware changes, as Secure Boot needs them.
+_SECURE = ("-global", "driver=cfi.pflash01,property=secure,value=on", "-global", "ICH9-LPC.disable_s3=1")
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Qemu:
     display: bool = False  # open a window to look at
     screen: bool = False  # let a session take pictures
     accelerate: str | None = None  # QEMU's name for an accelerator; without one, the best that works here is taken
+    secure: Path | None = None  # with Secure Boot: the firmware's variables, keys enrolled in them
+    tpm: Path | None = None  # the control socket of a running swtpm
     name: str = "qemu"
 
     def __post_init__(self) -> None:
@@ -61,7 +65,7 @@ class Qemu:
     def why_not(self) -> str | None:
         """One sentence why this machine cannot be used here, naming what to install; None where it can."""
         try:
-            find_ovmf(Path(find_program()))
+            find_ovmf(Path(find_program()), secure=self.secure is not None)
         except BarelmError as error:
             return f"{error.message}: {error.hint[:1].lower()}{error.hint[1:]}"
         return None
@@ -71,7 +75,10 @@ class Qemu:
         check(spec)
         program = find_program()
         chosen = self.accelerate or accelerator.best_accelerator(program)
-        host = Host(program, chosen, find_ovmf(Path(program)), accelerator.is_x86_64())
+        ovmf = find_ovmf(Path(program), secure=self.secure is not None)
+        if self.secure is not None:
+            ovmf = replace(ovmf, variables=self.secure)
+        host = Host(program, chosen, ovmf, accelerator.is_x86_64())
         process = QemuProcess(lambda wiring: command(spec, self, host, wiring), host.ovmf.variables)
         return QemuSession(process, has_screen=self.has_screen, terminal=spec.terminal)
 
@@ -109,7 +116,9 @@ def command(spec: Spec, machine: Qemu, host: Host, wiring: Wiring) -> list[str]:
     return [
         host.program,
         "-name", "barelm",
-        "-machine", _BOARD,
+        "-machine", _BOARD if machine.secure is None else _BOARD.replace("smm=off", "smm=on"),
+        *(_SECURE if machine.secure is not None else ()),
+        *(_tpm(machine.tpm) if machine.tpm is not None else ()),
         *accelerator.arguments(host.accelerator, host.same_architecture),
         "-smp", str(spec.cores),
         "-m", str(spec.memory_mb),
@@ -126,6 +135,12 @@ def command(spec: Spec, machine: Qemu, host: Host, wiring: Wiring) -> list[str]:
         "-chardev", f"socket,id=monitor,host={LOCALHOST},port={wiring.monitor_port}",
         "-mon", "chardev=monitor,mode=control",
     ]
+
+
+def _tpm(socket: Path) -> list[str]:
+    """A TPM 2.0 that swtpm plays."""
+    return ["-chardev", f"socket,id=tpm,path={escaped(socket)}", "-tpmdev", "emulator,id=tpm,chardev=tpm",
+            "-device", "tpm-crb,tpmdev=tpm"]
 
 
 def escaped(path: Path) -> str:

@@ -12,6 +12,7 @@ from barelm.dialect.memory import address_of, cells, text
 from barelm.dialect.processor import N_LEVELS, NO_LEVEL, TOO_OLD, TOO_OLD_HINT, cpu_level
 from barelm.dialect.rooms import Failure
 from barelm.dialect.sentences import sentence
+from barelm.dialect.types import U16
 from barelm.kernels.header import SOUND
 from barelm.metal import arena
 from barelm.metal.console import sinks
@@ -29,6 +30,7 @@ from barelm.metal.storage import configuration, model_loader, model_menu, model_
 from barelm.metal.storage.model_menu import judged_models
 from barelm.metal.storage.model_refusals import reason_of, refuse
 from barelm.metal.storage.volumes import close_volume, find_volume, note_model, refresh_volume
+from barelm.metal.trust import bound_program, loaded_files
 from barelm.metal.uefi.boot_services import Firmware, disable_watchdog, open_firmware, stall
 from barelm.metal.uefi.handles import protocol_of
 from barelm.metal.uefi.mp_services import find_give_way
@@ -48,6 +50,7 @@ def efi_main(image: int, table: int) -> int:
     b.figures.memory = layout.WORKSPACE
     volume = find_volume(fw, workspace)
     configuration.read_configuration(b.settings, workspace, volume.root)
+    bound_program.judge_configuration(fw, workspace, configuration.hash_in(workspace))
     b.figures.cycles_per_ms = clock.cycles_per_ms(fw)
     b.pace.limit = LOST_MS * b.figures.cycles_per_ms
     b.pace.give_way, b.pace.at_once = find_give_way(fw)
@@ -87,12 +90,23 @@ def load_chosen_model(con: Console, b: Board, workspace: Workspace, volume: Mode
         if verdict == SOUND:
             note_model(workspace, entry.name)
             models.asked_for = 0
-            return model_loader.header_in(workspace)
+            header = model_loader.header_in(workspace)
+            judge_loaded(workspace, b, header, entry.name)
+            return header
         entry.verdict = verdict
         if b.settings.report != 0 or models.entries[model_menu.usable_in_place(models, chosen)].verdict != SOUND:
             refuse(verdict)
         say(con, ALARM, sentence("{}: {}.\n", (entry.name, reason_of(verdict))))
         again = True
+
+
+def judge_loaded(workspace: Workspace, b: Board, header: Header, name: U16) -> None:
+    """Have a signed program refuse a model, loaded just now, that it was not signed with."""
+    trust = loaded_files.trust_in(workspace)
+    trust.has_model = 0
+    if trust.bound != 0:
+        loaded_files.hash_model(trust, header, b.model)
+        bound_program.check_model(trust, name, header)
 
 
 def call_team(fw: Firmware, b: Board, most: int) -> None:

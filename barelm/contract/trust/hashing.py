@@ -12,3 +12,11 @@ class Sha256(Struct):
     words: I32 = room(8)
     n_bytes: int
     block: U8 = room(SHA256_BLOCK)
+
+
+class FileHash(Struct):
+    """A file as it was read: its bytes, and their SHA-256."""
+
+    n_bytes: int
+    digest: U8 = room(SHA256_BYTES)
+    state: Sha256

@@ -25,6 +25,8 @@ from barelm.metal.storage.whole_files import (
     open_either,
     put_part,
 )
+from barelm.metal.trust.bound_program import check_prefix, trusts_caches
+from barelm.metal.trust.loaded_files import begin_watch, trust_in, watch
 from barelm.metal.uefi.answers import ERROR
 from barelm.metal.uefi.file_protocol import close_file, open_file, open_for_writing, read_file, seek
 
@@ -134,6 +136,7 @@ def load_session(t: Talk, file: int) -> int:
     seek(file, 0)
     if read_file(file, address_of(block), PAGE) != PAGE:
         return DAMAGED
+    watch(t.workspace, block[:PAGE])
     head = SessionHeader(address_of(block))
     if head.magic != SESSION_MAGIC or head.version != SESSION_VERSION or not close_header(head):
         return DAMAGED
@@ -147,6 +150,7 @@ def load_session(t: Talk, file: int) -> int:
     body = block[PAGE:PAGE + n_bytes]
     if read_file(file, address_of(body), n_bytes) != n_bytes:
         return DAMAGED
+    watch(t.workspace, body)
     if crc32c(0, body, n_bytes) != head.text_sum or not text_is_sound(t.header, head, body):
         return DAMAGED
     take_text(t, head, body)
@@ -212,7 +216,8 @@ def take_cache(t: Talk, head: SessionHeader, file: int) -> None:
         if len(piece) > 0:
             whole = whole and read_file(file, address_of(piece), len(piece)) == len(piece)
             found = crc32c(found, piece, len(piece))
-    if whole and found == head.cache_sum:
+            watch(t.workspace, piece)
+    if whole and trusts_caches(t.workspace) and found == head.cache_sum:
         count_cached(t.job, head.n_cached)
 
 
@@ -250,5 +255,7 @@ def take_up_prefix(t: Talk) -> None:
     """Put the beginning that was computed on the host in the cache, where it is of this model."""
     file = open_file(t.volume.root, text(PREFIX_PATH))
     if file > 0:
+        begin_watch(trust_in(t.workspace))
         load_session(t, file)
         close_file(file)
+        check_prefix(t.workspace, text(PREFIX_PATH))

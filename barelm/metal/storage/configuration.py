@@ -22,10 +22,12 @@ from barelm.contract.settings import (
     joined,
 )
 from barelm.contract.storage_state import MOST_COMPLAINTS, Complaints
+from barelm.contract.trust.hashing import FileHash
 from barelm.dialect.memory import address_of, store_i64, text
 from barelm.dialect.rooms import Failure
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U8
+from barelm.kernels.sha256 import begin_sha256, extend_sha256, finish_sha256
 from barelm.metal.console.sinks import ALARM, Console
 from barelm.metal.console.writing import say, say_line
 from barelm.metal.storage import toml_values
@@ -55,10 +57,25 @@ def read_configuration(settings: SettingsView, workspace: Workspace, root: int) 
     if size < 0:
         raise Failure(uefi.EFI_DEVICE_ERROR, "the disk reports an error while barelm.toml is read",
                       "Write the image again, or try another stick or port.")
+    note_hash(workspace, target[:n], size)
     workspace.complaints.is_cut = int(size > n)
     while n < size and n > 0 and target[n - 1] != LINE_FEED:
         n -= 1
     read_settings(settings, workspace.complaints, target[:n], n)
+
+
+def note_hash(workspace: Workspace, data: U8, size: int) -> None:
+    """Hash the file as it lies on the volume: reading it unescapes its strings in place."""
+    found = workspace.configuration_hash
+    begin_sha256(found.state)
+    extend_sha256(found.state, data)
+    finish_sha256(found.state, found.digest)
+    found.n_bytes = size
+
+
+def hash_in(workspace: Workspace) -> FileHash:
+    """The hash of the configuration."""
+    return workspace.configuration_hash
 
 
 def complain(con: Console, workspace: Workspace) -> None:

@@ -1,0 +1,52 @@
+"""The hashes of what was loaded: configuration, model, and the beginning of conversations."""
+
+from barelm.contract import layout
+from barelm.contract.board import LoadedModel
+from barelm.contract.layout import Header
+from barelm.contract.regions import Workspace
+from barelm.contract.trust.trust_state import Trust
+from barelm.dialect.memory import memory
+from barelm.dialect.types import U8, padded
+from barelm.kernels.sha256 import begin_sha256, extend_sha256, finish_sha256
+
+
+def trust_in(workspace: Workspace) -> Trust:
+    """What is known of what was loaded."""
+    return workspace.trust
+
+
+def hash_model(trust: Trust, header: Header, model: LoadedModel) -> None:
+    """Hash the model as it lies in memory, header and padded sections: that is the whole file, byte for byte.
+
+    What is in memory is what counts: a disk could answer differently when it is read again.
+    """
+    if trust.has_model != 0:
+        return
+    begin_sha256(trust.hash)
+    extend_sha256(trust.hash, memory(header.address, layout.HEADER_BYTES))
+    for section in range(header.n_sections):
+        n_bytes = padded(header.sections[section].n_bytes, layout.PAGE)
+        extend_sha256(trust.hash, memory(model.sections[section], n_bytes))
+    finish_sha256(trust.hash, trust.model)
+    trust.has_model = 1
+
+
+def begin_watch(trust: Trust) -> None:
+    """From here on hash what is read of a session, in a signed program."""
+    trust.watching = int(trust.bound != 0)
+    if trust.watching != 0:
+        begin_sha256(trust.hash)
+
+
+def watch(workspace: Workspace, data: U8) -> None:
+    """More of it was read."""
+    trust = workspace.trust
+    if trust.watching != 0:
+        extend_sha256(trust.hash, data)
+
+
+def end_watch(trust: Trust) -> None:
+    """That was all."""
+    trust.n_bytes = trust.hash.n_bytes
+    finish_sha256(trust.hash, trust.digest)
+    trust.watching = 0
