@@ -22,7 +22,7 @@ from barelm.errors import BarelmError
 from barelm.measure.bench_options import bench
 from barelm.pipeline import Order, Packing
 from barelm.settings import Settings
-from barelm.trust.trust_options import NOT_SIGNED, Signing, keys
+from barelm.trust.trust_options import NOT_SIGNED, Signing, keys, sbom, verify
 
 HELP = """Boot any UEFI PC straight into a Llama.
 
@@ -45,7 +45,7 @@ Examples:
 
 app = App(name="barelm", help=HELP, help_format="plaintext", version=__version__)
 app.register_install_completion_command()
-for of_another_room in (bench, keys):
+for of_another_room in (bench, keys, verify, sbom):
     app.command(of_another_room)
 
 DEFAULT_MODEL = "smollm2"

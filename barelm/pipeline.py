@@ -19,11 +19,12 @@ from barelm.checkpoint.sources.model_names import resolve_model
 from barelm.contract.layout import Header
 from barelm.contract.session_file import PREFIX_PATH
 from barelm.contract.settings import THINKS
+from barelm.contract.trust.receipt_state import RECEIPT_PATH
 from barelm.dialect.lowering import FAMILY
 from barelm.disk import open_volume, write_image
 from barelm.disk.gpt import SECTOR
 from barelm.errors import BarelmError
-from barelm.host_files import Source, cache_folder, sources_digest, working_folder
+from barelm.host_files import Source, cache_folder, replace_file, sources_digest, working_folder
 from barelm.kernels.text.chat_turn import chat_set
 from barelm.machine.hosted import Hosted, memory_left
 from barelm.machine.machine import Machine, Spec
@@ -49,6 +50,9 @@ FIRMWARE_MB = 256
 """What a firmware takes for itself, generously."""
 LEAST_FIRMWARE_MB = 16
 """What it takes at the least: with less a machine cannot start the model, whatever its firmware is."""
+
+RECEIPT_MB = 8
+"""What a receipt takes at most."""
 
 MACHINES_MB = tuple(mb << k for k in range(20) for mb in (512, 768))
 """The memory that machines are made with."""
@@ -93,6 +97,7 @@ class Order:
     settings: Settings = Settings()
     memory_mb: int = 0  # 0: as much as the model needs
     cores: int = 1
+    receipt: Path | None = None  # where to write one
 
 
 def run(order: Order, machine: Machine, watch: Watcher, say: Callable[[str], None]) -> Outcome:
@@ -103,11 +108,20 @@ def run(order: Order, machine: Machine, watch: Watcher, say: Callable[[str], Non
     program = built_program(watch)
     with working_folder() as folder:
         chats = model.chat is not None
-        settings = order.settings.suited(chats).but(report=True, at_end="shutdown", cores=order.cores)
-        image = bootable_image(folder / "run.img", program, model.path, settings, watch)
-        spec = Spec(image, order.memory_mb or memory_mb(model.memory_bytes), order.cores)
-        return boot(spec, machine, model, watch, say, stops=settings.stop,
-                    think=THINKS.index(settings.think) if settings.template and chats else -1)
+        proven = order.receipt is not None
+        settings = order.settings.suited(chats).but(report=True, at_end="shutdown", cores=order.cores, receipt=proven)
+        image = bootable_image(folder / "run.img", program, model.path, settings, watch,
+                               free_bytes=RECEIPT_MB << 20 if proven else 0)
+        spec = Spec(image, order.memory_mb or memory_mb(model.memory_bytes), order.cores, writable=proven)
+        outcome = boot(spec, machine, model, watch, say, stops=settings.stop,
+                       think=THINKS.index(settings.think) if settings.template and chats else -1)
+        if order.receipt is not None:
+            with open_volume(image) as volume:
+                entry = volume.lookup(RECEIPT_PATH)
+                if entry is None:
+                    raise BarelmError("the machine wrote no receipt", "Its context may be too long for one.")
+                replace_file(order.receipt, volume.read(entry, 0, entry.size))
+        return outcome
 
 
 def packed_model(model: str, tokenizer: Path | None, packing: Packing, watch: Watcher, machine_mb: int = 0) -> Packed:
@@ -224,10 +238,14 @@ def bootable_image(out: Path, program: Path | bytes, model: Path, settings: Sett
                    more: Mapping[str, Path | bytes] | None = None, lasting: bool = False) -> Path:
     """A disk image that any UEFI PC boots into the model, with `more` files on it; for this run, or `lasting`."""
     watch.step(f"Writing {out.name}")
-    files: dict[str, Source] = {PROGRAM_PATH: program, SETTINGS_PATH: settings.toml(), **parts_of(MODEL_PATH, model),
-                                **(more or {})}
-    write_image(out, files, plain=plain, sector=sector, free_bytes=free_bytes, progress=watch.progress, lasting=lasting)
+    write_image(out, {**image_files(program, model, settings), **(more or {})}, plain=plain, sector=sector,
+                free_bytes=free_bytes, progress=watch.progress, lasting=lasting)
     return out
+
+
+def image_files(program: Path | bytes, model: Path, settings: Settings) -> dict[str, Source]:
+    """The files an image cannot do without."""
+    return {PROGRAM_PATH: program, SETTINGS_PATH: settings.toml(), **parts_of(MODEL_PATH, model)}
 
 
 def in_mb(n_bytes: int) -> str:

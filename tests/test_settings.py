@@ -66,6 +66,9 @@ date = "packed"
 lookup = true
 clock = "highest"
 serial = true
+receipt = false
+measure = true
+replay = false
 """
 
 

@@ -113,10 +113,22 @@ def _refused(part: str, words: str) -> BarelmError:
                        f"Run `{shlex.join(child_command(_COMPILER, part, '.'))}` to see all the compiler says.")
 
 
+def tool_versions() -> dict[str, str]:
+    """The versions of what builds the program."""
+    return {tool: version(tool) for tool in _TOOLS}
+
+
+def llvm_version() -> str:
+    """That of the LLVM within llvmlite."""
+    import llvmlite.binding
+
+    return ".".join(map(str, llvmlite.binding.llvm_version_info))
+
+
 def source_key() -> str:
     """A name for all that decides the program's bytes: the sources and the versions of the tools."""
     digest = hashlib.sha256(sources_digest(*_ROOMS))
-    for tool in _TOOLS:
-        digest.update(f"{tool} {version(tool)}\n".encode())
+    for tool, told in tool_versions().items():
+        digest.update(f"{tool} {told}\n".encode())
     digest.update(f"python {sys.version_info.major}.{sys.version_info.minor}\n".encode())
     return digest.hexdigest()[:32]

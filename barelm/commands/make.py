@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from barelm import pipeline
@@ -12,11 +13,13 @@ from barelm.commands.progress import ProgressBar
 from barelm.contract.layout import Header
 from barelm.contract.session_file import PREFIX_PATH
 from barelm.errors import BarelmError
-from barelm.host_files import PACKAGE, replace_file
-from barelm.pack.reader import read_packed
+from barelm.host_files import PACKAGE, Source, replace_file
+from barelm.pack.reader import Packed, read_header, read_packed
 from barelm.pipeline import Packing
 from barelm.settings import Settings
-from barelm.trust.binding import bound_and_signed
+from barelm.trust.bill_of_materials import BILL_PATH, bill_of_materials
+from barelm.trust.binding import bound_and_signed, sha256_of
+from barelm.trust.manifest import MANIFEST_PATH, manifest
 from barelm.trust.signed_data import Signer, read_signer
 
 FONT_LICENSE = PACKAGE / "metal" / "console" / "TERMINUS-LICENSE.txt"
@@ -54,7 +57,7 @@ def make_image(model: str, tokenizer: Path | None, packing: Packing, settings: S
     With a key the program is bound to the model, its configuration and that beginning, and signed.
     """
     if free_mb is None:
-        free_mb = CHAT_FREE_MB if settings.chat else 0
+        free_mb = CHAT_FREE_MB if settings.chat else pipeline.RECEIPT_MB if settings.receipt else 0
     if free_mb < 0:
         raise BarelmError(f"cannot leave {free_mb} MiB free", "Give --free in MiB, 0 or more.")
     signer = signer_of(key, certificate)
@@ -78,9 +81,18 @@ def make_image(model: str, tokenizer: Path | None, packing: Packing, settings: S
             signed = bound_and_signed(program, {
                 pipeline.SETTINGS_PATH: settings.toml(), pipeline.MODEL_PATH: packed.path,
                 **({PREFIX_PATH: more[PREFIX_PATH]} if PREFIX_PATH in more else {})}, signer)
+        more |= papers(signed or program.read_bytes(), packed, settings, packing, more)
         pipeline.bootable_image(out, signed or program, packed.path, settings, bar, plain=plain, sector=sector,
                                 free_bytes=free_mb << 20, more=more, lasting=True)
         return _wrote(bar, out, memory_of(packed.header))
+
+
+def papers(program: bytes, packed: Packed, settings: Settings, packing: Packing, more: Mapping[str, Source]
+           ) -> dict[str, Path | bytes]:
+    """What an image says of itself: its bill of materials, and the manifest of all that is on it."""
+    bill = {BILL_PATH: bill_of_materials(program, (packed.name, sha256_of(packed.path)[1].hex()))}
+    files = {**pipeline.image_files(program, packed.path, settings), **more, **bill}
+    return {**bill, MANIFEST_PATH: manifest(files, packing, packed.name, repr(settings))}
 
 
 def signer_of(key: Path | None, certificate: Path | None) -> Signer | None:

@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 
 from barelm.aot.build import build_program
+from barelm.commands.make import new_file
 from barelm.commands.progress import ProgressBar
 from barelm.errors import BarelmError
 from barelm.machine.choice import choose_machine
@@ -16,7 +17,8 @@ from barelm.printed import json_text, spoken
 
 def run_model(order: Order, machine: str | None, as_json: bool) -> int:
     """Complete a prompt or answer it: the text streams on stdout, or comes in one JSON object at the end."""
-    order = replace(order, cores=machine_cores(order.memory_mb, order.cores))
+    order = replace(order, cores=machine_cores(order.memory_mb, order.cores),
+                    receipt=new_file(order.model, ".receipt.json") if order.settings.receipt else None)
     with ProgressBar() as bar:
         chosen = choose_machine(machine, bar.note)
 
@@ -36,6 +38,8 @@ def run_model(order: Order, machine: str | None, as_json: bool) -> int:
     if outcome.thought and not sys.stderr.isatty():
         print("[thoughts left out; --json has them, --think off asks for none]", file=sys.stderr)
     print(summary(outcome), file=sys.stderr)
+    if order.receipt is not None:
+        print(f"receipt: {order.receipt}", file=sys.stderr)
     return 0
 
 

@@ -10,6 +10,7 @@ from barelm.contract.conversation_state import Conversation
 from barelm.contract.layout import PAGE, TEXT_BYTES, Header
 from barelm.contract.storage_state import Complaints, LoadProgress, ModelList, ModelParts, ModelVolume, Names
 from barelm.contract.trust.hashing import FileHash
+from barelm.contract.trust.receipt_state import ReceiptState
 from barelm.contract.trust.trust_state import Trust
 from barelm.dialect.structs import Array, Struct, room
 from barelm.dialect.types import U8
@@ -60,5 +61,6 @@ class Workspace(Struct):
     progress: LoadProgress = room(note="metal.storage.model_loader")
     configuration_hash: FileHash = room(note="metal.storage.configuration")
     trust: Trust = room(note="metal.trust.loaded_files")
+    receipt: ReceiptState = room(note="metal.trust.receipts")
     memory_map: U8 = room(1 << 16, note="metal.arena")  # the firmware's
     bounce: U8 = room(1 << 20, align=PAGE, note="metal.storage.model_loader")  # for disks that cannot write higher

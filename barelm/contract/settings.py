@@ -241,6 +241,19 @@ class EverySetting:
         "speak on the serial lines that carry the firmware's console too; false: leave them to the firmware",
         option=Option("Speak on the firmware's serial line too."))
 
+    receipt = Setting[bool, int](
+        FLAG, False, AMOUNT, "",
+        "write a receipt: model, settings, ids and the hash of the logits at every token, for `barelm verify`; of a "
+        "prompt into `receipt.json`, in a conversation by `/receipt`",
+        option=Option("Write a receipt, which `barelm verify` computes again."))
+    measure = Setting[bool, int](
+        FLAG, True, IMAGE, "",
+        "put the hashes of configuration and model into the TPM's register 12, where there is one",
+        option=Option("Measure model and configuration into a TPM."))
+    replay = Setting[bool, int](
+        FLAG, False, FILE, "",
+        "compute the answer of `replay.bin` again, with a receipt, and end: `barelm verify` does")
+
 
 AnySetting = Setting[Any, Any]
 ROWS: dict[str, AnySetting] = {name: row for name, row in vars(EverySetting).items() if isinstance(row, Setting)}

@@ -41,6 +41,8 @@ FILE_MODE_READ, FILE_MODE_CHANGE = 1, 3
 FILE_MODE_CREATE = -(1 << 63) | 3  # to be read, written, and created where it is missing
 READ_ONLY, DIRECTORY, VALID_ATTRIBUTES = 0x01, 0x10, 0x37
 END_OF_FILE = -1
+BOOT_HASH_SHA256 = 2  # EFI_TCG2_BOOT_HASH_ALG_SHA256 (TCG EFI Protocol Specification 6.4)
+END_OF_PATH, FILE_OF_MEDIA = 0x7F, 0x0404  # device paths: their end, by its type; a file, type and subtype (10.3)
 INFO_NAME = FileInfo.offset_of("file_name")  # the bytes of EFI_FILE_INFO without its name
 
 # EFI_STATUS (appendix D), errors without the bit that `Failure`, the reports and the hosted firmware add
@@ -69,4 +71,5 @@ CONSOLE_OUT_DEVICE = _guid("d3b36f2c-d551-11d4-9a46-0090273fc14d")  # EDK II's m
 MP_SERVICES_PROTOCOL = _guid("3fdda605-a76e-4f46-ad29-12f4531b3d08")
 GRAPHICS_OUTPUT_PROTOCOL = _guid("9042a9de-23dc-4a38-96fb-7aded080516a")
 GIVE_WAY_PROTOCOL = _guid("9d1c2f0e-6f3a-4b58-8c74-626172656c6d")  # ours
+TCG2_PROTOCOL = _guid("607f766c-7455-42be-930b-e4d76db2720f")
 BARELM_WORKSPACE = _guid("6d61ae62-7265-4d4c-b0a7-626172656c6d")  # ours

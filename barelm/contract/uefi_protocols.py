@@ -332,6 +332,18 @@ class FileSystemInfo(Struct):
     volume_label: U16 = room(16)
 
 
+class Tcg2(Struct):
+    """EFI_TCG2_PROTOCOL (TCG EFI Protocol Specification 1.00, 6)."""
+
+    get_capability: int = room(note="nn")
+    get_event_log: int = room(note="nunnn")
+    hash_log_extend_event: int = room(note="nnnnn")
+    submit_command: int = room(note="nunun")
+    get_active_pcr_banks: int = room(note="nn")
+    set_active_pcr_banks: int = room(note="nu")
+    get_result_of_set_active_pcr_banks: int = room(note="nnn")
+
+
 class MpServices(Struct):
     """EFI_MP_SERVICES_PROTOCOL (PI 1.8, volume 2, 13.4)."""
 

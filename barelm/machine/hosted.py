@@ -58,6 +58,7 @@ class Hosted:
     slips: tuple[float, int, float] = (0, 0, 0)
     system_calls: tuple[int, ...] = ()
     guard_pages: int = 0
+    tpm: bool = False
 
     def why_not(self) -> str | None:
         """Why this machine cannot be used here, in a sentence; None where it can."""
@@ -116,6 +117,7 @@ class HostedSession:
                  "writable": spec.writable, "faults": [*map(str, machine.faults)], "power_cut": machine.power_cut,
                  "occupied": machine.occupied, "slips": machine.slips, "system_calls": machine.system_calls,
                  "guard_pages": machine.guard_pages,
+                 "tpm": machine.tpm,
                  "screen": str(Screen(*machine.screen, machine.pixels)) if machine.screen else None,
                  "screen_fd": shared[0] if shared else None, "report_fd": report_out}
         command = child_command(CHILD, json.dumps(setup))

@@ -30,7 +30,7 @@ from barelm.metal.storage import configuration, model_loader, model_menu, model_
 from barelm.metal.storage.model_menu import judged_models
 from barelm.metal.storage.model_refusals import reason_of, refuse
 from barelm.metal.storage.volumes import close_volume, find_volume, note_model, refresh_volume
-from barelm.metal.trust import bound_program, loaded_files
+from barelm.metal.trust import bound_program, loaded_files, measured_boot
 from barelm.metal.uefi.boot_services import Firmware, disable_watchdog, open_firmware, stall
 from barelm.metal.uefi.handles import protocol_of
 from barelm.metal.uefi.mp_services import find_give_way
@@ -91,7 +91,7 @@ def load_chosen_model(con: Console, b: Board, workspace: Workspace, volume: Mode
             note_model(workspace, entry.name)
             models.asked_for = 0
             header = model_loader.header_in(workspace)
-            judge_loaded(workspace, b, header, entry.name)
+            judge_loaded(con, workspace, b, header, entry.name)
             return header
         entry.verdict = verdict
         if b.settings.report != 0 or models.entries[model_menu.usable_in_place(models, chosen)].verdict != SOUND:
@@ -100,13 +100,14 @@ def load_chosen_model(con: Console, b: Board, workspace: Workspace, volume: Mode
         again = True
 
 
-def judge_loaded(workspace: Workspace, b: Board, header: Header, name: U16) -> None:
-    """Have a signed program refuse a model, loaded just now, that it was not signed with."""
+def judge_loaded(con: Console, workspace: Workspace, b: Board, header: Header, name: U16) -> None:
+    """Have a signed program refuse a model, loaded just now, that it was not signed with; and a TPM note what is."""
     trust = loaded_files.trust_in(workspace)
     trust.has_model = 0
     if trust.bound != 0:
         loaded_files.hash_model(trust, header, b.model)
         bound_program.check_model(trust, name, header)
+    measured_boot.measure_loaded(con, workspace, b.settings, header, b.model, name)
 
 
 def call_team(fw: Firmware, b: Board, most: int) -> None:
@@ -130,6 +131,9 @@ def run_model(t: Talk) -> int:
             figures.tell_selftest(t.con, under_test(t))
     if t.settings.prefix != 0:
         put(t.con, sentence("BARELM prefix {}\n", (saved_sessions.make_prefix(t),)))
+        return LEAVE
+    if t.settings.replay != 0:
+        completion.replay_answer(t)
         return LEAVE
     saved_sessions.take_up_prefix(t)
     if t.settings.chat != 0:

@@ -1,8 +1,8 @@
-"""The options of `barelm keys` and `verify`, and those of `image` that sign; as `cli.py` has those of the others."""
+"""The options of `barelm keys`, `verify` and `sbom`, and those of `image` that sign; `cli.py` has all the others."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -39,3 +39,38 @@ def keys(folder: Path, /, *, owner: Annotated[str, Parameter(help="Whose, in the
     for path in make_keys(folder, owner):
         print(path)
     return 0
+
+
+def verify(file: Path, model: str | None = None, /, *,
+           machine: Annotated[Literal["qemu", "hosted"], Parameter(help="That computes.")] = "hosted",
+           cores: Annotated[int, Parameter(help="To compute with.")] = 1,
+           cpu: Annotated[str, Parameter(help="The highest CPU level to compute at.")] = "auto") -> int:
+    """Compute the answer of a receipt again and compare; or compare an image with its manifest.
+
+    A receipt parts from what is computed here at the first token whose id or logits are others: exit code 1.
+
+    Examples:
+
+        barelm run smollm2 "Why is the sky blue?" --receipt
+        barelm verify smollm2.receipt.json
+        barelm verify stick.img
+
+    Parameters
+    ----------
+    file
+        A receipt (.json), or an image or a stick.
+    model
+        The model of the receipt: a .blm, or a checkpoint or a name that is packed to it.
+    """
+    from barelm.settings import Settings
+    from barelm.trust.verifying import verify as verify_file
+
+    return verify_file(file, model, machine, Settings(cpu=cpu, cores=cores))
+
+
+def sbom(*, output: Annotated[Path | None, Parameter(name=["--output", "-o"], help="Default: to stdout.")] = None
+         ) -> int:
+    """Write what is inside the program and what built it, a bill of materials in CycloneDX."""
+    from barelm.trust.verifying import write_bill
+
+    return write_bill(output)

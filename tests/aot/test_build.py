@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -40,10 +41,10 @@ print(hashlib.sha256(build(main)).hexdigest())
 WHOLE = "from barelm.aot.build import *; import hashlib; print(hashlib.sha256(compile_and_link()).hexdigest())"
 
 
-def said_by(code: str, hash_seed: int) -> str:
-    """What a fresh Python says that orders its sets by `hash_seed`."""
-    environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed), "PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=REPOSITORY, capture_output=True,
+def said_by(code: str, hash_seed: int, folder: Path = REPOSITORY, zone: str = "UTC") -> str:
+    """What a fresh Python says that orders its sets by `hash_seed`, of the package in a folder."""
+    environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed), "PYTHONPATH": str(folder), "TZ": zone}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=folder, capture_output=True,
                           text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -53,9 +54,11 @@ def test_a_small_program_is_the_same_under_any_hash_seed() -> None:
     assert said_by(SMALL, 1) == said_by(SMALL, 2)
 
 
-def test_the_whole_program_is_the_same_from_another_process() -> None:
+def test_the_whole_program_is_the_same_from_another_folder_and_time_zone(tmp_path: Path) -> None:
     key, expected = build.source_key(), hashlib.sha256(program().read_bytes()).hexdigest()
-    said = said_by(WHOLE, 12345)
+    copy = tmp_path / "a folder" / "deeper"
+    shutil.copytree(REPOSITORY / "barelm", copy / "barelm", ignore=shutil.ignore_patterns("__pycache__"))
+    said = said_by(WHOLE, 12345, copy, "Pacific/Kiritimati")
     if build.source_key() != key or program().stem != key:
         pytest.skip("somebody changed the sources meanwhile")
     assert said == expected

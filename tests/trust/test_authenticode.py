@@ -98,8 +98,9 @@ def test_auth_files_are_signed_as_set_variable_wants_them(tmp_path: Path, name: 
     signed = name.encode("utf-16-le") + vendor.bytes_le + struct.pack("<I", ATTRIBUTES) + time + listed
     (tmp_path / "signed").write_bytes(signed)
     (tmp_path / "signature").write_bytes(content_info(content[40:16 + n_bytes]))
-    command: list[str | Path] = ["openssl", "smime", "-verify", "-binary", "-inform", "DER", "-in", tmp_path / "signature", "-content",
-               tmp_path / "signed", "-CAfile", tmp_path / f"{by}.pem", "-purpose", "any", "-out", "/dev/null"]
+    command: list[str | Path] = [
+        "openssl", "smime", "-verify", "-binary", "-inform", "DER", "-in", tmp_path / "signature", "-content",
+        tmp_path / "signed", "-CAfile", tmp_path / f"{by}.pem", "-purpose", "any", "-out", "/dev/null"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

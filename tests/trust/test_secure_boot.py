@@ -22,7 +22,7 @@ from tests.built import program
 from tests.trust import signing
 from tests.trust.signing import BOOT, SETTINGS, image, model
 
-PATIENCE_S = 240
+PATIENCE_S = 90
 
 
 @functools.cache

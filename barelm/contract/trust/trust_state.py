@@ -15,3 +15,6 @@ class Trust(Struct):
     n_bytes: int  # and of how many bytes
     model: U8 = room(SHA256_BYTES)
     has_model: int  # 1: that is known
+    program: U8 = room(SHA256_BYTES)  # of its file on the volume, where a receipt was asked for
+    measured: int  # the TPM's register it went into, or 0
+    event: U8 = room(512)  # of the TPM's log

@@ -14,6 +14,7 @@ from barelm.machine.firmware.devices.graphics import Graphics
 from barelm.machine.firmware.devices.hosted_volume import Files
 from barelm.machine.firmware.devices.processors import Processors, Slips
 from barelm.machine.firmware.devices.serial_device import SerialPort, Wire
+from barelm.machine.firmware.devices.tcg2_device import Tpm
 from barelm.machine.firmware.devices.text_console import TextInput, TextOutput
 from barelm.machine.firmware.events import Events
 from barelm.machine.firmware.fault_report import Report
@@ -52,6 +53,7 @@ class Setup:
     occupied: tuple[tuple[int, int], ...] = ()  # what of the memory is somebody else's: from which MiB on, how many
     guard_pages: int = 0  # that stay free behind what is allocated, so that whoever goes on there is stopped
     slips: Slips = Slips()
+    tpm: bool = False
     low_base: int = LOW_BASE  # where the memory begins: two machines of one process need different places
 
 
@@ -102,10 +104,11 @@ class HostedFirmware:
         self.system = System(self.events, self._off, switch.watchdog)
         self.processors = Processors(setup.cores, self.memory, self.events, self.services.enter, setup.slips)
         self.graphics = Graphics(setup.screen, self.memory, setup.screen_fd) if setup.screen else None
+        self.tpm = Tpm() if setup.tpm else None
         self.services.admit = self.processors.admit
         self.services.install(handlers_of(self.memory, self.events, self.protocols, self.files, self.text_input,
                                           self.text_output, self.serial_port, self.system, self.processors,
-                                          self.graphics))
+                                          self.graphics, self.tpm))
         self.table = self._write_tables()
         self.image_handle = self._write_image_handle()
 
@@ -175,6 +178,8 @@ class HostedFirmware:
         serial = self._protocol(0, uefi_protocols.SerialIo, revision=0x10000, mode=self.serial_port.mode.address)
         self.protocols.drive(serial, guid_of(uefi_protocols.SerialIo), self.serial_port.connect)
         self._protocol(0, uefi_protocols.MpServices)
+        if self.tpm is not None:
+            self._protocol(0, uefi_protocols.Tcg2)
         self._protocol(0, uefi_protocols.GiveWay, code=self.services.give_way, at_once=host_processors())
         vendor = _VENDOR.encode("utf-16-le") + bytes(2)
         vendor_address = self.memory.pool(len(vendor), uefi.RUNTIME_SERVICES_DATA)

@@ -13,7 +13,7 @@ _SPELLED = {"tpl": "TPL", "ap": "AP", "aps": "APs", "bsp": "BSP"}
 
 def table_name(kind: type[Struct]) -> str:
     """What the specification calls a table: SerialIo is "EFI_SERIAL_IO_PROTOCOL"."""
-    words = "_".join(re.findall("[A-Z][a-z]*", kind.__name__)).upper()
+    words = "_".join(re.findall("[A-Z][a-z0-9]*", kind.__name__)).upper()
     is_named = issubclass(kind, TableHeader) or words.endswith("_PROTOCOL")
     return f"EFI_{words}" if is_named else f"EFI_{words}_PROTOCOL"
 

@@ -16,9 +16,10 @@ from barelm.metal.console.stream import put_code_point, set_colour
 from barelm.metal.console.writing import end_row, put_bytes, put_number, put_text, say
 from barelm.metal.conversation.reading_ahead import begin_reading, end_reading, is_right, read_on
 from barelm.metal.conversation.status_row import show_status
-from barelm.metal.conversation.talk import Talk, bytes_of, keyboard_of, transcript_of, vocabulary_of
+from barelm.metal.conversation.talk import Talk, bytes_of, keyboard_of, transcript_of, under_test, vocabulary_of
 from barelm.metal.keys.keyboard import stop_asked
 from barelm.metal.processors.cores import cached_of, command, place
+from barelm.metal.trust import receipts
 
 SHOW_EVERY_MS = 30
 LINE_COLUMNS = 64
@@ -77,9 +78,11 @@ def make_tokens(t: Talk, n: int, end: int) -> int:
     began = cycles()
     begin_showing(t, n)
     begin_reading(t, n)
+    if t.settings.receipt != 0:
+        receipts.begin_receipt(t.workspace, under_test(t), t.model, n)
     figures.ended = board.ENDED_AT_LIMIT
     while n < end:
-        token = command(t.job, board.CHOOSE, n)
+        token = choose_token(t, n)
         if ends(t.header, token):
             figures.ended = board.ENDED_ITSELF
             break
@@ -101,6 +104,16 @@ def make_tokens(t: Talk, n: int, end: int) -> int:
             read_on(t, n, end, right)
     show_rest(t)
     return n
+
+
+def choose_token(t: Talk, n: int) -> int:
+    """The next token behind n ids, noted where a receipt is asked for."""
+    if t.settings.receipt == 0:
+        return command(t.job, board.CHOOSE, n)
+    receipts.note_logits(t.workspace, under_test(t))
+    token = command(t.job, board.CHOOSE, n)
+    receipts.note_choice(t.workspace, token)
+    return token
 
 
 def begin_showing(t: Talk, n: int) -> None:

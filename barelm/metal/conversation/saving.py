@@ -28,6 +28,9 @@ from barelm.metal.storage.whole_files import (
     say_status,
     write_whole,
 )
+from barelm.metal.trust import receipts
+from barelm.metal.trust.loaded_files import hash_program, trust_in
+from barelm.metal.trust.measured_boot import put_measured
 from barelm.metal.uefi.file_protocol import close_file, open_file, read_file
 
 NO_NAME = "A name has up to 40 characters, none of \" * / : < > ? \\ |, does not begin with a dot and is no device's."
@@ -196,8 +199,42 @@ def save_report(t: Talk) -> None:
     c = t.conversation
     say_line(t.con, DIM, text("Measuring ..."))
     n_bytes = make_report(t.con, t.workspace, under_test(t), t.figures, c.file, end_of(c, c.n_turns))
+    n_bytes += put_trust(t, c.file[n_bytes - 2:]) - 2  # in front of its last brace
     name_file(t.names, text(""), saved_sessions.plain_name(c, text("report")), text(".json"))
     write_whole(t.volume.root, t.names, c.file[:n_bytes])
+    say_written(t.con, t.names, n_bytes)
+
+
+def put_trust(t: Talk, out: U8) -> int:
+    """The end of the report: what was measured; returns its bytes."""
+    begin_text(t.con, out)
+    put_measured(t.con, t.workspace)
+    put_text(t.con, text("}\n"))
+    return end_text(t.con)
+
+
+def save_receipt(t: Talk, given: U8) -> None:
+    """`/receipt`: that of the last answer; where none are made yet, they are from the next answer on."""
+    if t.settings.receipt == 0:
+        t.settings.receipt = 1
+        say_line(t.con, DIM, text("Answers have a receipt from the next one on; /retry makes the last one again."))
+    elif not receipts.still_stands(receipts.receipt_in(t.workspace), transcript_of(t).tokens):
+        say_line(t.con, ALARM, text("There is no answer here that a receipt was made of."))
+    else:
+        write_receipt(t, named(t, given, text(""), text(".receipt.json")), text(".receipt.json"))
+
+
+def write_receipt(t: Talk, name: U8, suffix: U16) -> None:
+    """The receipt of the last answer as a file."""
+    if not name_file(t.names, text(""), name, suffix):
+        say_line(t.con, ALARM, text(NO_NAME))
+        return
+    block = t.conversation.file
+    hash_program(t.con.fw, trust_in(t.workspace), t.volume.root, block)
+    begin_text(t.con, block)
+    receipts.put_receipt(t.con, t.workspace, t.header, transcript_of(t).tokens)
+    n_bytes = end_text(t.con)
+    write_whole(t.volume.root, t.names, block[:n_bytes])
     say_written(t.con, t.names, n_bytes)
 
 

@@ -46,10 +46,10 @@ LIMITS, LIMITS_AT = joined(command.limits for _, command in NUMBERS)
 SEED = [row.name for row, _ in NUMBERS].index("seed")
 
 HELP_, SYSTEM, STOP, THINK, RETRY, UNDO, EDIT_, CLEAR, SAVE, LOAD, LIST, MODEL, STATS, CPU, BENCH, SHOT, SELFTEST, \
-    REPORT, REBOOT, OFF, QUIT = range(len(NUMBERS), len(NUMBERS) + 21)
+    RECEIPT, REPORT, REBOOT, OFF, QUIT = range(len(NUMBERS), len(NUMBERS) + 22)
 ENDINGS = RESTART, SWITCH_OFF, LEAVE  # of the last three
 COMMANDS = NUMBER_COMMANDS + (" help system stop think retry undo edit clear save load list model stats cpu bench shot "
-                              "selftest report reboot off quit")
+                              "selftest receipt report reboot off quit")
 
 HELP = f"""/retry  answer again              /undo   take the last turn back
 /edit   change the last question     /clear  begin anew
@@ -59,6 +59,7 @@ HELP = f"""/retry  answer again              /undo   take the last turn back
 /save NAME  /load NAME  /list        conversations on this volume
 /stats  /cpu  /bench  /selftest      what this machine is and does
 /report  writes that to a file       /shot NAME  a picture of the screen
+/receipt NAME  a proof of the last answer, for `barelm verify`
 /model  another model                /quit  /off  /reboot
 A message that begins with a slash begins with two: //.
 Esc or Ctrl-C stops an answer.  Page Up looks back.  Up: earlier lines.
@@ -84,6 +85,8 @@ def obey(t: Talk, line: U8, n: int) -> int:
         saving.save_conversation(t, line[at:n])
     elif what == LOAD:
         saving.load_conversation(t, line[at:n])
+    elif what == RECEIPT:
+        saving.save_receipt(t, line[at:n])
     elif what == SHOT:
         saving.take_picture(t, line[at:n])
     elif what == SYSTEM:

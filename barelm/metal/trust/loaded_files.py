@@ -1,13 +1,19 @@
-"""The hashes of what was loaded: configuration, model, and the beginning of conversations."""
+"""The hashes of what was loaded: configuration, model, the beginning of conversations, and the program's own file."""
 
 from barelm.contract import layout
 from barelm.contract.board import LoadedModel
 from barelm.contract.layout import Header
 from barelm.contract.regions import Workspace
+from barelm.contract.trust.hashing import SHA256_BYTES
 from barelm.contract.trust.trust_state import Trust
-from barelm.dialect.memory import memory
+from barelm.dialect.memory import address_of, fill_bytes, memory
+from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U8, padded
 from barelm.kernels.sha256 import begin_sha256, extend_sha256, finish_sha256
+from barelm.metal.console.sinks import Console
+from barelm.metal.console.writing import put
+from barelm.metal.uefi.boot_services import Firmware
+from barelm.metal.uefi.file_protocol import close_file, open_own_file, read_file
 
 
 def trust_in(workspace: Workspace) -> Trust:
@@ -29,6 +35,28 @@ def hash_model(trust: Trust, header: Header, model: LoadedModel) -> None:
         extend_sha256(trust.hash, memory(model.sections[section], n_bytes))
     finish_sha256(trust.hash, trust.model)
     trust.has_model = 1
+
+
+def hash_program(fw: Firmware, trust: Trust, root: int, space: U8) -> None:
+    """Hash the file this program was started from, as the volume has it now; zeros where the firmware does not say."""
+    fill_bytes(address_of(trust.program), 0, SHA256_BYTES)
+    file = open_own_file(fw, root)
+    if file <= 0:
+        return
+    begin_sha256(trust.hash)
+    n = read_file(file, address_of(space), len(space))
+    while n > 0:
+        extend_sha256(trust.hash, space[:n])
+        n = read_file(file, address_of(space), len(space))
+    close_file(file)
+    if n == 0:
+        finish_sha256(trust.hash, trust.program)
+
+
+def put_digest(con: Console, digest: U8) -> None:
+    """A hash in hexadecimal."""
+    for i in range(SHA256_BYTES):
+        put(con, sentence("{:x2}", (int(digest[i]),)))
 
 
 def begin_watch(trust: Trust) -> None:

@@ -2,7 +2,7 @@
 
 from barelm.contract import uefi
 from barelm.contract.uefi_protocols import FileInfo, FileIoToken, FileProtocol, LoadedImage, SimpleFileSystem
-from barelm.dialect.memory import address_of, cells
+from barelm.dialect.memory import address_of, cells, load_u8, load_u16, memory, u16_array
 from barelm.dialect.processor import call_efi
 from barelm.dialect.types import U8, U16
 from barelm.metal.uefi.answers import ERROR, failure_of, handle_of
@@ -24,6 +24,18 @@ def open_volume(fw: Firmware, device: int) -> int:
     root = cells(1)
     status = call_efi(SimpleFileSystem(file_system).open_volume, (file_system, address_of(root)))
     return handle_of(status, root[0])
+
+
+def open_own_file(fw: Firmware, root: int) -> int:
+    """The file this program was started from, by the path of its image (UEFI 10.3.5.4), or 0."""
+    loaded = protocol_of(fw, fw.image, uefi.LOADED_IMAGE_PROTOCOL)
+    node = LoadedImage(loaded).file_path if loaded != 0 else 0
+    while node != 0 and load_u8(node) != uefi.END_OF_PATH and load_u16(node + 2) >= 4:
+        if load_u16(node) == uefi.FILE_OF_MEDIA:
+            n = (load_u16(node + 2) - 4) // 2
+            return open_file(root, u16_array(memory(node + 4, 2 * n), 0, n))
+        node += load_u16(node + 2)
+    return 0
 
 
 def open_file(root: int, name: U16) -> int:
