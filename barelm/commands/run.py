@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 from barelm.aot.build import build_program
 from barelm.commands.make import new_file
@@ -18,7 +19,7 @@ from barelm.printed import json_text, spoken
 def run_model(order: Order, machine: str | None, as_json: bool) -> int:
     """Complete a prompt or answer it: the text streams on stdout, or comes in one JSON object at the end."""
     order = replace(order, cores=machine_cores(order.memory_mb, order.cores),
-                    receipt=new_file(order.model, ".receipt.json") if order.settings.receipt else None)
+                    receipt=receipt_file(order) if order.settings.receipt else None)
     with ProgressBar() as bar:
         chosen = choose_machine(machine, bar.note)
 
@@ -41,6 +42,12 @@ def run_model(order: Order, machine: str | None, as_json: bool) -> int:
     if order.receipt is not None:
         print(f"receipt: {order.receipt}", file=sys.stderr)
     return 0
+
+
+def receipt_file(order: Order) -> Path:
+    """Where the receipt goes, which is written over nothing."""
+    path = Path(order.model)
+    return new_file(path.stem if path.is_file() else order.model, ".receipt.json")
 
 
 def summary(outcome: Outcome) -> str:

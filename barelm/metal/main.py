@@ -105,6 +105,7 @@ def judge_loaded(con: Console, workspace: Workspace, b: Board, header: Header, n
     trust = loaded_files.trust_in(workspace)
     trust.has_model = 0
     if trust.bound != 0:
+        loaded_files.say_hashing(con, b.settings, header)
         loaded_files.hash_model(trust, header, b.model)
         bound_program.check_model(trust, name, header)
     measured_boot.measure_loaded(con, workspace, b.settings, header, b.model, name)

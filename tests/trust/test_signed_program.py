@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import functools
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from barelm import pipeline
 from barelm.contract import uefi
+from barelm.disk import write_image
 from barelm.machine.hosted import Hosted
 from barelm.machine.machine import Spec
+from barelm.settings import Settings
 from barelm.trust.authenticode import signed_by
+from barelm.trust.binding import bound_and_signed
+from tests.appliance.chatty import Chatty
+from tests.appliance.talk import Talk, talk
 from tests.built import program
+from tests.quiet import Quiet
 from tests.trust.signing import BOOT, SETTINGS, files, image, model, signer
 
 pytestmark = pytest.mark.skipif(Hosted().why_not() is not None, reason=str(Hosted().why_not()))
@@ -87,3 +96,55 @@ def test_a_damaged_list_is_refused(tmp_path: Path) -> None:
 def test_an_unsigned_program_takes_anything(tmp_path: Path) -> None:
     screen, status = ran(tmp_path, {**files(), BOOT: program().read_bytes(), "model.blm": model(6)})
     assert status == 0 and ids(screen)
+
+
+@functools.cache
+def chatting() -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """The files of an image that holds a conversation, signed with its beginning; and the same, not signed."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "chatty.blm"
+        packed = Chatty(5, 512).write(path)
+        settings = Settings("", 0.0, tokens=6, chat=True, wait=0, system="hello to the world " * 20)
+        prefix = pipeline.prefix_of(packed, settings, program(), Quiet())
+        assert prefix is not None
+        content = {"barelm.toml": settings.toml(), "model.blm": path.read_bytes(), "prefix.session": prefix}
+    bound: dict[str, Path | bytes] = dict(content)
+    return {BOOT: bound_and_signed(program(), bound, signer()), **content}, {BOOT: program().read_bytes(), **content}
+
+
+def spoken(folder: Path, content: dict[str, bytes], *lines: str) -> Talk:
+    """A conversation."""
+    sources: dict[str, Path | bytes] = dict(content)
+    write_image(folder / "chat.img", sources, free_bytes=8 << 20)
+    return talk(folder / "chat.img", *lines)
+
+
+def said(heard: Talk, line: str) -> str:
+    """The answer without the figures below it."""
+    return heard.answer_to(line).rpartition("\n[")[0]
+
+
+def test_the_beginning_it_was_signed_with_is_taken(tmp_path: Path) -> None:
+    signed, plain = (spoken(tmp_path, content, "hello world", "/stats") for content in chatting())
+    assert signed.stats == plain.stats and signed.stats[0].read < 100
+    assert said(signed, "hello world") == said(plain, "hello world")
+
+
+def test_one_bit_of_its_keys_and_values_is_noticed(tmp_path: Path) -> None:
+    content = dict(chatting()[0])
+    prefix = content["prefix.session"]
+    content["prefix.session"] = prefix[:-9] + bytes([prefix[-9] ^ 1]) + prefix[-8:]
+    write_image(tmp_path / "chat.img", {**content})
+    screen = ""
+    with Hosted().start(Spec(tmp_path / "chat.img", 128)) as session:
+        while "any key" not in screen and (shown := session.read(PATIENCE_S)):
+            screen += shown.decode()
+    assert PREFIX in screen
+
+
+def test_saved_texts_are_read_again_saved_keys_and_values_are_not_taken(tmp_path: Path) -> None:
+    """The signed program reads what the other takes from the file; the answers are the same."""
+    lines = "hello world", "/save a", "/clear", "/load a", "and what else", "/stats"
+    signed, plain = (spoken(tmp_path, content, *lines) for content in chatting())
+    assert said(signed, "and what else") == said(plain, "and what else")
+    assert signed.stats[0].last_read > plain.stats[0].last_read

@@ -11,7 +11,7 @@ from barelm.dialect.structs import Struct, room
 from barelm.dialect.types import I32, I64, U8, Real
 
 RECEIPT_FORMAT = 1
-MOST_LINKS = 8192
+MOST_LINKS = 4096
 """Tokens of one answer that are listed; what follows is in the last link too."""
 REPLAY_PATH, RECEIPT_PATH = "replay.bin", "receipt.json"
 REPLAY_MAGIC = int.from_bytes(b"barelmR\n", "little")

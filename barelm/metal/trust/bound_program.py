@@ -4,7 +4,7 @@ The list is a section of the program's own image, where the firmware has loaded 
 program without such a section is bound to nothing.
 """
 
-from barelm.contract import uefi
+from barelm.contract import layout, uefi
 from barelm.contract.layout import Header
 from barelm.contract.regions import Workspace
 from barelm.contract.trust.bound_files import BOUND_MAGIC, BOUND_NAME, BOUND_VERSION, MOST_BOUND, BoundFile, BoundList
@@ -34,7 +34,9 @@ def find_bound(fw: Firmware, trust: Trust) -> None:
         return
     base = LoadedImage(loaded).image_base
     size = LoadedImage(loaded).image_size
-    if base == 0 or load_u16(base) != MZ or load_u32(base + load_u32(base + PE_AT)) != PE:
+    if base == 0 or load_u16(base) != MZ or load_u32(base + PE_AT) > size - layout.PAGE:
+        return
+    if load_u32(base + load_u32(base + PE_AT)) != PE:
         return
     header = base + load_u32(base + PE_AT)
     first = header + FILE_HEADER_BYTES + load_u16(header + OPTIONAL_BYTES)

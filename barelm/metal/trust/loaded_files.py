@@ -4,16 +4,20 @@ from barelm.contract import layout
 from barelm.contract.board import LoadedModel
 from barelm.contract.layout import Header
 from barelm.contract.regions import Workspace
+from barelm.contract.settings import SettingsView
 from barelm.contract.trust.hashing import SHA256_BYTES
 from barelm.contract.trust.trust_state import Trust
-from barelm.dialect.memory import address_of, fill_bytes, memory
+from barelm.dialect.memory import address_of, fill_bytes, memory, text
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U8, padded
 from barelm.kernels.sha256 import begin_sha256, extend_sha256, finish_sha256
-from barelm.metal.console.sinks import Console
-from barelm.metal.console.writing import put
+from barelm.metal.console.sinks import DIM, Console
+from barelm.metal.console.writing import put, say_line
 from barelm.metal.uefi.boot_services import Firmware
 from barelm.metal.uefi.file_protocol import close_file, open_own_file, read_file
+
+LARGE = 64 << 20
+"""Bytes that a processor without instructions for it hashes in half a second."""
 
 
 def trust_in(workspace: Workspace) -> Trust:
@@ -35,6 +39,12 @@ def hash_model(trust: Trust, header: Header, model: LoadedModel) -> None:
         extend_sha256(trust.hash, memory(model.sections[section], n_bytes))
     finish_sha256(trust.hash, trust.model)
     trust.has_model = 1
+
+
+def say_hashing(con: Console, settings: SettingsView, header: Header) -> None:
+    """Tell a person what takes a while, of a model for which it may."""
+    if settings.report == 0 and header.file_bytes > LARGE:
+        say_line(con, DIM, text("Checking the model."))
 
 
 def hash_program(fw: Firmware, trust: Trust, root: int, space: U8) -> None:

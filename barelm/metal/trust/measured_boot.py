@@ -17,7 +17,7 @@ from barelm.dialect.types import U8, U16
 from barelm.metal.console.sinks import Console
 from barelm.metal.console.writing import begin_text, end_text, put
 from barelm.metal.storage.configuration import hash_in
-from barelm.metal.trust.loaded_files import hash_model, put_digest, trust_in
+from barelm.metal.trust.loaded_files import hash_model, put_digest, say_hashing, trust_in
 from barelm.metal.uefi.tcg2 import extend_pcr, find_tpm
 
 PCR = 12
@@ -35,6 +35,8 @@ def measure_loaded(con: Console, workspace: Workspace, settings: SettingsView, h
     configuration = hash_in(workspace)
     if tpm == 0 or measure(con, trust, tpm, text("barelm.toml"), configuration.n_bytes, configuration.digest) != 0:
         return
+    if trust.has_model == 0:
+        say_hashing(con, settings, header)
     hash_model(trust, header, model)
     if measure(con, trust, tpm, name, header.file_bytes, trust.model) == 0:
         trust.measured = PCR
