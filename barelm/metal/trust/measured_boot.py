@@ -18,7 +18,7 @@ from barelm.metal.console.sinks import Console
 from barelm.metal.console.writing import begin_text, end_text, put
 from barelm.metal.storage.configuration import hash_in
 from barelm.metal.trust.loaded_files import hash_model, put_digest, say_hashing, trust_in
-from barelm.metal.uefi.tcg2 import extend_pcr, find_tpm
+from barelm.metal.uefi.runtime_services import extend_pcr, find_tpm
 
 PCR = 12
 EV_IPL = 0xD  # what a loader starts with (PC Client Platform Firmware Profile, 10.4.1)

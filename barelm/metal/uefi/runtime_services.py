@@ -1,10 +1,12 @@
-"""Calls into the firmware: the clock, and the end of the machine (UEFI 8.3, 8.5)."""
+"""Calls into the firmware: the clock, the end of the machine (UEFI 8.3, 8.5), and its TPM (TCG EFI Protocol 6.6)."""
 
-from barelm.contract.uefi_protocols import RuntimeServices
+from barelm.contract import uefi
+from barelm.contract.uefi_protocols import RuntimeServices, Tcg2
 from barelm.dialect.memory import address_of
 from barelm.dialect.processor import call_efi
-from barelm.dialect.types import I64
+from barelm.dialect.types import I64, U8
 from barelm.metal.uefi.boot_services import Firmware
+from barelm.metal.uefi.handles import locate_protocol
 
 
 def get_time(fw: Firmware, now: I64) -> int:
@@ -15,3 +17,13 @@ def get_time(fw: Firmware, now: I64) -> int:
 def reset_system(fw: Firmware, kind: int, status: int) -> int:
     """Shut down or restart; returns only where the firmware cannot."""
     return call_efi(RuntimeServices(fw.runtime).reset_system, (kind, status, 0, 0))
+
+
+def find_tpm(fw: Firmware) -> int:
+    """The TPM's protocol, or 0."""
+    return locate_protocol(fw, uefi.TCG2_PROTOCOL)
+
+
+def extend_pcr(tpm: int, data: U8, event: U8) -> int:
+    """Have data hashed into a register, and an event written to the log, which says which; returns the status."""
+    return call_efi(Tcg2(tpm).hash_log_extend_event, (tpm, 0, address_of(data), len(data), address_of(event)))
