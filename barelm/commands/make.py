@@ -14,7 +14,7 @@ from barelm.contract.layout import Header
 from barelm.contract.session_file import PREFIX_PATH
 from barelm.errors import BarelmError
 from barelm.host_files import PACKAGE, Source, replace_file
-from barelm.pack.reader import Packed, read_header, read_packed
+from barelm.pack.reader import Packed, read_packed
 from barelm.pipeline import Packing
 from barelm.settings import Settings
 from barelm.trust.bill_of_materials import BILL_PATH, bill_of_materials
