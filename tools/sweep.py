@@ -46,8 +46,9 @@ MOST_CALLS = 12
 PROMPT, ANY_KEY, MENU = "> ", "Press any key to go on.", "Enter starts"
 LINES = ("hello world", "/save t", "and more", "/load t", "/report", "/model", "", "again", "/quit")
 
-SAME, SAID, LOST, WRONG, LEFT, HANG, CRASH = "same", "said", "text lost", "wrong words", "left behind", "hang", "crash"
-GOOD = (SAME, SAID)
+SAME, SAID, WAITS, LOST, WRONG, LEFT, HANG, CRASH = (
+    "same", "said", "waits at its prompt", "text lost", "wrong words", "left behind", "hang", "crash")
+GOOD = (SAME, SAID, WAITS)
 
 STATUSES = (uefi.EFI_DEVICE_ERROR, uefi.EFI_UNSUPPORTED, uefi.EFI_OUT_OF_RESOURCES, uefi.EFI_NOT_READY)
 MORE_STATUSES = {"Open": (uefi.EFI_NOT_FOUND, 13), "OpenVolume": (12, 13), "Write": (uefi.EFI_VOLUME_FULL, 13),
@@ -60,7 +61,10 @@ EFFECTS = {"EFI_FILE_PROTOCOL.Read": ("half", "none", "more", "flipped", "stale"
            "EFI_MP_SERVICES_PROTOCOL.GetNumberOfProcessors": ("far",), "EFI_BOOT_SERVICES.GetMemoryMap": ("steps",),
            "EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL.QueryMode": ("nowhere",), "EFI_SERIAL_IO_PROTOCOL.GetControl": ("waits",)}
 """What else a service may do wrong; every one may do nothing and say it did (`nothing`)."""
-UNSEEN = ("Write", "OutputString", "Blt")
+LINE = "EFI_SERIAL_IO_PROTOCOL."
+INPUT = (LINE, "EFI_SIMPLE_TEXT_INPUT", "EFI_BOOT_SERVICES.LocateHandleBuffer", "EFI_BOOT_SERVICES.OpenProtocol")
+"""Where these fail for good nobody can be heard, and the machine waits at its prompt, as it must."""
+UNSEEN = ("Write", "OutputString", "Blt", "AllocatePages")
 """Services of which nobody can see that they did nothing and said they did."""
 HARMLESS_LIES = ("EFI_BOOT_SERVICES.FreePages", "EFI_BOOT_SERVICES.CloseEvent", "EFI_FILE_PROTOCOL.Close",
                  "EFI_BOOT_SERVICES.CloseProtocol", "EFI_BOOT_SERVICES.ConnectController", "EFI_BOOT_SERVICES.FreePool",
@@ -195,6 +199,8 @@ def judge(scene: Scene, fault: Fault, ran: Ran, good: Ran) -> Verdict:
         return Verdict(scene.name, str(fault), outcome, words[-300:])
 
     if ran.trouble:
+        if re.search(r"\n> [^\n]*$", ran.text) and fault.service.startswith(INPUT) and fault.lasting:
+            return verdict(WAITS)
         is_hang = "said nothing" in ran.trouble or "does not end" in ran.trouble
         return verdict(HANG if is_hang else CRASH, f"{ran.trouble} {ran.text[-200:]!r}")
     if ran.left and fault.service not in HARMLESS_LIES and "does not come back" not in ran.text:
@@ -203,7 +209,7 @@ def judge(scene: Scene, fault: Fault, ran: Ran, good: Ran) -> Verdict:
     if found == expected and ran.status == good.status:
         return verdict(SAME)
     news = [line for line in found if line not in expected]
-    if any(sentences().search(line) for line in news):
+    if any(sentences().search(line) for line in news) or fault.service == LINE + "Write":  # which is what is read here
         return verdict(SAID, " / ".join(news))
     if news or ran.status != good.status:
         return verdict(WRONG, " / ".join(news))

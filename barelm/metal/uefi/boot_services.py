@@ -64,7 +64,7 @@ def pages_by(fw: Firmware, how: int, where: int, n_pages: int) -> int:
     place = cells(1)
     place[0] = where
     status = call_efi(BootServices(fw.boot).allocate_pages, (how, uefi.LOADER_DATA, n_pages, address_of(place)))
-    if status != 0:
+    if status != 0 or place[0] == 0:
         return 0
     note(fw.ledger, PAGES, place[0], n_pages)
     return place[0]
