@@ -70,9 +70,10 @@ def line_of(text: str) -> int:
 @hosted
 def test_failure_shows_message_hint_place_and_returns_its_status(tmp_path: Path) -> None:
     ran = small.run(small.build(fails), tmp_path / "fails.img")
-    assert ran.screen.splitlines()[1:5] == [
-        "barelm stopped: the tank is empty – völlig", "Fill it.",
-        f"({HERE}:{line_of('raise Failure(9')}, status 9)", "BARELM DONE 9"]
+    *said, build, done = ran.screen.splitlines()[1:6]
+    assert said == ["barelm stopped: the tank is empty – völlig", "Fill it.",
+                    f"({HERE}:{line_of('raise Failure(9')}, status 9)"]
+    assert build.startswith("(program ") and "UEFI" in build and done == "BARELM DONE 9"
     assert ran.status == EFI_ERROR | 9
 
 

@@ -93,7 +93,8 @@ def check(path: Path) -> None:
 
 def test_help_has_examples(here: Cli) -> None:
     result = here("flash", "--help")
-    assert result.code == 0 and result.out.startswith("Usage: barelm flash") and "\n    barelm flash " in result.out
+    assert result.code == 0 and result.out.startswith("Usage: barelm flash")
+    assert "\n    sudo barelm flash " in result.out
 
 
 def test_with_yes_nothing_is_asked(here: Cli) -> None:

@@ -44,7 +44,7 @@ def test_build_copies_the_program(cli: Cli) -> None:
 def test_image_holds_program_model_and_configuration(cli: Cli, image: Path) -> None:
     with open_volume(image) as volume:
         assert {entry.path for entry in volume.files()} == {"EFI/BOOT/BOOTX64.EFI", "model.blm", "barelm.toml",
-                                                            "FONT-LICENSE.txt"}
+                                                            "FONT-LICENSE.txt", "MANIFEST.json", "SBOM.cdx.json"}
         entry = volume.lookup("barelm.toml")
         assert entry is not None
         text = volume.read(entry, 0, entry.size).decode()

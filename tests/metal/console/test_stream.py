@@ -164,7 +164,7 @@ def test_colours_on_the_firmwares_console() -> None:
     for colour in (ALARM, ALARM, DIM):
         set_colour(desk.con, colour)
         put_code_point(desk.con, 120)
-    assert desk.firmware.attributes == [0x0C, 0x08]
+    assert desk.firmware.attributes == [0x0C, 0x03]
     screen_desk = Desk(screen=True)
     set_colour(screen_desk.con, ALARM)
     assert isinstance(screen_desk.firmware, FakeScreen) and screen_desk.firmware.attributes == []
