@@ -1,6 +1,5 @@
 """Saving and loading as a person asks for it: conversations, pictures of the screen, the machine report."""
 
-from barelm.contract import uefi
 from barelm.contract.storage_state import Names
 from barelm.contract.uefi_protocols import FileInfo
 from barelm.dialect.memory import address_of, text
@@ -31,7 +30,7 @@ from barelm.metal.storage.whole_files import (
 from barelm.metal.trust import receipts
 from barelm.metal.trust.loaded_files import hash_program, trust_in
 from barelm.metal.trust.measured_boot import put_measured
-from barelm.metal.uefi.file_protocol import close_file, open_file, read_file
+from barelm.metal.uefi.file_protocol import close_file, open_file, read_entry
 
 NO_NAME = "A name has up to 40 characters, none of \" * / : < > ? \\ |, does not begin with a dot and is no device's."
 NOT_TO_BE_READ = "The firmware reports an error where the volume is read.  Is the stick still there?"
@@ -157,7 +156,9 @@ def list_sessions(t: Talk) -> None:
     if folder > 0:
         block = t.names.info
         info = FileInfo(address_of(block))
-        while read_file(folder, info.address, len(block)) > uefi.INFO_NAME:
+        k = 0
+        while read_entry(folder, info, len(block), k):
+            k += 1
             length = is_called(info.file_name, text(".session"))
             if length > 0:
                 n += 1

@@ -20,7 +20,7 @@ from barelm.metal.storage.model_parts import close_parts, open_parts, parts_in
 from barelm.metal.storage.model_refusals import DISK_FAILS, NO_PART, NOT_OPENED, OTHER_PART
 from barelm.metal.storage.whole_files import is_called
 from barelm.metal.uefi.boot_services import Firmware
-from barelm.metal.uefi.file_protocol import close_file, open_file, read_file, seek
+from barelm.metal.uefi.file_protocol import close_file, open_file, read_entry, seek
 
 TOO_LARGE, CANNOT_CHAT = 99, 98
 """More verdicts on a model, beside those of `kernels.header`."""
@@ -40,7 +40,9 @@ def list_models(workspace: Workspace, root: int) -> ModelList:
     models.longest = 0
     seek(root, 0)
     info = FileInfo(address_of(models.info))
-    while models.n < MOST_MODELS and read_file(root, info.address, len(models.info)) > uefi.INFO_NAME:
+    k = 0
+    while models.n < MOST_MODELS and read_entry(root, info, len(models.info), k):
+        k += 1
         name = u16_array(models.info, uefi.INFO_NAME, MODEL_UNITS)
         name[MODEL_UNITS - 1] = 0
         n = is_called(name, text(".blm"))

@@ -9,6 +9,9 @@ from barelm.metal.uefi.answers import ERROR, failure_of, handle_of
 from barelm.metal.uefi.boot_services import Firmware
 from barelm.metal.uefi.handles import protocol_of
 
+MOST_ENTRIES = 1 << 14
+"""Of a folder that are looked at: a firmware may say the same one for ever."""
+
 
 def own_device(fw: Firmware) -> int:
     """The handle of the device this program was started from, or 0."""
@@ -118,6 +121,11 @@ def read_file(file: int, target: int, n_bytes: int) -> int:
     if status != 0:
         return failure_of(status)
     return n[0] if 0 <= n[0] <= n_bytes else ERROR | uefi.EFI_DEVICE_ERROR
+
+
+def read_entry(folder: int, info: FileInfo, n_bytes: int, k: int) -> bool:
+    """Read entry k of a folder, from 0 on, into a buffer of n bytes; False at its end, and where it has no end."""
+    return k < MOST_ENTRIES and read_file(folder, info.address, n_bytes) > uefi.INFO_NAME
 
 
 def start_read(file: int, token: FileIoToken) -> int:

@@ -11,9 +11,11 @@ from barelm.dialect.rooms import Failure
 from barelm.metal.conversation.talk import keyboard_of
 from barelm.metal.storage import model_menu, model_parts
 from barelm.metal.storage.model_menu import ask_for_model, choose_model, judged_models
+from barelm.metal.uefi import file_protocol
 from tests.metal.fake import FakeFirmware
 from tests.metal.storage.test_model_parts import split
 from tests.metal.talks import Desk, chat_model
+from tests.metal.volumes import FakeFile
 
 UP, DOWN, HOME, END, ENTER = 1 << 16, 2 << 16, 5 << 16, 6 << 16, 13
 GOOD = chat_model()[1]
@@ -214,3 +216,17 @@ def test_a_menu_of_nothing_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_esc_takes_the_marked_one_where_there_is_no_way_back(monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen(monkeypatch, FILES, DOWN, 23 << 16)[0] == "A.BLM"
+
+
+def test_a_folder_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A firmware that gives one entry for ever, and no model's: what is there all the same is found by its name."""
+    firmware = FakeFirmware()
+    plain = FakeFile.next_entry
+
+    def again(file: FakeFile, size: int, target: int) -> int:
+        file.at = 0
+        return plain(file, size, target)
+
+    monkeypatch.setattr(FakeFile, "next_entry", again)
+    monkeypatch.setattr(file_protocol, "MOST_ENTRIES", 50)
+    assert chosen(monkeypatch, {"a.txt": b"", "model.blm": GOOD}, firmware=firmware)[0] == "model.blm"
