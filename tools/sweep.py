@@ -199,7 +199,7 @@ def judge(scene: Scene, fault: Fault, ran: Ran, good: Ran) -> Verdict:
         return Verdict(scene.name, str(fault), outcome, words[-300:])
 
     if ran.trouble:
-        if re.search(r"\n> [^\n]*$", ran.text) and fault.service.startswith(INPUT) and fault.lasting:
+        if re.search(rf"\n> [^\n]*$|{MENU}[^?]*$", ran.text) and fault.service.startswith(INPUT) and fault.lasting:
             return verdict(WAITS)
         is_hang = "said nothing" in ran.trouble or "does not end" in ran.trouble
         return verdict(HANG if is_hang else CRASH, f"{ran.trouble} {ran.text[-200:]!r}")

@@ -32,7 +32,7 @@ from barelm.metal.storage.model_refusals import reason_of, refuse
 from barelm.metal.storage.volumes import close_volume, find_volume, note_model, refresh_volume
 from barelm.metal.trust import bound_program, loaded_files, measured_boot
 from barelm.metal.uefi.boot_services import Firmware, disable_watchdog, open_firmware, stall
-from barelm.metal.uefi.handles import protocol_of
+from barelm.metal.uefi.handles import locate_protocol, protocol_of
 from barelm.metal.uefi.mp_services import find_give_way
 from barelm.metal.uefi.runtime_services import reset_system
 
@@ -165,6 +165,8 @@ def report_failure(image: int, table: int, failure: int) -> int:
     """The screen of a run that failed: what, what to do, where; returns the status."""
     fw = open_firmware(image, table)
     place = protocol_of(fw, image, uefi.BARELM_WORKSPACE)
+    if place == 0:
+        place = locate_protocol(fw, uefi.BARELM_WORKSPACE)
     if place == 0:
         words = cells(CONSOLE_WORDS)
         con = sinks.plain_console(fw, ConsoleState(address_of(words)))
