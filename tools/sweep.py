@@ -199,7 +199,8 @@ def judge(scene: Scene, fault: Fault, ran: Ran, good: Ran) -> Verdict:
         return Verdict(scene.name, str(fault), outcome, words[-300:])
 
     if ran.trouble:
-        if re.search(rf"\n> [^\n]*$|{MENU}[^?]*$", ran.text) and fault.service.startswith(INPUT) and fault.lasting:
+        waits = re.search(r"\n> [^\n]*$", ran.text) or MENU in ran.text[-400:]
+        if waits and fault.lasting and fault.service.startswith(INPUT):
             return verdict(WAITS)
         is_hang = "said nothing" in ran.trouble or "does not end" in ran.trouble
         return verdict(HANG if is_hang else CRASH, f"{ran.trouble} {ran.text[-200:]!r}")
@@ -209,7 +210,8 @@ def judge(scene: Scene, fault: Fault, ran: Ran, good: Ran) -> Verdict:
     if found == expected and ran.status == good.status:
         return verdict(SAME)
     news = [line for line in found if line not in expected]
-    if any(sentences().search(line) for line in news) or fault.service == LINE + "Write":  # which is what is read here
+    unheard = fault.service == LINE + "Write" or scene.screen is not None and fault.service.startswith(INPUT)
+    if unheard or any(sentences().search(line) for line in news):  # it is the line that is listened to here
         return verdict(SAID, " / ".join(news))
     if news or ran.status != good.status:
         return verdict(WRONG, " / ".join(news))
