@@ -69,12 +69,11 @@ def machine_memory(session: HostedSession) -> int:
     return 0
 
 
-def converse(image: Path, cores: int, turns: int, minutes: float) -> tuple[list[Sample], list[str], int]:
-    """Talk for so many turns, or minutes; the samples, the sum of what was said after each of them, and the turns."""
+def converse(image: Path, cores: int, turns: int, minutes: float, step: int) -> tuple[list[Sample], list[str], int]:
+    """Talk for so many turns, or minutes: a sample each `step` turns, the sum of what was said, and the turns."""
     samples, sums, said = [], [], hashlib.sha256()
     done = 0
     ends = time.monotonic() + 60 * minutes if minutes else float("inf")
-    step = max(turns // SAMPLES, 1) if turns else 500
     with Hosted().start(Spec(image, 192, cores, writable=True)) as session:
         read_to_prompt(session)
         began = time.monotonic()
@@ -123,9 +122,10 @@ def main(arguments: list[str]) -> int:
             write_image(image, {PROGRAM: build_program(), "barelm.toml": settings.toml(), "model.blm": model},
                         free_bytes=2 << 20)
         most = order.turns or (0 if order.minutes else 2000)
-        first, sums, turns = converse(images[0], order.cores, most, order.minutes)
+        step = max(most // SAMPLES, 1) if most else 500
+        first, sums, turns = converse(images[0], order.cores, most, order.minutes, step)
         print("the same once more")
-        _, again, _ = converse(images[1], order.cores, turns, 0)
+        _, again, _ = converse(images[1], order.cores, turns, 0, step)
     parted = next((sample.turn for sample, one, other in zip(first, sums, again) if one != other), 0)
     early, late = first[len(first) // 2], first[-1]
     flat = late.kilobytes <= 1.01 * early.kilobytes and late.turns_per_s > early.turns_per_s / 2
