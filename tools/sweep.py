@@ -55,8 +55,8 @@ MORE_STATUSES = {"Open": (uefi.EFI_NOT_FOUND, 13), "OpenVolume": (12, 13), "Writ
                  "Read": (13,), "SetInfo": (uefi.EFI_ACCESS_DENIED,), "Delete": (uefi.EFI_ACCESS_DENIED,)}
 """Beside the statuses that any service may return; 12 and 13: EFI_NO_MEDIA, EFI_MEDIA_CHANGED."""
 EFFECTS = {"EFI_FILE_PROTOCOL.Read": ("half", "none", "more", "flipped", "stale", "slow"),
-           "EFI_FILE_PROTOCOL.Write": ("half", "none", "nothing"), "EFI_FILE_PROTOCOL.Open": ("null", "warning"),
-           "EFI_SIMPLE_FILE_SYSTEM_PROTOCOL.OpenVolume": ("null", "warning"),
+           "EFI_FILE_PROTOCOL.Write": ("half", "none", "nothing"), "EFI_FILE_PROTOCOL.Open": ("none", "warning"),
+           "EFI_SIMPLE_FILE_SYSTEM_PROTOCOL.OpenVolume": ("none", "warning"),
            "EFI_FILE_PROTOCOL.GetPosition": ("far",), "EFI_RUNTIME_SERVICES.GetTime": ("ones", "nothing"),
            "EFI_MP_SERVICES_PROTOCOL.GetNumberOfProcessors": ("far",), "EFI_BOOT_SERVICES.GetMemoryMap": ("steps",),
            "EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL.QueryMode": ("nowhere",), "EFI_SERIAL_IO_PROTOCOL.GetControl": ("waits",)}
@@ -66,9 +66,9 @@ INPUT = (LINE, "EFI_SIMPLE_TEXT_INPUT", "EFI_BOOT_SERVICES.LocateHandleBuffer", 
 """Where these fail for good nobody can be heard, and the machine waits at its prompt, as it must."""
 UNSEEN = ("Write", "OutputString", "Blt", "AllocatePages")
 """Services of which nobody can see that they did nothing and said they did."""
-HARMLESS_LIES = ("EFI_BOOT_SERVICES.FreePages", "EFI_BOOT_SERVICES.CloseEvent", "EFI_FILE_PROTOCOL.Close",
+GIVING_BACK = ("EFI_BOOT_SERVICES.FreePages", "EFI_BOOT_SERVICES.CloseEvent", "EFI_FILE_PROTOCOL.Close",
                  "EFI_BOOT_SERVICES.CloseProtocol", "EFI_BOOT_SERVICES.ConnectController", "EFI_BOOT_SERVICES.FreePool",
-                 "EFI_BOOT_SERVICES.UninstallProtocolInterface", "EFI_BOOT_SERVICES.StartupAllAPs")
+                 "EFI_BOOT_SERVICES.UninstallProtocolInterface")
 """Services that give back: where one fails, what it should have taken stays, and nobody can help it."""
 
 
@@ -204,7 +204,7 @@ def judge(scene: Scene, fault: Fault, ran: Ran, good: Ran) -> Verdict:
             return verdict(WAITS)
         is_hang = "said nothing" in ran.trouble or "does not end" in ran.trouble
         return verdict(HANG if is_hang else CRASH, f"{ran.trouble} {ran.text[-200:]!r}")
-    if ran.left and fault.service not in HARMLESS_LIES and "does not come back" not in ran.text:
+    if ran.left and fault.service not in GIVING_BACK and "does not come back" not in ran.text:
         return verdict(LEFT, str(ran.left))
     expected, found = plain(good.text), plain(ran.text)
     if found == expected and ran.status == good.status:

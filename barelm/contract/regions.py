@@ -15,9 +15,9 @@ from barelm.contract.trust.trust_state import Trust
 from barelm.dialect.structs import Array, Struct, room
 from barelm.dialect.types import U8
 
-NOTHING, PAGES, EVENT, EXCLUSIVE, FILE = range(5)
+NOTHING, PAGES, EVENT, EXCLUSIVE = range(4)
 """What a holding is: pages from an address on and how many; an event; a protocol on a handle that this program has for
-itself alone, and where its GUID is; an open file.
+itself alone, and where its GUID is.  Files are not among them: their owners close them.
 """
 
 MOST_HOLDINGS = 512
@@ -27,7 +27,7 @@ class Holding(Struct):
     """One thing."""
 
     kind: int
-    what: int  # address, event, handle or file
+    what: int  # address, event or handle
     which: int  # how many pages; the address of the GUID
 
 

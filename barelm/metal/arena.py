@@ -5,7 +5,7 @@ from typing import NamedTuple
 from barelm.contract import layout, uefi
 from barelm.contract.board import Figures, LoadedModel
 from barelm.contract.layout import Header
-from barelm.contract.regions import EVENT, EXCLUSIVE, FILE, PAGES, Ledger, Workspace
+from barelm.contract.regions import EVENT, EXCLUSIVE, PAGES, Ledger, Workspace
 from barelm.contract.uefi_protocols import MemoryDescriptor
 from barelm.dialect.memory import address_of, fill_bytes, memory
 from barelm.dialect.rooms import Failure
@@ -19,7 +19,6 @@ from barelm.metal.uefi.boot_services import (
     keep_account,
     memory_map,
 )
-from barelm.metal.uefi.file_protocol import close_file
 from barelm.metal.uefi.handles import close_exclusive, publish_interface, withdraw_interface
 from barelm.metal.uefi.timers import close_event
 
@@ -190,6 +189,4 @@ def give_all_back(fw: Firmware, ledger: Ledger) -> None:
             close_event(fw, holding.what)
         elif holding.kind == EXCLUSIVE:
             close_exclusive(fw, holding.what, memory(holding.which, 16))
-        elif holding.kind == FILE:
-            close_file(holding.what)
     ledger.n = 0

@@ -38,13 +38,6 @@ def warning(arguments: list[int], service: Callable[[], int]) -> int:
 
 
 @_effect
-def null(arguments: list[int], service: Callable[[], int]) -> int:
-    """Success with a null pointer for a handle: Open, OpenVolume."""
-    guest.put_word(arguments[1], 0)
-    return uefi.EFI_SUCCESS
-
-
-@_effect
 def slow(arguments: list[int], service: Callable[[], int]) -> int:
     """What was asked for, late."""
     time.sleep(_SLOW_S)
@@ -60,7 +53,7 @@ def half(arguments: list[int], service: Callable[[], int]) -> int:
 
 @_effect
 def none(arguments: list[int], service: Callable[[], int]) -> int:
-    """Read, Write: success with no byte."""
+    """Read, Write: success with no byte; Open, OpenVolume: with a null pointer for a handle."""
     guest.put_word(arguments[1], 0)
     return uefi.EFI_SUCCESS
 

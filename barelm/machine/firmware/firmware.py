@@ -52,7 +52,7 @@ class Setup:
     power_cut: int = 0  # right after which sector write, from 1, the power goes off; 0: it stays on
     occupied: tuple[tuple[int, int], ...] = ()  # what of the memory is somebody else's: from which MiB on, how many
     guard_pages: int = 0  # that stay free behind what is allocated, so that whoever goes on there is stopped
-    slips: Slips = Slips()
+    slips: Slips = Slips()  # what its processors do wrong
     tpm: bool = False
     low_base: int = LOW_BASE  # where the memory begins: two machines of one process need different places
 
