@@ -35,7 +35,8 @@ OF_ONE_PROCESSOR = {"cpuid", "enable_xsave", "read_msr", "read_xcr0", "write_msr
 # The rooms of metal from the ground up; one imports of those beside and below it only.
 FLOORS = (
     ("metal.uefi",), ("metal.arena",), ("metal.processors",), ("metal.console",), ("metal.keys",), ("metal.storage",),
-    ("metal.measuring",), ("metal.trust",), ("metal.conversation",), ("metal.main",))
+    ("metal.measuring",), ("metal.trust",), ("metal.network",), ("metal.conversation",), ("metal.serving",),
+    ("metal.main",))
 
 
 @functools.cache

@@ -69,6 +69,12 @@ serial = true
 receipt = false
 measure = true
 replay = false
+serve = false
+port = 8080
+ip = ""
+key = ""
+slots = 0
+slot_context = 0
 """
 
 

@@ -29,7 +29,7 @@ MOST_TEXTS, MOST_TEXT_BYTES = 8, 256
 
 TEXT, TEXTS, WHOLE, REAL, FLAG, NAME = range(6)
 """What a setting is: a string, several, a whole number, a decimal, true or false, one of some names."""
-CONVERSATION, CHOICE, AMOUNT, IMAGE, FILE = range(5)
+CONVERSATION, CHOICE, AMOUNT, IMAGE, NETWORK, FILE = range(6)
 """What settings are about, in the order they are shown: those in FILE are for programs, or for the file alone."""
 
 AT_END = ("return", "shutdown", "restart")
@@ -253,6 +253,27 @@ class EverySetting:
     replay = Setting[bool, int](
         FLAG, False, FILE, "",
         "compute the answer of `replay.bin` again, with a receipt, and end: `barelm verify` does")
+    serve = Setting[bool, int](
+        FLAG, False, NETWORK, "", "serve the model over the network, to browsers and to programs",
+        option=Option("Serve the model over the network."))
+    port = Setting[int, int](
+        WHOLE, 8080, NETWORK, "the port", "where the node listens", most=65535,
+        option=Option("Where the node listens."))
+    ip = Setting[str, Text](
+        TEXT, "", NETWORK, "the address of the node",
+        "the node's own, as `192.168.1.5/24`, with `via 192.168.1.1` behind it where others are to be reached; empty: "
+        "asked for by DHCP", option=Option("The node's own, as 192.168.1.5/24; none: by DHCP."))
+    key = Setting[str, Text](
+        TEXT, "", NETWORK, "the key", "what clients have to show as their bearer token; empty: anybody is served",
+        option=Option("What clients have to show as their bearer token."))
+    slots = Setting[int, int](
+        WHOLE, 0, NETWORK, "the number of slots",
+        "answers that are made at a time, up to 8; 0: four, or what the memory holds", most=8,
+        option=Option("Answers made at a time, up to 8."))
+    slot_context = Setting[int, int](
+        WHOLE, 0, NETWORK, "the context of a slot",
+        "ids that prompt and answer may have together; 0: the model's context",
+        most=1 << 24, option=Option("Ids that prompt and answer may have together."))
 
 
 AnySetting = Setting[Any, Any]

@@ -97,10 +97,9 @@ def interrupt(me: Person) -> None:
         me.sees("the", after="> go on and on\n")
         me.press("esc")
     else:
-        me.said = "go on and on"
         me.type("go on and on\r\x1b")
-    answer = me.waits()
-    assert answer.rstrip().endswith("[stopped]"), answer
+    # How much is said until then depends on the machine: the question may have left the screen.
+    me.sees("[stopped]\n\n>")
     me.says("/undo")
     assert "Taken back.  Turns left: 1." in me.waits()
     me.says("/tokens 12")
