@@ -5,11 +5,14 @@ The story writes it before a command; workers and engine only read it, but for t
 
 from barelm.contract.layout import DEFAULT_MAX_CORES, MOST_SECTIONS
 from barelm.contract.settings import SettingsView
-from barelm.dialect.structs import Struct, room
-from barelm.dialect.types import I64
+from barelm.dialect.structs import Array, Struct, room
+from barelm.dialect.types import I64, U64, Real
 
-PREFILL, DECODE, CHOOSE, STOP, WEIGH = 1, 2, 3, 4, 5
-"""Commands."""
+PREFILL, DECODE, CHOOSE, STOP, WEIGH, PASS, CHOOSE_FOR = range(1, 8)
+"""Commands.  The last two are of a node that serves: a pass over several sequences, and a token of one of them."""
+
+MOST_RUNS = 8
+"""Sequences that a pass reads; of each the logits of a token are wanted, and so many rows of them there are."""
 
 ORDER_BITS = 16
 ORDER_CORES = (1 << ORDER_BITS) - 1
@@ -20,6 +23,38 @@ LINE_WORDS = 8
 
 ENDED_ITSELF, ENDED_AT_LIMIT, ENDED_AT_STOP, ENDED_BY_KEY = range(4)
 """Why an answer ended; ENDED_AT_STOP: at a stop string."""
+
+
+class Run(Struct):
+    """Tokens of a sequence that a pass reads, one after another."""
+
+    tokens: int  # where the ids of the sequence lie (address)
+    cache: int  # and its keys and values (`kernels.decoder.cache_plan`),
+    positions: int  # which are for so many tokens, a multiple of 16
+    first: int  # the position of the first
+    n: int  # how many
+    n_logits: int  # of the last so many the logits are wanted
+
+
+class Batch(Struct):
+    """What a pass reads: its rows are the tokens of the runs in order."""
+
+    n_runs: int
+    runs: Array[Run] = room(MOST_RUNS)
+
+
+class Choice(Struct):
+    """How the next token of a sequence is chosen, where that is not the session of the settings."""
+
+    tokens: int  # where its ids lie (address),
+    n: int  # how many there are
+    spared: int  # the first that the repetition penalty looks at
+    top_k: int
+    temperature: Real
+    top_p: Real
+    min_p: Real
+    repeat: Real
+    rng: U64 = room(1)  # the state of its generator
 
 
 class LoadedModel(Struct):
@@ -38,6 +73,7 @@ class Job(Struct):
     position: int  # decode: the token's position; prefill: how many tokens there are
     guessed: int  # decode: how many tokens behind that one, which are guesses, are read with it
     row: int  # choose: which of them the next one follows; 0: that one itself
+    choice: int  # choose for: the address of the `Choice`
     cached: int  # tokens whose keys and values are in the cache
     reach: int  # how far layers with a window may have written since they began anew,
     slack: int  # and how much of that may be taken back before they have forgotten too much; 0: there are none
@@ -98,3 +134,4 @@ class Board(Struct):
     settings: SettingsView
     figures: Figures
     pace: Pace
+    batch: Batch

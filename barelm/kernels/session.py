@@ -3,13 +3,17 @@
 from typing import NamedTuple
 
 from barelm.contract import layout
+from barelm.contract.board import Batch
 from barelm.contract.layout import Header
+from barelm.dialect.memory import address_of, cells
 from barelm.dialect.types import Real, f32
 from barelm.kernels.decoder.model import Config, Weights
-from barelm.kernels.decoder.state import State
+from barelm.kernels.decoder.state import SessionTranscript, State
 from barelm.kernels.decoder.transformer import forward
 from barelm.kernels.sampler import Spared, penalise, sample
 from barelm.kernels.team import Team
+
+BATCH_WORDS = Batch.BYTES // 8
 
 
 class Sampling(NamedTuple):
@@ -26,23 +30,46 @@ def prefill(c: Config, w: Weights, s: State, start: int, end: int, team: Team) -
     """Read tokens[start : end]; the logits are the last one's.  Every core of the team makes the same call."""
     for pos in range(start, end, c.batch):
         n = min(c.batch, end - pos)
-        forward(c, w, s, pos, n, int(pos + n == end), team)
+        read(c, w, s, pos, n, int(pos + n == end), team)
 
 
 def decode(c: Config, w: Weights, s: State, pos: int, n: int, team: Team) -> None:
     """Read the n tokens from `pos` on; the logits of each.  Every core of the team makes the same call."""
-    forward(c, w, s, pos, n, n, team)
+    read(c, w, s, pos, n, n, team)
+
+
+def read(c: Config, w: Weights, s: State, pos: int, n: int, n_logits: int, team: Team) -> None:
+    """A pass over n tokens of the session, from `pos` on; the logits of the last n_logits of them.
+
+    Keys and values of positions before `pos` must be in the cache.
+    """
+    words = cells(BATCH_WORDS)
+    batch = Batch(address_of(words))
+    batch.n_runs = 1
+    run = batch.runs[0]
+    run.tokens = address_of(s.tokens)
+    run.cache = address_of(s.cache)
+    run.positions = c.seq_len
+    run.first = pos
+    run.n = n
+    run.n_logits = n_logits
+    forward(c, w, s, batch, team)
 
 
 def choose(c: Config, s: State, sampling: Sampling, n: int, row: int, spared: Spared) -> int:
-    """The next token, from the logits behind the first n of `tokens`, a row of those there are: one core's work.
+    """The next token of the session, from the logits behind the first n of `tokens`: `choose_from`."""
+    return choose_from(c, s, SessionTranscript(s.tokens, s.rng, s.logits[row]), sampling, n, spared)
+
+
+def choose_from(c: Config, s: State, of: SessionTranscript, sampling: Sampling, n: int, spared: Spared) -> int:
+    """The next token of a sequence of n, from a row of the logits: one core's work.
 
     The penalty for repetition and the draw change the logits in place, so each row serves one choice: to choose anew,
     read the last token again.
     """
     if sampling.repeat > f32(0) and sampling.repeat != f32(1):
-        penalise(s.logits[row], s.tokens, n, sampling.repeat, spared)
-    return sample(s.logits[row], s.order, s.rng, c.vocab_size, sampling.temperature, sampling.top_p, sampling.top_k,
+        penalise(of.logits, of.tokens, n, sampling.repeat, spared)
+    return sample(of.logits, s.order, of.rng, c.vocab_size, sampling.temperature, sampling.top_p, sampling.top_k,
                   sampling.min_p)
 
 

@@ -1,4 +1,4 @@
-"""Attention: the queries of a key head, of all tokens of the pass, four at a time (Vaswani et al. 2017).
+"""Attention: the queries of a key head, of all tokens of a run, four at a time (Vaswani et al. 2017).
 
 Four of them read keys and values once.  Every sum runs over components, or over positions, in order, whatever stands
 beside it, so that four have the bits of each alone.  Buffers are padded with zeros to whole vectors.
@@ -9,17 +9,29 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from barelm.contract import layout
-from barelm.dialect.types import BLOCK, F32, F32_2D, I32, LANES, F32x16, Kernel, Real, f32, padded
+from barelm.contract.board import Batch
+from barelm.dialect.types import BLOCK, F32, F32_2D, LANES, F32x16, Kernel, Real, f32, padded
 from barelm.dialect.vectors import load_f32x16, splat_f32x16, store_f32x16
 from barelm.kernels.decoder.blocks import cap, softmax
-from barelm.kernels.decoder.cache import HeadCache, by_cache, item_bytes
+from barelm.kernels.decoder.cache import HeadCache, by_cache
+from barelm.kernels.decoder.cache_plan import head_cache
 from barelm.kernels.decoder.model import Config, Weights
-from barelm.kernels.decoder.state import State, room_of
+from barelm.kernels.decoder.state import State
 from barelm.kernels.encodings.activations import quantize
 from barelm.kernels.team import Team, meet, share
 
 FOUR = 4
 """Queries side by side: as many sums as registers hold on most processors."""
+
+
+class Four(NamedTuple):
+    """Up to four queries side by side: of the run whose tokens are rows from `row` on, the first at `position`."""
+
+    g: int  # their key head
+    first: int  # the number of the first among the run's of that head, counted token by token
+    n: int
+    row: int
+    position: int
 
 
 class Seen(NamedTuple):
@@ -31,18 +43,30 @@ class Seen(NamedTuple):
     end: int
 
 
-def attention(c: Config, w: Weights, s: State, l: int, pos: int, n: int, team: Team) -> None:
-    """Every query head attends to the positions up to its own, or to a window of them.
+def attention(c: Config, w: Weights, s: State, l: int, batch: Batch, team: Team) -> None:
+    """Every query head attends to the positions of its sequence up to its own, or to a window of them.
 
     n_heads / n_kv_heads of them share a key head.
     """
     group = c.n_heads // c.n_kv_heads
-    fours = (n * group + FOUR - 1) // FOUR
-    lo, hi = share(fours * c.n_kv_heads, team)
-    for i in range(lo, hi):
-        g = i // fours
-        first = i % fours * FOUR
-        attend(c, w, s, l, g, first, min(FOUR, n * group - first), pos, team.core * FOUR)
+    n = 0
+    total = 0
+    for k in range(batch.n_runs):
+        n += batch.runs[k].n
+        total += fours_of(batch.runs[k].n * group) * c.n_kv_heads
+    lo, hi = share(total, team)
+    row = 0
+    for k in range(batch.n_runs):
+        run = batch.runs[k]
+        fours = fours_of(run.n * group)
+        for i in range(max(lo, 0), min(hi, fours * c.n_kv_heads)):
+            first = i % fours * FOUR
+            head = head_cache(c, w.layers, run.cache, run.positions, l, i // fours)
+            four = Four(i // fours, first, min(FOUR, run.n * group - first), row, run.first)
+            attend(c, w, s, l, head, four, team.core * FOUR)
+        lo -= fours * c.n_kv_heads
+        hi -= fours * c.n_kv_heads
+        row += run.n
     meet(team)
     if c.head_dim % BLOCK != 0:
         lo, hi = share(n, team)
@@ -51,20 +75,25 @@ def attention(c: Config, w: Weights, s: State, l: int, pos: int, n: int, team: T
         meet(team)
 
 
-def attend(c: Config, w: Weights, s: State, l: int, g: int, first: int, n: int, pos: int, row: int) -> None:
-    """attended = softmax(scale q Kᵀ) V for n queries of key head g from number `first` on, counted token by token.
+def fours_of(n: int) -> int:
+    """How many times four n queries are."""
+    return (n + FOUR - 1) // FOUR
 
-    Rows of `queries`, `scores` and `out` from `row` on are this core's own.
+
+def attend(c: Config, w: Weights, s: State, l: int, head: HeadCache, four: Four, own: int) -> None:
+    """attended = softmax(scale q Kᵀ) V for the queries of a four.
+
+    Rows of `queries`, `scores` and `out` from `own` on are this core's.
     """
+    g, first, n, row, pos = four
     group = c.n_heads // c.n_kv_heads
     window = w.layers[l * layout.LAYER_WORDS + layout.WINDOW]
-    head = head_cache(c, w.layers, s, l, g)
-    queries, scores, out = s.queries[row:row + FOUR], s.scores[row:row + FOUR], s.out[row:row + FOUR]
+    queries, scores, out = s.queries[own:own + FOUR], s.scores[own:own + FOUR], s.out[own:own + FOUR]
     for j in range(FOUR):
         query = first + min(j, n - 1)  # where there are fewer, the last one again
         at = (g * group + query % group) * c.head_dim
         for k in range(c.head_dim):
-            queries[j, k] = s.qkv[query // group, at + k]
+            queries[j, k] = s.qkv[row + query // group, at + k]
     seen = positions_seen(head, window, pos + first // group, pos + (first + n - 1) // group)
     by_cache(score, head.kind, (scores, queries, head, c, seen, n))
     for j in range(n):
@@ -78,21 +107,9 @@ def attend(c: Config, w: Weights, s: State, l: int, g: int, first: int, n: int, 
         by_cache(add_rest, head.kind, (out[j], scores[j], head, padded(c.head_dim), seen, pos + query // group + 1))
         at = (g * group + query % group) * c.head_dim
         for k in range(c.head_dim):
-            s.attended.values[query // group, at + k] = out[j, k]
+            s.attended.values[row + query // group, at + k] = out[j, k]
         if c.head_dim % BLOCK == 0:
-            quantize(s.attended, query // group, at // BLOCK, (at + c.head_dim) // BLOCK)
-
-
-def head_cache(c: Config, layers: I32, s: State, l: int, g: int) -> HeadCache:
-    """What key head g of a layer remembers."""
-    room, at = room_of(c, layers, l, g)
-    size = item_bytes(c.kv_kind)
-    k, v = size * c.head_dim, size * padded(c.head_dim)
-    if c.kv_kind == layout.KV_Q8:
-        return HeadCache(c.kv_kind, room, s.keys[at * k:(at + room) * k], s.values[at * v:(at + room) * v],
-                         s.key_scales[at:at + room], s.value_scales[at:at + room])
-    return HeadCache(c.kv_kind, room, s.keys[at * k:(at + room) * k], s.values[at * v:(at + room) * v],
-                     s.key_scales[:0], s.value_scales[:0])
+            quantize(s.attended, row + query // group, at // BLOCK, (at + c.head_dim) // BLOCK)
 
 
 def positions_seen(head: HeadCache, window: int, first: int, last: int) -> Seen:

@@ -6,7 +6,7 @@ from barelm.contract import layout
 from barelm.contract.layout import Header
 from barelm.dialect.memory import f32_array, i32_array, i64_array, u8_array, u64_array
 from barelm.dialect.types import BLOCK, F32, F32_2D, I32, I64, I64_2D, LANES, U8, U64, padded
-from barelm.kernels.decoder.cache import item_bytes
+from barelm.kernels.decoder.cache_plan import cache_bytes, part_of_cache
 from barelm.kernels.decoder.model import Config, read_config
 from barelm.kernels.encodings.activations import HALF_BYTES, Activations
 from barelm.kernels.team import GATE_WORDS
@@ -30,10 +30,7 @@ class State(NamedTuple):
     queries: F32_2D  # (4 core, head_dim) of a key head, see `attention`
     scores: F32_2D  # (4 core, seq_len)
     out: F32_2D  # (4 core, head_dim)
-    keys: U8  # of every key head of every layer: see `room_of` and `kernels.decoder.cache`
-    values: U8
-    key_scales: F32  # of int8 keys, one a position
-    value_scales: F32
+    cache: U8  # keys and values of the session: see `kernels.decoder.cache_plan`
     order: I32  # (vocab_size) the sampler's heap
     tokens: I64  # (seq_len + 1) the ids of the session, prompt first
     rng: U64  # (1) the sampler's generator
@@ -67,10 +64,7 @@ class StatePlan(NamedTuple):
     queries: Part
     scores: Part
     out: Part
-    keys: Part
-    values: Part
-    key_scales: Part
-    value_scales: Part
+    cache: Part
     order: Part
     tokens: Part
     rng: Part
@@ -99,9 +93,6 @@ def activations_part(at: int, batch: int, dim: int) -> Part:
 def state_plan(c: Config, max_cores: int) -> StatePlan:
     """Where the parts of the state lie; its size is the end of the last."""
     seq = padded(c.seq_len)
-    kept = positions_kept(c)
-    scales = kept if c.kv_kind == layout.KV_Q8 else 0
-    size = item_bytes(c.kv_kind)
     x = part(0, c.batch, padded(c.dim, BLOCK), 4)
     xn = activations_part(x.end, c.batch, c.dim)
     added = part(xn.end, c.batch, padded(c.dim, BLOCK), 4)
@@ -119,33 +110,13 @@ def state_plan(c: Config, max_cores: int) -> StatePlan:
     queries = part(logits.end, 4 * max_cores, padded(c.head_dim), 4)
     scores = part(queries.end, 4 * max_cores, seq, 4)
     out = part(scores.end, 4 * max_cores, padded(c.head_dim), 4)
-    keys = part(out.end, kept, size * c.head_dim, 1)
-    values = part(keys.end, kept, size * padded(c.head_dim), 1)
-    key_scales = part(values.end, 1, scales, 4)
-    value_scales = part(key_scales.end, 1, scales, 4)
-    order = part(value_scales.end, 1, padded(c.vocab_size), 4)
+    cache = part(out.end, 1, cache_bytes(c, c.seq_len), 1)
+    order = part(cache.end, 1, padded(c.vocab_size), 4)
     tokens = part(order.end, 1, seq + LANES, 8)
     rng = part(tokens.end, 1, 8, 8)
     gate = part(rng.end, 1, GATE_WORDS, 8)
     return StatePlan(x, xn, added, qkv, attended, h13, h, routes, chosen, shares, answers, logits, queries, scores, out,
-                     keys, values, key_scales, value_scales, order, tokens, rng, gate)
-
-
-def positions_kept(c: Config) -> int:
-    """Positions that all key heads of all layers keep."""
-    return c.n_kv_heads * ((c.n_layers - c.n_windowed) * padded(c.seq_len) + c.n_windowed * c.window_room)
-
-
-def room_of(c: Config, layers: I32, l: int, g: int) -> tuple[int, int]:
-    """How many positions key head g of a layer keeps, and how many all heads before it do."""
-    whole = padded(c.seq_len)
-    room = whole
-    if c.window_room == 0:
-        return room, (l * c.n_kv_heads + g) * room
-    if layers[l * layout.LAYER_WORDS + layout.WINDOW] > 0:
-        room = c.window_room
-    before = layers[l * layout.LAYER_WORDS + layout.WINDOWED_BEFORE]
-    return room, c.n_kv_heads * ((l - before) * whole + before * c.window_room) + g * room
+                     cache, order, tokens, rng, gate)
 
 
 def state_bytes(header: Header) -> int:
@@ -174,9 +145,7 @@ def bind_state(header: Header, block: U8) -> State:
         i64_array(block, p.chosen.at, (p.chosen.rows, p.chosen.cols)), floats(block, p.shares),
         floats(block, p.answers), floats(block, p.logits), floats(block, p.queries), floats(block, p.scores),
         floats(block, p.out),
-        u8_array(block, p.keys.at, p.keys.rows * p.keys.cols),
-        u8_array(block, p.values.at, p.values.rows * p.values.cols),
-        f32_array(block, p.key_scales.at, p.key_scales.cols), f32_array(block, p.value_scales.at, p.value_scales.cols),
+        u8_array(block, p.cache.at, p.cache.cols),
         i32_array(block, p.order.at, p.order.cols), i64_array(block, p.tokens.at, c.seq_len + 1),
         u64_array(block, p.rng.at, 1), i64_array(block, p.gate.at, GATE_WORDS))
 
@@ -195,13 +164,5 @@ def cache_part(header: Header, layers: I32, number: int, head: int, n: int) -> t
     Where they begin in the state, and how many bytes of it hold the first n positions, or what is kept of them.
     """
     c = read_config(header)
-    p = state_plan(c, header.max_cores)
-    size = item_bytes(c.kv_kind)
-    room, before = room_of(c, layers, head // c.n_kv_heads, head % c.n_kv_heads)
-    kept = min(padded(n), room)
-    if number == 0:
-        return p.keys.at + before * size * c.head_dim, kept * size * c.head_dim
-    if number == 1:
-        return p.values.at + before * size * padded(c.head_dim), kept * size * padded(c.head_dim)
-    scales = p.key_scales if number == 2 else p.value_scales
-    return scales.at + 4 * min(before, scales.cols), 4 * min(kept, scales.cols)
+    at, n_bytes = part_of_cache(c, layers, c.seq_len, number, head, n)
+    return state_plan(c, header.max_cores).cache.at + at, n_bytes

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from barelm.contract import layout
 from barelm.dialect.types import BLOCK, f32, padded
-from barelm.kernels.decoder import attention, cache
+from barelm.kernels.decoder import attention, cache, cache_plan
 from barelm.kernels.decoder.model import Config, Weights
 from barelm.kernels.decoder.state import State
 from barelm.kernels.encodings.activations import Activations
 from barelm.kernels.team import Team
 from tests.kernels import references
 from tests.kernels.agree import agree, normal
+from tests.kernels.batches import batch_of
 from tests.worlds import equal_parts, jit
 
 # How far a form of the cache may take the result from the float64 one.
@@ -37,7 +38,7 @@ class Layer(NamedTuple):
 def layer(kind: int, n_kv_heads: int, group: int, head_dim: int, seq_len: int, window: int = 0, cap: float = 0.0,
           room: int = 0, cores: int = 1, sinks: bool = False) -> Layer:
     """One with nothing in its cache yet; `room` 0: every position is kept."""
-    n_heads, kept = n_kv_heads * group, n_kv_heads * (room or padded(seq_len))
+    n_heads = n_kv_heads * group
     c = Config(*(0,) * len(Config._fields))._replace(  # type: ignore[arg-type]
         n_heads=n_heads, n_kv_heads=n_kv_heads, head_dim=head_dim, q_dim=n_heads * head_dim,
         kv_dim=n_kv_heads * head_dim, seq_len=seq_len, kv_kind=kind, attention_scale=f32(0.3), attention_cap=f32(cap),
@@ -46,7 +47,6 @@ def layer(kind: int, n_kv_heads: int, group: int, head_dim: int, seq_len: int, w
     words[layout.WINDOW] = window
     w = Weights(*(None,) * len(Weights._fields))._replace(  # type: ignore[arg-type]
         layers=words, sinks=normal(5, 1 if sinks else 0, n_heads))
-    size, scales = cache.item_bytes(kind), kept if kind == layout.KV_Q8 else 0
     wide = padded(c.q_dim, BLOCK)
     s = State(*(None,) * len(State._fields))._replace(  # type: ignore[arg-type]
         qkv=normal(1, seq_len, padded(c.q_dim)),
@@ -54,15 +54,14 @@ def layer(kind: int, n_kv_heads: int, group: int, head_dim: int, seq_len: int, w
         queries=np.zeros((4 * cores, padded(head_dim)), np.float32),
         scores=np.full((4 * cores, padded(seq_len)), 7, np.float32),
         out=np.zeros((4 * cores, padded(head_dim)), np.float32),
-        keys=np.zeros(kept * size * head_dim, np.uint8), values=np.zeros(kept * size * padded(head_dim), np.uint8),
-        key_scales=np.zeros(scales, np.float32), value_scales=np.zeros(scales, np.float32))
+        cache=np.zeros(cache_plan.cache_bytes(c, seq_len), np.uint8), tokens=np.zeros(seq_len, np.int64))
     return Layer(c, w, s, normal(2, seq_len, n_kv_heads, head_dim), normal(3, seq_len, n_kv_heads, head_dim))
 
 
 def remember(m: Layer, pos: int) -> None:
     """Put keys and values of a position into the cache."""
     for g in range(m.c.n_kv_heads):
-        head = attention.head_cache(m.c, m.w.layers, m.s, 0, g)
+        head = cache_plan.head_cache(m.c, m.w.layers, m.s.cache.ctypes.data, m.c.seq_len, 0, g)
         jit(cache.remember_key)(head, m.k[pos, g], pos, m.c.head_dim)
         jit(cache.remember_value)(head, m.v[pos, g], pos, m.c.head_dim)
 
@@ -70,10 +69,11 @@ def remember(m: Layer, pos: int) -> None:
 def attend(m: Layer, pos: int, n: int, world: Any = agree) -> NDArray[np.float32]:
     """What n tokens, whose queries are the first rows, attend to from a position on."""
     gate = np.zeros(16, np.int64)
+    batch = batch_of((m.s.tokens, m.s.cache, m.c.seq_len, pos, n, 0))
     if world is agree:
-        agree(attention.attention, m.c, m.w, m.s, 0, pos, n, Team(0, 1, gate, equal_parts()))
+        agree(attention.attention, m.c, m.w, m.s, 0, batch, Team(0, 1, gate, equal_parts()))
     else:
-        world(attention.attention)(m.c, m.w, m.s, 0, pos, n, Team(0, 1, gate, equal_parts()))
+        world(attention.attention)(m.c, m.w, m.s, 0, batch, Team(0, 1, gate, equal_parts()))
     return m.s.attended.values[:n, :m.c.q_dim].copy()
 
 

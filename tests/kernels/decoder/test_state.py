@@ -44,7 +44,7 @@ def ranges(world: World, packed: Packed, n: int) -> list[tuple[int, int]]:
 def test_ranges_are_disjoint_whole_words_and_inside_the_cache(world: World, packed: Packed, n: int) -> None:
     found = sorted(ranges(world, packed, n))
     plan = state_plan(packed.config, int(packed.header.max_cores))
-    keys, order = int(plan.keys.at), int(plan.order.at)
+    keys, order = int(plan.cache.at), int(plan.order.at)
     assert all(keys <= lo < hi <= order for lo, hi in found) and bool(found) == (n > 0)
     assert all(before <= lo for (_, before), (lo, _) in zip(found, found[1:]))
     assert all((hi - lo) % 8 == 0 == lo % 8 for lo, hi in found), "sums run over whole words"
@@ -53,7 +53,7 @@ def test_ranges_are_disjoint_whole_words_and_inside_the_cache(world: World, pack
 @pytest.mark.parametrize("n", [1, 16, 33, 70])
 def test_what_a_forward_pass_writes_is_covered_and_enough_to_go_on(packed: Packed, n: int) -> None:
     plan = state_plan(packed.config, int(packed.header.max_cores))
-    keys, order = int(plan.keys.at), int(plan.order.at)
+    keys, order = int(plan.cache.at), int(plan.order.at)
     blocks = [np.zeros(int(packed.header.state_bytes), np.uint8) for _ in range(2)]
     states = [bind_state(packed.header, block) for block in blocks]
     c, w = packed.config, packed.weights()

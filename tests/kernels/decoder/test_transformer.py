@@ -73,7 +73,7 @@ def prefilled(world: World, packed: Packed, tokens: list[int]) -> State:
 
 def bits(s: State) -> list[bytes]:
     """What must not depend on how the work was done."""
-    return [s.logits.tobytes(), s.keys.tobytes(), s.values.tobytes()]
+    return [s.logits.tobytes(), s.cache.tobytes()]
 
 
 @models
@@ -128,7 +128,7 @@ def test_tokens_read_together_have_the_logits_each_has_alone(pack: Pack, sizes: 
     for pos in range(9, len(tokens)):
         jit(session.decode)(c, w, s, pos, 1, alone())
         alone_rows.append(s.logits[0].tobytes())
-    kept = s.keys.tobytes(), s.values.tobytes()
+    kept = s.cache.tobytes()
     s, pos = prefilled(jit, packed, tokens[:9]), 9
     for n, right in ((8, 3), (5, 1), (2, 2), (8, 8), (3, 2), (5, 5)):
         s.tokens[:len(tokens)] = tokens
@@ -137,7 +137,7 @@ def test_tokens_read_together_have_the_logits_each_has_alone(pack: Pack, sizes: 
         for t in range(right):
             assert s.logits[t].tobytes() == alone_rows[pos - 8 + t]
         pos += right
-    assert pos == len(tokens) and (s.keys.tobytes(), s.values.tobytes()) == kept
+    assert pos == len(tokens) and s.cache.tobytes() == kept
 
 
 @quants
