@@ -9,6 +9,7 @@ from barelm.contract.board import LINE_WORDS, Board, Job, Pace
 from barelm.contract.settings import CLOCK_HIGHEST, SettingsView
 from barelm.dialect.memory import atomic_add, atomic_load, atomic_store
 from barelm.dialect.processor import call_engine, cpu_level, cycles, enable_vectors, raise_clock
+from barelm.dialect.rooms import Failure
 from barelm.dialect.types import I64
 from barelm.kernels.team import bide, set_parts
 from barelm.metal.processors.lost_core import compute_alone, leave_the_lost
@@ -101,10 +102,13 @@ def command(job: Job, what: int, position: int) -> int:
     job.position = position
     if what == board.PREFILL:
         job.cached = cached_of(job, job.cached)
-    if job.n_cores > 1 and what != board.CHOOSE:
+    if job.n_cores > 1 and what != board.CHOOSE and what != board.CHOOSE_FOR:
         give_order(job, job.n_cores)
     result = call_engine(job.level, job.address, 0)
     if job.n_cores > 1 and atomic_load(pace_of(job).lost, 0) != 0:
+        if what == board.PASS:
+            raise Failure(uefi.EFI_TIMEOUT, "a processor does not answer any more",
+                          "Start the machine again, with cores = 1 in barelm.toml where that does not help.")
         leave_the_lost(Board(job.address))
         result = compute_alone(job, what, position)
     if what == board.PREFILL:

@@ -1,0 +1,1 @@
+"""A node: the model served to whoever asks over the network, several at a time."""
