@@ -1,0 +1,1 @@
+"""What clients of a node send, read; what they get, written (`answers`)."""
