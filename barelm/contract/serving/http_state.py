@@ -1,6 +1,6 @@
 """A request of HTTP/1.1 as far as it is read, which paths there are, and what is refused.
 
-Tables are rows of texts and numbers; compiled code finds a text's number in `joined` ones (`kernels.web.request_names`).
+Tables are rows of texts and numbers; compiled code finds a text in `joined` ones (`kernels.web.request_names`).
 """
 
 from typing import NamedTuple
