@@ -9,17 +9,38 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, make_dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from barelm import __version__
-from barelm.contract.settings import AMOUNT, CHOICE, IMAGE, TEXTS, AnySetting, EverySetting, grouped
+from barelm.contract.settings import EverySetting
 from barelm.errors import BarelmError
+from barelm.fleet.fleet_options import serve
 from barelm.measure.bench_options import bench
+from barelm.options import (
+    DEFAULT_MODEL,
+    USUAL_IMAGE,
+    USUAL_SAMPLING,
+    Context,
+    Cores,
+    Display,
+    ImageOptions,
+    Json,
+    Kv,
+    Memory,
+    On,
+    Output,
+    Quant,
+    Raw,
+    SamplingOptions,
+    System,
+    Theta,
+    Tokenizer,
+    option_of,
+)
 from barelm.pipeline import Order, Packing
 from barelm.settings import Settings
 from barelm.trust.trust_options import NOT_SIGNED, Signing, keys, sbom, verify
@@ -36,6 +57,7 @@ Examples:
     barelm run stories15M --temperature 0.8 --seed 42 --machine qemu
     barelm image stories15M.bin --output stick.img --prompt "Lily went"
     barelm boot stick.img
+    barelm serve qwen3-0.6b
     barelm flash stick.img
     barelm report report.json
     barelm keys my-keys
@@ -45,68 +67,14 @@ Examples:
 
 app = App(name="barelm", help=HELP, help_format="plaintext", version=__version__)
 app.register_install_completion_command()
-for of_another_room in (bench, keys, verify, sbom):
+for of_another_room in (bench, keys, verify, sbom, serve):
     app.command(of_another_room)
-
-DEFAULT_MODEL = "smollm2"
-
-
-def option_of(row: AnySetting) -> Parameter:
-    """The option of a setting."""
-    assert row.option is not None
-    name = f"--{row.name.replace('_', '-')}"
-    return Parameter(name=[name, row.option.short] if row.option.short else name, help=row.option.help,
-                     negative=None if row.default is True else "", show_default=False if row.kind == TEXTS else None)
-
-
-def options_of(*groups: int) -> type:
-    """A class with the settings of some groups that have an option; a command with an argument of it has them all."""
-    return make_dataclass("Options", [(row.name, Annotated[type_of(row), option_of(row)], row.unasked)
-                                      for row in grouped() if row.group in groups and row.option], frozen=True)
-
-
-def type_of(row: AnySetting) -> Any:
-    """What the arguments of an option become."""
-    if row.option and row.option.closed:
-        return Literal[row.names]
-    kind = tuple[str, ...] if row.kind == TEXTS else type(row.default)
-    return kind | None if row.suited else kind
-
-
-MachineName = Literal["qemu", "hosted"]
-Tokenizer = Annotated[Path | None, Parameter(name=["--tokenizer", "-z"], help="Its tokenizer, where not beside it.")]
-On = Annotated[MachineName | None, Parameter(name="--machine", help="Default: qemu where installed, else hosted.")]
-Memory = Annotated[int, Parameter(name="--memory", help="Of the machine, MiB; 0: what the model needs.")]
-Cores = Annotated[int, Parameter(name="--cores", help="Of the machine; 0: as many as this host has.")]
-Quant = Annotated[Literal["keep", "q8", "q6_k", "q4", "q4_k", "f32"], Parameter(help="How to pack the weights.")]
-Kv = Annotated[Literal["auto", "f32", "f16", "q8"], Parameter(help="How to keep keys and values.")]
-Context = Annotated[int, Parameter(help=(
-    "Tokens to have room for, at most the model's own; 0: as many as suit its size."))]
-Theta = Annotated[float, Parameter(name="--rope-theta", help=(
-    "RoPE's base, where a .bin was trained with another than 10000."))]
-System = Annotated[str, option_of(EverySetting.system)]
-Raw = Annotated[bool, Parameter(negative="", help="Complete the prompt as it stands, without the chat template.")]
-Json = Annotated[bool, Parameter(name="--json", negative="", help="One JSON object on stdout.")]
-Display = Annotated[bool, Parameter(negative="", help="Show the machine's screen in a window (QEMU).")]
-Output = Annotated[Path | None, Parameter(name=["--output", "-o"], help="Where to write.  Default: a new file here.")]
-
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class SamplingOptions(options_of(CHOICE, AMOUNT)):  # type: ignore[misc]
-    """How tokens are chosen, and how many: options that several commands share, named as in `Settings`."""
-
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class ImageOptions(options_of(IMAGE)):  # type: ignore[misc]
-    """How the machine behaves that starts from an image."""
 
 
 @app.command
 def run(model: str | None = None, prompt: str | None = None, /, *, raw: Raw = False, system: System = "",
         tokenizer: Tokenizer = None, quant: Quant = "keep", kv: Kv = "auto", context: Context = 0,
-        rope_theta: Theta = 0.0, sampling: SamplingOptions = SamplingOptions(), machine: On = None, memory: Memory = 0,
+        rope_theta: Theta = 0.0, sampling: SamplingOptions = USUAL_SAMPLING, machine: On = None, memory: Memory = 0,
         cores: Cores = 1, json: Json = False) -> int:
     """Boot a machine into a model and print what it says.
 
@@ -131,7 +99,7 @@ def run(model: str | None = None, prompt: str | None = None, /, *, raw: Raw = Fa
 
 @app.command
 def chat(model: str = DEFAULT_MODEL, prompt: str = "", /, *, system: System = "", quant: Quant = "keep",
-         kv: Kv = "auto", context: Context = 0, sampling: SamplingOptions = SamplingOptions(), machine: On = None,
+         kv: Kv = "auto", context: Context = 0, sampling: SamplingOptions = USUAL_SAMPLING, machine: On = None,
          memory: Memory = 0, cores: Cores = 1, display: Display = False) -> int:
     """Boot a machine into a conversation; this terminal is its console.
 
@@ -179,8 +147,8 @@ def build(*, output: Output = None, fresh: Annotated[bool, Parameter(negative=""
 def image(model: str = DEFAULT_MODEL, /, *, output: Output = None,
           chat: Annotated[bool, option_of(EverySetting.chat)] = False, prompt: str = "", system: System = "",
           raw: Raw = False, tokenizer: Tokenizer = None, quant: Quant = "keep", kv: Kv = "auto", context: Context = 0,
-          rope_theta: Theta = 0.0, sampling: SamplingOptions = SamplingOptions(),
-          of_image: ImageOptions = ImageOptions(), signing: Signing = NOT_SIGNED,
+          rope_theta: Theta = 0.0, sampling: SamplingOptions = USUAL_SAMPLING,
+          of_image: ImageOptions = USUAL_IMAGE, signing: Signing = NOT_SIGNED,
           plain: Annotated[bool, Parameter(negative="", help="A bare FAT32 volume, no partition table.")] = False,
           sector: Annotated[int, Parameter(help="Bytes of a sector of its disk: 512 or 4096.")] = 512, free: Annotated[
               int | None, Parameter(help="MiB to leave free.  Default: 64 with --chat, else 0.")] = None) -> int:

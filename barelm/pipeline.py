@@ -54,6 +54,9 @@ LEAST_FIRMWARE_MB = 16
 RECEIPT_MB = 8
 """What a receipt takes at most."""
 
+NETWORK_MB, USUAL_SLOTS = 64, 4
+"""What the connections of a node take at most, and how many answers it makes at a time where nobody says."""
+
 MACHINES_MB = tuple(mb << k for k in range(20) for mb in (512, 768))
 """The memory that machines are made with."""
 
@@ -295,6 +298,24 @@ def check_room(model: Packed, settings: Settings) -> None:
     if settings.tokens > most:
         raise BarelmError(f"{settings.tokens} tokens are more than the {most} the context of {model.name} holds",
                           f"Ask for at most {most}.")
+
+
+def check_asked(model: Packed, settings: Settings, watch: Watcher) -> None:
+    """Refuse early what the metal would refuse, and say what a model cannot do that is asked of it."""
+    check_room(model, settings)
+    if settings.slot_context > model.config.seq_len:
+        raise BarelmError(f"the context of {model.name} holds {model.config.seq_len} tokens, not "
+                          f"{settings.slot_context}", "Ask for fewer.")
+    if settings.serve and model.chat is None:
+        watch.note(f"{model.name} cannot chat, only complete texts (/v1/completions): {model.chat_refusal}.")
+    else:
+        note_chat(model, settings, watch)
+
+
+def served_bytes(model: Packed, settings: Settings) -> int:
+    """What a node takes that serves a model: a state for each of its slots, too, and what its connections hold."""
+    of_a_slot = needs_at(model.header, settings.slot_context or model.config.seq_len)[1]
+    return model.memory_bytes + (settings.slots or USUAL_SLOTS) * of_a_slot + (NETWORK_MB << 20)
 
 
 def note_chat(model: Packed, settings: Settings, watch: Watcher) -> None:

@@ -63,8 +63,7 @@ def make_image(model: str, tokenizer: Path | None, packing: Packing, settings: S
     signer = signer_of(key, certificate)
     with ProgressBar() as bar:
         packed = pipeline.packed_model(model, tokenizer, packing, bar)
-        pipeline.check_room(packed, settings)
-        pipeline.note_chat(packed, settings, bar)
+        pipeline.check_asked(packed, settings, bar)
         out = out or new_file(packed.name, ".img")
         program = pipeline.built_program(bar)
         settings = settings.suited(packed.chat is not None)

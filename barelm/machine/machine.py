@@ -18,7 +18,8 @@ class Spec:
     """What to power on: a disk image, how much memory (MiB), how many cores.
 
     Where it is `writable`, what the program writes stays on the image; where whoever reads the console is a
-    `terminal`, escapes are passed on.
+    `terminal`, escapes are passed on.  What listens in the machine at the last port of `forward` is reached at an
+    address and a port of this host.
     """
 
     image: Path
@@ -26,6 +27,7 @@ class Spec:
     cores: int = 1
     writable: bool = False
     terminal: bool = False
+    forward: tuple[str, int, int] | None = None
 
 
 class Session(Protocol):

@@ -1,0 +1,1 @@
+"""Nodes that serve, and what is written for others to find them."""
