@@ -3,6 +3,7 @@
 from barelm.contract.board import MOST_RUNS, Choice
 from barelm.contract.conversation_state import ReplyWatch
 from barelm.contract.serving.answer_state import Answer
+from barelm.contract.serving.json_state import JsonSteps
 from barelm.contract.serving.request_state import BODY_BYTES, MOST_ROWS, Question, Terms
 from barelm.dialect.structs import Array, Struct, room
 from barelm.dialect.types import I64, U8
@@ -48,6 +49,8 @@ class Slot(Struct):
     choice: Choice
     terms: Terms
     answer: Answer
+    json: JsonSteps
+    signed: int  # cycles when its client last had a sign of life
     watch: ReplyWatch
     watches: int  # 1: marks of thoughts are looked for
     n_held: int
@@ -64,11 +67,11 @@ class ServingSpace(Struct):
     terms: Terms
     question: Question
     n_ids: int
-    text: U8 = room(2 * BODY_BYTES)
+    text: U8 = room(BODY_BYTES + (1 << 16))
     guards: I64 = room(6 * MOST_ROWS)
-    ids: I64 = room(2 * BODY_BYTES + 2)
-    ranks: I64 = room(2 * BODY_BYTES + 2)
-    prompt: I64 = room(2 * BODY_BYTES + 2)  # the ids of the whole question
+    ids: I64 = room(BODY_BYTES + (1 << 16) + 2)
+    ranks: I64 = room(BODY_BYTES + (1 << 16) + 2)
+    prompt: I64 = room(BODY_BYTES + (1 << 16) + 2)  # the ids of the whole question
 
 
 class Slots(Struct):

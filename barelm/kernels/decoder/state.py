@@ -158,6 +158,17 @@ def bind_transcript(header: Header, block: U8) -> SessionTranscript:
                              f32_array(block, p.logits.at, c.vocab_size))
 
 
+def bind_logits(header: Header, block: U8, row: int) -> F32:
+    """The logits of a row, of the same block."""
+    p = state_plan(read_config(header), header.max_cores)
+    return f32_array(block, p.logits.at + 4 * row * p.logits.cols, header.vocab_size)
+
+
+def session_cache(header: Header) -> int:
+    """Where in the block keys and values of the session lie."""
+    return state_plan(read_config(header), header.max_cores).cache.at
+
+
 def cache_part(header: Header, layers: I32, number: int, head: int, n: int) -> tuple[int, int]:
     """Keys, values, the scales of keys, those of values (number 0 to 3) of a key head, counted through all layers.
 

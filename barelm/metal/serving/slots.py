@@ -10,6 +10,7 @@ from barelm.dialect.processor import cycles
 from barelm.dialect.types import I64, LANES, padded, u64
 from barelm.kernels.decoder.cache_plan import cache_bytes, copy_cache
 from barelm.kernels.decoder.model import layers_of, read_config
+from barelm.kernels.decoder.state import session_cache
 from barelm.metal import arena
 from barelm.metal.conversation.talk import Talk, transcript_of
 
@@ -29,7 +30,7 @@ def open_slots(t: Talk, slots: Slots) -> int:
     wanted = min(t.settings.slots if t.settings.slots > 0 else USUAL_SLOTS, MOST_SLOTS - 1)
     first = slots.slots[0]
     first.tokens = address_of(transcript_of(t).tokens)
-    first.cache = t.model.state + t.header.session_at
+    first.cache = t.model.state + session_cache(t.header)
     first.positions = seq_len
     slots.n = 1
     while slots.n < wanted and add_slot(t, slots, padded(context)):
