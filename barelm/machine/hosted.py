@@ -12,18 +12,20 @@ import os
 import platform
 import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from barelm.child_python import bare_environment, child_command
 from barelm.errors import BarelmError
-from barelm.machine.machine import Spec
+from barelm.machine.firmware.devices.network_plan import Card
+from barelm.machine.machine import Forward, Spec
 from barelm.machine.screen import BGR, Screen, save_picture
 from barelm.machine.terminal import PlainText
 
@@ -46,7 +48,8 @@ class Hosted:
     What of its memory is `occupied`, from which MiB on and how many, is somebody else's: so the rest is in pieces.
     With a `power_cut` of n the power goes off right after the n-th sector write (0: never): then the session has no
     status, and `read` says nothing but that the machine is off.  `system_calls` are those, by number, that its process
-    may have beside the usual, for a device that needs them.
+    may have beside the usual, for a device that needs them.  It has a network `card` where one is given, or where the
+    spec has a forward.
     """
 
     faults: tuple[Fault, ...] = ()
@@ -59,6 +62,7 @@ class Hosted:
     system_calls: tuple[int, ...] = ()
     guard_pages: int = 0
     tpm: bool = False
+    card: Card | None = None
 
     def why_not(self) -> str | None:
         """Why this machine cannot be used here, in a sentence; None where it can."""
@@ -84,6 +88,15 @@ def memory_left() -> int:
     return 1 << 62
 
 
+def listen(forward: Forward) -> socket.socket:
+    """The host's end of a forward; raises BarelmError where it cannot be had."""
+    try:
+        return socket.create_server((forward.address, forward.port), backlog=128)
+    except (OSError, OverflowError) as error:
+        raise BarelmError(f"this host cannot listen at {forward.address}, port {forward.port}: {error}",
+                          "Take another port; 0 is any that is free.") from error
+
+
 @cache
 def _say_unconfined(reason: str) -> None:
     """Once."""
@@ -105,6 +118,7 @@ class HostedSession:
         self.calls: dict[str, int] = {}
         self.writes = self.kept = 0
         self.left: dict[str, int] = {}
+        self.port = 0
         self._terminal = spec.terminal
         self._text = PlainText()
         self._failure: BarelmError | None = None
@@ -113,13 +127,19 @@ class HostedSession:
         self._errors = tempfile.TemporaryFile()
         self._pixels = tempfile.TemporaryFile() if machine.screen else None
         shared = [self._pixels.fileno()] if self._pixels else []
+        card = machine.card or (Card() if spec.forward else None)
+        listener = listen(spec.forward) if spec.forward else None
+        if spec.forward and listener:
+            self.port = int(listener.getsockname()[1])
+            shared.append(listener.fileno())
         setup = {"image": os.path.abspath(spec.image), "memory_mb": spec.memory_mb, "cores": spec.cores,
                  "writable": spec.writable, "faults": [*map(str, machine.faults)], "power_cut": machine.power_cut,
                  "occupied": machine.occupied, "slips": machine.slips, "system_calls": machine.system_calls,
                  "guard_pages": machine.guard_pages,
-                 "tpm": machine.tpm,
+                 "tpm": machine.tpm, "card": asdict(card) if card else None,
+                 "ports": [(spec.forward.to, listener.fileno())] if spec.forward and listener else [],
                  "screen": str(Screen(*machine.screen, machine.pixels)) if machine.screen else None,
-                 "screen_fd": shared[0] if shared else None, "report_fd": report_out}
+                 "screen_fd": self._pixels.fileno() if self._pixels else None, "report_fd": report_out}
         command = child_command(CHILD, json.dumps(setup))
         try:
             environment = bare_environment(OPENBLAS_NUM_THREADS="1")  # NumPy comes along: no threads for it
@@ -128,6 +148,8 @@ class HostedSession:
                                              pass_fds=[report_out, *shared], start_new_session=True)
         finally:
             os.close(report_out)
+            if listener:
+                listener.close()
         assert self._process.stdin is not None and self._process.stdout is not None
         self._keyboard, self._screen = self._process.stdin, self._process.stdout
 

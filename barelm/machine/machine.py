@@ -14,12 +14,23 @@ def host_processors() -> int:
 
 
 @dataclass(frozen=True)
+class Forward:
+    """Who connects to a `port` of this host, at one of its addresses, is connected to the machine's port `to`.
+
+    Port 0 is any that is free: the session says which.
+    """
+
+    port: int
+    to: int
+    address: str = "127.0.0.1"
+
+
+@dataclass(frozen=True)
 class Spec:
     """What to power on: a disk image, how much memory (MiB), how many cores.
 
     Where it is `writable`, what the program writes stays on the image; where whoever reads the console is a
-    `terminal`, escapes are passed on.  What listens in the machine at the last port of `forward` is reached at an
-    address and a port of this host.
+    `terminal`, escapes are passed on.  With a `forward` it has a network card.
     """
 
     image: Path
@@ -27,13 +38,14 @@ class Spec:
     cores: int = 1
     writable: bool = False
     terminal: bool = False
-    forward: tuple[str, int, int] | None = None
+    forward: Forward | None = None
 
 
 class Session(Protocol):
     """A machine that is on.  A context manager: leaving it powers the machine off, whatever happened.
 
-    `status` is what the program returned to the firmware, once the machine is off; None where that is unknown.
+    `status` is what the program returned to the firmware, once the machine is off; None where that is unknown.  `port`
+    is where this host listens for the machine; 0: nowhere.
     """
 
     def __enter__(self) -> Session: ...
@@ -42,6 +54,9 @@ class Session(Protocol):
 
     @property
     def status(self) -> int | None: ...
+
+    @property
+    def port(self) -> int: ...
 
     def read(self, timeout_s: float) -> bytes:
         """The next console bytes: UTF-8, terminal escapes and carriage returns removed, unless the spec says

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from barelm.errors import BarelmError
 from barelm.machine import accelerator
-from barelm.machine.machine import Spec
+from barelm.machine.machine import Forward, Spec
 from barelm.machine.ovmf import Ovmf, find_ovmf
 from barelm.machine.qemu_packages import install_hint
 from barelm.machine.qemu_process import LOCALHOST, QemuProcess, Wiring
@@ -50,6 +50,7 @@ class Qemu:
     screen: bool = False  # let a session take pictures
     accelerate: str | None = None  # QEMU's name for an accelerator; without one, the best that works here is taken
     secure: Path | None = None  # with Secure Boot: the firmware's variables, keys enrolled in them
+    card: str = "virtio-net-pci"  # of its network, as QEMU calls it and its properties
     tpm: Path | None = None  # the control socket of a running swtpm
     name: str = "qemu"
 
@@ -80,7 +81,8 @@ class Qemu:
             ovmf = replace(ovmf, variables=self.secure)
         host = Host(program, chosen, ovmf, accelerator.is_x86_64())
         process = QemuProcess(lambda wiring: command(spec, self, host, wiring), host.ovmf.variables)
-        return QemuSession(process, has_screen=self.has_screen, terminal=spec.terminal)
+        return QemuSession(process, has_screen=self.has_screen, terminal=spec.terminal,
+                           has_forward=spec.forward is not None)
 
 
 def check(spec: Spec) -> None:
@@ -134,7 +136,14 @@ def command(spec: Spec, machine: Qemu, host: Host, wiring: Wiring) -> list[str]:
         "-serial", "chardev:console",
         "-chardev", f"socket,id=monitor,host={LOCALHOST},port={wiring.monitor_port}",
         "-mon", "chardev=monitor,mode=control",
+        *(_network(spec.forward, machine.card) if spec.forward is not None else ()),
     ]
+
+
+def _network(forward: Forward, card: str) -> list[str]:
+    """A network of QEMU's own, in which the machine is given an address, with a way in."""
+    way = f"hostfwd=tcp:{forward.address}:{forward.port}-:{forward.to}"
+    return ["-netdev", f"user,id=network,{way}", "-device", f"{card},netdev=network,id=card"]
 
 
 def _tpm(socket: Path) -> list[str]:

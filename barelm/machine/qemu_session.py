@@ -23,6 +23,7 @@ _LONGEST_END = 400                      # bytes
 _CRASH = "!!!! X64 Exception Type"      # how the exception handler of OVMF begins its report
 _CRASHED_ON = re.compile("CPU Apic ID - ([0-9A-Fa-f]{1,8})")
 _INTERRUPTS_ON = 0x200                  # of the flags
+_FORWARDED = re.compile(r"TCP\[HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)")
 _LOOKS, _LOOK_S = 5, 0.1
 
 
@@ -33,8 +34,11 @@ class QemuSession:
     the sequence by which it is given back behind it, for of what is said no control reaches a terminal.
     """
 
-    def __init__(self, process: QemuProcess, *, has_screen: bool = False, terminal: bool = False) -> None:
-        """Takes over `process`, which has a graphics card where `has_screen`; `terminal` as in `Spec`."""
+    def __init__(self, process: QemuProcess, *, has_screen: bool = False, terminal: bool = False,
+                 has_forward: bool = False) -> None:
+        """Takes over `process`, which has a graphics card where `has_screen`, a way into its network where
+        `has_forward`; `terminal` as in `Spec`.
+        """
         self.status: int | None = None
         self._process = process
         self._has_screen = has_screen
@@ -45,6 +49,7 @@ class QemuSession:
         self._raw = b""                             # the end of it
         self._taken = False
         self._off = False
+        self.port = self._forwarded() if has_forward else 0
         process.console.settimeout(_SEND_S)         # read() waits by select: another thread may send meanwhile
 
     def __enter__(self) -> QemuSession:
@@ -98,6 +103,16 @@ class QemuSession:
             raise BarelmError("this machine has no screen", "Start it as Qemu(screen=True).")
         kind = {"format": "png"} if path.suffix.lower() == ".png" else {}
         self._process.monitor.execute("screendump", filename=str(path.absolute()), **kind)
+
+    def plug(self, is_in: bool) -> None:
+        """Plug the network cable in, or pull it out."""
+        self._process.monitor.execute("set_link", name="network", up=is_in)
+
+    def _forwarded(self) -> int:
+        """The host's port of the way in, which QEMU may have chosen."""
+        told = self._process.monitor.execute("human-monitor-command", **{"command-line": "info usernet"})
+        found = _FORWARDED.search(str(told))
+        return int(found[1]) if found else 0
 
     def _receive(self, timeout_s: float) -> bytes | None:
         """What the console has next; empty when QEMU is gone, None when nothing came in time."""

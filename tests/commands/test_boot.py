@@ -23,6 +23,7 @@ class Speaking:
 
     name = "speaking"
     status = None
+    port = 0
 
     def __init__(self, *says: bytes) -> None:
         self._says, self.waited = [*says, b""], list[float]()

@@ -1,5 +1,6 @@
 """START HERE: a machine from its parts, its tables as the program finds them, and the program's one run."""
 
+import socket
 import time
 import zlib
 from dataclasses import dataclass
@@ -7,14 +8,18 @@ from pathlib import Path
 from typing import Protocol
 
 from barelm.contract import uefi, uefi_protocols
+from barelm.contract.network import network_protocols
 from barelm.dialect.structs import Struct
 from barelm.disk import open_editor
 from barelm.errors import BarelmError
 from barelm.machine.firmware.devices.graphics import Graphics
 from barelm.machine.firmware.devices.hosted_volume import Files
+from barelm.machine.firmware.devices.network_interface import NetworkInterface
+from barelm.machine.firmware.devices.network_plan import Card
 from barelm.machine.firmware.devices.processors import Processors, Slips
 from barelm.machine.firmware.devices.serial_device import SerialPort, Wire
 from barelm.machine.firmware.devices.tcg2_device import Tpm
+from barelm.machine.firmware.devices.tcp_device import TcpDevice
 from barelm.machine.firmware.devices.text_console import TextInput, TextOutput
 from barelm.machine.firmware.events import Events
 from barelm.machine.firmware.fault_report import Report
@@ -54,6 +59,8 @@ class Setup:
     guard_pages: int = 0  # that stay free behind what is allocated, so that whoever goes on there is stopped
     slips: Slips = Slips()  # what its processors do wrong
     tpm: bool = False
+    card: Card | None = None  # its network's
+    ports: tuple[tuple[int, socket.socket], ...] = ()  # of its own, and the host's socket that listens for each
     low_base: int = LOW_BASE  # where the memory begins: two machines of one process need different places
 
 
@@ -105,10 +112,13 @@ class HostedFirmware:
         self.processors = Processors(setup.cores, self.memory, self.events, self.services.enter, setup.slips)
         self.graphics = Graphics(setup.screen, self.memory, setup.screen_fd) if setup.screen else None
         self.tpm = Tpm() if setup.tpm else None
+        self.interface = NetworkInterface(setup.card, self.memory) if setup.card else None
+        self.tcp = TcpDevice(self.interface, self.memory, self.protocols, self.services, self.events,
+                             dict(setup.ports)) if self.interface else None
         self.services.admit = self.processors.admit
         self.services.install(handlers_of(self.memory, self.events, self.protocols, self.files, self.text_input,
                                           self.text_output, self.serial_port, self.system, self.processors,
-                                          self.graphics, self.tpm))
+                                          self.graphics, self.tpm, self.interface, self.tcp))
         self.table = self._write_tables()
         self.image_handle = self._write_image_handle()
 
@@ -180,6 +190,8 @@ class HostedFirmware:
         self._protocol(0, uefi_protocols.MpServices)
         if self.tpm is not None:
             self._protocol(0, uefi_protocols.Tcg2)
+        if self.interface is not None:
+            self._write_network(self.interface)
         self._protocol(0, uefi_protocols.GiveWay, code=self.services.give_way, at_once=host_processors())
         vendor = _VENDOR.encode("utf-16-le") + bytes(2)
         vendor_address = self.memory.pool(len(vendor), uefi.RUNTIME_SERVICES_DATA)
@@ -190,6 +202,20 @@ class HostedFirmware:
             standard_error_handle=console, std_err=con_out,
             runtime_services=self._headed_table(uefi_protocols.RuntimeServices, b"RUNTSERV"),
             boot_services=self._headed_table(uefi_protocols.BootServices, b"BOOTSERV"))
+
+    def _write_network(self, interface: NetworkInterface) -> None:
+        """The handle of the network card, and what its drivers put there."""
+        def connect(on: bool) -> None:
+            if on and binding not in self.protocols.handles[handle]:
+                self._protocol(handle, network_protocols.SimpleNetwork, revision=0x10000,
+                               mode=interface.mode.address)
+                self._protocol(handle, network_protocols.Ip4Config2)
+                self.protocols.add(handle, binding, self._table(network_protocols.ServiceBinding))
+
+        binding, controller = bytes(uefi.TCP4_SERVICE_BINDING_PROTOCOL), bytes(uefi.PCI_IO_PROTOCOL)
+        handle = self.protocols.add(0, controller, 0)
+        self.protocols.drive(handle, controller, connect)
+        connect(not interface.card.asleep)
 
     def _write_image_handle(self) -> int:
         """The handle of the program with EFI_LOADED_IMAGE_PROTOCOL (9.1), and that of its volume."""

@@ -44,6 +44,10 @@ class Protocols:
         interfaces[protocol] = interface
         return handle
 
+    def drop(self, handle: int, protocol: bytes) -> None:
+        """Take a protocol off a handle again, which goes with its last."""
+        self._remove(handle, [(protocol, self._interfaces(handle)[protocol])], uefi.EFI_NOT_FOUND)
+
     def drive(self, handle: int, protocol: bytes, driver: Driver) -> None:
         """Have a driver on a protocol; it is connected already."""
         self._drivers[handle, protocol] = driver

@@ -1,14 +1,15 @@
-"""UEFI's tables as this firmware answers for them: `contract.uefi_protocols` by the specification's own names."""
+"""UEFI's tables as this firmware answers for them: the contract's by the specification's own names."""
 
 import functools
 import re
 
 from barelm.contract import uefi, uefi_protocols
+from barelm.contract.network import network_protocols
 from barelm.contract.uefi_protocols import TableHeader
 from barelm.dialect.structs import Struct
 
 ERROR = 1 << 63  # the bit of an EFI_STATUS that is an error (appendix D)
-_SPELLED = {"tpl": "TPL", "ap": "AP", "aps": "APs", "bsp": "BSP"}
+_SPELLED = {"tpl": "TPL", "ap": "AP", "aps": "APs", "bsp": "BSP", "mcast": "MCast"}
 
 
 def table_name(kind: type[Struct]) -> str:
@@ -33,7 +34,8 @@ def guid_of(protocol: type[Struct]) -> bytes:
     return bytes(getattr(uefi, table_name(protocol).removeprefix("EFI_")))
 
 
-TABLES = [kind for kind in vars(uefi_protocols).values() if isinstance(kind, type) and issubclass(kind, Struct)]
+TABLES = [kind for module in (uefi_protocols, network_protocols) for kind in vars(module).values()
+          if isinstance(kind, type) and issubclass(kind, Struct)]
 
 SERVICES: dict[str, str] = {service_name(kind, name): field.note
                             for kind in TABLES for name, field in kind.FIELDS.items() if field.note}

@@ -1,9 +1,9 @@
 """The process of a hosted machine: `python -m barelm.machine.firmware.process.child SETUP`.  Console: standard streams.
 
-SETUP is JSON: the fields of `firmware.Setup`, faults and the screen as text; in `system_calls` the numbers of those the
-program may have beside the usual (`confinement`); in `report_fd` where to write, a line of JSON each, why there is no
-confinement, if there is none, and the program's status, its calls, its writes, the bytes of memory it kept and what
-else it left behind.
+SETUP is JSON: the fields of `firmware.Setup`, faults and the screen as text, sockets as numbers of files; in
+`system_calls` the numbers of those the program may have beside the usual (`confinement`); in `report_fd` where to
+write, a line of JSON each, why there is no confinement, if there is none, and the program's status, its calls, its
+writes, the bytes of memory it kept and what else it left behind.
 
 Two processes: one runs the program, and may crash; the other watches, and says what happened on standard error: the
 message in all lines but the last, which is what to do.  Exit code 0: the program returned EFI_SUCCESS.  1: another
@@ -16,6 +16,7 @@ import mmap
 import os
 import resource
 import signal
+import socket
 import sys
 import traceback
 from pathlib import Path
@@ -97,11 +98,15 @@ def _run(setup: dict[str, Any], report: Report, report_fd: int) -> None:
     """The process that runs the program; ends with it.  What is loaded by now is all it will ever open."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
+        from barelm.machine.firmware.devices.host_sockets import SYSTEM_CALLS
+        from barelm.machine.firmware.devices.network_plan import Card
         from barelm.machine.firmware.devices.processors import Slips
         from barelm.machine.firmware.firmware import HostedFirmware, Setup
-        more = [*setup.pop("system_calls"), *([TGKILL] if setup["slips"][1] else [])]
+        more = [*setup.pop("system_calls"), *([TGKILL] if setup["slips"][1] else []),
+                *(SYSTEM_CALLS.values() if setup["card"] else ())]
         setup |= {"image": Path(setup["image"]), "faults": tuple(map(parse_fault, setup["faults"])),
-                  "slips": Slips(*setup["slips"]),
+                  "slips": Slips(*setup["slips"]), "card": Card(**setup["card"]) if setup["card"] else None,
+                  "ports": tuple((port, _listener(number)) for port, number in setup["ports"]),
                   "screen": parse_screen(setup["screen"]) if setup["screen"] else None}
         switch = Process(report)
         firmware = HostedFirmware(Setup(**setup), switch, report)
@@ -116,6 +121,13 @@ def _run(setup: dict[str, Any], report: Report, report_fd: int) -> None:
         stop(error.message, error.hint, 2)
     except BaseException as error:
         stop(f"the firmware failed: {_traced(error)}", _REPORT_BUG)
+
+
+def _listener(number: int) -> socket.socket:
+    """A socket that listens, and does not block."""
+    listener = socket.socket(fileno=number)
+    listener.setblocking(False)
+    return listener
 
 
 def _traced(error: BaseException) -> str:
