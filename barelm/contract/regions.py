@@ -8,6 +8,7 @@ from barelm.contract.board import Board
 from barelm.contract.console_state import ConsoleState, EditorState, KeyboardState
 from barelm.contract.conversation_state import Conversation
 from barelm.contract.layout import PAGE, TEXT_BYTES, Header
+from barelm.contract.network.network_state import NetworkState
 from barelm.contract.storage_state import Complaints, LoadProgress, ModelList, ModelParts, ModelVolume, Names
 from barelm.contract.trust.hashing import FileHash
 from barelm.contract.trust.receipt_state import ReceiptState
@@ -15,9 +16,10 @@ from barelm.contract.trust.trust_state import Trust
 from barelm.dialect.structs import Array, Struct, room
 from barelm.dialect.types import U8
 
-NOTHING, PAGES, EVENT, EXCLUSIVE = range(4)
+NOTHING, PAGES, EVENT, EXCLUSIVE, CHILD = range(5)
 """What a holding is: pages from an address on and how many; an event; a protocol on a handle that this program has for
-itself alone, and where its GUID is.  Files are not among them: their owners close them.
+itself alone, and where its GUID is; a child of a network service, and the address of its service binding.  Files are
+not among them: their owners close them.
 """
 
 MOST_HOLDINGS = 512
@@ -28,7 +30,7 @@ class Holding(Struct):
 
     kind: int
     what: int  # address, event or handle
-    which: int  # how many pages; the address of the GUID
+    which: int  # how many pages; the address of the GUID, or of the service
 
 
 class Ledger(Struct):
@@ -61,6 +63,7 @@ class Workspace(Struct):
     progress: LoadProgress = room(note="metal.storage.model_loader")
     configuration_hash: FileHash = room(note="metal.storage.configuration")
     trust: Trust = room(note="metal.trust.loaded_files")
+    network: NetworkState = room(note="metal.network.node_network")
     receipt: ReceiptState = room(note="metal.trust.receipts")
     memory_map: U8 = room(1 << 16, note="metal.arena")  # the firmware's
     bounce: U8 = room(1 << 20, align=PAGE, note="metal.storage.model_loader")  # for disks that cannot write higher

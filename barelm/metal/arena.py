@@ -5,7 +5,7 @@ from typing import NamedTuple
 from barelm.contract import layout, uefi
 from barelm.contract.board import Figures, LoadedModel
 from barelm.contract.layout import Header
-from barelm.contract.regions import EVENT, EXCLUSIVE, PAGES, Ledger, Workspace
+from barelm.contract.regions import CHILD, EVENT, EXCLUSIVE, PAGES, Ledger, Workspace
 from barelm.contract.uefi_protocols import MemoryDescriptor
 from barelm.dialect.memory import address_of, fill_bytes, memory
 from barelm.dialect.rooms import Failure
@@ -20,6 +20,7 @@ from barelm.metal.uefi.boot_services import (
     memory_map,
 )
 from barelm.metal.uefi.handles import close_exclusive, publish_interface, withdraw_interface
+from barelm.metal.uefi.network.service_binding import destroy_child
 from barelm.metal.uefi.timers import close_event
 
 LOWEST = 16 << 20
@@ -180,7 +181,13 @@ def give_back(fw: Firmware, workspace: Workspace) -> None:
 
 
 def give_all_back(fw: Firmware, ledger: Ledger) -> None:
-    """Walk the ledger backwards; what the firmware does not take back is struck out all the same."""
+    """Walk the ledger backwards; what the firmware does not take back is struck out all the same.
+
+    Children of the network go first: what is under way on them is signaled and written into the rest.
+    """
+    for k in range(ledger.n - 1, -1, -1):
+        if ledger.holdings[k].kind == CHILD:
+            destroy_child(fw, ledger.holdings[k].which, ledger.holdings[k].what)
     for k in range(ledger.n - 1, -1, -1):
         holding = ledger.holdings[k]
         if holding.kind == PAGES:

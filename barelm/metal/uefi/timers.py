@@ -5,6 +5,7 @@ from barelm.contract.regions import EVENT
 from barelm.contract.uefi_protocols import BootServices, SimpleTextInput
 from barelm.dialect.memory import address_of, cells
 from barelm.dialect.processor import call_efi
+from barelm.dialect.types import I64
 from barelm.metal.uefi.boot_services import Firmware, stall
 from barelm.metal.uefi.noting import note, strike
 
@@ -47,14 +48,20 @@ def close_event(fw: Firmware, event: int) -> int:
 
 def sleep(fw: Firmware, timer: int, microseconds: int) -> None:
     """Until a key waits at the firmware's keyboard, or so long; the processor is busy only where events fail."""
-    boot = BootServices(fw.boot)
-    events = cells(3)
+    events = cells(2)
     events[0] = timer
     n = 1
     if fw.con_in != 0:
         events[1] = SimpleTextInput(fw.con_in).wait_for_key
         n = 2
+    wait_for_any(fw, events, n, timer, microseconds)
+
+
+def wait_for_any(fw: Firmware, events: I64, n: int, timer: int, microseconds: int) -> None:
+    """Until one of the first n events is signaled, of which the timer is one, or so long."""
+    boot = BootServices(fw.boot)
+    index = cells(1)
     if timer == 0 or call_efi(boot.set_timer, (timer, uefi.TIMER_RELATIVE, 10 * microseconds)) != 0:
         stall(fw, microseconds)
-    elif call_efi(boot.wait_for_event, (n, address_of(events), address_of(events) + 16)) != 0:
+    elif call_efi(boot.wait_for_event, (n, address_of(events), address_of(index))) != 0:
         stall(fw, microseconds)

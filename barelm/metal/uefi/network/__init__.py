@@ -1,0 +1,1 @@
+"""The callers of the firmware's network."""
