@@ -4,6 +4,7 @@
     <us/1000>      with three decimals               <arguments{}>  UTF-8 that is JSON, on one line; of nothing, {}
     <us/1000000>   with six                          <reason=>      a constant text
     <number#>      sixteen hexadecimal digits        <created@>     seconds since 1970 as 2026-11-26T18:52:14Z
+    <busy?>        true or false
 
 A field is an `int` of the struct.  Of UTF-8 it is the address, and the next one the number of bytes; the address 0
 is null.  Of a constant text it is the address of its units.  `forms` makes a table ready when it is imported, and
@@ -18,13 +19,13 @@ from collections.abc import Iterable
 from barelm.contract.settings import joined
 from barelm.dialect.structs import Struct
 
-NUMBER, THOUSANDTHS, MILLIONTHS, HEXADECIMAL, QUOTED, JSON, CONSTANT, TIME = range(8)
+NUMBER, THOUSANDTHS, MILLIONTHS, HEXADECIMAL, QUOTED, JSON, CONSTANT, TIME, TRUTH = range(9)
 _WAYS = {"": NUMBER, "/1000": THOUSANDTHS, "/1000000": MILLIONTHS, "#": HEXADECIMAL, "{}": JSON, "=": CONSTANT,
-         "@": TIME}
+         "@": TIME, "?": TRUTH}
 MARK, FIELD_BITS = 0xE000, 6
 """In the units of a form, MARK + (a way << FIELD_BITS) + a word of the struct stands for a field."""
 
-_FIELD = re.compile(r'<(?:"(\w+)"|(\w+)(/1000000|/1000|#|\{\}|=|@|))>|[<>]')
+_FIELD = re.compile(r'<(?:"(\w+)"|(\w+)(/1000000|/1000|#|\{\}|=|@|\?|))>|[<>]')
 
 
 def forms(rows: Iterable[str], struct: type[Struct]) -> tuple[str, tuple[int, ...]]:

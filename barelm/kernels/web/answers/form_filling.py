@@ -12,6 +12,7 @@ from barelm.contract.serving.form_language import (
     QUOTED,
     THOUSANDTHS,
     TIME,
+    TRUTH,
 )
 from barelm.dialect.memory import address_of, cells, load_i64, load_u16, memory, text
 from barelm.dialect.types import U8, U16
@@ -50,6 +51,8 @@ def put_field(target: U8, n: int, way: int, field: int) -> int:
         return put_constant(target, n, value)
     if way == TIME:
         return put_time(target, n, value)
+    if way == TRUTH:
+        return put_constant(target, n, address_of(text("true")) if value != 0 else address_of(text("false")))
     n_bytes = load_i64(field + 8)
     if value == 0:
         return put_constant(target, n, address_of(text("null")))

@@ -166,3 +166,14 @@ def heard(data: bytes, method: str = "GET") -> Heard:
     assert client.trailing_data[0] == b""
     assert (client.their_state is h11.DONE) == (headers["connection"] == "keep-alive")
     return Heard(head.status_code, headers, body)
+
+
+def whole(world: World, api: int, said: str, thought: str = "", calls: Any = NO_CALLS, told: Any = NONE,
+          **fields: int) -> Heard:
+    """A whole answer."""
+    target = np.zeros(1 << 15, np.uint8)
+    t = telling_of(api, **fields)
+    arguments = (t, u8(said), u8(thought), calls, told)
+    n = int(world(telling.put_whole)(target, 0, *arguments))
+    assert int(world(telling.put_whole)(target[:n - 1].copy(), 0, *arguments)) == -1
+    return heard(target[:n].tobytes())

@@ -6,7 +6,6 @@ import json
 import math
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,16 +15,13 @@ from barelm.contract.serving.request_state import OPENAI_CHAT, OPENAI_TEXT
 from barelm.kernels.web.answers import telling
 from tests.kernels.web.answers.node import (
     CREATED,
-    NO_CALLS,
-    NONE,
     PIECES,
     Heard,
     Stream,
     calls_of,
-    heard,
     telling_of,
     told_of,
-    u8,
+    whole,
 )
 from tests.worlds import World, both_worlds, jit
 
@@ -52,17 +48,6 @@ def chunks(answer: Heard) -> list[Any]:
     *events, last = answer.events
     assert last == ("", "[DONE]")
     return [json.loads(data) for _, data in events]
-
-
-def whole(world: World, api: int, said: str, thought: str = "", calls: Any = NO_CALLS, told: Any = NONE,
-          **fields: int) -> Heard:
-    """A whole answer."""
-    target = np.zeros(1 << 15, np.uint8)
-    t = telling_of(api, **fields)
-    arguments = (t, u8(said), u8(thought), calls, told)
-    n = int(world(telling.put_whole)(target, 0, *arguments))
-    assert int(world(telling.put_whole)(target[:n - 1].copy(), 0, *arguments)) == -1
-    return heard(target[:n].tobytes())
 
 
 @both_worlds
