@@ -1,5 +1,6 @@
-"""The options of `barelm serve`, as `cli.py` has those of most other commands."""
+"""The options of `barelm serve`, `netboot` and `fleet`, as `cli.py` has those of most other commands."""
 
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -7,9 +8,11 @@ from cyclopts import Parameter
 from barelm.contract.settings import EverySetting
 from barelm.options import (
     DEFAULT_MODEL,
+    USUAL_IMAGE,
     USUAL_SAMPLING,
     Context,
     Cores,
+    ImageOptions,
     Key,
     Kv,
     Memory,
@@ -21,6 +24,7 @@ from barelm.options import (
 )
 from barelm.pipeline import Order, Packing
 from barelm.settings import Settings
+from barelm.trust.trust_options import NOT_SIGNED, Signing
 
 Slots = Annotated[int, option_of(EverySetting.slots)]
 
@@ -46,8 +50,59 @@ def serve(model: str = DEFAULT_MODEL, /, *,
     model
         A checkpoint (.bin, .gguf), a packed model (.blm) or a name.
     """
-    from barelm.fleet.serve import Place, serve_model
+    from barelm.fleet.serve import HostPort, serve_model
 
     settings = Settings(system=system, key=key, slots=slots, slot_context=context, **vars(sampling))
     return serve_model(Order(model, None, Packing(quant, kv, context), settings, memory, cores), machine,
-                       Place(host, port))
+                       HostPort(host, port))
+
+
+def netboot(folder: Path, model: str = DEFAULT_MODEL, /, *,
+            server: Annotated[str, Parameter(help="Who serves the folder: 192.168.1.2, :PORT behind it if not 80.")],
+            range: Annotated[str, Parameter(help="FIRST,LAST: addresses that dnsmasq gives away.  Default: none, it "
+                                                 "stands beside the network's DHCP server.")] = "",
+            system: System = "", quant: Quant = "keep", kv: Kv = "auto", context: Context = 0,
+            sampling: SamplingOptions = USUAL_SAMPLING, of_image: ImageOptions = USUAL_IMAGE,
+            signing: Signing = NOT_SIGNED) -> int:
+    """Write a folder from which machines start over the network into a node: program, model, dnsmasq's configuration.
+
+    Files there are replaced, each as a whole; others stay.
+
+    Examples:
+
+        barelm netboot boot qwen3-0.6b --server 192.168.1.2 --range 192.168.1.100,192.168.1.199
+
+    Parameters
+    ----------
+    folder
+        What a web server serves.
+    model
+        A checkpoint (.bin, .gguf), a packed model (.blm) or a name.
+    """
+    from barelm.fleet.netboot import boot_server, write_netboot
+
+    settings = Settings(system=system, **vars(sampling), **vars(of_image)).but(serve=True)
+    return write_netboot(folder, Order(model, None, Packing(quant, kv, context), settings),
+                         boot_server(server, range), signing.sign, signing.cert)
+
+
+def fleet(inventory: Path, folder: Path = Path("fleet"), /, *, signing: Signing = NOT_SIGNED) -> int:
+    """Write all that a fleet of nodes needs beside itself, from one inventory: the folders that machines start from and
+    dnsmasq's configuration, HAProxy's, LiteLLM's, llama-swap's, and Prometheus' targets.
+
+    docs/SERVING.md shows an inventory, and goes through it.  Files in the folder are replaced, each as a whole.
+
+    Examples:
+
+        barelm fleet inventory.toml fleet
+
+    Parameters
+    ----------
+    inventory
+        A TOML file that names the nodes.
+    folder
+        Where to write.
+    """
+    from barelm.fleet.fleet_files import write_fleet
+
+    return write_fleet(inventory, folder, signing.sign, signing.cert)

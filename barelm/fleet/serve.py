@@ -17,7 +17,7 @@ from barelm.errors import BarelmError
 from barelm.host_files import working_folder
 from barelm.machine.choice import choose_machine
 from barelm.machine.hosted import Hosted
-from barelm.machine.machine import Machine, Session, Spec
+from barelm.machine.machine import Forward, Machine, Session, Spec
 from barelm.pipeline import Order
 
 QUIET_S = 1e6
@@ -31,7 +31,7 @@ _NOT_FOR_PEOPLE = re.compile("[█▉▊▋▌▍▎▏░]|^BARELM DONE ")
 
 
 @dataclass(frozen=True)
-class Place:
+class HostPort:
     """Where on this host clients find a node."""
 
     host: str
@@ -42,14 +42,14 @@ class Place:
         """As clients write it."""
         return f"http://{self.host}:{self.port}"
 
-    def taken(self) -> "Place":
+    def taken(self) -> "HostPort":
         """The same as an IPv4 address and a port that is free now.  Raises BarelmError where there is none."""
         try:
             if not 0 <= self.port < 1 << 16:
                 raise OverflowError("there is no such port")
             address = socket.getaddrinfo(self.host, self.port, socket.AF_INET, socket.SOCK_STREAM)[0][4]
             with socket.create_server((str(address[0]), int(address[1]))) as server:
-                return Place(*server.getsockname())
+                return HostPort(*server.getsockname())
         except (OSError, OverflowError) as error:
             hint = {errno.EADDRINUSE: "Something listens there already: give another --port.",
                     errno.EACCES: "Ports below 1024 are for root: give another --port."}
@@ -70,7 +70,7 @@ class Place:
             asked.close()
 
 
-def serve_model(order: Order, machine: str | None, place: Place) -> int:
+def serve_model(order: Order, machine: str | None, place: HostPort) -> int:
     """Serve until Ctrl-C.  Raises BarelmError where the port is taken, or the node ends by itself with a failure."""
     order = replace(order, cores=machine_cores(order.memory_mb, order.cores))
     place = place.taken()
@@ -87,11 +87,11 @@ def serve_model(order: Order, machine: str | None, place: Place) -> int:
             image = pipeline.bootable_image(folder / "node.img", program, model.path,
                                             settings.suited(model.chat is not None), bar)
             spec = Spec(image, order.memory_mb or pipeline.memory_mb(served), order.cores,
-                        forward=(place.host, place.port, settings.port))
+                        forward=Forward(place.port, settings.port, place.host))
             return attend(chosen, spec, place, model.name, bar)
 
 
-def attend(machine: Machine, spec: Spec, place: Place, name: str, bar: ProgressBar) -> int:
+def attend(machine: Machine, spec: Spec, place: HostPort, name: str, bar: ProgressBar) -> int:
     """Power a node on, pass on what it says, and end it in order when told to."""
     cores = f"{spec.cores} core{'s' * (spec.cores > 1)}"
     bar.step(f"Booting on {machine.name}, {cores}")
@@ -136,7 +136,7 @@ class Log:
 
 
 @contextmanager
-def announced(place: Place, line: str, log: Log) -> Iterator[None]:
+def announced(place: HostPort, line: str, log: Log) -> Iterator[None]:
     """While this lasts, the node is asked whether it serves; the first time it does, a line says so."""
     over = threading.Event()
 

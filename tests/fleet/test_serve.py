@@ -19,7 +19,7 @@ from barelm.contract.settings import ROWS
 from barelm.disk import open_volume
 from barelm.errors import BarelmError
 from barelm.fleet import serve
-from barelm.fleet.serve import INTERRUPT, Place
+from barelm.fleet.serve import INTERRUPT, HostPort
 from barelm.machine.machine import Spec
 from barelm.pipeline import SETTINGS_PATH
 from tests.commands.conftest import Cli, hosted_only
@@ -64,7 +64,7 @@ class Playing:
             assert entry is not None
             self.settings = volume.read(entry, 0, entry.size).decode()
         assert spec.forward is not None
-        self.server = http.server.ThreadingHTTPServer(spec.forward[:2], Health)
+        self.server = http.server.ThreadingHTTPServer((spec.forward.address, spec.forward.port), Health)
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
@@ -135,9 +135,9 @@ def test_a_node_is_announced_when_it_answers_and_ends_with_ctrl_c(cli: Cli, play
     result = cli(*ON, "--key", "a secret", "--slots", "2", "-t", "0.5")
     assert result.code == 0 and result.out == ""
     spec = playing.specs[0]
-    assert spec.forward is not None and spec.forward[::2] == ("127.0.0.1", ROWS["port"].default)
+    assert spec.forward is not None and spec.forward.to == ROWS["port"].default
     lines = result.err.splitlines()
-    assert f"Serving tiny at http://127.0.0.1:{spec.forward[1]} (hosted, 1 core).  Ctrl-C ends it." in lines
+    assert f"Serving tiny at http://127.0.0.1:{spec.forward.port} (hosted, 1 core).  Ctrl-C ends it." in lines
     assert "Listening at 10.0.2.15\ufffd]0;x\ufffd, port 8080" in lines and lines[-1] == "Ended"
     assert not any("Loading" in line or "DONE" in line for line in lines)
     assert any(line.startswith("tiny cannot chat, only complete texts (/v1/completions): ") for line in lines)
@@ -183,9 +183,9 @@ def test_a_port_that_is_taken_is_refused_before_anything_is_packed(cli: Cli, pla
     assert f"cannot listen at 127.0.0.1, port {port}: " in said and "--port" in said and playing.specs == []
 
 
-@pytest.mark.parametrize("place", [Place("no such host.invalid", 1), Place("192.0.2.1", 8080), Place("::1", 8080),
-                                   Place("127.0.0.1", 70000), Place("127.0.0.1", -1)])
-def test_no_place_of_this_host(place: Place) -> None:
+@pytest.mark.parametrize("place", [HostPort("no such host.invalid", 1), HostPort("192.0.2.1", 80), HostPort("::1", 80),
+                                   HostPort("127.0.0.1", 70000), HostPort("127.0.0.1", -1)])
+def test_no_place_of_this_host(place: HostPort) -> None:
     with pytest.raises(BarelmError, match="cannot listen at"):
         place.taken()
 
