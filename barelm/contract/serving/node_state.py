@@ -22,6 +22,8 @@ class Exchange(Struct):
     serial: int  # of the connection: another one begins anew
     slot: int
     place: int  # in the queue: the lowest is next
+    n_ids: int  # of its question,
+    n_more: int  # and of its answer at most; 0: as many as fit
     began: int  # cycles when the request was there, or the first byte of it
     begun: int  # 1: some of it was
     told: int  # 1: its client was told to go on sending (Expect: 100-continue)
@@ -37,9 +39,11 @@ class NodeState(Struct):
     figures: NodeFigures
     slot_figures: SlotsOfNode
     context: int  # ids that prompt and answer may have together
-    arrived: int  # counts requests
-    began: int  # cycles of the first,
+    arrived: int  # counts questions
+    ending: int  # 1: what is asked is answered still, and nothing more is
+    began: int  # cycles when the node began,
     clock: int  # and seconds since 1970 then; 0: the machine has no clock
+    mixed: int  # what answers are named from
     spare: int  # room for the logits of one token, unchanged (address); 0: there is none
     message: U8 = room(512)  # a sentence for a client
     exchanges: Array[Exchange] = room(MOST_CONNECTIONS)

@@ -4,6 +4,7 @@ from barelm.contract.board import MOST_RUNS, Choice
 from barelm.contract.conversation_state import ReplyWatch
 from barelm.contract.serving.answer_state import Answer
 from barelm.contract.serving.json_state import JsonSteps
+from barelm.contract.serving.request_fields import RequestReading
 from barelm.contract.serving.request_state import BODY_BYTES, MOST_ROWS, Question, Terms
 from barelm.dialect.structs import Array, Struct, room
 from barelm.dialect.types import I64, U8
@@ -66,7 +67,7 @@ class ServingSpace(Struct):
 
     terms: Terms
     question: Question
-    n_ids: int
+    reading: RequestReading
     text: U8 = room(BODY_BYTES + (1 << 16))
     guards: I64 = room(6 * MOST_ROWS)
     ids: I64 = room(BODY_BYTES + (1 << 16) + 2)

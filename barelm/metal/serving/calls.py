@@ -12,5 +12,10 @@ def free_of_calls(node: Node, slot: Slot) -> int:
 
 def calls_in(node: Node, slot: Slot) -> tuple[ToolTalk, int]:
     """The calls in the whole text of an answer, and where the text before them ends."""
+    return no_calls(node), slot.text.n
+
+
+def no_calls(node: Node) -> ToolTalk:
+    """None."""
     q = node.state.space.question
-    return ToolTalk(q.rows, 0, q.said), slot.text.n
+    return ToolTalk(q.rows, 0, q.said)

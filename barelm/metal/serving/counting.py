@@ -2,7 +2,11 @@
 
 from barelm.contract.serving.node_state import WAITING
 from barelm.contract.serving.slot_state import FREE
+from barelm.contract.uefi_protocols import Time
+from barelm.dialect.memory import address_of, cells
+from barelm.dialect.processor import cycles
 from barelm.metal.serving.node_views import Node, exchange_at
+from barelm.metal.uefi.runtime_services import get_time
 
 
 def count_slots(node: Node) -> None:
@@ -36,3 +40,28 @@ def count_waiting(node: Node) -> int:
     for k in range(node.net.state.n_places):
         n += int(node.net.state.in_use[k] != 0 and exchange_at(node, k).stage == WAITING)
     return n
+
+
+def begin_counting(node: Node) -> None:
+    """Note when the node began, by both clocks."""
+    now = cells(2)
+    node.state.began = cycles()
+    node.state.clock = 0
+    if get_time(node.t.con.fw, now) == 0:
+        time = Time(address_of(now))
+        node.state.clock = (days_to(time.year, time.month, time.day) * 86400 + time.hour * 3600 + time.minute * 60
+                            + time.second)
+
+
+def days_to(year: int, month: int, day: int) -> int:
+    """Days from the first of 1970 to a day: the months are counted from March on, so that a leap day is the last."""
+    year -= int(month <= 2)
+    month = (month + 9) % 12
+    return 365 * year + year // 4 - year // 100 + year // 400 + (153 * month + 2) // 5 + day - 719469
+
+
+def seconds_now(node: Node) -> int:
+    """Seconds since 1970; 0 where the machine has no clock."""
+    if node.state.clock == 0:
+        return 0
+    return node.state.clock + (cycles() - node.state.began) // (1000 * max(node.t.figures.cycles_per_ms, 1))

@@ -4,6 +4,7 @@ from barelm.contract.network.network_state import BROKEN, ENDED, OPEN, SENDING_B
 from barelm.contract.serving import http_state as http
 from barelm.contract.serving.node_state import ANSWERED, LISTENING, Exchange
 from barelm.contract.serving.request_state import OPENAI_CHAT
+from barelm.contract.serving.slot_state import FREE
 from barelm.contract.settings import joined
 from barelm.dialect.memory import text
 from barelm.dialect.processor import cycles
@@ -32,7 +33,7 @@ from barelm.metal.serving.node_views import (
     refuse,
     send_out,
 )
-from barelm.metal.serving.slots import FREE, free_slot
+from barelm.metal.serving.slots import free_slot
 
 REQUEST_S, IDLE_S, STUCK_S = 30, 300, 60
 """How long a request may take to come, a connection may be of no use, a client may take nothing of its answer."""
@@ -122,21 +123,21 @@ def answer_request(node: Node, k: int, c: Connection, x: Exchange) -> None:
     if not open_to_all and not is_allowed(c.received, head, bytes_of(node.t.settings.key)):
         refuse(node, k, OPENAI_CHAT, 401, 0, text("This node wants its key as a bearer token."))
     elif head.route == http.PREFLIGHT:
-        tell(node, k, put_preflight(out, 0, fate))
+        tell_fact(node, k, put_preflight(out, 0, fate))
     elif head.route == http.PAGE:
-        tell(node, k, node_page.put_page(out, 0, fate))
+        tell_fact(node, k, node_page.put_page(out, 0, fate))
     elif head.route == http.SLOTS:
         tell_slots(node, k, c, x)
     elif FACT_OF[head.route] >= 0:
         count_slots(node)
-        tell(node, k, put_fact(out, 0, FACT_OF[head.route], fate, node.state.names, node.state.figures))
+        tell_fact(node, k, put_fact(out, 0, FACT_OF[head.route], fate, node.state.names, node.state.figures))
     elif head.route == http.EMBEDDINGS:
         refuse(node, k, OPENAI_CHAT, 501, 0, text("This node has no embeddings: its model says what comes next."))
     else:
         asking.ask(node, k, c, x)
 
 
-def tell(node: Node, k: int, n: int) -> None:
+def tell_fact(node: Node, k: int, n: int) -> None:
     """Send a whole answer, n bytes of what was put together; of it only the head, where only that was asked for."""
     if n >= 0 and exchange_at(node, k).head.method == http.HEAD:
         n = end_of_head(node.state.out, 0, n)
@@ -153,4 +154,4 @@ def tell_slots(node: Node, k: int, c: Connection, x: Exchange) -> None:
         refuse(node, k, OPENAI_CHAT, 503, 1, text("No slot is free."))
         return
     count_slots(node)
-    tell(node, k, put_slots(node.state.out, 0, fate_of(x.head), node.state.slot_figures))
+    tell_fact(node, k, put_slots(node.state.out, 0, fate_of(x.head), node.state.slot_figures))

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from barelm.contract.board import Batch
 from barelm.contract.network.network_state import Connection
 from barelm.contract.serving.http_state import RequestHead
 from barelm.contract.serving.answer_state import CLOSED, KEPT, PLAIN
@@ -30,6 +31,7 @@ class Node(NamedTuple):
     v: Vocabulary
     net: Network
     state: NodeState
+    batch: Batch
 
 
 def exchange_at(node: Node, k: int) -> Exchange:

@@ -75,6 +75,15 @@ def slot_for(t: Talk, slots: Slots, ids: I64, n: int, n_more: int) -> int:
     return best
 
 
+def has_slot(slots: Slots, n: int, n_more: int) -> bool:
+    """Whether a slot is free for a prompt of n ids and an answer of n_more."""
+    for k in range(max(slots.n - 1, 1)):
+        if slots.slots[k].stage == FREE and n < slots.slots[k].positions:
+            return True
+    last = slots.slots[slots.n - 1]
+    return bool(last.stage == FREE and n_more > 0 and n + n_more <= last.positions)
+
+
 def known_of(t: Talk, slot: Slot, ids: I64, n: int) -> int:
     """How many ids of a prompt a slot has read and can go on from: all but its last at most."""
     read = min(slot.cached, n - 1)

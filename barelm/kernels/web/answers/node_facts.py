@@ -72,7 +72,7 @@ _DETAILS = ('"details":{"parent_model":"","format":"blm","family":"","families":
 _MODEL = ('{"id":<"model">,"object":"model","created":0,"owned_by":"barelm","max_model_len":<context>,"meta":{'
           '"n_vocab":<n_vocabulary>,"n_ctx":<context>,"n_ctx_train":<n_trained>,"size":<size>}}')
 _TAG = f'{{"name":<"model">,"model":<"model">,"size":<size>,"digest":"",{_DETAILS}'
-HEALTH, MODELS, MODEL, PROPS, TAGS, RUNNING, SHOW, VERSION, METRICS, _TOKENS, _TOKEN, _CONTENT = range(12)
+HEALTH, MODELS, MODEL, PROPS, TAGS, RUNNING, SHOW, VERSION, METRICS, _TOKENS, _TOKEN, _CONTENT, _COUNT = range(13)
 """What may be asked: OpenAI's models and one of them, llama.cpp's props, Ollama's tags, ps, show, version; metrics."""
 FORMS, FORMS_AT = forms((
     '{"status":"ok"}', f'{{"object":"list","data":[{_MODEL}],"models":[{_TAG}}}]}}', _MODEL,
@@ -84,7 +84,7 @@ FORMS, FORMS_AT = forms((
     f'{{"modelfile":"","parameters":"","template":"",{_DETAILS},"model_info":{{"general.architecture":"blm",'
     '"blm.context_length":<context>},"capabilities":["completion"]}',
     '{"version":<"version">}', _METRICS,
-    '{"tokens":[', '{"id":<id>,"piece":<"said">}', '{"content":<"said">}'), FactFields)
+    '{"tokens":[', '{"id":<id>,"piece":<"said">}', '{"content":<"said">}', '{"input_tokens":<id>}'), FactFields)
 SLOT_FORM, _ = forms((
     '{"id":<number>,"n_ctx":<context>,"speculative":false,"is_processing":<busy?>,"n_prompt_tokens":<n_prompt>,'
     '"n_prompt_tokens_cache":<n_cached>,"n_past":<n_held>,"next_token":[{"n_decoded":<n_made>}]}',), SlotFigures)
@@ -133,6 +133,15 @@ def put_tokens(target: U8, n: int, connection: int, ids: I64, v: Vocabulary, wit
             f.id, f.said, f.said_bytes = ids[k], at_address(v.pieces[lo:hi]), hi - lo
             n = fill(target, n, text(FORMS)[FORMS_AT[_TOKEN]:], f.address)
     return end_sized(target, body, put_byte(target, put_byte(target, n, 0x5D), 0x7D))
+
+
+def put_count(target: U8, n: int, connection: int, count: int) -> int:
+    """The whole answer to how many ids a question is, as Anthropic has it."""
+    words = cells(FACT_WORDS)
+    f = FactFields(address_of(words))
+    f.id = count
+    body = put_head(target, n, 200, JSON, SIZED, connection, 0)
+    return end_sized(target, body, fill(target, body, text(FORMS)[FORMS_AT[_COUNT]:], f.address))
 
 
 def put_content(target: U8, n: int, connection: int, content: U8) -> int:
