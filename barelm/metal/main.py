@@ -26,6 +26,7 @@ from barelm.metal.keys.keyboard import close_keyboard, open_keyboard, wait_for_k
 from barelm.metal.measuring import clock, figures, greeting, selftest
 from barelm.metal.processors.cores import gather_team, ready_core, rest_team, send_home, wake_team, weigh_cores
 from barelm.metal.processors.lost_core import LOST_MS
+from barelm.metal.serving import node
 from barelm.metal.storage import configuration, model_loader, model_menu, model_parts
 from barelm.metal.storage.model_menu import judged_models
 from barelm.metal.storage.model_refusals import reason_of, refuse
@@ -136,6 +137,8 @@ def run_model(t: Talk) -> int:
     if t.settings.replay != 0:
         completion.replay_answer(t)
         return LEAVE
+    if t.settings.serve != 0:
+        return node.serve(t)
     saved_sessions.take_up_prefix(t)
     if t.settings.chat != 0:
         return dialogue.hold_conversation(t)

@@ -4,9 +4,9 @@ from barelm.contract.settings import MOST_TEXT_BYTES, MOST_TEXTS
 from barelm.dialect.structs import Struct, room
 from barelm.dialect.types import I64, U8, Real
 
-OPENAI_CHAT, OPENAI_TEXT, OLLAMA_CHAT, OLLAMA_TEXT, ANTHROPIC = range(5)
+OPENAI_CHAT, OPENAI_TEXT, OLLAMA_CHAT, OLLAMA_TEXT, ANTHROPIC, TOKENS = range(6)
 """In whose form a request came and its answer goes: OpenAI's chat and completions, Ollama's chat and generate,
-Anthropic's messages."""
+Anthropic's messages; to and from tokens, as llama.cpp and vLLM have it."""
 
 BODY_BYTES = 1 << 18
 """The longest body of a request."""
@@ -33,6 +33,7 @@ class Terms(Struct):
     json_object: int  # 1: the answer has to be a JSON object
     think: int  # as the setting: a number of `settings.THINKS`
     tools: int  # how many there are; 0: what looks like a call is text
+    one_call: int  # 1: an answer ends with its first call
     stop_bytes: int
     stops: U8 = room(MOST_TEXTS * (MOST_TEXT_BYTES + 1))  # each with a zero behind it
 
@@ -40,7 +41,10 @@ class Terms(Struct):
 class Question(Struct):
     """What is asked: rows of `kernels.text.tool_turns`, over what was said in them; of plain completions one row."""
 
-    n_rows: int
+    n_rows: int  # 0: nothing is asked but that the model be there, as Ollama's clients do
     n_said: int
+    plain: int  # 1: the text as it is, without the template
+    add_special: int  # of a text for its tokens: with what begins a sequence,
+    with_pieces: int  # and told with what each stands for
     rows: I64 = room(MOST_ROWS * ROW_WORDS)
     said: U8 = room(BODY_BYTES)

@@ -1,7 +1,7 @@
 """Network cards: found, their cables and addresses looked after, listened at."""
 
 from barelm.contract import uefi
-from barelm.contract.network.network_protocols import Ip4InterfaceInfo
+from barelm.contract.network.network_protocols import Ip4InterfaceInfo, Tcp4ConfigData, Tcp4Option
 from barelm.contract.network.network_state import (
     ASLEEP,
     BROKEN,
@@ -136,7 +136,7 @@ def configure_listener(net: Network, card: Interface) -> int:
     """Say to the firmware where to listen; returns the status."""
     state = net.state
     data = state.config_data
-    fill_bytes(data.address, 0, data.BYTES)
+    fill_bytes(data.address, 0, Tcp4ConfigData.BYTES)
     data.time_to_live = HOPS
     point = data.access_point
     point.station_port = state.port
@@ -145,7 +145,7 @@ def configure_listener(net: Network, card: Interface) -> int:
         put_address(point.station_address, state.fixed.ip)
         put_address(point.subnet_mask, mask_of(state.fixed.prefix))
     option = state.option
-    fill_bytes(option.address, 0, option.BYTES)
+    fill_bytes(option.address, 0, Tcp4Option.BYTES)
     option.receive_buffer_size = WINDOW
     option.send_buffer_size = WINDOW
     option.max_syn_back_log = BACKLOG

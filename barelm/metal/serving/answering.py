@@ -2,7 +2,7 @@
 
 from barelm.contract.serving.answer_state import BY_CALL, BY_END, TEXT, THOUGHT
 from barelm.contract.serving.slot_state import MAKING, READING, Slot
-from barelm.dialect.memory import copy_bytes, address_of, f32_array, memory
+from barelm.dialect.memory import address_of, copy_bytes, f32_array, memory
 from barelm.dialect.processor import cycles
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import F32, I64, f32, padded
@@ -194,5 +194,5 @@ def count_answer(node: Node, slot: Slot) -> None:
     figures.read_us += a.prompt_us
     figures.n_made += a.n_made
     figures.made_us += a.making_us
-    say(node.t.con, DIM, sentence("Answered: {} tokens to {}, of which {} were known; {:/} a second.\n",
-                                  (a.n_made, a.n_prompt, a.n_cached, (a.n_made * 1000000, max(a.making_us, 1)))))
+    say(node.t.con, DIM, sentence("Answered: {} tokens to {}, of which {} were known; {:/} a second.",
+                                  (a.n_made, a.n_prompt, a.n_cached, a.n_made * 1000000, max(a.making_us, 1))))

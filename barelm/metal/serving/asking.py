@@ -14,9 +14,10 @@ from barelm.dialect.processor import cycles
 from barelm.dialect.types import U8
 from barelm.kernels.text.json_steps import begin_json_object
 from barelm.kernels.text.tokenizer import piece
+from barelm.kernels.web.answers.answer_fields import Telling
 from barelm.kernels.web.answers.node_facts import put_content, put_count, put_tokens
 from barelm.kernels.web.answers.status_lines import TOO_LONG as TOO_LONG_STATUS
-from barelm.kernels.web.answers.telling import Refusal, Telling, put_whole
+from barelm.kernels.web.answers.telling import Refusal, put_whole
 from barelm.kernels.web.request_members import put_param, put_reason
 from barelm.kernels.web.request_target import query_value
 from barelm.kernels.web.requests import form_of, read_request, read_tokens

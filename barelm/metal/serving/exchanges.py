@@ -17,7 +17,6 @@ from barelm.metal.network.connections import (
     abandon_connection,
     connection_at,
     finish_connection,
-    room_to_send,
     send_bytes,
     unsent,
 )

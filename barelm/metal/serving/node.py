@@ -89,7 +89,7 @@ def open_node(t: Talk) -> Node:
     begin_counting(node)
     state.context = open_slots(t, state.slots)
     name_node(t, state.names, state)
-    say(t.con, TEXT, sentence("Serving {}: {} answers at a time, {} tokens each.  Esc ends it.\n",
+    say(t.con, TEXT, sentence("Serving {}: {} answers at a time, {} tokens each.  Esc ends it.",
                               (t.header.name, max(state.slots.n - 1, 1), state.context)))
     flush(t.con)
     return node

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from barelm.contract.board import Batch
 from barelm.contract.network.network_state import Connection
-from barelm.contract.serving.http_state import RequestHead
 from barelm.contract.serving.answer_state import CLOSED, KEPT, PLAIN
+from barelm.contract.serving.http_state import RequestHead
 from barelm.contract.serving.node_state import LISTENING, Exchange, NodeState
 from barelm.contract.serving.slot_state import Slot
 from barelm.dialect.processor import cycles
