@@ -207,11 +207,13 @@ def ask_for_peers(net: Network, card: Interface) -> None:
     for k in range(MOST_ACCEPTS):
         pending += int(card.accepts[k].status == PENDING)
     for k in range(MOST_ACCEPTS):
-        if card.accepts[k].status != PENDING and net.state.n_in_use + pending < net.state.n_places:
-            if accept_tcp(card.tcp, card.accepts[k]) == 0:
+        token = card.accepts[k]
+        has_ended = token.status != PENDING and token.new_child_handle == 0  # who came just now is still to be seen
+        if has_ended and net.state.n_in_use + pending < net.state.n_places:
+            if accept_tcp(card.tcp, token) == 0:
                 pending += 1
             else:
-                card.accepts[k].status = 0
+                token.status = 0
 
 
 def tell_address(net: Network, i: int) -> None:

@@ -133,7 +133,7 @@ class TcpDevice:
         with self.sockets.lock:
             child = self._with(this, token)
             require(child.state != uefi.TCP4_LISTEN and not child.closing, uefi.EFI_ACCESS_DENIED)
-            if Tcp4CloseToken(token).abort_on_close or child.socket is None or child.failure:
+            if Tcp4CloseToken(token).abort_on_close or child.failure not in (0, uefi.EFI_CONNECTION_FIN):
                 self._reset(child)
                 self.sockets.complete(token, uefi.EFI_SUCCESS)
                 return
