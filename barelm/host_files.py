@@ -13,7 +13,7 @@ from pathlib import Path
 from barelm.errors import BarelmError
 
 PACKAGE = Path(__file__).parent
-SOURCES = (".py", ".npz", ".ranges")
+SOURCES = (".py", ".npz", ".ranges", ".html")
 Progress = Callable[[int, int], None]  # told how many bytes are done, of how many in all
 _MOST_OF_A_NAME = 50                    # characters: with what is added, it is no longer than a file system allows
 

@@ -32,8 +32,10 @@ def test_the_digest_of_a_room_follows_its_sources_and_its_data(tmp_path: Path, m
     assert sources_digest("room") == digests[-1]
 
 
-def test_the_program_is_named_after_its_font() -> None:
-    assert (host_files.PACKAGE / "metal" / "console" / "font.npz").suffix in host_files.SOURCES
+@pytest.mark.parametrize("name", ["console/font.npz", "serving/page.html"])
+def test_the_program_is_named_after_its_data(name: str) -> None:
+    assert (host_files.PACKAGE / "metal" / name).is_file()
+    assert host_files.SOURCES.count((host_files.PACKAGE / "metal" / name).suffix) == 1
 
 
 def test_a_packed_model_is_named_after_the_ranges_of_unicode() -> None:
