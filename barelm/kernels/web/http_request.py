@@ -26,7 +26,7 @@ FIELD_NAMES = joined(http.FIELD_NAMES)[0]
 TOKEN_MARKS = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 TOKEN_LOW = sum(1 << ord(mark) for mark in TOKEN_MARKS if ord(mark) < 64)
 TOKEN_HIGH = sum(1 << ord(mark) - 64 for mark in TOKEN_MARKS if ord(mark) >= 64)
-LONGEST_NUMBER = 15
+LARGEST_NUMBER = 10**15
 LONGEST_CHUNK = 8  # digits
 
 
@@ -211,7 +211,7 @@ def read_length(data: U8, lo: int, hi: int, head: RequestHead) -> None:
         if not is_digit(byte_at(data, i)):
             refuse(head, http.BAD_LENGTH)
             return
-        value = min(10 * value + byte_at(data, i) - 48, 10**LONGEST_NUMBER)
+        value = min(10 * value + byte_at(data, i) - 48, LARGEST_NUMBER)
     if lo == hi or (head.length >= 0 and head.length != value):
         refuse(head, http.BAD_LENGTH)
     head.length = value
