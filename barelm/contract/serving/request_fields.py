@@ -27,7 +27,7 @@ from barelm.dialect.types import I64
 (OPTIONS, STREAM_OPTIONS, TEMPLATE, FORMAT, CHOICE_OF_TOOL, THINKING, MESSAGE, PART, CALLED, FUNCTION, TOOL
  ) = range(6, 17)
 """Scopes behind the forms: Ollama's options, ..., a message, a part of its content, a call, its function, a tool."""
-SCOPES = {OPTIONS: "options", STREAM_OPTIONS: "stream_options", TEMPLATE: "chat_template_kwargs",
+SCOPES = {STREAM_OPTIONS: "stream_options", TEMPLATE: "chat_template_kwargs",
           FORMAT: "response_format", CHOICE_OF_TOOL: "tool_choice", THINKING: "thinking", MESSAGE: "messages",
           PART: "messages.content", CALLED: "messages.tool_calls", FUNCTION: "function", TOOL: "tools"}
 """What they are called where a member is named."""
@@ -52,6 +52,7 @@ class Member(NamedTuple):
     least: int = 0  # of numbers; the neutral one; the scope of a GROUP
     most: int = LARGEST_WHOLE
     choices: tuple[tuple[str, int], ...] = ()  # words and what they are stored as
+    shown: str = ""  # its name where one is said; none: its own behind that of its scope, if it has only one
 
 
 SWITCH = (("true", ON), ("false", OFF))
@@ -66,9 +67,11 @@ MEMBERS = (
     # Read where their meaning is; these come first, so that they have the names below.
     Member("messages", (OPENAI_CHAT, OLLAMA_CHAT, ANTHROPIC)), Member("prompt", (OPENAI_TEXT, OLLAMA_TEXT, TOKENS)),
     Member("system", (OLLAMA_TEXT, ANTHROPIC)), Member("tools", (OPENAI_CHAT, OLLAMA_CHAT, ANTHROPIC)),
-    Member("tokens", (TOKENS,)), Member("role", (MESSAGE,)), Member("content", (MESSAGE, PART, TOKENS)),
+    Member("tokens", (TOKENS,)), Member("role", (MESSAGE,)),
+    Member("content", (MESSAGE, PART, TOKENS), shown="messages.content"),
     Member("tool_calls", (MESSAGE,)), Member("tool_call_id", (MESSAGE,)), Member("tool_use_id", (PART,)),
-    Member("tool_name", (MESSAGE,)), Member("name", (MESSAGE, PART, FUNCTION, TOOL)), Member("type", (PART, TOOL)),
+    Member("tool_name", (MESSAGE,)), Member("name", (MESSAGE, PART, FUNCTION, TOOL)),
+    Member("type", (PART, TOOL), shown="messages.content.type"),
     Member("text", (PART,)), Member("id", (PART, CALLED)), Member("input", (PART,)),
     Member("function", (CALLED, TOOL)), Member("arguments", (FUNCTION,)), Member("description", (TOOL,)),
     Member("input_schema", (TOOL,)),
@@ -138,8 +141,8 @@ def _place(target: str) -> int:
 
 
 def _shown(member: Member) -> str:
-    scope = member.scopes[0]
-    return f"{SCOPES[scope]}.{member.name}" if scope in SCOPES and scope != OPTIONS else member.name
+    scope = SCOPES.get(member.scopes[0], "")
+    return member.shown or (f"{scope}.{member.name}" if scope and len(member.scopes) == 1 else member.name)
 
 
 NAMES = tuple(member.name for member in MEMBERS)

@@ -212,8 +212,10 @@ def put_reason(target: U8, n: int, r: RequestReading) -> int:
         else:
             limit = fields.LEAST[r.member] if sentence[k + 1] == 0x6C else fields.MOST[r.member]
             digits = 1
-            while 10**digits <= limit:
+            least = 10
+            while least <= limit:
                 digits += 1
+                least *= 10
             n = put_padded(target, n, limit, digits)
         while sentence[k] != 0x7D:
             k += 1
