@@ -16,7 +16,7 @@ from barelm.metal.console.sinks import DIM
 from barelm.metal.console.writing import say
 from barelm.metal.network.connections import abandon_connection, connection_at, room_to_send
 from barelm.metal.serving.calls import calls_in, free_of_calls
-from barelm.metal.serving.node_views import Node, end_exchange, exchange_at, send_out, telling_of
+from barelm.metal.serving.node_views import Node, begin_exchange, end_exchange, exchange_at, send_out, telling_of
 from barelm.metal.serving.passes import choose_token
 from barelm.metal.serving.saying import GOES_ON, forget_told, say_rest, say_token, whole_characters
 from barelm.metal.serving.slots import free_slot, tokens_of
@@ -171,7 +171,7 @@ def deliver(node: Node, slot: Slot, n: int) -> bool:
     if send_out(node, k, n):
         slot.paused = int(room_to_send(connection_at(node.net, k)) < len(node.state.out) // 2)
         return True
-    exchange_at(node, k).stage = 0
+    begin_exchange(exchange_at(node, k))
     free_slot(slot)
     abandon_connection(node.net, k)
     return False

@@ -77,7 +77,7 @@ def over(node: Node, since: int, seconds: int) -> bool:
 def let_go(node: Node, x: Exchange) -> None:
     """Nobody waits for the answer any more."""
     if x.stage == ANSWERED:
-        free_slot(node.state.slots.slots[x.slot])
+        free_slot(node.state.slots.slots[x.slot])  # it has one until it is answered, and nobody else has that
     x.stage = LISTENING
     x.slot = -1
 

@@ -79,11 +79,11 @@ def message_of(node: Node, message: U16) -> U8:
 def end_exchange(node: Node, k: int, is_told: bool) -> None:
     """The request is answered: another may follow, or the connection ends; it does where that could not be told."""
     x = exchange_at(node, k)
+    c: Connection = connection_at(node.net, k)
     if not is_told or x.head.keep_alive == 0:
         finish_connection(node.net, k)
-        return
-    c: Connection = connection_at(node.net, k)
-    drop_received(c, x.head.n_bytes)
+    else:
+        drop_received(c, x.head.n_bytes)
     begin_exchange(x)
 
 
