@@ -168,7 +168,7 @@ def heard(data: bytes, method: str = "GET") -> Heard:
     return Heard(head.status_code, headers, body)
 
 
-def whole(world: World, api: int, said: str, thought: str = "", calls: Any = NO_CALLS, told: Any = NONE,
+def whole(world: World, api: int, said: str | bytes, thought: str = "", calls: Any = NO_CALLS, told: Any = NONE,
           **fields: int) -> Heard:
     """A whole answer."""
     target = np.zeros(1 << 15, np.uint8)

@@ -118,6 +118,12 @@ def test_any_text_comes_back(said: str, thought: str) -> None:
     assert chunks(stream.end())[1]["choices"][0]["delta"]["content"] == said
 
 
+@given(said=st.binary(max_size=30))
+def test_bytes_that_are_no_text_are_replaced(said: bytes) -> None:
+    answer = whole(jit, OPENAI_CHAT, said).json
+    assert answer["choices"][0]["message"]["content"] == said.decode(errors="replace")
+
+
 def token(k: int, logprob: float) -> dict[str, Any]:
     """A token as it has to be told."""
     return {"token": PIECES[k].decode(errors="replace"), "logprob": logprob, "bytes": list(PIECES[k])}
