@@ -10,7 +10,7 @@ import pytest
 from barelm.contract.serving.answer_state import CLOSED, KEPT
 from barelm.contract.serving.node_figures import NodeFigures, SlotsOfNode
 from barelm.kernels.web.answers import http_heads, node_facts
-from tests.kernels.web.answers.node import PIECES, Heard, heard, node_names, u8, vocabulary
+from tests.kernels.web.answers.node import PIECES, Heard, heard, node_names, said_of, u8, vocabulary
 from tests.worlds import World, both_worlds
 
 
@@ -23,11 +23,8 @@ def node_figures(**fields: int) -> NodeFigures:
 
 
 def told(world: World, writer: Any, *arguments: Any) -> Heard:
-    """What a writer says, whose room is as much as it needs."""
-    target = np.zeros(1 << 15, np.uint8)
-    n = int(world(writer)(target, 0, *arguments))
-    assert int(world(writer)(target[:n - 1].copy(), 0, *arguments)) == -1
-    return heard(target[:n].tobytes())
+    """What a writer says, as a client hears it."""
+    return heard(said_of(world, writer, *arguments))
 
 
 def fact(world: World, number: int, connection: int = KEPT, **fields: int) -> Heard:

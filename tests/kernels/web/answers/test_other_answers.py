@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +14,7 @@ from barelm.contract.serving.request_state import ANTHROPIC, OLLAMA_CHAT, OLLAMA
 from barelm.kernels.web.answers import telling
 from barelm.kernels.web.answers.status_lines import STATUSES, TOO_LONG
 from barelm.kernels.web.answers.telling import Refusal
-from tests.kernels.web.answers.node import NO_CALLS, Heard, Stream, calls_of, heard, telling_of, u8, whole
+from tests.kernels.web.answers.node import NO_CALLS, Heard, Stream, calls_of, heard, said_of, telling_of, u8, whole
 from tests.worlds import World, both_worlds, jit
 
 TEXTS = st.text(max_size=40)
@@ -161,14 +160,6 @@ def test_any_text_comes_back(said: str, thought: str, api: int) -> None:
     assert json.dumps(said, ensure_ascii=False)[1:-1].encode() in heard_now.body
 
 
-def refused(world: World, refusal: Refusal, writer: Any = telling.put_refusal) -> bytes:
-    """The bytes of an error."""
-    target = np.zeros(1 << 12, np.uint8)
-    n = int(world(writer)(target, 0, refusal))
-    assert int(world(writer)(target[:n - 1].copy(), 0, refusal)) == -1
-    return target[:n].tobytes()
-
-
 @both_worlds
 @pytest.mark.parametrize("status", STATUSES[2:])
 def test_errors(world: World, status: int) -> None:
@@ -176,7 +167,7 @@ def test_errors(world: World, status: int) -> None:
     for api in range(5):
         refusal = Refusal(api, status, 7 if status == 503 else 0, CLOSED if status == 400 else 0, u8(said),
                           u8("best_of" if status == 400 else ""))
-        answer = heard(refused(world, refusal))
+        answer = heard(said_of(world, telling.put_refusal, refusal))
         assert answer.status == status % 1000 and answer.headers.get("retry-after") == ("7" if status == 503 else None)
         assert answer.headers["access-control-allow-origin"] == "*"
         error = answer.json["error"]
@@ -192,7 +183,8 @@ def test_errors(world: World, status: int) -> None:
 
 @both_worlds
 def test_an_unknown_status_is_a_fault_of_the_node(world: World) -> None:
-    assert heard(refused(world, Refusal(0, 599, 0, 0, u8("x"), u8("")))).json["error"]["type"] == "server_error"
+    answer = heard(said_of(world, telling.put_refusal, Refusal(0, 599, 0, 0, u8("x"), u8(""))))
+    assert answer.json["error"]["type"] == "server_error"
 
 
 @both_worlds
@@ -200,7 +192,7 @@ def test_an_unknown_status_is_a_fault_of_the_node(world: World) -> None:
 def test_an_error_in_a_stream(world: World, api: int) -> None:
     stream = Stream(world, telling_of(api))
     stream.say(TEXT, "Hi")
-    error = refused(world, Refusal(api, 500, 0, 0, u8("It broke."), u8("")), telling.put_failure)
+    error = said_of(world, telling.put_failure, Refusal(api, 500, 0, 0, u8("It broke."), u8("")))
     answer = heard(stream.target[:stream.n].tobytes() + error)
     last = answer.lines[-1] if api in (OLLAMA_CHAT, OLLAMA_TEXT) else json.loads(answer.events[-1][1])
     assert "It broke." in json.dumps(last["error"])
