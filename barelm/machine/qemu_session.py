@@ -106,7 +106,7 @@ class QemuSession:
 
     def plug(self, is_in: bool) -> None:
         """Plug the network cable in, or pull it out."""
-        self._process.monitor.execute("set_link", name="network", up=is_in)
+        self._process.monitor.execute("set_link", name="card", up=is_in)
 
     def _forwarded(self) -> int:
         """The host's port of the way in, which QEMU may have chosen."""

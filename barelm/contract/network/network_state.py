@@ -74,6 +74,7 @@ class Interface(Struct):
     ip: int  # its address, as a number; 0: none
     prefix: int  # its bits that name the network
     looked_at: int  # cycles when cable and address were last looked at
+    held_at: int  # cycles when it was last seen to have its address
     told: int  # what was last said, one of `metal.network.interfaces`
     accepts: Array[Tcp4ListenToken] = room(MOST_ACCEPTS)
 

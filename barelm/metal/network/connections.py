@@ -249,7 +249,18 @@ def abandon_connection(net: Network, k: int) -> None:
     """Reset a connection, whatever is under way; its place is free."""
     c = connection_at(net, k)
     if net.state.in_use[k] != 0:
-        destroy_child(net.con.fw, net.state.interfaces[c.interface].binding, c.handle)
+        cut_connection(net, k)
         c.stage = CLOSED
         net.state.in_use[k] = 0
         net.state.n_in_use -= 1
+
+
+def cut_connection(net: Network, k: int) -> None:
+    """Give back what the firmware has of a connection; who has its place learns of it, and abandons it."""
+    c = connection_at(net, k)
+    if c.handle != 0:
+        destroy_child(net.con.fw, net.state.interfaces[c.interface].binding, c.handle)
+    c.handle = 0
+    c.receiving = 0
+    c.sending = 0
+    c.stage = BROKEN

@@ -4,13 +4,11 @@ from barelm.contract import uefi
 from barelm.contract.network.network_protocols import Ip4InterfaceInfo, Tcp4ConfigData, Tcp4Option
 from barelm.contract.network.network_state import (
     ASLEEP,
-    BROKEN,
-    ENDED,
+    LEAVING,
     LISTENING,
     MOST_ACCEPTS,
     MOST_INTERFACES,
     NO_ADDRESS,
-    OPEN,
     Interface,
 )
 from barelm.dialect.memory import address_of, cells, fill_bytes, memory
@@ -19,7 +17,13 @@ from barelm.dialect.sentences import Sentence, sentence
 from barelm.metal.console.sinks import ALARM, DIM, TEXT
 from barelm.metal.console.writing import put, say
 from barelm.metal.network.addresses import address_in, mask_of, prefix_of, put_address
-from barelm.metal.network.connections import Network, begin_connection, connection_at
+from barelm.metal.network.connections import (
+    Network,
+    abandon_connection,
+    begin_connection,
+    connection_at,
+    cut_connection,
+)
 from barelm.metal.uefi.handles import handle_with, protocol_of
 from barelm.metal.uefi.network.interface_state import (
     NO_CABLE,
@@ -32,6 +36,8 @@ from barelm.metal.uefi.network.tcp4 import PENDING, accept_tcp, add_route, confi
 
 LOOK_MS, ASK_MS = 1000, 250
 """How often cable and address are looked at: of a card that is in use, and of one that waits."""
+GRACE_MS = 30_000
+"""How long a card may be without its address before nobody waits for it any more."""
 BACKLOG, HOPS, WINDOW = 10, 64, 64 << 10
 RETRIES = 12
 NOTHING, WAITS, UNPLUGGED, REFUSED, SERVES = range(5)
@@ -58,18 +64,13 @@ def look_after(net: Network, i: int) -> None:
     card = net.state.interfaces[i]
     card.looked_at = cycles()
     cable = look_at_cable(card.network)
-    is_back = card.cable == NO_CABLE and cable != NO_CABLE
     card.cable = cable
     if card.stage == ASLEEP:
         card.stage = NO_ADDRESS
         if net.state.fixed.ip == 0 and card.config != 0:
             ask_for_address(card.config)
     if card.stage == LISTENING:
-        address = current_address(net, card)
-        if address != card.ip:
-            leave_address(net, i)
-        elif is_back or tcp_state(card.tcp) != uefi.TCP4_LISTEN:
-            stop_listening(net, i)
+        check_address(net, i)
     if cable == NO_CABLE:
         tell(net, i, UNPLUGGED, ALARM, sentence("no cable is in.", ()))
     elif card.stage == LISTENING:
@@ -93,15 +94,35 @@ def current_address(net: Network, card: Interface) -> int:
     return address_in(info.station_address)
 
 
+def check_address(net: Network, i: int) -> None:
+    """See whether a card still has its address, and listens.
+
+    A firmware that asks for it anew, as once the cable was out, has none meanwhile, and most often is given the same.
+    """
+    card = net.state.interfaces[i]
+    address = current_address(net, card)
+    listens = tcp_state(card.tcp) == uefi.TCP4_LISTEN
+    if address == card.ip and listens:
+        card.held_at = cycles()
+    elif address != 0 or cycles() - card.held_at > GRACE_MS * net.cycles_per_ms:
+        leave_address(net, i)
+
+
 def leave_address(net: Network, i: int) -> None:
-    """The address is another one, or taken back: nobody who has come to it is reached any more."""
+    """The address is another one, or taken back: nobody who has come to it is reached any more.
+
+    Nor would the firmware let anybody listen at a port that such a connection still has.
+    """
     stop_listening(net, i)
     card = net.state.interfaces[i]
     card.told = NOTHING
     for k in range(net.state.n_places):
         c = connection_at(net, k)
-        if net.state.in_use[k] != 0 and c.interface == i and (c.stage == OPEN or c.stage == ENDED):
-            c.stage = BROKEN
+        if net.state.in_use[k] != 0 and c.interface == i:
+            if c.stage == LEAVING:
+                abandon_connection(net, k)
+            else:
+                cut_connection(net, k)
 
 
 def start_listening(net: Network, i: int) -> None:
@@ -115,6 +136,7 @@ def start_listening(net: Network, i: int) -> None:
     code = status & 0xFF
     if status == 0:
         card.stage = LISTENING
+        card.held_at = cycles()
         card.ip = current_address(net, card)
         if card.ip == 0 and tcp_peer(card.tcp, net.state.config_data) == 0:
             card.ip = address_in(net.state.config_data.access_point.station_address)
