@@ -120,6 +120,7 @@ class HostSockets:
             except OSError:
                 pass
             child.socket.close()
+            self.attend()  # what the thread waits for is not closed before it looks again
         child.socket, child.state = None, uefi.TCP4_CLOSED
 
     def _try(self, child: Child, step: Callable[[Child, socket.socket], bool]) -> bool:
@@ -186,6 +187,7 @@ class HostSockets:
         token, child.closing, child.state = child.closing, 0, uefi.TCP4_CLOSED
         child.socket.close()
         child.socket = None
+        self.attend()
         self.complete(token, uefi.EFI_SUCCESS)
 
     def _run(self) -> None:
