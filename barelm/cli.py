@@ -18,7 +18,7 @@ from cyclopts import App, Parameter
 from barelm import __version__
 from barelm.contract.settings import EverySetting
 from barelm.errors import BarelmError
-from barelm.fleet.fleet_options import fleet, netboot, serve
+from barelm.fleet.fleet_options import batch, fleet, netboot, serve
 from barelm.measure.bench_options import bench
 from barelm.options import (
     DEFAULT_MODEL,
@@ -67,7 +67,7 @@ Examples:
 
 app = App(name="barelm", help=HELP, help_format="plaintext", version=__version__)
 app.register_install_completion_command()
-for of_another_room in (bench, keys, verify, sbom, serve, netboot, fleet):
+for of_another_room in (bench, keys, verify, sbom, serve, netboot, fleet, batch):
     app.command(of_another_room)
 
 

@@ -70,7 +70,8 @@ LOOKS: tuple[Callable[[], Finding], ...] = (
     _python, partial(_packages, "compiler", "numba", "llvmlite"), partial(_packages, "linker", "ziglang"),
     partial(_packages, "downloads", "huggingface_hub", needed=False,
             without="models by name, but for the default one, need `pip install 'barelm[hub]'`"),
-    _cache, _program)
+    partial(_packages, "batches", "ray", needed=False,
+            without="batches over many nodes need `pip install 'barelm[fleet]'`"), _cache, _program)
 
 
 def _machines() -> list[Finding]:

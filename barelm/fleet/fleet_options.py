@@ -1,4 +1,4 @@
-"""The options of `barelm serve`, `netboot` and `fleet`, as `cli.py` has those of most other commands."""
+"""The options of `barelm serve`, `netboot`, `fleet` and `batch`, as `cli.py` has those of most other commands."""
 
 from pathlib import Path
 from typing import Annotated
@@ -106,3 +106,31 @@ def fleet(inventory: Path, folder: Path = Path("fleet"), /, *, signing: Signing 
     from barelm.fleet.fleet_files import write_fleet
 
     return write_fleet(inventory, folder, signing.sign, signing.cert)
+
+
+def batch(requests: Path, answers: Path, /, *,
+          inventory: Annotated[Path | None, Parameter(help="Of the nodes that answer, as for `barelm fleet`.")] = None,
+          model: Annotated[str, Parameter(help="In place of an inventory: hosted nodes with this model.")] = "",
+          nodes: Annotated[int, Parameter(help="How many of them Ray starts.")] = 1, cores: Cores = 1,
+          slots: Slots = 0, context: Context = 0,
+          seed: Annotated[int, Parameter(help="From which requests without a seed get theirs.")] = 1) -> int:
+    """Answer a file of requests, in OpenAI's batch format, by many nodes at once, on Ray Data.
+
+    The answers stand in the order of the requests, and their bytes do not depend on the nodes.  A batch that was
+    interrupted goes on where it stopped.  Exit code 1: there are errors among the answers.
+
+    Examples:
+
+        barelm batch in.jsonl out.jsonl --inventory fleet.toml
+        barelm batch in.jsonl out.jsonl --model qwen3-0.6b --nodes 3
+
+    Parameters
+    ----------
+    requests
+        A line each: {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": {...}}
+    answers
+        Where to write.
+    """
+    from barelm.fleet.batch import Crew, run_batch
+
+    return run_batch(requests, answers, Crew(inventory, model, nodes, cores, slots, context), seed)
