@@ -26,6 +26,7 @@ from barelm.commands.show import header_facts, sections_of
 from barelm.contract import layout
 from barelm.contract.layout import Header
 from barelm.contract.sections import CHAT
+from barelm.contract.serving.request_state import TOKENS
 from barelm.disk import open_editor, open_volume, write_image
 from barelm.disk.gpt import SECTOR
 from barelm.kernels.session import sum_with
@@ -39,6 +40,8 @@ from barelm.pack.writer import write_packed
 from barelm.settings import Settings
 from barelm.transcript import Transcript
 from tests.gguf_files import write_small_gguf
+from tests.kernels.web.asking import EVERYTHING, ask
+from tests.kernels.web.test_http_request import read as read_http
 from tests.metal.storage.test_configuration import read as read_toml
 from tests.models import tiny_checkpoint, write_llama2c_v0, write_llama2c_v1, write_llama2c_v2, write_tokenizer_bin
 from tests.test_machine_report import EXAMPLE
@@ -118,6 +121,17 @@ def terminal(content: bytes) -> None:
     parts, whole = PlainText(), PlainText()
     said = "".join(parts.feed(content[at:at + step]) for at in range(0, len(content), step)) + parts.feed(b"", True)
     assert said == whole.feed(content, True)
+
+
+def http_request(content: bytes) -> None:
+    """A request in pieces of a size that the first byte says: the same as in one."""
+    raw, step = content[1:], 1 + (content[0] if content else 0)
+    assert read_http(interpreter, raw, *range(step, len(raw), step)).result == read_http(interpreter, raw).result
+
+
+def json_request(content: bytes) -> None:
+    """A request's body, in the form that the first byte says."""
+    ask(interpreter, content[1:], (content[0] if content else 0) % (TOKENS + 1))
 
 
 def program(content: bytes) -> None:
@@ -279,6 +293,11 @@ READERS = {reader.read.__name__: reader for reader in (
     Reader(report, lambda: [json.dumps(EXAMPLE).encode()]),
     Reader(transcript, lambda: [_told([5, 6, 7, 8, 9]), b"barelm stopped: no\nmore\nx\nBARELM DONE 7\n"]),
     Reader(terminal, lambda: [b"\x1b[2Jh\xc3\xa9\x1b[1;2H\r\n\x1b7"], 256),
+    Reader(http_request, lambda: [b"\x09" + raw for raw in (
+        b"POST /api/chat?x=%41 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\n0\r\nA:\r\n\r\n",
+        b"GET http://a/v1/models/m HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 1\r\nx-api-key: k\r\n\r\nx")],
+        512),
+    Reader(json_request, lambda: [bytes([api]) + json.dumps(EVERYTHING).encode() for api in range(TOKENS + 1)], 2048),
     Reader(program, lambda: [b"MZ" + bytes(58) + b"\x40\0\0\0PE\0\0"], 2048),
     Reader(configuration, lambda: [Settings("a prompt", 0.5, tokens=7, stop=("x", "y")).toml()], 512),
     Reader(packed_model, lambda: [tiny().path.read_bytes()[:layout.HEADER_BYTES]], layout.HEADER_BYTES + 2048),

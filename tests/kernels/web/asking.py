@@ -19,6 +19,20 @@ from barelm.kernels.text.tool_turns import ID, NAME, ROW_WORDS, TEXT
 from barelm.kernels.web import request_members, requests
 from tests.worlds import World
 
+EVERYTHING: dict[str, Any] = {
+    "stream": True, "stream_options": {"include_usage": True}, "temperature": 0.5, "seed": 7, "stop": ["a", "\u00fc"],
+    "max_tokens": 5, "options": {"num_predict": 5, "top_p": 1e-1}, "response_format": {"type": "json_object"},
+    "think": True, "logprobs": True, "top_logprobs": 2, "n": 1, "prompt": "P", "tokens": [5],
+    "system": [{"type": "text", "text": "S"}],
+    "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}, {"name": "g", "input_schema": {}}],
+    "messages": [
+        {"role": "system", "content": "S"}, {"role": "user", "content": [{"type": "text", "text": "\ud83d\ude00"}]},
+        {"role": "assistant", "content": "A", "tool_calls": [
+            {"id": "c", "function": {"name": "f", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": "c", "content": "R"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f", "input": {"a": 1}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "x"}]}]}
+"""A bit of all that a request can have."""
 KINDS = ("system", "tool", "question", "reply", "call", "result")
 
 
