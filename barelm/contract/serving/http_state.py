@@ -42,10 +42,12 @@ ROUTES = (
     Route("/v1/chat/completions", CHAT, POSTED), Route("/chat/completions", CHAT, POSTED),
     Route("/v1/completions", COMPLETIONS, POSTED), Route("/completions", COMPLETIONS, POSTED),
     Route("/v1/embeddings", EMBEDDINGS, POSTED), Route("/embeddings", EMBEDDINGS, POSTED),
+    Route("/api/embed", EMBEDDINGS, POSTED), Route("/api/embeddings", EMBEDDINGS, POSTED),
     Route("/tokenize", TOKENIZE, POSTED), Route("/detokenize", DETOKENIZE, POSTED), Route("/props", PROPS),
     Route("/slots", SLOTS), Route("/metrics", METRICS), Route("/api/tags", TAGS),
     Route("/api/chat", OLLAMA_CHAT_ROUTE, POSTED), Route("/api/generate", OLLAMA_GENERATE, POSTED),
-    Route("/api/version", OLLAMA_VERSION), Route("/api/show", OLLAMA_SHOW, POSTED), Route("/api/ps", OLLAMA_PS),
+    Route("/api/version", OLLAMA_VERSION), Route("/version", OLLAMA_VERSION),
+    Route("/api/show", OLLAMA_SHOW, POSTED), Route("/api/ps", OLLAMA_PS),
     Route("/v1/messages", MESSAGES, POSTED), Route("/v1/messages/count_tokens", COUNT_TOKENS, POSTED))
 
 

@@ -187,10 +187,12 @@ REASONS = (
     Reason("invalid_value", "`{}` is not a JSON object."),
     Reason("context_length_exceeded", "`{}` holds more than this node takes."),
     Reason("invalid_value", "`{}` has to begin with the user's and to end with the user's or with a tool's result."),
-    Reason("unsupported_value", "`{}` holds several prompts, or tokens: only one text is taken."))
+    Reason("unsupported_value", "`{}` holds several prompts, or tokens: only one text is taken."),
+    Reason("invalid_value", "`{}` holds calls or results: say in `tools` of what."),
+    Reason("unsupported_value", "The template of this model has no place for `{}` as they are."))
 (NO_REASON, NOT_JSON, NOT_AN_OBJECT, MISSING, WANTS_TEXT, WANTS_FLAG, WANTS_WHOLE, WANTS_NUMBER, WANTS_LIST,
  WANTS_OBJECT, OUT_OF_RANGE, UNKNOWN_VALUE, UNSUPPORTED, UNSUPPORTED_VALUE, ONLY_TEXT, LONG_STOPS, NEEDS_LOGPROBS,
- NO_ARGUMENTS, TOO_MUCH, WRONG_ORDER, SEVERAL_PROMPTS) = range(len(REASONS))
+ NO_ARGUMENTS, TOO_MUCH, WRONG_ORDER, SEVERAL_PROMPTS, NEEDS_TOOLS, NO_PLACE) = range(len(REASONS))
 
 
 class RequestReading(Struct):

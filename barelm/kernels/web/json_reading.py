@@ -117,11 +117,17 @@ def copy_string(target: U8, n: int, data: U8, at: int, hi: int) -> int:
     """What the string that begins here says, at target[n:]; where it ends, or -1 where it does not fit (or n is -1)."""
     at += 1
     while n >= 0 and at < hi and byte_at(data, at) != QUOTE:
-        point, length = read_character(data, at, hi)
+        byte = byte_at(data, at)
         if n + 4 > len(target):
             return -1
-        n += encode_utf8(target[n:], point)
-        at += length
+        if byte < 0x80 and byte != BACKSLASH:
+            target[n] = byte
+            n += 1
+            at += 1
+        else:
+            point, length = read_character(data, at, hi)
+            n += encode_utf8(target[n:], point)
+            at += length
     return n
 
 

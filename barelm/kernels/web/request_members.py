@@ -9,11 +9,12 @@ from barelm.contract.settings import LARGEST_WHOLE, MOST_TEXT_BYTES, MOST_TEXTS,
 from barelm.dialect.memory import f32_array, memory, store_i64, text
 from barelm.dialect.types import U8, f32
 from barelm.kernels.text.dates import put_name, put_padded
+from barelm.kernels.text.json_text import read_character
 from barelm.kernels.web import json_reading as json
 from barelm.kernels.web.json_reading import find_text, first_item, item_after, kind_at, real_at, value_of, whole_at
 from barelm.kernels.web.request_names import find_name
 
-NAMES, NAMES_AT = joined(fields.NAMES)
+NAMES, NAMES_AT = joined((*fields.NAMES, ""))
 SHOWN, SHOWN_AT = joined(fields.SHOWN)
 CHOICES, CHOICES_AT = joined((*fields.CHOICES, ""))
 SENTENCES, SENTENCES_AT = joined(reason.sentence for reason in fields.REASONS)
@@ -56,12 +57,12 @@ def find_members(a: Asked, at: int, scope: int) -> None:
 
 def find_member(a: Asked, at: int, scope: int) -> int:
     """Which one of the table's the name that begins here is in a scope, or -1."""
-    first = 0
-    while first < N_MEMBERS:
-        found = find_text(a.data, at, a.hi, text(NAMES)[NAMES_AT[first]:])
-        if found < 0 or fields.SCOPE_BITS[first + found] >> scope & 1:
-            return found + first if found >= 0 else -1
-        first += found + 1
+    names = text(NAMES)
+    first = read_character(a.data, at + 1, a.hi)[0]
+    for k in range(N_MEMBERS):
+        if fields.SCOPE_BITS[k] >> scope & 1 and int(names[NAMES_AT[k]]) == first and (
+                find_text(a.data, at, a.hi, names[NAMES_AT[k]:NAMES_AT[k + 1]]) == 0):
+            return k
     return -1
 
 

@@ -49,13 +49,15 @@ def read_messages(a: Asked, api: int, bare_tools: int) -> None:
 
 
 def check_order(a: Asked) -> None:
-    """Whether a question comes first, and what wants an answer last."""
+    """Whether a question comes first, what wants an answer last, and tools where there are calls."""
     row = 0
     while row < a.q.n_rows and kind_of_row(a, row) <= TOOL:
         row += 1
     last = kind_of_row(a, a.q.n_rows - 1) if a.q.n_rows > 0 else -1
     if row >= a.q.n_rows or kind_of_row(a, row) != QUESTION or (last != QUESTION and last != RESULT):
         fail(a, fields.WRONG_ORDER, fields.MESSAGES)
+    elif find_row(a, TOOL) < 0 and (find_row(a, CALL) >= 0 or find_row(a, RESULT) >= 0):
+        fail(a, fields.NEEDS_TOOLS, fields.MESSAGES)
 
 
 def kind_of_row(a: Asked, row: int) -> int:
@@ -132,8 +134,9 @@ def read_content(a: Asked, kind: int, at: int) -> None:
         part = part_of(a, at)
         if part == TOOL_USE and kind == REPLY:
             add_call(a, int(a.r.places[fields.ID]), int(a.r.places[fields.NAME]), int(a.r.places[fields.INPUT]))
-        elif part == TOOL_RESULT and kind == QUESTION:
+        elif part == TOOL_RESULT and (kind == QUESTION or kind == RESULT):
             add_result(a, int(a.r.places[fields.TOOL_USE_ID]), -1, int(a.r.places[fields.CONTENT]))
+            kind = RESULT  # what the same message says behind it belongs to it: a question there has no place
         elif part >= TOOL_USE:
             fail(a, fields.UNKNOWN_VALUE, fields.TYPE)
         elif 0 <= part < TEXT_PARTS:

@@ -103,6 +103,8 @@ REFUSALS: list[tuple[Any, str, str]] = [
      "messages.content.type", "`messages.content.type`: only text is read; no pictures, sounds or files."),
     ({"messages": [{"role": "assistant", "content": "x"}]}, "messages", ""),
     ({"messages": [*HELLO["messages"], {"role": "assistant", "content": "x"}]}, "messages", ""),
+    ({"messages": [*HELLO["messages"], {"role": "tool", "content": "x"}]}, "messages",
+     "`messages` holds calls or results: say in `tools` of what."),
     ({"messages": [*HELLO["messages"]] * 2 + [{"role": "assistant", "tool_calls": [{}]}]},
      "function", ""),
     ({"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}] * MOST_ROWS}, "messages",
@@ -190,10 +192,10 @@ def test_ollama(world: World) -> None:
     assert found.stops == ["x"] and terms_of(found.terms) == {
         **DEFAULTS, "stream": 1, "max_tokens": 7, "temperature": 0.5, "seed": 3, "json_object": 1, "think": 1}
     call = {"function": {"name": "f", "arguments": {"a": 1}}}
-    found = ask(world, {"stream": False, "messages": [
+    found = ask(world, {"stream": False, "tools": [TOOL], "messages": [
         *HELLO["messages"], {"role": "assistant", "content": "", "tool_calls": [call]},
         {"role": "tool", "content": "r", "tool_name": "f"}]}, OLLAMA_CHAT)
-    assert found.terms.stream == 0 and found.rows[1:] == [("call", '{"a": 1}', "f", ""), ("result", "r", "f", "")]
+    assert found.terms.stream == 0 and found.rows[2:] == [("call", '{"a": 1}', "f", ""), ("result", "r", "f", "")]
     assert ask(world, {"messages": []}, OLLAMA_CHAT).rows == [] == ask(world, {"model": "m"}, OLLAMA_TEXT).rows
     found = ask(world, {"prompt": "P", "system": "S", "think": False}, OLLAMA_TEXT)
     assert (found.rows, found.q.plain, found.terms.think) == ([("system", "S"), ("question", "P")], 0, 2)
@@ -220,14 +222,14 @@ def test_anthropic(world: World, bare: int) -> None:
                 {"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "I look."},
                 {"type": "tool_use", "id": "t1", "name": "weather", "input": {"a": [1]}}]},
             {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": [
-                {"type": "text", "text": "12"}]}]}]}, ANTHROPIC, bare=bare)
+                {"type": "text", "text": "12"}]}, {"type": "text", "text": "Now?"}]}]}, ANTHROPIC, bare=bare)
     assert found.message == "" and found.stops == ["x"]
     assert (found.terms.max_tokens, found.terms.think, found.terms.tools, found.terms.one_call) == (9, 1, 1, 1)
     function = {"name": "weather", "description": "It's \"fine\"", "parameters": {"type": "object"}}
     assert json.loads(found.rows[1][1]) == (function if bare else {"type": "function", "function": function})
     assert found.rows[0] == ("system", "S1\nS2") and found.rows[2:] == [
         ("question", "Q"), ("reply", "I look."), ("call", '{"a": [1]}', "weather", "t1"),
-        ("result", "12", "weather", "t1")]
+        ("result", "12\n\nNow?", "weather", "t1")]
     assert ask(world, {**HELLO, "tool_choice": {"type": "any"}}, ANTHROPIC).param == "tool_choice.type"
     pictured = {"messages": [{"role": "user", "content": [{"type": "image"}]}]}
     assert "only text" in ask(world, pictured, ANTHROPIC).message
@@ -305,7 +307,7 @@ def test_any_conversation(messages: list[dict[str, Any]], ascii_only: bool) -> N
         found = ask(world, json.dumps({"messages": messages}, ensure_ascii=ascii_only).encode())
         rows = expected(messages)
         order = [row[0] for row in rows if row[0] != "system"]
-        assert (found.message == "") == (order[0] == "question")
+        assert (found.message == "") == (order[0] == "question" and "result" not in order)
         assert found.rows == rows
 
 
