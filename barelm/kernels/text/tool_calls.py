@@ -14,16 +14,17 @@ from barelm.contract import layout
 from barelm.contract.serving.call_state import CallReading
 from barelm.contract.serving.json_state import JsonSteps
 from barelm.dialect.memory import address_of, cells, fill_bytes
-from barelm.dialect.types import U8
+from barelm.dialect.types import I64, U8
 from barelm.kernels.text.json_steps import begin_json_object, is_whole, push_json
 from barelm.kernels.text.json_text import next_solid
-from barelm.kernels.text.tokenizer import Vocabulary
-from barelm.kernels.text.tool_turns import tool_piece
+from barelm.kernels.text.tokenizer import Vocabulary, special_token
+from barelm.kernels.text.tool_turns import CALL, ID, KIND, NAME, ROW_WORDS, TEXT, tool_piece
 from barelm.kernels.text.utf8 import byte_at
 
 OTHERWISE, CUT_OFF = -1, -2
 """Instead of where a pattern ends: the text is another; the text ends within it."""
 LONGEST_NAME = 128
+AROUND_CALLS = (layout.OPENS_CALLS, layout.CALL, layout.BETWEEN_CALLS, layout.CLOSES_CALLS)
 
 
 def begin_calls(c: CallReading) -> None:
@@ -152,3 +153,70 @@ def word_end(text: U8, at: int, n: int, stop: int) -> int:
         if at - begin > LONGEST_NAME:
             return OTHERWISE
     return at if at < n else CUT_OFF
+
+
+def free_of_calls(v: Vocabulary, pieces: int, text: U8, lo: int, n: int) -> int:
+    """Up to where a reply text[:n] is certainly text that goes before its calls, text[:lo] being so."""
+    words = cells(11)
+    c = CallReading(address_of(words))
+    begin_calls(c)
+    c.at = lo
+    c.fresh = int(next_solid(text, 0, n) >= lo)
+    return lo if next_call(v, pieces, text, n, 0, c) else int(c.free)
+
+
+def find_calls(v: Vocabulary, pieces: int, text: U8, n: int, rows: I64) -> tuple[int, int]:
+    """All calls of a whole reply text[:n] into rows of `kernels.text.tool_turns`: how many, and where the text before
+    them ends.
+    """
+    words = cells(11)
+    c = CallReading(address_of(words))
+    begin_calls(c)
+    before = 0
+    goes_on = True
+    while goes_on and (c.n_calls + 1) * ROW_WORDS <= len(rows):
+        goes_on = next_call(v, pieces, text, n, 1, c)
+        if goes_on:
+            note_call(c, rows[ROW_WORDS * (c.n_calls - 1):])
+        elif c.free > c.at:
+            before = c.free if c.n_calls == 0 else before
+            told(c)
+            goes_on = True
+    return int(c.n_calls), before
+
+
+def note_call(c: CallReading, row: I64) -> None:
+    """The call just found as a row."""
+    row[KIND] = CALL
+    row[TEXT] = c.arguments_lo
+    row[TEXT + 1] = c.arguments_hi
+    row[NAME] = c.name_lo
+    row[NAME + 1] = c.name_hi
+    row[ID] = c.id_lo
+    row[ID + 1] = c.id_hi
+
+
+def call_mark(v: Vocabulary, pieces: int, token: int) -> tuple[int, int]:
+    """Where in `special_texts` the text of a special token stands that the pieces around calls have; 0, 0: it is none.
+
+    What such tokens say has to be in the text that is read here, though they print nothing.
+    """
+    for k in range(v.n_specials):
+        found = special_token(v, k)
+        if found.id == token:
+            for piece in range(len(AROUND_CALLS)):
+                lo, hi = tool_piece(v, pieces, AROUND_CALLS[piece])
+                if holds(v.tool_texts[lo:hi], v.special_texts[found.begin:found.end]):
+                    return found.begin, found.end
+    return 0, 0
+
+
+def holds(text: U8, part: U8) -> bool:
+    """Whether the part stands somewhere in the text."""
+    for at in range(len(text) - len(part) + 1):
+        same = 0
+        while same < len(part) and text[at + same] == part[same]:
+            same += 1
+        if same == len(part):
+            return True
+    return False

@@ -15,7 +15,7 @@ from barelm.kernels.web.answers.telling import put_call, put_ending, put_opening
 from barelm.metal.console.sinks import DIM
 from barelm.metal.console.writing import say
 from barelm.metal.network.connections import abandon_connection, connection_at, room_to_send
-from barelm.metal.serving.calls import calls_in, free_of_calls
+from barelm.metal.serving.calls import calls_in, told_free
 from barelm.metal.serving.node_views import Node, begin_exchange, end_exchange, exchange_at, send_out, telling_of
 from barelm.metal.serving.passes import choose_token
 from barelm.metal.serving.saying import GOES_ON, forget_told, say_rest, say_token, whole_characters
@@ -119,7 +119,7 @@ def tell_more(node: Node, slot: Slot) -> None:
     thought = slot.thought
     text = slot.text
     upto = whole_characters(thought.text, thought.told, thought.n)
-    certain = whole_characters(text.text, text.told, free_of_calls(node, slot))
+    certain = whole_characters(text.text, text.told, told_free(node, slot))
     n = put_new(node, slot, 0, upto, certain)
     if n > 0 and deliver(node, slot, n) and slot.terms.tools == 0:
         forget_told(text)

@@ -34,6 +34,12 @@ def count_slots(node: Node) -> None:
     figures.n_waiting = count_waiting(node)
 
 
+def count_pass(node: Node) -> None:
+    """Count a pass, and the answers that took part in it."""
+    node.state.figures.n_passes += 1
+    node.state.figures.n_passed += node.batch.n_runs
+
+
 def count_waiting(node: Node) -> int:
     """How many requests wait for a slot."""
     n = 0

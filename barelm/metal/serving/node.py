@@ -23,13 +23,13 @@ from barelm.metal.network.node_network import close_network, open_network, poll_
 from barelm.metal.processors.cores import rest_team, wake_team
 from barelm.metal.serving.answering import answer_all, resume
 from barelm.metal.serving.asking import admit_waiting
-from barelm.metal.serving.counting import begin_counting, count_waiting
+from barelm.metal.serving.counting import begin_counting, count_pass, count_waiting
 from barelm.metal.serving.exchanges import attend
 from barelm.metal.serving.node_views import Node
 from barelm.metal.serving.passes import run_pass
 from barelm.metal.serving.slots import count_busy, open_slots
 
-VERSION = "barelm 0.1.0"
+VERSION = "0.1.0"
 LOOK_EVERY_MS = 20
 """How often the keyboard is looked at while answers are made."""
 IDLE_MS = 500
@@ -49,6 +49,7 @@ def serve(t: Talk) -> int:
         if count_busy(node.state.slots) > 0 and t.job.resting != 0:
             wake_team(t.con.fw, t.job, t.settings.cores, t.figures.cycles_per_ms)
         if run_pass(t, node.state.slots, node.batch):
+            count_pass(node)
             answer_all(node)
             busy = cycles()
         else:
@@ -102,7 +103,7 @@ def name_node(t: Talk, names: NodeNames, state: NodeState) -> None:
     for i in range(min(len(version), len(names.version) - 1)):
         names.version[i] = version[i]
     names.context = state.context
-    names.n_slots = state.slots.n
+    names.n_slots = max(state.slots.n - 1, 1)  # the one for short requests is not told of
     names.n_vocabulary = t.header.vocab_size
     names.n_trained = t.header.seq_len
     names.model_bytes = t.header.file_bytes

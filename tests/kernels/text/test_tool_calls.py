@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from barelm.contract.serving.call_state import CallReading
 from barelm.kernels.text import tool_calls
 from barelm.kernels.text.tokenizer import Vocabulary
+from barelm.kernels.text.tool_turns import CALL, ID, NAME, ROW_WORDS, TEXT
 from barelm.pack.chat.tool_pieces import Said
+from tests.kernels.text.bytelevel import SPECIAL, twins
 from tests.pack.chat.test_tool_pieces import pieces_of, said_of, with_template, written
 from tests.pack.chat.tool_templates import CUT
 from tests.worlds import World, both_worlds, interpreter, jit
@@ -44,6 +46,21 @@ def heard(world: World, v: Vocabulary, reply: str, *cuts: int) -> Heard:
     return told.decode(), calls
 
 
+def found_at_once(world: World, v: Vocabulary, reply: str) -> list[tuple[str, str, str]]:
+    """The calls of a whole reply as rows; the text before them is what is free of them while it grows."""
+    raw = reply.encode()
+    data, rows = np.frombuffer(raw + b"<}", np.uint8).copy(), np.zeros(ROW_WORDS * 99, np.int64)
+    n, before = world(tool_calls.find_calls)(v, 0, data, len(raw), rows)
+    free = 0
+    for end in range(len(raw) + 1):
+        later = int(world(tool_calls.free_of_calls)(v, 0, data, free, end))
+        assert free <= later <= before
+        free = later
+    calls = rows[:ROW_WORDS * int(n)].reshape(-1, ROW_WORDS)
+    assert all(row[0] == CALL for row in calls) and (n or before == len(raw))
+    return [tuple(raw[row[word]:row[word + 1]].decode() for word in (NAME, TEXT, ID)) for row in calls]  # type: ignore[misc]
+
+
 def reply_with(name: str, made: list[tuple[str, str]]) -> str:
     """What a template writes behind a question for a reply with these calls, up to their results."""
     v = with_template(name).v
@@ -70,6 +87,7 @@ def test_what_is_written_for_calls_is_found(name: str, made: list[tuple[str, str
         assert [number for _, _, number in calls] == [
             f"call{k:05}" if name == "mistral" else "" for k in range(len(made))]
         assert "weather" not in told.partition("12")[0]
+        assert found_at_once(world, with_template(name).v, reply) == calls
 
 
 EXAMPLES: list[tuple[str, str, Heard]] = [
@@ -117,6 +135,7 @@ def test_how_a_reply_is_cut_says_nothing(name: str, reply: str, cuts: list[int])
     v = with_template(name).v
     whole = heard(jit, v, reply)
     assert heard(jit, v, reply, *cuts) == whole == heard(interpreter, v, reply, *cuts)
+    assert found_at_once(jit, v, reply) == whole[1]
     if not whole[1]:
         assert whole[0] == reply, "what is no call is told as it is"
 
@@ -129,3 +148,14 @@ def test_plain_text_is_not_held_back(world: World) -> None:
         world(tool_calls.begin_calls)(c)
         assert not world(tool_calls.next_call)(with_template(name).v, 0, data, len(data), 0, c)
         assert c.free == len(data)
+
+
+@both_worlds
+def test_marks_of_calls_are_told_from_other_special_tokens(world: World) -> None:
+    both = twins("qwen2", SPECIAL, CUT["qwen"].replace("tool_call>", "tool>"))
+    marks = {}
+    for name, token in both.vocab.special.items():
+        lo, hi = world(tool_calls.call_mark)(both.v, 0, token)
+        marks[name] = both.v.special_texts[int(lo):int(hi)].tobytes().decode()
+    assert marks == {name: "<tool>" if name == "<tool>" else "" for name in SPECIAL}
+    assert list(world(tool_calls.call_mark)(both.v, 0, 0)) == [0, 0]
