@@ -47,7 +47,7 @@ def pack(tmp_path: Path) -> Pack:
     """A function that packs a checkpoint and opens the result."""
     def packed(checkpoint: Checkpoint, quant: str = "keep", kv: str | None = None) -> Packed:
         path = tmp_path / f"{checkpoint.name}.{quant}.blm"
-        write_packed(checkpoint, path, quant=quant, **({"kv": kv} if kv else {}))
+        write_packed(checkpoint, path, quant=quant, kv=kv or "auto")
         return read_packed(path)
 
     return packed

@@ -20,7 +20,7 @@ SAID_BYTES = 1 << 16
 PAIR_WORDS = 1 << 14
 
 
-class Said(Struct):
+class SaidText(Struct):
     """Text of an answer, and how much of it is told."""
 
     n: int
@@ -56,8 +56,8 @@ class Slot(Struct):
     watches: int  # 1: marks of thoughts are looked for
     n_held: int
     held_back: U8 = room(1024)  # of an answer, what may yet turn out to be one of its stops
-    text: Said
-    thought: Said
+    text: SaidText
+    thought: SaidText
     n_pairs: int  # words of `pairs`: of tokens that are not told yet, how probable they were
     pairs: I64 = room(PAIR_WORDS)
 

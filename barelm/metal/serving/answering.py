@@ -7,7 +7,7 @@ from barelm.dialect.processor import cycles
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import F32, I64, f32, padded
 from barelm.kernels.decoder.state import bind_logits
-from barelm.kernels.probabilities import tell_probabilities
+from barelm.kernels.logprobs import tell_probabilities
 from barelm.kernels.session import ends
 from barelm.kernels.text.json_steps import is_whole, may_follow, push_all
 from barelm.kernels.text.tokenizer import piece
@@ -16,16 +16,16 @@ from barelm.metal.console.sinks import DIM
 from barelm.metal.console.writing import say
 from barelm.metal.network.connections import abandon_connection, connection_at, room_to_send
 from barelm.metal.serving.calls import calls_in, told_free
-from barelm.metal.serving.node_views import Node, begin_exchange, end_exchange, exchange_at, send_out, telling_of
-from barelm.metal.serving.passes import choose_token
+from barelm.metal.serving.node_views import NodeViews, begin_exchange, end_exchange, exchange_at, send_out, telling_of
 from barelm.metal.serving.saying import GOES_ON, forget_told, say_rest, say_token, whole_characters
+from barelm.metal.serving.shared_passes import choose_token
 from barelm.metal.serving.slots import free_slot, tokens_of
 
 SIGN_S = 5
 """How often a client is told that its long prompt is still read."""
 
 
-def answer_all(node: Node) -> None:
+def answer_all(node: NodeViews) -> None:
     """The next token of every answer the last pass has logits for; a sign of life to those that wait for their first.
     """
     for k in range(node.state.slots.n):
@@ -36,21 +36,21 @@ def answer_all(node: Node) -> None:
             give_sign(node, slot)
 
 
-def begin_answer(node: Node, slot: Slot) -> None:
+def begin_answer(node: NodeViews, slot: Slot) -> None:
     """A stream has its head at once."""
     slot.signed = cycles()
     if slot.terms.stream != 0:
         deliver(node, slot, put_opening(node.state.out, 0, telling_of(node, slot)))
 
 
-def give_sign(node: Node, slot: Slot) -> None:
+def give_sign(node: NodeViews, slot: Slot) -> None:
     """Now and then."""
     if cycles() - slot.signed > SIGN_S * 1000 * node.t.figures.cycles_per_ms:
         slot.signed = cycles()
         deliver(node, slot, put_waiting(node.state.out, 0, telling_of(node, slot)))
 
 
-def go_on(node: Node, slot: Slot) -> None:
+def go_on(node: NodeViews, slot: Slot) -> None:
     """One token more of an answer, or its end."""
     reason = BY_END
     if slot.terms.json_object == 0 or not is_whole(slot.json):
@@ -70,7 +70,7 @@ def go_on(node: Node, slot: Slot) -> None:
         end_answer(node, slot)
 
 
-def take_token(node: Node, slot: Slot, token: int, kept: F32) -> int:
+def take_token(node: NodeViews, slot: Slot, token: int, kept: F32) -> int:
     """Append a token; returns as `say_token`."""
     tokens = tokens_of(slot)
     previous = int(tokens[slot.n - 1])
@@ -88,7 +88,7 @@ def take_token(node: Node, slot: Slot, token: int, kept: F32) -> int:
     return say_token(slot, node.v)
 
 
-def keep_logits(node: Node, slot: Slot, logits: F32) -> F32:
+def keep_logits(node: NodeViews, slot: Slot, logits: F32) -> F32:
     """The logits as they are before anything is drawn, where they are to be told."""
     n = node.t.header.vocab_size
     kept = f32_array(memory(node.state.spare, 4 * padded(n)), 0, padded(n))
@@ -97,7 +97,7 @@ def keep_logits(node: Node, slot: Slot, logits: F32) -> F32:
     return kept
 
 
-def hold_to_json(node: Node, slot: Slot, logits: F32) -> None:
+def hold_to_json(node: NodeViews, slot: Slot, logits: F32) -> None:
     """Let nothing be chosen that no JSON object goes on with."""
     v = node.v
     previous = int(tokens_of(slot)[slot.n - 1])
@@ -107,12 +107,12 @@ def hold_to_json(node: Node, slot: Slot, logits: F32) -> None:
             logits[token] = f32(-3.0e38)
 
 
-def microseconds(node: Node, n: int) -> int:
+def microseconds(node: NodeViews, n: int) -> int:
     """Cycles as a time."""
     return n * 1000 // max(node.t.figures.cycles_per_ms, 1)
 
 
-def tell_more(node: Node, slot: Slot) -> None:
+def tell_more(node: NodeViews, slot: Slot) -> None:
     """Tell a stream what there is to tell."""
     if slot.terms.stream == 0:
         return
@@ -126,7 +126,7 @@ def tell_more(node: Node, slot: Slot) -> None:
         forget_told(thought)
 
 
-def put_new(node: Node, slot: Slot, n: int, upto: int, certain: int) -> int:
+def put_new(node: NodeViews, slot: Slot, n: int, upto: int, certain: int) -> int:
     """Into `out`, from n on: the thought up to a byte, the text up to another, and how probable its tokens were."""
     out = node.state.out
     telling = telling_of(node, slot)
@@ -143,7 +143,7 @@ def put_new(node: Node, slot: Slot, n: int, upto: int, certain: int) -> int:
     return n
 
 
-def end_answer(node: Node, slot: Slot) -> None:
+def end_answer(node: NodeViews, slot: Slot) -> None:
     """Tell the rest of an answer, or all of it; its slot is free again."""
     out = node.state.out
     say_rest(slot, node.v, slot.answer.reason)
@@ -165,7 +165,7 @@ def end_answer(node: Node, slot: Slot) -> None:
     end_exchange(node, k, send_out(node, k, n))
 
 
-def deliver(node: Node, slot: Slot, n: int) -> bool:
+def deliver(node: NodeViews, slot: Slot, n: int) -> bool:
     """Send what was put together of a stream; where that cannot be, its client is lost."""
     k = slot.connection
     if send_out(node, k, n):
@@ -177,7 +177,7 @@ def deliver(node: Node, slot: Slot, n: int) -> bool:
     return False
 
 
-def resume(node: Node) -> None:
+def resume(node: NodeViews) -> None:
     """Answers whose clients take something again go on."""
     for k in range(node.state.slots.n):
         slot = node.state.slots.slots[k]
@@ -185,7 +185,7 @@ def resume(node: Node) -> None:
             slot.paused = int(room_to_send(connection_at(node.net, slot.connection)) < len(node.state.out) // 2)
 
 
-def count_answer(node: Node, slot: Slot) -> None:
+def count_answer(node: NodeViews, slot: Slot) -> None:
     """Count an answer, and say it on the console."""
     figures = node.state.figures
     a = slot.answer

@@ -27,7 +27,7 @@ from barelm.metal.serving import question_ids as encoding
 from barelm.metal.serving.answering import begin_answer
 from barelm.metal.serving.calls import no_calls
 from barelm.metal.serving.counting import count_waiting, seconds_now
-from barelm.metal.serving.node_views import Node, end_exchange, exchange_at, fate_of, refuse, refuse_for, send_out
+from barelm.metal.serving.node_views import NodeViews, end_exchange, exchange_at, fate_of, refuse, refuse_for, send_out
 from barelm.metal.serving.question_ids import question_ids
 from barelm.metal.serving.saying import begin_saying
 from barelm.metal.serving.slots import has_slot, slot_for, take_slot, take_terms
@@ -45,7 +45,7 @@ WHY, WHY_AT = joined((
     "The prompt is empty, and this model needs one."))
 
 
-def ask(node: Node, k: int, c: Connection, x: Exchange) -> None:
+def ask(node: NodeViews, k: int, c: Connection, x: Exchange) -> None:
     """Answer a request whose body says what; a question gets a slot, or waits for one."""
     head = x.head
     space = node.state.space
@@ -78,7 +78,7 @@ def ask(node: Node, k: int, c: Connection, x: Exchange) -> None:
         admit(node, k, x, n)
 
 
-def admit(node: Node, k: int, x: Exchange, n: int) -> None:
+def admit(node: NodeViews, k: int, x: Exchange, n: int) -> None:
     """Give the question just encoded a slot, or have it wait."""
     slots = node.state.slots
     terms = node.state.space.terms
@@ -97,7 +97,7 @@ def admit(node: Node, k: int, x: Exchange, n: int) -> None:
         x.stage = WAITING
 
 
-def give_slot(node: Node, k: int, x: Exchange, number: int, n: int) -> None:
+def give_slot(node: NodeViews, k: int, x: Exchange, number: int, n: int) -> None:
     """Begin the answer in a slot."""
     slot = node.state.slots.slots[number]
     space = node.state.space
@@ -114,7 +114,7 @@ def give_slot(node: Node, k: int, x: Exchange, number: int, n: int) -> None:
     begin_answer(node, slot)
 
 
-def admit_waiting(node: Node) -> None:
+def admit_waiting(node: NodeViews) -> None:
     """Give slots to those that wait, the first first; a short request may find one where a long one does not."""
     while True:
         first = -1
@@ -131,7 +131,7 @@ def admit_waiting(node: Node) -> None:
             return
 
 
-def name_answer(node: Node, slot: Slot, x: Exchange) -> None:
+def name_answer(node: NodeViews, slot: Slot, x: Exchange) -> None:
     """What names an answer, and when it began."""
     a = slot.answer
     state = node.state
@@ -146,12 +146,12 @@ def name_answer(node: Node, slot: Slot, x: Exchange) -> None:
     a.block = 0
 
 
-def tell(node: Node, k: int, n: int) -> None:
+def tell(node: NodeViews, k: int, n: int) -> None:
     """Send a whole answer, n bytes of what was put together."""
     end_exchange(node, k, send_out(node, k, n))
 
 
-def refuse_reading(node: Node, k: int, api: int) -> None:
+def refuse_reading(node: NodeViews, k: int, api: int) -> None:
     """Say what is wrong in a request, and which of its members is to blame."""
     reading = node.state.space.reading
     message = node.state.message
@@ -160,7 +160,7 @@ def refuse_reading(node: Node, k: int, api: int) -> None:
     refuse_for(node, k, Refusal(api, 400, 0, fate_of(exchange_at(node, k).head), message[:n], message[n:end]))
 
 
-def tell_ready(node: Node, k: int) -> None:
+def tell_ready(node: NodeViews, k: int) -> None:
     """Nothing was asked but that the model be there."""
     space = node.state.space
     slot = node.state.slots.slots[0]
@@ -174,7 +174,7 @@ def tell_ready(node: Node, k: int) -> None:
     tell(node, k, put_whole(node.state.out, 0, telling, nothing, nothing, no_calls(node), slot.pairs[:0]))
 
 
-def detokenize(node: Node, k: int, c: Connection, x: Exchange) -> None:
+def detokenize(node: NodeViews, k: int, c: Connection, x: Exchange) -> None:
     """Tokens as the text they stand for."""
     space = node.state.space
     n = read_tokens(c.received, x.head.body_lo, x.head.body_hi, node.t.header.vocab_size, space.prompt, space.terms,

@@ -5,11 +5,11 @@ from barelm.contract.serving.slot_state import FREE
 from barelm.contract.uefi_protocols import Time
 from barelm.dialect.memory import address_of, cells
 from barelm.dialect.processor import cycles
-from barelm.metal.serving.node_views import Node, exchange_at
+from barelm.metal.serving.node_views import NodeViews, exchange_at
 from barelm.metal.uefi.runtime_services import get_time
 
 
-def count_slots(node: Node) -> None:
+def count_slots(node: NodeViews) -> None:
     """Bring the figures that change all the time up to date."""
     figures = node.state.figures
     slots = node.state.slots
@@ -34,13 +34,13 @@ def count_slots(node: Node) -> None:
     figures.n_waiting = count_waiting(node)
 
 
-def count_pass(node: Node) -> None:
+def count_pass(node: NodeViews) -> None:
     """Count a pass, and the answers that took part in it."""
     node.state.figures.n_passes += 1
     node.state.figures.n_passed += node.batch.n_runs
 
 
-def count_waiting(node: Node) -> int:
+def count_waiting(node: NodeViews) -> int:
     """How many requests wait for a slot."""
     n = 0
     for k in range(node.net.state.n_places):
@@ -48,7 +48,7 @@ def count_waiting(node: Node) -> int:
     return n
 
 
-def begin_counting(node: Node) -> None:
+def begin_counting(node: NodeViews) -> None:
     """Note when the node began, by both clocks."""
     now = cells(2)
     node.state.began = cycles()
@@ -66,7 +66,7 @@ def days_to(year: int, month: int, day: int) -> int:
     return 365 * year + year // 4 - year // 100 + year // 400 + (153 * month + 2) // 5 + day - 719469
 
 
-def seconds_now(node: Node) -> int:
+def seconds_now(node: NodeViews) -> int:
     """Seconds since 1970; 0 where the machine has no clock."""
     if node.state.clock == 0:
         return 0

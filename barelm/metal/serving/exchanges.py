@@ -23,7 +23,7 @@ from barelm.metal.network.connections import (
 from barelm.metal.serving import asking, node_page
 from barelm.metal.serving.counting import count_slots
 from barelm.metal.serving.node_views import (
-    Node,
+    NodeViews,
     begin_exchange,
     end_exchange,
     exchange_at,
@@ -44,7 +44,7 @@ FACT_OF = tuple(FACTS.get(route, -1) for route in range(http.WRONG_METHOD + 1))
 """What a route asks for; -1: no fact."""
 
 
-def attend(node: Node) -> None:
+def attend(node: NodeViews) -> None:
     """Look at every connection."""
     for k in range(node.net.state.n_places):
         x = exchange_at(node, k)
@@ -55,7 +55,7 @@ def attend(node: Node) -> None:
             x.serial = 0
 
 
-def attend_one(node: Node, k: int, c: Connection, x: Exchange) -> None:
+def attend_one(node: NodeViews, k: int, c: Connection, x: Exchange) -> None:
     """Look at a connection: somebody new, somebody who went, or a request."""
     if x.serial != c.serial:
         let_go(node, x)
@@ -69,12 +69,12 @@ def attend_one(node: Node, k: int, c: Connection, x: Exchange) -> None:
         listen(node, k, c, x)
 
 
-def over(node: Node, since: int, seconds: int) -> bool:
+def over(node: NodeViews, since: int, seconds: int) -> bool:
     """Whether so many seconds are over."""
     return bool(cycles() - since > seconds * 1000 * node.t.figures.cycles_per_ms)
 
 
-def let_go(node: Node, x: Exchange) -> None:
+def let_go(node: NodeViews, x: Exchange) -> None:
     """Nobody waits for the answer any more."""
     if x.stage == ANSWERED:
         free_slot(node.state.slots.slots[x.slot])  # it has one until it is answered, and nobody else has that
@@ -82,7 +82,7 @@ def let_go(node: Node, x: Exchange) -> None:
     x.slot = -1
 
 
-def listen(node: Node, k: int, c: Connection, x: Exchange) -> None:
+def listen(node: NodeViews, k: int, c: Connection, x: Exchange) -> None:
     """Read on in what has come of a request."""
     if c.n_received == 0:
         if c.stage == ENDED or over(node, x.began, IDLE_S):
@@ -100,7 +100,7 @@ def listen(node: Node, k: int, c: Connection, x: Exchange) -> None:
         refuse(node, k, OPENAI_CHAT, x.head.refusal, 0, text(SENTENCES)[SENTENCES_AT[x.head.why]:])
 
 
-def await_rest(node: Node, k: int, c: Connection, x: Exchange) -> None:
+def await_rest(node: NodeViews, k: int, c: Connection, x: Exchange) -> None:
     """A request has come in part."""
     if c.stage == ENDED:
         finish_connection(node.net, k)
@@ -113,7 +113,7 @@ def await_rest(node: Node, k: int, c: Connection, x: Exchange) -> None:
         send_bytes(node.net, k, go_on, 0, len(go_on))
 
 
-def answer_request(node: Node, k: int, c: Connection, x: Exchange) -> None:
+def answer_request(node: NodeViews, k: int, c: Connection, x: Exchange) -> None:
     """Answer a request that is there, or see to it that it is answered."""
     head = x.head
     out = node.state.out
@@ -136,14 +136,14 @@ def answer_request(node: Node, k: int, c: Connection, x: Exchange) -> None:
         asking.ask(node, k, c, x)
 
 
-def tell_fact(node: Node, k: int, n: int) -> None:
+def tell_fact(node: NodeViews, k: int, n: int) -> None:
     """Send a whole answer, n bytes of what was put together; of it only the head, where only that was asked for."""
     if n >= 0 and exchange_at(node, k).head.method == http.HEAD:
         n = end_of_head(node.state.out, 0, n)
     end_exchange(node, k, send_out(node, k, n))
 
 
-def tell_slots(node: Node, k: int, c: Connection, x: Exchange) -> None:
+def tell_slots(node: NodeViews, k: int, c: Connection, x: Exchange) -> None:
     """What the slots do; where a client says so, an error while none is free."""
     slots = node.state.slots
     free = False

@@ -6,6 +6,7 @@ Between two passes over the weights the network has its turn: bytes move, reques
 import numpy as np
 
 from barelm.contract import uefi
+from barelm.contract.board import Board
 from barelm.contract.serving.answer_state import NodeNames
 from barelm.contract.serving.node_state import NodeState
 from barelm.dialect.memory import address_of, copy_bytes, f32_array, fill_bytes, memory, text
@@ -25,8 +26,8 @@ from barelm.metal.serving.answering import answer_all, resume
 from barelm.metal.serving.asking import admit_waiting
 from barelm.metal.serving.counting import begin_counting, count_pass, count_waiting
 from barelm.metal.serving.exchanges import attend
-from barelm.metal.serving.node_views import Node
-from barelm.metal.serving.passes import run_pass
+from barelm.metal.serving.node_views import NodeViews
+from barelm.metal.serving.shared_passes import run_pass
 from barelm.metal.serving.slots import count_busy, open_slots
 
 VERSION = "0.1.0"
@@ -64,16 +65,17 @@ def serve(t: Talk) -> int:
     return LEAVE
 
 
-def look_at_keys(node: Node) -> None:
+def look_at_keys(node: NodeViews) -> None:
     """Esc and Ctrl-C end the node, once what is asked is answered."""
     if node.state.ending == 0 and stop_asked(keyboard_of(node.t)):
         node.state.ending = 1
         say_line(node.t.con, TEXT, text("Ending, once what was asked is answered."))
 
 
-def open_node(t: Talk) -> Node:
+def open_node(t: Talk) -> NodeViews:
     """The network, memory to work in, and as many slots as are wanted."""
-    net = open_network(t.con, t.workspace.board, t.workspace)
+    b = Board(t.job.address)
+    net = open_network(t.con, b, t.workspace)
     block = arena.take(t.con.fw, t.figures, NodeState.BYTES)
     spare = arena.take(t.con.fw, t.figures, 4 * padded(t.header.vocab_size)) if block != 0 else 0
     if spare == 0:
@@ -86,7 +88,7 @@ def open_node(t: Talk) -> Node:
     logits = f32_array(memory(spare, 4 * room), 0, room)
     for i in range(t.header.vocab_size, room):
         logits[i] = f32(-np.inf)
-    node = Node(t, vocabulary_of(t), net, state, t.workspace.board.batch)
+    node = NodeViews(t, vocabulary_of(t), net, state, b.batch)
     begin_counting(node)
     state.context = open_slots(t, state.slots)
     name_node(t, state.names, state)
@@ -109,6 +111,6 @@ def name_node(t: Talk, names: NodeNames, state: NodeState) -> None:
     names.model_bytes = t.header.file_bytes
 
 
-def close_node(node: Node) -> None:
+def close_node(node: NodeViews) -> None:
     """The network goes back; memory does with the ledger."""
     close_network(node.net)

@@ -24,7 +24,7 @@ from barelm.metal.network.connections import (
 )
 
 
-class Node(NamedTuple):
+class NodeViews(NamedTuple):
     """The model and what belongs to it, the network, and what is asked and answered."""
 
     t: Talk
@@ -34,12 +34,12 @@ class Node(NamedTuple):
     batch: Batch
 
 
-def exchange_at(node: Node, k: int) -> Exchange:
+def exchange_at(node: NodeViews, k: int) -> Exchange:
     """What goes on on connection k."""
     return node.state.exchanges[k]
 
 
-def telling_of(node: Node, slot: Slot) -> Telling:
+def telling_of(node: NodeViews, slot: Slot) -> Telling:
     """The answer of a slot, to be told."""
     return Telling(node.state.names, slot.terms, slot.answer, node.v)
 
@@ -51,23 +51,23 @@ def fate_of(head: RequestHead) -> int:
     return KEPT if head.keep_alive != 0 else CLOSED
 
 
-def send_out(node: Node, k: int, n: int) -> bool:
+def send_out(node: NodeViews, k: int, n: int) -> bool:
     """Send the first n bytes of what was put together; False where nothing was (-1), or there is no room."""
     return n >= 0 and send_bytes(node.net, k, node.state.out, 0, n)
 
 
-def refuse(node: Node, k: int, api: int, status: int, retry_s: int, message: U16) -> None:
+def refuse(node: NodeViews, k: int, api: int, status: int, retry_s: int, message: U16) -> None:
     """Tell a client what is wrong, and be ready for its next request."""
     refuse_for(node, k, Refusal(api, status, retry_s, fate_of(exchange_at(node, k).head),
                                 message_of(node, message), node.state.message[:0]))
 
 
-def refuse_for(node: Node, k: int, refusal: Refusal) -> None:
+def refuse_for(node: NodeViews, k: int, refusal: Refusal) -> None:
     """The same where it is known what of the request is to blame."""
     end_exchange(node, k, send_out(node, k, put_refusal(node.state.out, 0, refusal)))
 
 
-def message_of(node: Node, message: U16) -> U8:
+def message_of(node: NodeViews, message: U16) -> U8:
     """A constant text, up to its zero, as bytes, until the next one is."""
     n = 0
     while n < min(len(message), len(node.state.message)) and message[n] != 0:
@@ -76,7 +76,7 @@ def message_of(node: Node, message: U16) -> U8:
     return node.state.message[:n]
 
 
-def end_exchange(node: Node, k: int, is_told: bool) -> None:
+def end_exchange(node: NodeViews, k: int, is_told: bool) -> None:
     """The request is answered: another may follow, or the connection ends; it does where that could not be told."""
     x = exchange_at(node, k)
     c: Connection = connection_at(node.net, k)

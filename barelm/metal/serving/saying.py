@@ -2,7 +2,7 @@
 
 from barelm.contract.serving.answer_state import BY_LENGTH, BY_STOP
 from barelm.contract.serving.request_state import OPENAI_TEXT
-from barelm.contract.serving.slot_state import Said, Slot
+from barelm.contract.serving.slot_state import SaidText, Slot
 from barelm.dialect.types import U8
 from barelm.kernels.text import thoughts
 from barelm.kernels.text.chat_turn import chat_set, has_chat
@@ -86,7 +86,7 @@ def say_byte(slot: Slot, byte: int) -> int:
     return BY_STOP if stopped else GOES_ON
 
 
-def keep(said: Said, byte: int) -> int:
+def keep(said: SaidText, byte: int) -> int:
     """One byte more, as long as there is room; returns as `say_token`."""
     if said.n == len(said.text):
         return BY_LENGTH
@@ -116,7 +116,7 @@ def whole_characters(data: U8, lo: int, hi: int) -> int:
     return hi
 
 
-def forget_told(said: Said) -> None:
+def forget_told(said: SaidText) -> None:
     """Of a stream what is told need not be kept."""
     for at in range(said.told, said.n):
         said.text[at - said.told] = said.text[at]

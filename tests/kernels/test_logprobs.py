@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from barelm.dialect.types import f32, padded
 from barelm.kernels.decoder.mathf import log_f32
-from barelm.kernels.probabilities import tell_probabilities
+from barelm.kernels.logprobs import tell_probabilities
 from tests.worlds import interpreter, jit
 
 
