@@ -9,6 +9,8 @@ from barelm.kernels.text.chat_turn import chat_set, has_chat
 from barelm.kernels.text.stops import watch_stops
 from barelm.kernels.text.thoughts import THOUGHT
 from barelm.kernels.text.tokenizer import Vocabulary, piece
+from barelm.kernels.text.tool_calls import call_mark
+from barelm.kernels.text.tool_turns import has_tools
 from barelm.kernels.text.utf8 import byte_at, lead
 from barelm.metal.serving.slots import tokens_of
 
@@ -35,6 +37,9 @@ def say_token(slot: Slot, v: Vocabulary) -> int:
     tokens = tokens_of(slot)
     previous = int(tokens[slot.n - 2]) if slot.n > 1 else -1
     token = int(tokens[slot.n - 1])
+    lo, hi = mark_of_call(slot, v, token)
+    if hi > lo:
+        return say_mark(slot, v, v.special_texts[lo:hi])
     ended = GOES_ON
     if slot.watches != 0:
         thoughts.watch_token(slot.watch, v, previous, token)
@@ -47,6 +52,20 @@ def say_token(slot: Slot, v: Vocabulary) -> int:
     if ended == GOES_ON and slot.n >= slot.most:
         return BY_LENGTH
     return ended
+
+
+def mark_of_call(slot: Slot, v: Vocabulary, token: int) -> tuple[int, int]:
+    """Where the text of a special token stands that opens, parts or closes calls; 0, 0: it is none."""
+    return call_mark(v, chat_set(v, slot.terms.think), token) if slot.terms.tools > 0 and has_tools(v) else (0, 0)
+
+
+def say_mark(slot: Slot, v: Vocabulary, mark: U8) -> int:
+    """The text of a token that prints nothing, so that the call is found; returns as `say_token`."""
+    ended = say_watched(slot, v, True) if slot.watches != 0 else GOES_ON
+    for at in range(len(mark)):
+        if ended == GOES_ON:
+            ended = say_byte(slot, byte_at(mark, at))
+    return BY_LENGTH if ended == GOES_ON and slot.n >= slot.most else ended
 
 
 def say_watched(slot: Slot, v: Vocabulary, all_of_it: bool) -> int:
