@@ -1,6 +1,6 @@
 """A question as the ids of a prompt: through the model's chat template, turn after turn, or as it stands."""
 
-from barelm.contract.serving.request_state import OLLAMA_TEXT, OPENAI_TEXT, ROW_WORDS, Question
+from barelm.contract.serving.request_state import ROW_WORDS, Question
 from barelm.contract.serving.slot_state import ServingSpace
 from barelm.dialect.memory import address_of, copy_bytes
 from barelm.dialect.types import I64, U8
@@ -28,15 +28,15 @@ def question_ids(v: Vocabulary, space: ServingSpace, today: int) -> int:
     """The ids of the question in `space`, into its `prompt`; returns how many, or why there are none."""
     terms = space.terms
     q = space.question
-    if terms.api == OPENAI_TEXT or terms.api == OLLAMA_TEXT and q.n_rows == 0:
-        return plain_ids(v, space, row_text(q, 0, TEXT) if q.n_rows > 0 else q.said[:0])
+    if q.plain != 0:
+        return plain_ids(v, space, row_text(q, 0, TEXT))
     if not has_chat(v):
         return NO_CHAT
     style = TurnStyle(chat_set(v, terms.think), 1, today)
     talk = ToolTalk(q.rows, q.n_rows, q.said)
     if row_of(talk, SYSTEM) >= 0 and not takes_system(v):
         return NO_SYSTEM
-    if row_of(talk, TOOL) >= 0 and terms.tools > 0:
+    if row_of(talk, TOOL) >= 0:
         if not has_tools(v):
             return NO_TOOLS
         style = TurnStyle(chat_set(v, terms.think), 0, today)
