@@ -33,6 +33,10 @@ NUMBER_STEPS = (  # by what comes: 0, 1 to 9, a dot, an e, a minus, a plus
     EXPONENT, EXPONENT, -1, -1, -1, -1)
 TRUE, FALSE, NULL = (int.from_bytes(word, "little") for word in (b"rue", b"alse", b"ull"))
 ESCAPED = sum(1 << byte - 64 for byte in b"\\bfnrt")
+OUTSIDE = tuple(sum(1 << byte - base for byte in b'\t\n\r "+,-.0123456789:E[]eftn{}' if 0 <= byte - base < 64)
+                for base in (0, 64))
+OUTSIDE_LOW, OUTSIDE_HIGH = OUTSIDE
+"""Bytes that may stand outside of strings, but for what ends a word: a bit each, those below 64 and those above."""
 LARGEST_BLANKS = 1 << 40
 BLANKS_OF_A_MODEL = 256
 """In a row: a model that finds no end writes blanks for ever."""
@@ -62,11 +66,25 @@ def is_whole(j: JsonSteps) -> bool:
 
 
 def may_follow(j: JsonSteps, data: U8, lo: int, hi: int) -> bool:
-    """Whether data[lo:hi] may come next."""
+    """Whether data[lo:hi] may come next; asked of every token, so most are told by a look."""
+    if j.mode == IN_STRING:
+        while lo < hi and is_plain(byte_at(data, lo)):
+            lo += 1
+    elif lo < hi and (j.mode <= BEHIND or j.mode >= MINUS):
+        byte = byte_at(data, lo)
+        if byte >= 128 or (OUTSIDE_LOW if byte < 64 else OUTSIDE_HIGH) >> (byte & 63) & 1 == 0:
+            return False
+    if lo == hi:
+        return True
     words = cells(7)
     trial = JsonSteps(address_of(words))
     copy_steps(trial, j)
     return push_all(trial, data, lo, hi) == hi
+
+
+def is_plain(byte: int) -> bool:
+    """Whether a byte within a string says itself alone."""
+    return 0x20 <= byte < 0x80 and byte != QUOTE and byte != BACKSLASH
 
 
 def copy_steps(target: JsonSteps, source: JsonSteps) -> None:

@@ -63,6 +63,20 @@ def test_what_may_be_at_every_byte_can_be_ended_and_is_json(choices: list[int]) 
     assert isinstance(json.loads(raw.decode()), dict)
 
 
+@given(value=st.dictionaries(TEXTS, VALUES, max_size=3), cut=st.integers(0, 99), data=st.data())
+@settings(max_examples=300, deadline=None)
+def test_what_may_follow_is_what_can_be_pushed(value: Any, cut: int, data: st.DataObject) -> None:
+    raw = json.dumps(value, ensure_ascii=False).encode()
+    raw = raw[:cut] + data.draw(st.one_of(st.binary(max_size=3), st.sampled_from([raw[cut:], raw[cut:cut + 3]])))
+    cut = min(cut, len(raw))
+    buffer = np.frombuffer(raw + b"?", np.uint8).copy()
+    for world in (interpreter, jit):
+        j = begun(world)
+        if int(world(json_steps.push_all)(j, buffer, 0, cut)) == cut:
+            may = bool(world(json_steps.may_follow)(j, buffer, cut, len(raw)))
+            assert may == (int(world(json_steps.push_all)(j, buffer, cut, len(raw))) == len(raw))
+
+
 @both_worlds
 def test_only_an_object_and_no_endless_blanks(world: World) -> None:
     for raw, taken in ((b"[", 0), (b'"', 0), (b"1", 0), (b"t", 0), (b"\n {", 3), (b"}", 0), (b"{,", 1), (b'{"a",', 4),
