@@ -17,6 +17,7 @@ from barelm.checkpoint.gguf import part_paths
 from barelm.checkpoint.read import read_checkpoint
 from barelm.checkpoint.sources.model_names import resolve_model
 from barelm.contract.layout import Header
+from barelm.contract.serving.slot_state import USUAL_SLOTS
 from barelm.contract.session_file import PREFIX_PATH
 from barelm.contract.settings import THINKS
 from barelm.contract.trust.receipt_state import RECEIPT_PATH
@@ -31,7 +32,7 @@ from barelm.machine.machine import Machine, Spec
 from barelm.outcome import Outcome, check_ended, outcome_of
 from barelm.pack.chat.chat_pieces import REFUSED
 from barelm.pack.golden import Golden
-from barelm.pack.memory_plan import LOW_BYTES, machine_holds, needs_at, suiting_context
+from barelm.pack.memory_plan import LOW_BYTES, machine_holds, needs_at, slots_bytes, suiting_context
 from barelm.pack.parts import parts_of
 from barelm.pack.reader import Packed, read_header, read_packed
 from barelm.pack.tokenizer_tables import TokenizerTables, tokenizer_tables
@@ -54,8 +55,8 @@ LEAST_FIRMWARE_MB = 16
 RECEIPT_MB = 8
 """What a receipt takes at most."""
 
-NETWORK_MB, USUAL_SLOTS = 64, 4
-"""What the connections of a node take at most, and how many answers it makes at a time where nobody says."""
+NODE_MB = 64
+"""What a node takes for its connections and its questions."""
 
 MACHINES_MB = tuple(mb << k for k in range(20) for mb in (512, 768))
 """The memory that machines are made with."""
@@ -313,9 +314,9 @@ def check_asked(model: Packed, settings: Settings, watch: Watcher) -> None:
 
 
 def served_bytes(model: Packed, settings: Settings) -> int:
-    """What a node takes that serves a model: a state for each of its slots, too, and what its connections hold."""
-    of_a_slot = needs_at(model.header, settings.slot_context or model.config.seq_len)[1]
-    return model.memory_bytes + (settings.slots or USUAL_SLOTS) * of_a_slot + (NETWORK_MB << 20)
+    """What a node takes that serves a model: a cache for each of its slots, too, and what its connections hold."""
+    slots, context = settings.slots or USUAL_SLOTS, settings.slot_context or model.config.seq_len
+    return model.memory_bytes + slots_bytes(model.header, slots, context) + (NODE_MB << 20)
 
 
 def note_chat(model: Packed, settings: Settings, watch: Watcher) -> None:

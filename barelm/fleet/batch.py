@@ -19,6 +19,7 @@ from typing import Any
 from barelm import pipeline
 from barelm.commands.progress import ProgressBar
 from barelm.commands.run import machine_cores
+from barelm.contract.serving.slot_state import USUAL_SLOTS
 from barelm.errors import BarelmError
 from barelm.fleet.batch_asking import LOST, Asker, Target
 from barelm.fleet.batch_journal import Journal
@@ -26,7 +27,7 @@ from barelm.fleet.batch_lines import BatchRequest, line_of, read_requests
 from barelm.fleet.inventory import read_inventory
 from barelm.host_files import replace_file
 from barelm.machine.hosted import Hosted
-from barelm.pipeline import USUAL_SLOTS, Packing
+from barelm.pipeline import Packing
 
 MOST_NODES_HERE = 256
 STORE_BYTES = 100 << 20

@@ -5,8 +5,8 @@ import re
 from typing import Any
 
 from barelm.contract.serving.request_state import BODY_BYTES
+from barelm.contract.serving.slot_state import USUAL_SLOTS
 from barelm.fleet.inventory import FleetNode, Inventory
-from barelm.pipeline import USUAL_SLOTS
 
 _WORD = re.compile("[A-Za-z_]+")
 

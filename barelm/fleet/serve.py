@@ -2,6 +2,7 @@
 
 import errno
 import http.client
+import os
 import re
 import socket
 import threading
@@ -53,9 +54,10 @@ class HostPort:
         except (OSError, OverflowError) as error:
             hint = {errno.EADDRINUSE: "Something listens there already: give another --port.",
                     errno.EACCES: "Ports below 1024 are for root: give another --port."}
-            raise BarelmError(f"cannot listen at {self.host}, port {self.port}: {getattr(error, 'strerror', error)}",
-                              hint.get(getattr(error, "errno", 0) or 0, "Give an IPv4 address of this host with --host."
-                                       )) from error
+            number = getattr(error, "errno", None) or 0
+            why = os.strerror(number) if number > 0 else str(error)
+            raise BarelmError(f"cannot listen at {self.host}, port {self.port}: {why}",
+                              hint.get(number, "Give an IPv4 address of this host with --host.")) from error
 
     def is_healthy(self) -> bool:
         """Whether a node answers there that it serves."""

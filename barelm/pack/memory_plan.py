@@ -2,7 +2,9 @@
 
 from barelm.contract.layout import DEFAULT_BATCH, PAGE, Header
 from barelm.contract.sections import SECTIONS
-from barelm.dialect.types import padded
+from barelm.dialect.types import LANES, padded
+from barelm.kernels.decoder.cache_plan import cache_bytes
+from barelm.kernels.decoder.model import read_config
 from barelm.kernels.decoder.state import state_bytes
 
 LEAST_CONTEXT = 4096
@@ -25,6 +27,14 @@ def needs_at(header: Header, seq_len: int) -> tuple[int, int]:
             n_bytes = int(header.sections[number].n_bytes)
             whole += padded(n_bytes // int(header.seq_len) * seq_len, PAGE) - padded(n_bytes, PAGE)
     return whole, int(state)
+
+
+def slots_bytes(header: Header, n_slots: int, positions: int) -> int:
+    """Bytes a node takes at most for caches and ids of its slots (`metal.serving.slots`): the first is in the
+    state, and one for short requests comes to them.
+    """
+    n_bytes = cache_bytes(read_config(header), padded(positions)) + 8 * (padded(positions) + LANES)
+    return n_slots * (int(padded(n_bytes, PAGE)) + PAGE)
 
 
 def suiting_context(header: Header) -> int:

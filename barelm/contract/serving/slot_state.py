@@ -10,6 +10,7 @@ from barelm.dialect.structs import Array, Struct, room
 from barelm.dialect.types import I64, U8
 
 MOST_SLOTS = MOST_RUNS
+USUAL_SLOTS = 4
 FREE, READING, MAKING = range(3)
 """What goes on in a slot: nothing, its prompt is read, its answer is made."""
 

@@ -4,7 +4,7 @@ What slots have read stays in their caches.  A question goes where most of its b
 slot has read more of it, that is copied, which takes far less time than to read it.
 """
 
-from barelm.contract.serving.slot_state import FREE, MAKING, MOST_SLOTS, READING, Slot, Slots
+from barelm.contract.serving.slot_state import FREE, MAKING, MOST_SLOTS, READING, USUAL_SLOTS, Slot, Slots
 from barelm.dialect.memory import address_of, copy_bytes, i64_array, memory
 from barelm.dialect.processor import cycles
 from barelm.dialect.types import I64, LANES, padded, u64
@@ -14,7 +14,6 @@ from barelm.kernels.decoder.state import session_cache
 from barelm.metal import arena
 from barelm.metal.conversation.talk import Talk, transcript_of
 
-USUAL_SLOTS = 4
 SHORT_POSITIONS = 512
 """Ids of a short request, its answer among them: these have a slot of their own."""
 WORTH_COPYING = 16
