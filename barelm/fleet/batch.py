@@ -104,7 +104,8 @@ def plan_of(crew: Crew, bar: ProgressBar) -> Plan:
     pipeline.packed_model(crew.model, None, Packing(context=crew.context), bar)
     pipeline.built_program(bar)
     slots = crew.slots or USUAL_SLOTS
-    return Plan({}, [crew.model, "--machine", "hosted", "--cores", str(cores), "--slots", str(slots), "--context",
+    found_there = str(Path(crew.model).absolute()) if os.path.exists(crew.model) else crew.model
+    return Plan({}, [found_there, "--machine", "hosted", "--cores", str(cores), "--slots", str(slots), "--context",
                      str(crew.context)], crew.n_nodes, cores, slots)
 
 

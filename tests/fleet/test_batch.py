@@ -8,8 +8,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,10 @@ from barelm.fleet.batch import Crew, run_batch
 from barelm.fleet.batch_asking import LOST, ListedNodes, StartedNode, Target, ask_until_answered
 from barelm.fleet.batch_journal import Journal
 from barelm.fleet.batch_lines import line_of, read_requests, steady
+from tests.commands.conftest import Cli, hosted_only
 from tests.fleet.nodes import PlayedNode, played_nodes
 from tests.fleet.test_fleet_files import free_port
+from tests.gguf_files import write_small_gguf
 
 ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
 REPOSITORY = str(Path(__file__).parents[2])
@@ -208,6 +212,45 @@ def test_a_batch_that_was_killed_goes_on_where_it_stopped(requests: Path, tmp_pa
         assert run_batch(requests, out, Crew(listed), 1) == 1
         assert len(nodes[0].asked) - before <= 200 - n_done < 165
     assert out.read_text() == expected(requests)
+
+
+@ray
+@hosted_only
+def test_nodes_that_ray_starts_answer_as_one_alone_though_one_is_killed(cli: Cli, tmp_path: Path) -> None:
+    model = write_small_gguf(cli.folder / "small.gguf", seed=3)
+    rows = [asks(f"id {number}", body={"prompt": f"one two {number}", "max_tokens": 20}, url="/v1/completions")
+            for number in range(60)]
+    path, out = written(tmp_path / "in", rows), tmp_path / "out"
+    alone = StartedNode([str(model), "--machine", "hosted", "--cores", "1"])
+    try:
+        lines = [line_of(request, status, json.loads(content)) for request in read_requests(path, 1)[0]
+                 for status, content in [ask_until_answered(alone, request.url, json.dumps(request.body))]]
+    finally:
+        alone.close()
+    killed = list[int]()
+
+    def kill_one() -> None:
+        journal = tmp_path / "out.journal"
+        wait_for(lambda: journal.is_file() and journal.read_bytes().count(b"\n") > 5)
+        killed.append(serving(model)[0])
+        os.kill(killed[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    assert run_batch(path, out, Crew(None, str(model), 2), 1) == 0
+    killer.join()
+    assert killed and out.read_text() == "".join(f"{line}\n" for line in lines)
+    wait_for(lambda: not serving(model))
+
+
+def serving(model: Path) -> list[int]:
+    """The processes that serve a model as somebody's child."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            found += [int(folder.name)] if {batch_asking.SERVE_CHILD.encode(), str(model).encode()} <= {*words} else []
+    return found
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

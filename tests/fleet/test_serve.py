@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import http.server
+import json
 import os
+import re
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -20,9 +24,14 @@ from barelm.disk import open_volume
 from barelm.errors import BarelmError
 from barelm.fleet import serve
 from barelm.fleet.serve import INTERRUPT, HostPort
+from barelm.kernels.decoder.cache_plan import cache_bytes
 from barelm.machine.machine import Spec
-from barelm.pipeline import SETTINGS_PATH
+from barelm.pack.reader import read_packed
+from barelm.pipeline import SETTINGS_PATH, memory_mb, served_bytes
+from barelm.settings import Settings
 from tests.commands.conftest import Cli, hosted_only
+from tests.commands.test_processes import COMMAND, environment
+from tests.gguf_files import write_small_gguf
 
 pytestmark = hosted_only
 
@@ -146,15 +155,37 @@ def test_a_node_is_announced_when_it_answers_and_ends_with_ctrl_c(cli: Cli, play
         assert f"\n{line}\n" in "\n" + playing.settings
 
 
-def test_each_slot_has_memory_of_its_own(cli: Cli, playing: Playing, serving: threading.Event) -> None:
+def test_each_slot_has_memory_of_its_own(cli: Cli, playing: Playing) -> None:
     playing.ends_by_itself = True
-    assert cli(*ON, "--slots", "1").code == 0
-    playing.reads = 0
-    assert cli(*ON, "--slots", "8").code == 0
+    assert cli(*ON).code == 0
     playing.reads = 0
     assert cli(*ON, "--memory", "700").code == 0
-    few, many, given = (spec.memory_mb for spec in playing.specs)
-    assert few < many and given == 700
+    assert cli("pack", "tiny.bin", "-o", "tiny.blm").code == 0
+    model = read_packed(Path("tiny.blm"))
+    one, eight = (served_bytes(model, Settings(slots=n)) for n in (1, 8))
+    assert eight - one >= 7 * cache_bytes(model.config, 64) and type(eight) is int
+    short = served_bytes(model, Settings(slots=8, slot_context=16))
+    assert one < short < eight and served_bytes(model, Settings()) == served_bytes(model, Settings(slots=4))
+    assert [spec.memory_mb for spec in playing.specs] == [memory_mb(served_bytes(model, Settings())), 700]
+
+
+def test_a_node_answers_and_ends_in_order(cli: Cli) -> None:
+    """The program itself."""
+    model = write_small_gguf(cli.folder / "small.gguf", seed=3)
+    with subprocess.Popen([*COMMAND, "serve", model, "--machine", "hosted", "--port", "0", "--cores", "1"],
+                          env=environment(), stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        lines: list[str] = []
+        while not (lines and (found := re.match(r"Serving .* at http://127\.0\.0\.1:(\d+) ", lines[-1]))):
+            lines.append(process.stderr.readline())
+            assert lines[-1], lines
+        asked = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=60)
+        asked.request("POST", "/v1/completions", json.dumps({"prompt": "one", "max_tokens": 3, "seed": 1}))
+        assert json.loads(asked.getresponse().read())["usage"]["completion_tokens"] == 3
+        asked.close()
+        process.terminate()
+        rest = process.stderr.read()
+        assert process.wait() == 143 and "Ending, once what was asked is answered." in rest
 
 
 def test_sigterm_lets_answers_end_too(cli: Cli, playing: Playing, serving: threading.Event) -> None:
