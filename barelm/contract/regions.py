@@ -9,6 +9,7 @@ from barelm.contract.console_state import ConsoleState, EditorState, KeyboardSta
 from barelm.contract.conversation_state import Conversation
 from barelm.contract.layout import PAGE, TEXT_BYTES, Header
 from barelm.contract.network.network_state import NetworkState
+from barelm.contract.network.web_state import WebVolume
 from barelm.contract.storage_state import Complaints, LoadProgress, ModelList, ModelParts, ModelVolume, Names
 from barelm.contract.trust.hashing import FileHash
 from barelm.contract.trust.receipt_state import ReceiptState
@@ -57,6 +58,7 @@ class Workspace(Struct):
     status: U8 = room(512, note="metal.conversation.status_row")
     conversation: Conversation = room(note="metal.conversation.talk")
     volume: ModelVolume = room(note="metal.storage.volumes")
+    web: WebVolume = room(note="metal.storage.volumes")
     names: Names = room(note="metal.storage.whole_files")
     models: ModelList = room(note="metal.storage.model_menu")
     parts: ModelParts = room(note="metal.storage.model_parts")

@@ -11,6 +11,7 @@ from barelm.metal.storage.whole_files import close_open
 from barelm.metal.uefi.boot_services import Firmware
 from barelm.metal.uefi.file_protocol import open_file, open_volume, own_device
 from barelm.metal.uefi.handles import handle_with
+from barelm.metal.uefi.network.web_files import open_web
 
 
 def volume_in(workspace: Workspace) -> ModelVolume:
@@ -38,6 +39,13 @@ def find_volume(fw: Firmware, workspace: Workspace) -> ModelVolume:
         close_open(root)
         k += 1
         device = handle_with(fw, uefi.SIMPLE_FILE_SYSTEM_PROTOCOL, k)
+    if own == 0:
+        v.root = open_web(fw, workspace.web, own_device(fw))
+    if v.root > 0:
+        return v
+    if v.root < 0 and own == 0:
+        raise Failure(uefi.EFI_DEVICE_ERROR, "the server this was started from over the network cannot be reached",
+                      "Serve its folder by HTTP at the same address, and start again.")
     if own < 0:
         raise Failure(uefi.EFI_DEVICE_ERROR, "the firmware reports an error where the volume it started this from is "
                       "opened", "Start again, or try another stick or port.")

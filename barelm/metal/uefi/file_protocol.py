@@ -1,6 +1,10 @@
-"""Calls into the firmware: the volume the program was started from, and the files on it (UEFI 13.4, 13.5)."""
+"""Calls into the firmware: the volume the program was started from, and the files on it (UEFI 13.4, 13.5).
+
+Where that is a folder of a web server (`network.web_files`), its files are opened, read and closed here as well.
+"""
 
 from barelm.contract import uefi
+from barelm.contract.network.web_state import WebFile
 from barelm.contract.uefi_protocols import FileInfo, FileIoToken, FileProtocol, LoadedImage, SimpleFileSystem
 from barelm.dialect.memory import address_of, cells, load_u8, load_u16, memory, u16_array
 from barelm.dialect.processor import call_efi
@@ -8,6 +12,7 @@ from barelm.dialect.types import U8, U16
 from barelm.metal.uefi.answers import ERROR, failure_of, handle_of
 from barelm.metal.uefi.boot_services import Firmware
 from barelm.metal.uefi.handles import protocol_of
+from barelm.metal.uefi.network.web_files import close_web, is_web, open_web_file, read_web, seek_web
 
 MOST_ENTRIES = 1 << 14
 """Of a folder that are looked at: a firmware may say the same one for ever."""
@@ -50,6 +55,8 @@ def open_for_writing(root: int, name: U16, mode: int, kind: int) -> int:
     """A file or directory of a volume; `mode` may create it, with the attributes `kind`.  0: there is none of that
     name, or no such folder; negative: the status.
     """
+    if is_web(root):
+        return open_web_file(root, name, mode)
     file = cells(1)
     status = call_efi(FileProtocol(root).open, (root, address_of(file), address_of(name), mode, kind))
     return handle_of(status, file[0])
@@ -57,6 +64,8 @@ def open_for_writing(root: int, name: U16, mode: int, kind: int) -> int:
 
 def write_file(file: int, source: int, n_bytes: int) -> int:
     """Write n bytes from an address; returns the status."""
+    if is_web(file):
+        return ERROR | uefi.EFI_WRITE_PROTECTED
     n = cells(1)
     n[0] = n_bytes
     status = call_efi(FileProtocol(file).write, (file, address_of(n), source))
@@ -75,6 +84,8 @@ def delete_file(file: int) -> int:
 
 def file_info(file: int, info: U8) -> int:
     """EFI_FILE_INFO (13.5.16) of an open file; returns the status, an error too where nothing was filled in."""
+    if is_web(file):
+        return ERROR | uefi.EFI_UNSUPPORTED
     n = cells(1)
     n[0] = len(info)
     found = FileInfo(address_of(info))
@@ -94,16 +105,22 @@ def set_file_info(file: int, info: U8, n_bytes: int) -> int:
 
 def close_file(file: int) -> int:
     """Close a file or a directory."""
+    if is_web(file):
+        return close_web(file)
     return call_efi(FileProtocol(file).close, (file,))
 
 
 def seek(file: int, position: int) -> int:
     """Set where the next read begins; returns the status."""
+    if is_web(file):
+        return seek_web(file, position)
     return failure_of(call_efi(FileProtocol(file).set_position, (file, position)))
 
 
 def file_size(file: int) -> int:
     """The size of a file in bytes; negative: the status."""
+    if is_web(file):
+        return WebFile(file).size
     position = cells(1)
     status = seek(file, uefi.END_OF_FILE)
     if status == 0:
@@ -115,6 +132,8 @@ def file_size(file: int) -> int:
 
 def read_file(file: int, target: int, n_bytes: int) -> int:
     """Read up to n bytes to an address; returns how many came, or where the firmware reports an error its status."""
+    if is_web(file):
+        return read_web(file, target, n_bytes)
     n = cells(1)
     n[0] = n_bytes
     status = call_efi(FileProtocol(file).read, (file, address_of(n), target))
@@ -130,6 +149,6 @@ def read_entry(folder: int, info: FileInfo, n_bytes: int, k: int) -> bool:
 
 def start_read(file: int, token: FileIoToken) -> int:
     """Start a read from where the file stands, its end signaled at the token's event; returns the status."""
-    if FileProtocol(file).revision < uefi.FILE_PROTOCOL_REVISION2:
+    if is_web(file) or FileProtocol(file).revision < uefi.FILE_PROTOCOL_REVISION2:
         return uefi.EFI_UNSUPPORTED
     return call_efi(FileProtocol(file).read_ex, (file, token.address))

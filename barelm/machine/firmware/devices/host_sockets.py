@@ -23,9 +23,10 @@ from barelm.machine.firmware.events import Events
 from barelm.machine.firmware.process import guest
 from barelm.machine.firmware.tables import ERROR
 
+OUTGOING_CALLS = {"ioctl": 16, "socket": 41, "connect": 42}
 SYSTEM_CALLS = {"sendto": 44, "recvfrom": 45, "shutdown": 48, "getsockname": 51, "setsockopt": 54, "getsockopt": 55,
                 "accept4": 288}
-"""By their numbers on x86-64."""
+"""By their numbers on x86-64; the first are for a card that is outgoing."""
 
 _LINGER_S = 2.0
 _LOOK_S = 0.02
@@ -48,6 +49,7 @@ class Child:
     accepts: list[tuple[int, Child]] = field(default_factory=list)  # tokens, and who the next connection will be
     receives: list[int] = field(default_factory=list)  # tokens
     sends: list[tuple[int, bytearray]] = field(default_factory=list)  # tokens, and what of their bytes is left
+    connecting: int = 0  # the token that waits until it is connected
     closing: int = 0  # the token that waits until the peer has closed, too
     closing_at: float = 0.0
 
@@ -55,7 +57,7 @@ class Child:
     def tokens(self) -> list[int]:
         """All that are under way."""
         pending = [token for token, _ in self.accepts] + self.receives + [token for token, _ in self.sends]
-        return pending + [self.closing] * bool(self.closing)
+        return pending + [token for token in (self.connecting, self.closing) if token]
 
 
 class HostSockets:
@@ -98,6 +100,8 @@ class HostSockets:
         if child.state == uefi.TCP4_LISTEN:
             self._accept(child)
             return
+        if child.connecting:
+            self._try(child, self._connect)
         while child.sends and self._try(child, self._send):
             pass
         while child.receives and self._try(child, self._receive):
@@ -108,7 +112,7 @@ class HostSockets:
     def fail(self, child: Child, status: int) -> None:
         """End all that is under way with a status."""
         tokens = child.tokens
-        child.accepts, child.receives, child.sends, child.closing = [], [], [], 0
+        child.accepts, child.receives, child.sends, child.connecting, child.closing = [], [], [], 0, 0
         for token in tokens:
             self.complete(token, status)
 
@@ -134,6 +138,18 @@ class HostSockets:
             child.failure = uefi.EFI_CONNECTION_RESET
             self.fail(child, child.failure)
             return False
+
+    def _connect(self, child: Child, wire: socket.socket) -> bool:
+        poll = select.poll()
+        poll.register(wire, select.POLLOUT)
+        if not poll.poll(0):
+            return False
+        failure = wire.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        token, child.connecting = child.connecting, 0
+        child.state = uefi.TCP4_CLOSED if failure else uefi.TCP4_ESTABLISHED
+        wire.setblocking(True)
+        self.complete(token, uefi.EFI_CONNECTION_REFUSED if failure else uefi.EFI_SUCCESS)
+        return True
 
     def _send(self, child: Child, wire: socket.socket) -> bool:
         token, left = child.sends[0]
@@ -208,7 +224,7 @@ class HostSockets:
         changes = self._interface.card.changes()
         for child in self.children.values():
             wanted = select.POLLIN if child.accepts or child.receives or child.closing else 0
-            wanted |= select.POLLOUT if child.sends else 0
+            wanted |= select.POLLOUT if child.sends or child.connecting else 0
             if child.socket is not None and wanted and self._interface.reaches(child.address):
                 poll.register(child.socket, wanted)
             changes = changes or bool(child.closing)

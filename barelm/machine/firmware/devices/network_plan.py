@@ -11,12 +11,14 @@ class Card:
 
     `addresses` are those the network gives it, each from how many seconds on after it was asked ("": it takes the last
     one back).  `unplugged` are the spans, in seconds from power-on, in which its cable is out.  Of one that is `asleep`
-    the firmware's drivers are there only when its controller is connected.
+    the firmware's drivers are there only when its controller is connected.  Of one that is `outgoing` the program may
+    connect to the host's own ports, at the address of its gateway, and to nobody else.
     """
 
     addresses: tuple[tuple[float, str], ...] = ((0.05, "10.0.2.15"),)
     unplugged: tuple[tuple[float, float], ...] = ()
     asleep: bool = False
+    outgoing: bool = False
 
     def address_at(self, seconds: float) -> str:
         """The address so long after it was asked for; "" where there is none."""

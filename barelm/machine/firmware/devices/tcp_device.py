@@ -16,7 +16,7 @@ from barelm.contract.network.network_protocols import (
     Tcp4Token,
 )
 from barelm.machine.firmware.devices.host_sockets import Child, HostSockets
-from barelm.machine.firmware.devices.network_interface import NetworkInterface
+from barelm.machine.firmware.devices.network_interface import GATEWAY, NetworkInterface
 from barelm.machine.firmware.events import Events
 from barelm.machine.firmware.pages import Memory
 from barelm.machine.firmware.process import guest
@@ -24,6 +24,7 @@ from barelm.machine.firmware.process.guest import EfiError, require
 from barelm.machine.firmware.protocols import Protocols
 from barelm.machine.firmware.services import Services, service
 
+_HOST = "127.0.0.1"
 _KIND = bytes(uefi.TCP4_PROTOCOL)
 _PACKET = Tcp4Token.BYTES  # where the token of a transfer leads to its data
 
@@ -73,7 +74,7 @@ class TcpDevice:
 
     @service(Tcp4)
     def configure(self, this: int, data: int) -> None:
-        """28.1.4; to listen, since whoever wants to connect needs more of the host than it gives."""
+        """28.1.4; to listen, or to go to the host where the card is to let it."""
         with self.sockets.lock:
             child = self._known(this)
             if data == 0:
@@ -81,7 +82,9 @@ class TcpDevice:
                 return
             require(not child.is_configured, uefi.EFI_ACCESS_DENIED)
             point = Tcp4ConfigData(data).access_point
-            require(not point.active_flag, uefi.EFI_UNSUPPORTED)
+            if point.active_flag:
+                self._aim(child, point)
+                return
             others = self.sockets.children.values()
             require(all(other.port != point.station_port for other in others if other.state == uefi.TCP4_LISTEN),
                     uefi.EFI_ACCESS_DENIED)
@@ -104,6 +107,18 @@ class TcpDevice:
             child = self._with(this, token)
             require(child.state == uefi.TCP4_LISTEN, uefi.EFI_NOT_STARTED)
             child.accepts.append((token, self._new_child(0)))
+            self._begin(child)
+
+    @service(Tcp4)
+    def connect(self, this: int, token: int) -> None:
+        """28.1.6"""
+        with self.sockets.lock:
+            child = self._with(this, token)
+            require(child.state == uefi.TCP4_CLOSED and child.peer[1] and not child.connecting, uefi.EFI_ACCESS_DENIED)
+            child.socket = socket.socket()
+            child.socket.setblocking(False)
+            child.connecting = token
+            child.socket.connect_ex((_HOST, child.peer[1]))
             self._begin(child)
 
     @service(Tcp4)
@@ -164,6 +179,15 @@ class TcpDevice:
         """28.1.13; there is nothing to do: the thread has done it."""
         self._known(this)
         raise EfiError(uefi.EFI_NOT_READY)
+
+    def _aim(self, child: Child, point: Tcp4AccessPoint) -> None:
+        """Who it will connect to: the host, which has the gateway's address."""
+        require(self._interface.card.outgoing, uefi.EFI_UNSUPPORTED)
+        peer = str(ipaddress.IPv4Address(bytes(point.remote_address)))
+        require(peer == GATEWAY, uefi.EFI_INVALID_PARAMETER)
+        child.address = self._interface.configured_address(bytes(point.station_address),
+                                                           bool(point.use_default_address))
+        child.peer, child.is_configured = (peer, int(point.remote_port)), True
 
     def _known(self, this: int) -> Child:
         require(this in self.sockets.children)

@@ -98,12 +98,13 @@ def _run(setup: dict[str, Any], report: Report, report_fd: int) -> None:
     """The process that runs the program; ends with it.  What is loaded by now is all it will ever open."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        from barelm.machine.firmware.devices.host_sockets import SYSTEM_CALLS
+        from barelm.machine.firmware.devices.host_sockets import OUTGOING_CALLS, SYSTEM_CALLS
         from barelm.machine.firmware.devices.network_plan import Card
         from barelm.machine.firmware.devices.processors import Slips
         from barelm.machine.firmware.firmware import HostedFirmware, Setup
         more = [*setup.pop("system_calls"), *([TGKILL] if setup["slips"][1] else []),
-                *(SYSTEM_CALLS.values() if setup["card"] else ())]
+                *(SYSTEM_CALLS.values() if setup["card"] else ()),
+                *(OUTGOING_CALLS.values() if setup["card"] and setup["card"]["outgoing"] else ())]
         setup |= {"image": Path(setup["image"]), "faults": tuple(map(parse_fault, setup["faults"])),
                   "slips": Slips(*setup["slips"]), "card": Card(**setup["card"]) if setup["card"] else None,
                   "ports": tuple((port, _listener(number)) for port, number in setup["ports"]),
