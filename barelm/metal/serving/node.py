@@ -20,6 +20,7 @@ from barelm.metal.console.writing import say, say_line
 from barelm.metal.conversation.slash_commands import LEAVE
 from barelm.metal.conversation.talk import Talk, keyboard_of, vocabulary_of
 from barelm.metal.keys.keyboard import stop_asked
+from barelm.metal.network.connections import finish_connection
 from barelm.metal.network.node_network import close_network, open_network, poll_network, wait_network
 from barelm.metal.processors.cores import rest_team, wake_team
 from barelm.metal.serving.answering import answer_all, resume
@@ -34,6 +35,8 @@ VERSION = "0.1.0"
 LOOK_EVERY_MS = 20
 """How often the keyboard is looked at while answers are made."""
 IDLE_MS = 500
+PARTING_MS = 3000
+"""How long peers have at the end to take what they were told."""
 REST_AFTER_MS = 200
 """How long the other processors stay awake when there is nothing to do."""
 
@@ -112,5 +115,14 @@ def name_node(t: Talk, names: NodeNames, state: NodeState) -> None:
 
 
 def close_node(node: NodeViews) -> None:
-    """The network goes back; memory does with the ledger."""
-    close_network(node.net)
+    """What is said goes out to those who take it, for some seconds; the network goes back; memory does with the ledger.
+    """
+    net = node.net
+    began = cycles()
+    while net.state.n_in_use > 0 and cycles() - began < PARTING_MS * net.cycles_per_ms:
+        for k in range(net.state.n_places):
+            if net.state.in_use[k] != 0:
+                finish_connection(net, k)
+        poll_network(net)
+        wait_network(net, LOOK_EVERY_MS)
+    close_network(net)
