@@ -45,7 +45,7 @@ def boots_take_turns(request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
 @pytest.fixture
 def pack(tmp_path: Path) -> Pack:
     """A function that packs a checkpoint and opens the result."""
-    def packed(checkpoint: Checkpoint, quant: str = "keep", kv: str | None = None) -> Packed:
+    def packed(checkpoint: Checkpoint, quant: str = "keep", kv: str = "auto") -> Packed:
         path = tmp_path / f"{checkpoint.name}.{quant}.blm"
         write_packed(checkpoint, path, quant=quant, kv=kv or "auto")
         return read_packed(path)
