@@ -16,7 +16,7 @@ import pytest
 
 from barelm.errors import BarelmError
 from barelm.machine import accelerator, qemu, qemu_packages
-from barelm.machine.machine import Machine, Spec
+from barelm.machine.machine import Forward, Machine, Spec
 from barelm.machine.ovmf import Ovmf
 from barelm.machine.qemu import BUSES, Host, Qemu, command, find_program
 from barelm.machine.qemu_process import Wiring
@@ -50,6 +50,14 @@ def test_the_command_line() -> None:
     assert "socket,id=monitor,host=127.0.0.1,port=1002" in arguments
     assert {"-nodefaults", "-no-reboot"} <= set(arguments)
     assert arguments == command(_SPEC, Qemu(), _HOST, _WIRING)
+
+
+def test_a_way_in_is_a_network_of_its_own() -> None:
+    assert "-netdev" not in command(_SPEC, Qemu(), _HOST, _WIRING)
+    spec = Spec(Path("/i/disk.img"), forward=Forward(0, 8080))
+    arguments = command(spec, Qemu(card="e1000"), _HOST, _WIRING)
+    assert _options(arguments, "-netdev") == ["user,id=network,hostfwd=tcp:127.0.0.1:0-:8080"]
+    assert "e1000,netdev=network,id=card" in _options(arguments, "-device")
 
 
 @pytest.mark.parametrize("bus", BUSES)
