@@ -37,7 +37,7 @@ from tests.metal.firmware import InProcess, without_files
 from tests.metal.network.web_server import Web, serving_files
 
 END = bytes.fromhex("7fff0400")
-CONTENT = np.random.default_rng(5).bytes(300_000)
+CONTENT = np.random.default_rng(5).bytes(3_000_000)
 FILES = {"/nodes/one/model.blm": CONTENT, "/nodes/one/barelm.toml": b"serve = true\n", "/nodes/one/a%20b": b"spaced"}
 
 
@@ -105,7 +105,7 @@ def test_a_file_is_read_as_any_other() -> None:
         file = open_file(root, text("model.blm"))
         assert file > 0 and file_size(file) == len(CONTENT)
         assert read(file, 1000) == CONTENT[:1000] and read(file, 5000) == CONTENT[1000:6000]
-        assert seek(file, 299_990) == 0 and read(file, 100) == CONTENT[-10:] and read(file, 100) == b""
+        assert seek(file, 2_999_990) == 0 and read(file, 100) == CONTENT[-10:] and read(file, 100) == b""
         assert seek(file, 0) == 0 and read(file, len(CONTENT)) == CONTENT
         other = open_file(root, text("barelm.toml"))
         assert read(other, 100) == b"serve = true\n" and read(open_file(root, text("a b")), 9) == b"spaced"
@@ -131,9 +131,9 @@ def test_the_folder_lists_the_usual_model() -> None:
 def test_a_connection_that_ends_is_taken_up_where_it_ended(closes: bool) -> None:
     with started() as one:
         file = open_file(one.root(), text("model.blm"))
-        one.web.closes, one.web.cuts = closes, [100_000, 0, 1, 0, 99_999, 50_000]
+        one.web.closes, one.web.cuts = closes, [1_000_000, 0, 1, 0, 999_999, 500_000]
         assert read(file, len(CONTENT)) == CONTENT and not one.web.cuts
-        assert one.web.asked[-1].endswith(f"bytes={250_000}-{299_999}")
+        assert one.web.asked[-1].endswith(f"bytes={2_500_000}-{2_999_999}")
         one.end()
 
 

@@ -55,7 +55,7 @@ def read_uri(v: WebVolume, uri: U8) -> bool:
 def digits_at(data: U8, at: int) -> tuple[int, int]:
     """Behind a number, and it; -1 where there is none."""
     number = -1
-    while at < len(data) and ZERO <= data[at] < ZERO + 10 and number < 1 << 20:
+    while at < len(data) and ZERO <= data[at] < ZERO + 10 and number < 1 << 50:
         number = 10 * max(number, 0) + int(data[at]) - ZERO
         at += 1
     return at, number
