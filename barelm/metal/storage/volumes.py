@@ -3,7 +3,7 @@
 from barelm.contract import uefi
 from barelm.contract.regions import Workspace
 from barelm.contract.storage_state import ModelVolume
-from barelm.dialect.memory import address_of, copy_bytes
+from barelm.dialect.memory import address_of, copy_bytes, text
 from barelm.dialect.rooms import Failure
 from barelm.dialect.types import U16
 from barelm.metal.storage.model_menu import list_models
@@ -11,7 +11,7 @@ from barelm.metal.storage.whole_files import close_open
 from barelm.metal.uefi.boot_services import Firmware
 from barelm.metal.uefi.file_protocol import open_file, open_volume, own_device
 from barelm.metal.uefi.handles import handle_with
-from barelm.metal.uefi.network.web_files import open_web
+from barelm.metal.uefi.network.web_files import LISTED, open_web
 
 
 def volume_in(workspace: Workspace) -> ModelVolume:
@@ -20,27 +20,25 @@ def volume_in(workspace: Workspace) -> ModelVolume:
 
 
 def find_volume(fw: Firmware, workspace: Workspace) -> ModelVolume:
-    """The volume the program was started from; where it has no model, the first that has one, as after a start over the
-    network.  Raises where there is no volume at all.
+    """The volume the program was started from, which is a server's folder after a start over the network; where it has
+    no model, the first that has one.  Raises where there is no volume at all.
     """
     v = workspace.volume
     own = open_volume(fw, own_device(fw))
-    v.root = own
-    if own > 0 and list_models(workspace, own).n > 0:
+    v.root = own if own != 0 else open_web(fw, workspace.web, own_device(fw))
+    if own > 0 and list_models(workspace, own).n > 0 or own == 0 and has_model(v.root, text(LISTED)):
         return v
     k = 0
     device = handle_with(fw, uefi.SIMPLE_FILE_SYSTEM_PROTOCOL, k)
     while device != 0:
         root = open_volume(fw, device)
         if root > 0 and list_models(workspace, root).n > 0:
-            close_open(own)
+            close_open(v.root)
             v.root = root
             return v
         close_open(root)
         k += 1
         device = handle_with(fw, uefi.SIMPLE_FILE_SYSTEM_PROTOCOL, k)
-    if own == 0:
-        v.root = open_web(fw, workspace.web, own_device(fw))
     if v.root > 0:
         return v
     if v.root < 0 and own == 0:

@@ -33,7 +33,7 @@ class Answer(BaseHTTPRequestHandler):
         content = self.server.files.get(self.path)
         found = re.fullmatch(r"bytes=(\d+)-(\d+)", asked)
         if content is None or found is None:
-            self.answer(404 if content is None else 400, b"no", "")
+            self.answer(404 if content is None else 200, content or b"", "")
             return
         first, last = int(found[1]), min(int(found[2]), len(content) - 1)
         if not self.server.knows_ranges:
@@ -42,6 +42,8 @@ class Answer(BaseHTTPRequestHandler):
             self.answer(416, b"", f"bytes */{len(content)}")
         else:
             self.answer(206, content[first:last + 1], f"bytes {first}-{last}/{len(content)}")
+
+    do_HEAD = do_GET
 
     def answer(self, code: int, body: bytes, content_range: str) -> None:
         """Send it, or a part."""
@@ -53,7 +55,8 @@ class Answer(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         self.end_headers()
         cut = self.server.cuts.pop(0) if self.server.cuts and len(body) > 1 else -1
-        self.wfile.write(body if cut < 0 else body[:cut])
+        if self.command != "HEAD":
+            self.wfile.write(body if cut < 0 else body[:cut])
         if cut >= 0 or self.server.closes:
             self.close_connection = True
 
