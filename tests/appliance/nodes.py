@@ -29,6 +29,7 @@ class ServingNode:
     session: HostedSession
     packed: Path
     said: bytearray
+    listener: threading.Thread | None = None
 
     @property
     def base(self) -> str:
@@ -61,9 +62,9 @@ class ServingNode:
     def end(self) -> int | None:
         """Have it end in order; returns its status."""
         self.session.send("\x03")
-        with contextlib.suppress(BarelmError):
-            while self.session.read(PATIENCE_S):
-                pass
+        assert self.listener is not None
+        self.listener.join(PATIENCE_S)
+        assert not self.listener.is_alive(), bytes(self.said[-500:])
         return self.session.status
 
 
@@ -79,8 +80,8 @@ def serving(folder: Path, *, cores: int = 2, machine: Hosted | None = None, chat
         node = ServingNode(session, model, bytearray())
         while b"Serving" not in node.said:
             node.said += session.read(PATIENCE_S)
-        listener = threading.Thread(target=_listen, args=(node,), daemon=True)
-        listener.start()
+        node.listener = threading.Thread(target=_listen, args=(node,), daemon=True)
+        node.listener.start()
         yield node
 
 
