@@ -16,7 +16,7 @@ from barelm.commands.progress import ProgressBar
 from barelm.commands.run import machine_cores
 from barelm.errors import BarelmError
 from barelm.host_files import working_folder
-from barelm.machine.choice import choose_machine
+from barelm.machine.choice import quick_machine
 from barelm.machine.hosted import Hosted
 from barelm.machine.machine import Forward, Machine, Session, Spec
 from barelm.pipeline import Order
@@ -77,7 +77,7 @@ def serve_model(order: Order, machine: str | None, place: HostPort) -> int:
     order = replace(order, cores=machine_cores(order.memory_mb, order.cores))
     place = place.taken()
     with ProgressBar() as bar:
-        chosen = choose_machine(machine, bar.note)
+        chosen = quick_machine(machine, bar.note)
         model = pipeline.packed_model(order.model, order.tokenizer, order.packing, bar, order.memory_mb)
         settings = order.settings.but(serve=True, at_end="shutdown", wait=0, cores=order.cores)
         pipeline.check_asked(model, settings, bar)

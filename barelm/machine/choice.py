@@ -3,14 +3,26 @@
 from collections.abc import Callable
 
 from barelm.errors import BarelmError
+from barelm.machine.accelerator import TCG, best_accelerator
 from barelm.machine.hosted import Hosted
 from barelm.machine.machine import Machine
-from barelm.machine.qemu import Qemu
+from barelm.machine.qemu import Qemu, find_program
 
 
 def machines(display: bool = False) -> dict[str, Machine]:
     """Every machine by its name, the preferred first; with `display`, QEMU opens a window."""
     return {"qemu": Qemu(display=display), "hosted": Hosted()}
+
+
+def quick_machine(name: str | None, note: Callable[[str], None]) -> Machine:
+    """The same for whoever serves: the hosted firmware too where QEMU has but its translator, a hundred times slower.
+    """
+    hosted = Hosted()
+    if name is None and hosted.why_not() is None and Qemu().why_not() is None and (
+            best_accelerator(find_program()) == TCG):
+        note("Running on the hosted firmware: QEMU would have to translate, which is too slow to serve by.")
+        return hosted
+    return choose_machine(name, note)
 
 
 def choose_machine(name: str | None, note: Callable[[str], None], display: bool = False) -> Machine:

@@ -111,7 +111,7 @@ class Playing:
 def playing(monkeypatch: pytest.MonkeyPatch) -> Playing:
     """The machine that is chosen."""
     machine = Playing()
-    monkeypatch.setattr(serve, "choose_machine", lambda name, note: machine)
+    monkeypatch.setattr(serve, "quick_machine", lambda name, note: machine)
     return machine
 
 

@@ -82,6 +82,11 @@ def admit(node: NodeViews, k: int, x: Exchange, n: int) -> None:
     """Give the question just encoded a slot, or have it wait."""
     slots = node.state.slots
     terms = node.state.space.terms
+    full = count_waiting(node) >= MOST_WAITING or node.state.ending != 0
+    if x.stage != WAITING and full:
+        node.state.figures.n_refused += 1
+        refuse(node, k, terms.api, 503, RETRY_S, text("This node has more to do than it can, or ends; ask again."))
+        return
     if x.stage != WAITING:
         node.state.arrived += 1
         x.place = node.state.arrived
@@ -90,9 +95,6 @@ def admit(node: NodeViews, k: int, x: Exchange, n: int) -> None:
     number = slot_for(node.t, slots, node.state.space.prompt, n, x.n_more)
     if number >= 0:
         give_slot(node, k, x, number, n)
-    elif x.stage != WAITING and (count_waiting(node) >= MOST_WAITING or node.state.ending != 0):
-        node.state.figures.n_refused += 1
-        refuse(node, k, terms.api, 503, RETRY_S, text("This node has more to do than it can; ask again."))
     else:
         x.stage = WAITING
 

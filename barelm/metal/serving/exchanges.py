@@ -121,6 +121,8 @@ def answer_request(node: NodeViews, k: int, c: Connection, x: Exchange) -> None:
     open_to_all = head.route == http.PAGE or head.route == http.HEALTH or head.route == http.PREFLIGHT
     if not open_to_all and not is_allowed(c.received, head, bytes_of(node.t.settings.key)):
         refuse(node, k, OPENAI_CHAT, 401, 0, text("This node wants its key as a bearer token."))
+    elif head.route == http.HEALTH and node.state.ending != 0:
+        refuse(node, k, OPENAI_CHAT, 503, 0, text("This node ends, once what was asked is answered."))
     elif head.route == http.PREFLIGHT:
         tell_fact(node, k, put_preflight(out, 0, fate))
     elif head.route == http.PAGE:
