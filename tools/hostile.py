@@ -45,6 +45,7 @@ class Attack:
         self.session, self.wanted, self.seed = session, wanted, seed
         self.sent = self.honest = 0
         self.wrong: list[bytes] = []
+        self.ended = ""  # what the machine said last, where it ended by itself
         self.over = threading.Event()
         self._lock = threading.Lock()
 
@@ -65,7 +66,10 @@ class Attack:
         """Ask honestly now and then."""
         expected = self.ask()
         while not self.over.wait(0.2):
-            found = self.ask()
+            try:
+                found = self.ask()
+            except OSError as error:
+                found = str(error).encode()
             self.honest += 1
             if found != expected:
                 self.wrong.append(found)
@@ -135,13 +139,19 @@ def attack(session: HostedSession, wanted: int, seed: int) -> int:
     while b"Serving" not in said:
         said += session.read(PATIENCE_S)
 
+    crowd = Attack(session, wanted, seed)
+
     def listen() -> None:
-        with contextlib.suppress(BarelmError, OSError, ValueError):
-            while session.read(1e6):
-                pass
+        words = b""
+        try:
+            while more := session.read(1e6):
+                words = (words + more)[-2000:]
+        except (BarelmError, OSError, ValueError) as end:
+            words += str(end).encode()
+        crowd.ended = words.decode(errors="replace")
+        crowd.over.set()
 
     threading.Thread(target=listen, daemon=True).start()
-    crowd = Attack(session, wanted, seed)
     crowd.ask()
     before, began = memory_kb(session.pid), time.monotonic()
     threads = [threading.Thread(target=crowd.run, args=(k,)) for k in range(AT_ONCE)]
@@ -152,6 +162,9 @@ def attack(session: HostedSession, wanted: int, seed: int) -> int:
         print(f"{crowd.sent} sent, {crowd.honest} honest ones answered, {memory_kb(session.pid)} KB", file=sys.stderr)
     for thread in threads:
         thread.join(PATIENCE_S)
+    if crowd.ended:
+        print(f"after {crowd.sent} hostile requests the node ended: {crowd.ended}")
+        return 1
     answered = crowd.ask()
     print(f"{crowd.sent} hostile requests in {time.monotonic() - began:.0f} s; {crowd.honest} honest ones answered, "
           f"{len(crowd.wrong)} of them wrongly; memory {before} to {memory_kb(session.pid)} KB; "

@@ -118,7 +118,13 @@ def test_what_cannot_be_done_is_refused_by_name(node: ServingNode) -> None:
         status, _, content = node.ask(CHAT, {"messages": [{"role": "user", "content": "x"}], **body})
         error = json.loads(content)["error"]
         assert status == 400 and error["param"] == blamed and blamed in error["message"]
-    assert node.ask(CHAT, b"{")[0] == 400
+    for path in (CHAT, "/v1/completions", "/api/chat", "/api/generate", "/v1/messages", "/v1/messages/count_tokens",
+                 "/tokenize", "/detokenize"):
+        for wrong in (b"{", b"[]", b'{"messages":7,"prompt":7,"content":7,"tokens":[-1]}', b"\xff", b""):
+            status, _, content = node.ask(path, wrong)
+            assert status == 400 and json.loads(content)["error"], (path, wrong)
+    assert node.json("/detokenize", {"tokens": node.json("/tokenize", {"content": "hello"})["tokens"]}) == {
+        "content": "hello"}
     status, _, content = node.ask(CHAT, {"messages": [{"role": "user", "content": "long " * 3000}]})
     assert status == 400 and json.loads(content)["error"]["code"] == "context_length_exceeded"
 

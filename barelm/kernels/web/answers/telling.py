@@ -203,14 +203,19 @@ def put_refusal(target: U8, n: int, refusal: Refusal) -> int:
     words = cells(FIELD_WORDS)
     body = put_head(target, n, refusal.status, JSON, SIZED, refusal.connection, refusal.retry_s)
     f = refusal_fields(words, refusal)
-    return end_sized(target, body, put_form(target, body, refusal.api, answer_forms.ERROR, f))
+    return end_sized(target, body, put_form(target, body, form_of_error(refusal.api), answer_forms.ERROR, f))
+
+
+def form_of_error(api: int) -> int:
+    """In whose form an error is told: where a form has none of its own, in OpenAI's."""
+    return api if api <= ANTHROPIC else OPENAI_CHAT
 
 
 def put_failure(target: U8, n: int, refusal: Refusal) -> int:
     """An error within a stream, and the end of it."""
     words = cells(FIELD_WORDS)
     data = begin_chunk(target, n, refusal.connection)
-    n = put_form(target, data, refusal.api, answer_forms.FAILURE, refusal_fields(words, refusal))
+    n = put_form(target, data, form_of_error(refusal.api), answer_forms.FAILURE, refusal_fields(words, refusal))
     return put_last_chunk(target, end_chunk(target, data, n, refusal.connection), refusal.connection)
 
 
