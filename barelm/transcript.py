@@ -104,8 +104,7 @@ class Transcript:
         """What of the answer is known by now; what is of a thought goes there."""
         watch, answer, length = self._watch, bytearray(), 1
         while length:
-            free, length, effect = thoughts.next_mark(watch, self._marks)
-            free = int(watch.n) if final and not length else free
+            free, length, effect = thoughts.next_free(watch, self._marks, final)
             for k in range(free):
                 if thoughts.show_watched(watch, k):
                     if watch.state == thoughts.THOUGHT:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import barelm
 from barelm.machine.hosted import Hosted
 from tests.appliance.nodes import CHAT, PATIENCE_S, ServingNode, serving
 
@@ -44,6 +45,17 @@ def test_what_it_says_of_itself(node: ServingNode) -> None:
     assert b"llamacpp:tokens_predicted_total" in node.ask("/metrics")[2]
     assert node.ask("/")[1]["content-type"].startswith("text/html")
     assert node.ask("/nothing")[0] == 404 and node.ask("/health", b"")[0] == 405
+    assert node.json("/api/version") == {"version": barelm.__version__}
+
+
+def test_whoever_asks_for_a_head_gets_no_more(node: ServingNode) -> None:
+    with socket.create_connection(("127.0.0.1", node.session.port), timeout=PATIENCE_S) as peer:
+        for path in (b"/health", b"/nothing", b"/"):
+            peer.sendall(b"HEAD %b HTTP/1.1\r\nHost: x\r\n\r\n" % path)
+            came = b""
+            while not came.endswith(b"\r\n\r\n"):
+                came += peer.recv(1 << 16)
+            assert came.count(b"\r\n\r\n") == 1 and b"Content-Length: " in came
 
 
 def test_the_seed_says_what_is_said(node: ServingNode) -> None:

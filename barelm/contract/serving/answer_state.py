@@ -27,8 +27,7 @@ class Answer(Struct):
     reason: int  # why it ended
     prompt_us: int  # microseconds that reading took,
     making_us: int  # and making
-    n_pieces: int  # told so far: 0 before the first.  This and what follows the writers keep themselves
-    n_calls: int  # of tools among them
+    n_calls: int  # of tools, told so far.  This and what follows the writers keep themselves
     n_characters: int  # of tokens that were told with their probabilities
     n_blocks: int  # how often the kind of the pieces changed
     block: int  # the kind of the last; 0 before the first

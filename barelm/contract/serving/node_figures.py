@@ -1,8 +1,7 @@
 """What a node counts of itself, for whoever asks how it does."""
 
+from barelm.contract.serving.slot_state import MOST_SLOTS
 from barelm.dialect.structs import Array, Struct, room
-
-MOST_SLOTS = 8
 
 
 class NodeFigures(Struct):

@@ -16,8 +16,6 @@ FREE, READING, MAKING = range(3)
 
 SAID_BYTES = 1 << 16
 """Of an answer that is told as a whole; a longer one ends there."""
-
-
 PAIR_WORDS = 1 << 14
 
 
@@ -33,12 +31,11 @@ class Slot(Struct):
     """One of them.  What its cache holds stays when it is free, for whoever begins alike."""
 
     stage: int
-    connection: int  # whose answer is made; -1: nobody's
+    connection: int  # whose answer is made, where it is not free
     tokens: int  # where its ids lie (address)
     cache: int  # and keys and values of the first `cached` of them
     positions: int  # as many as they have room for
     n: int  # ids there are: the prompt and what is made
-    n_prompt: int
     cached: int
     reach: int  # how far layers with a window may have written since they began anew
     most: int  # ids at which the answer ends

@@ -10,7 +10,7 @@ from barelm.contract import layout
 from barelm.dialect.types import I64, U8
 from barelm.kernels.text.dates import MOST_GROWTH, put_date
 from barelm.kernels.text.pretokenizer import SPACE, category
-from barelm.kernels.text.tokenizer import Vocabulary, encode_marked
+from barelm.kernels.text.tokenizer import Vocabulary, clean_prompt, encode, encode_marked
 from barelm.kernels.text.utf8 import copy_clean, decode_character
 
 GUARDS = 6
@@ -36,6 +36,13 @@ class TurnTexts(NamedTuple):
 def has_chat(v: Vocabulary) -> bool:
     """Whether the model can hold a conversation."""
     return bool(len(v.chat_ends) > 0)
+
+
+def encode_plain_prompt(v: Vocabulary, said: U8, text: U8, ids: I64, ranks: I64) -> int:
+    """The ids of a text as it stands, a chat model's special tokens counting in it; how many, or -1 as `clean_prompt`.
+    """
+    n_bytes = clean_prompt(v, text, said, len(said))
+    return encode(v, text, n_bytes, int(has_chat(v)), ids, ranks) if n_bytes >= 0 else -1
 
 
 def chat_set(v: Vocabulary, think: int) -> int:

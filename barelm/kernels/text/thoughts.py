@@ -87,6 +87,12 @@ def next_mark(w: ReplyWatch, marks: U8) -> tuple[int, int, int]:
     return free, 0, 0
 
 
+def next_free(w: ReplyWatch, marks: U8, last: bool) -> tuple[int, int, int]:
+    """The same; where nothing more comes (`last`), what could have become a mark can be shown too."""
+    free, length, effect = next_mark(w, marks)
+    return (w.n if last and length == 0 else free), length, effect
+
+
 def counts(w: ReplyWatch, at: int, effect: int) -> bool:
     """Whether a mark of this effect counts at text[at:]."""
     if effect == LATER_ANSWER:

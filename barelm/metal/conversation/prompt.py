@@ -4,8 +4,8 @@ from barelm.contract import uefi
 from barelm.contract.conversation_state import EncodingSpace
 from barelm.dialect.rooms import Failure
 from barelm.dialect.types import I64, U8
-from barelm.kernels.text.chat_turn import has_chat, takes_system
-from barelm.kernels.text.tokenizer import Vocabulary, clean_prompt, encode
+from barelm.kernels.text.chat_turn import encode_plain_prompt, has_chat, takes_system
+from barelm.kernels.text.tokenizer import Vocabulary
 from barelm.metal.conversation.talk import Talk, bytes_of, transcript_of, vocabulary_of
 from barelm.metal.conversation.turns import add_turn, end_of
 from barelm.metal.processors.cores import place
@@ -52,8 +52,7 @@ def check_system(t: Talk) -> None:
 def plain_ids(v: Vocabulary, space: EncodingSpace, prompt: U8) -> I64:
     """The ids of a text as it stands; a chat model's special tokens count in it."""
     # Malformed UTF-8 grows when it is replaced; what fits a configuration fits the space all the same.
-    n_bytes = clean_prompt(v, space.text, prompt, len(prompt))
-    if n_bytes < 0:
+    n = encode_plain_prompt(v, prompt, space.text, space.ids, space.ranks)
+    if n < 0:
         raise Failure(uefi.EFI_INVALID_PARAMETER, "the prompt is not text in UTF-8", "Save barelm.toml in UTF-8.")
-    n = encode(v, space.text, n_bytes, int(has_chat(v)), space.ids, space.ranks)
     return space.ids[:n]

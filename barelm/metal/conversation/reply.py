@@ -155,9 +155,7 @@ def show_watched(t: Talk, all_of_it: bool) -> bool:
     marks = thoughts.marks_of(v, chat_set(v, t.settings.think))
     length = 1
     while length > 0:
-        free, length, effect = thoughts.next_mark(w, marks)
-        if all_of_it and length == 0:
-            free = w.n
+        free, length, effect = thoughts.next_free(w, marks, all_of_it)
         for k in range(free):
             if thoughts.show_watched(w, k) and show_byte(t, k):
                 return True

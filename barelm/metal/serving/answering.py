@@ -1,6 +1,6 @@
 """Answers on their way: the next token of each, what it says, and the client told of it."""
 
-from barelm.contract.serving.answer_state import BY_CALL, BY_END, TEXT, THOUGHT
+from barelm.contract.serving.answer_state import BY_CALL, BY_END, BY_LENGTH, TEXT, THOUGHT
 from barelm.contract.serving.slot_state import MAKING, READING, Slot
 from barelm.dialect.memory import address_of, copy_bytes, f32_array, memory
 from barelm.dialect.processor import cycles
@@ -72,6 +72,9 @@ def go_on(node: NodeViews, slot: Slot) -> None:
 
 def take_token(node: NodeViews, slot: Slot, token: int, kept: F32) -> int:
     """Append a token; returns as `say_token`."""
+    n_pairs = slot.n_pairs + 2 + 2 * slot.terms.alternatives if slot.terms.alternatives >= 0 else 0
+    if n_pairs > len(slot.pairs):
+        return BY_LENGTH  # a whole answer that no more can be told of
     tokens = tokens_of(slot)
     previous = int(tokens[slot.n - 1])
     tokens[slot.n] = token
@@ -81,10 +84,8 @@ def take_token(node: NodeViews, slot: Slot, token: int, kept: F32) -> int:
         lo, hi = piece(node.v, previous, token)
         push_all(slot.json, node.v.pieces, lo, hi)
     if slot.terms.alternatives >= 0:
-        words = 2 + 2 * slot.terms.alternatives
-        if slot.n_pairs + words <= len(slot.pairs):
-            tell_probabilities(slot.pairs[slot.n_pairs:slot.n_pairs + words], kept, node.t.header.vocab_size, token)
-            slot.n_pairs += words
+        tell_probabilities(slot.pairs[slot.n_pairs:n_pairs], kept, node.t.header.vocab_size, token)
+        slot.n_pairs = n_pairs
     return say_token(slot, node.v)
 
 
@@ -121,7 +122,7 @@ def tell_more(node: NodeViews, slot: Slot) -> None:
     upto = whole_characters(thought.text, thought.told, thought.n)
     certain = whole_characters(text.text, text.told, told_free(node, slot))
     n = put_new(node, slot, 0, upto, certain)
-    if n > 0 and deliver(node, slot, n) and slot.terms.tools == 0:
+    if n != 0 and deliver(node, slot, n) and slot.terms.tools == 0:
         forget_told(text)
         forget_told(thought)
 
@@ -169,7 +170,6 @@ def deliver(node: NodeViews, slot: Slot, n: int) -> bool:
     """Send what was put together of a stream; where that cannot be, its client is lost."""
     k = slot.connection
     if send_out(node, k, n):
-        slot.paused = int(room_to_send(connection_at(node.net, k)) < len(node.state.out) // 2)
         return True
     begin_exchange(exchange_at(node, k))
     free_slot(slot)
@@ -177,11 +177,11 @@ def deliver(node: NodeViews, slot: Slot, n: int) -> bool:
     return False
 
 
-def resume(node: NodeViews) -> None:
-    """Answers whose clients take something again go on."""
+def pause_slow(node: NodeViews) -> None:
+    """Answers whose clients take nothing wait until they do."""
     for k in range(node.state.slots.n):
         slot = node.state.slots.slots[k]
-        if slot.stage == MAKING and slot.paused != 0:
+        if slot.stage == MAKING:
             slot.paused = int(room_to_send(connection_at(node.net, slot.connection)) < len(node.state.out) // 2)
 
 

@@ -27,7 +27,7 @@ from barelm.metal.serving import question_ids as encoding
 from barelm.metal.serving.answering import begin_answer
 from barelm.metal.serving.calls import no_calls
 from barelm.metal.serving.counting import count_waiting, seconds_now
-from barelm.metal.serving.node_views import NodeViews, end_exchange, exchange_at, fate_of, refuse, refuse_for, send_out
+from barelm.metal.serving.node_views import NodeViews, exchange_at, fate_of, refuse, refuse_for, tell
 from barelm.metal.serving.question_ids import question_ids
 from barelm.metal.serving.saying import begin_saying
 from barelm.metal.serving.slots import has_slot, slot_for, take_slot, take_terms
@@ -141,16 +141,10 @@ def name_answer(node: NodeViews, slot: Slot, x: Exchange) -> None:
     a.number = state.mixed >> 1 & 0x7FFFFFFFFFFFFFFF
     a.created = seconds_now(node)
     a.connection = fate_of(x.head)
-    a.n_pieces = 0
     a.n_calls = 0
     a.n_characters = 0
     a.n_blocks = 0
     a.block = 0
-
-
-def tell(node: NodeViews, k: int, n: int) -> None:
-    """Send a whole answer, n bytes of what was put together."""
-    end_exchange(node, k, send_out(node, k, n))
 
 
 def refuse_reading(node: NodeViews, k: int, api: int) -> None:

@@ -9,7 +9,7 @@ from barelm.contract.settings import joined
 from barelm.dialect.memory import text
 from barelm.dialect.processor import cycles
 from barelm.kernels.web.answers import node_facts
-from barelm.kernels.web.answers.http_heads import end_of_head, put_preflight
+from barelm.kernels.web.answers.http_heads import put_preflight
 from barelm.kernels.web.answers.node_facts import put_fact, put_slots
 from barelm.kernels.web.http_request import COMPLETE, INCOMPLETE, is_allowed, read_head
 from barelm.metal.conversation.talk import bytes_of
@@ -25,12 +25,11 @@ from barelm.metal.serving.counting import count_slots
 from barelm.metal.serving.node_views import (
     NodeViews,
     begin_exchange,
-    end_exchange,
     exchange_at,
     fate_of,
     message_of,
     refuse,
-    send_out,
+    tell,
 )
 from barelm.metal.serving.slots import free_slot
 
@@ -124,25 +123,18 @@ def answer_request(node: NodeViews, k: int, c: Connection, x: Exchange) -> None:
     elif head.route == http.HEALTH and node.state.ending != 0:
         refuse(node, k, OPENAI_CHAT, 503, 0, text("This node ends, once what was asked is answered."))
     elif head.route == http.PREFLIGHT:
-        tell_fact(node, k, put_preflight(out, 0, fate))
+        tell(node, k, put_preflight(out, 0, fate))
     elif head.route == http.PAGE:
-        tell_fact(node, k, node_page.put_page(out, 0, fate))
+        tell(node, k, node_page.put_page(out, 0, fate))
     elif head.route == http.SLOTS:
         tell_slots(node, k, c, x)
     elif FACT_OF[head.route] >= 0:
         count_slots(node)
-        tell_fact(node, k, put_fact(out, 0, FACT_OF[head.route], fate, node.state.names, node.state.figures))
+        tell(node, k, put_fact(out, 0, FACT_OF[head.route], fate, node.state.names, node.state.figures))
     elif head.route == http.EMBEDDINGS:
         refuse(node, k, OPENAI_CHAT, 501, 0, text("This node has no embeddings: its model says what comes next."))
     else:
         asking.ask(node, k, c, x)
-
-
-def tell_fact(node: NodeViews, k: int, n: int) -> None:
-    """Send a whole answer, n bytes of what was put together; of it only the head, where only that was asked for."""
-    if n >= 0 and exchange_at(node, k).head.method == http.HEAD:
-        n = end_of_head(node.state.out, 0, n)
-    end_exchange(node, k, send_out(node, k, n))
 
 
 def tell_slots(node: NodeViews, k: int, c: Connection, x: Exchange) -> None:
@@ -155,4 +147,4 @@ def tell_slots(node: NodeViews, k: int, c: Connection, x: Exchange) -> None:
         refuse(node, k, OPENAI_CHAT, 503, 1, text("No slot is free."))
         return
     count_slots(node)
-    tell_fact(node, k, put_slots(node.state.out, 0, fate_of(x.head), node.state.slot_figures))
+    tell(node, k, put_slots(node.state.out, 0, fate_of(x.head), node.state.slot_figures))

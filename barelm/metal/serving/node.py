@@ -14,6 +14,7 @@ from barelm.dialect.processor import cycles
 from barelm.dialect.rooms import Failure
 from barelm.dialect.sentences import sentence
 from barelm.dialect.types import f32, padded
+from barelm.kernels.text.dates import put_name
 from barelm.metal import arena
 from barelm.metal.console.sinks import TEXT, flush
 from barelm.metal.console.writing import say, say_line
@@ -23,7 +24,7 @@ from barelm.metal.keys.keyboard import stop_asked
 from barelm.metal.network.connections import finish_connection
 from barelm.metal.network.node_network import close_network, open_network, poll_network, wait_network
 from barelm.metal.processors.cores import rest_team, wake_team
-from barelm.metal.serving.answering import answer_all, resume
+from barelm.metal.serving.answering import answer_all, pause_slow
 from barelm.metal.serving.asking import admit_waiting
 from barelm.metal.serving.counting import begin_counting, count_pass, count_waiting
 from barelm.metal.serving.exchanges import attend
@@ -49,7 +50,7 @@ def serve(t: Talk) -> int:
         poll_network(node.net)
         attend(node)
         admit_waiting(node)
-        resume(node)
+        pause_slow(node)
         if count_busy(node.state.slots) > 0 and t.job.resting != 0:
             wake_team(t.con.fw, t.job, t.settings.cores, t.figures.cycles_per_ms)
         if run_pass(t, node.state.slots, node.batch):
@@ -104,9 +105,7 @@ def open_node(t: Talk) -> NodeViews:
 def name_node(t: Talk, names: NodeNames, state: NodeState) -> None:
     """What clients are told of the model."""
     copy_bytes(address_of(names.model), address_of(t.header.name), min(len(names.model) - 1, 8 * len(t.header.name)))
-    version = text(VERSION)
-    for i in range(min(len(version), len(names.version) - 1)):
-        names.version[i] = version[i]
+    put_name(names.version, 0, text(VERSION), len(names.version) - 1)
     names.context = state.context
     names.n_slots = max(state.slots.n - 1, 1)  # the one for short requests is not told of
     names.n_vocabulary = t.header.vocab_size

@@ -5,13 +5,15 @@ from typing import NamedTuple
 from barelm.contract.board import Batch
 from barelm.contract.network.network_state import Connection
 from barelm.contract.serving.answer_state import CLOSED, KEPT, PLAIN
-from barelm.contract.serving.http_state import RequestHead
+from barelm.contract.serving.http_state import HEAD, RequestHead
 from barelm.contract.serving.node_state import LISTENING, Exchange, NodeState
 from barelm.contract.serving.slot_state import Slot
 from barelm.dialect.processor import cycles
 from barelm.dialect.types import U8, U16
+from barelm.kernels.text.dates import put_name
 from barelm.kernels.text.tokenizer import Vocabulary
 from barelm.kernels.web.answers.answer_fields import Telling
+from barelm.kernels.web.answers.http_heads import end_of_head
 from barelm.kernels.web.answers.telling import Refusal, put_refusal
 from barelm.kernels.web.http_request import begin_request
 from barelm.metal.conversation.talk import Talk
@@ -51,6 +53,13 @@ def fate_of(head: RequestHead) -> int:
     return KEPT if head.keep_alive != 0 else CLOSED
 
 
+def tell(node: NodeViews, k: int, n: int) -> None:
+    """Send a whole answer, n bytes of what was put together; of it only the head, where only that was asked for."""
+    if n >= 0 and exchange_at(node, k).head.method == HEAD:
+        n = end_of_head(node.state.out, 0, n)
+    end_exchange(node, k, send_out(node, k, n))
+
+
 def send_out(node: NodeViews, k: int, n: int) -> bool:
     """Send the first n bytes of what was put together; False where nothing was (-1), or there is no room."""
     return n >= 0 and send_bytes(node.net, k, node.state.out, 0, n)
@@ -64,16 +73,13 @@ def refuse(node: NodeViews, k: int, api: int, status: int, retry_s: int, message
 
 def refuse_for(node: NodeViews, k: int, refusal: Refusal) -> None:
     """The same where it is known what of the request is to blame."""
-    end_exchange(node, k, send_out(node, k, put_refusal(node.state.out, 0, refusal)))
+    tell(node, k, put_refusal(node.state.out, 0, refusal))
 
 
 def message_of(node: NodeViews, message: U16) -> U8:
     """A constant text, up to its zero, as bytes, until the next one is."""
-    n = 0
-    while n < min(len(message), len(node.state.message)) and message[n] != 0:
-        node.state.message[n] = message[n]
-        n += 1
-    return node.state.message[:n]
+    words = node.state.message
+    return words[:max(put_name(words, 0, message, len(words)), 0)]
 
 
 def end_exchange(node: NodeViews, k: int, is_told: bool) -> None:

@@ -4,8 +4,16 @@ from barelm.contract.serving.request_state import ROW_WORDS, Question
 from barelm.contract.serving.slot_state import ServingSpace
 from barelm.dialect.memory import address_of, copy_bytes
 from barelm.dialect.types import I64, U8
-from barelm.kernels.text.chat_turn import TurnStyle, TurnTexts, chat_set, encode_turn, has_chat, takes_system
-from barelm.kernels.text.tokenizer import Vocabulary, clean_prompt, encode
+from barelm.kernels.text.chat_turn import (
+    TurnStyle,
+    TurnTexts,
+    chat_set,
+    encode_plain_prompt,
+    encode_turn,
+    has_chat,
+    takes_system,
+)
+from barelm.kernels.text.tokenizer import Vocabulary
 from barelm.kernels.text.tool_turns import (
     KIND,
     QUESTION,
@@ -77,10 +85,9 @@ def turns_ids(v: Vocabulary, space: ServingSpace, style: TurnStyle) -> int:
 
 def plain_ids(v: Vocabulary, space: ServingSpace, said: U8) -> int:
     """The ids of a text as it stands; a chat model's special tokens count in it."""
-    n_bytes = clean_prompt(v, space.text, said, len(said))
-    if n_bytes < 0:
+    n = encode_plain_prompt(v, said, space.text, space.ids, space.ranks)
+    if n < 0:
         return TOO_LONG
-    n = encode(v, space.text, n_bytes, int(has_chat(v)), space.ids, space.ranks)
     if n == 0 and v.bos_id >= 0:
         space.prompt[0] = v.bos_id
         return 1
@@ -100,5 +107,3 @@ def row_text(q: Question, row: int, word: int) -> U8:
     """What was said in a row."""
     at = row * ROW_WORDS + word
     return q.said[q.rows[at]:q.rows[at + 1]]
-
-

@@ -74,9 +74,7 @@ def say_watched(slot: Slot, v: Vocabulary, all_of_it: bool) -> int:
     marks = thoughts.marks_of(v, chat_set(v, slot.terms.think))
     length = 1
     while length > 0:
-        free, length, effect = thoughts.next_mark(w, marks)
-        if all_of_it and length == 0:
-            free = w.n
+        free, length, effect = thoughts.next_free(w, marks, all_of_it)
         for k in range(free):
             if thoughts.show_watched(w, k):
                 ended = keep(slot.thought, byte_at(w.text, k)) if w.state == THOUGHT else say_byte(
@@ -141,5 +139,3 @@ def forget_told(said: SaidText) -> None:
         said.text[at - said.told] = said.text[at]
     said.n -= said.told
     said.told = 0
-
-

@@ -4,7 +4,7 @@ What slots have read stays in their caches.  A question goes where most of its b
 slot has read more of it, that is copied, which takes far less time than to read it.
 """
 
-from barelm.contract.serving.slot_state import FREE, MAKING, MOST_SLOTS, READING, USUAL_SLOTS, Slot, Slots
+from barelm.contract.serving.slot_state import FREE, MOST_SLOTS, READING, USUAL_SLOTS, Slot, Slots
 from barelm.dialect.memory import address_of, copy_bytes, i64_array, memory
 from barelm.dialect.processor import cycles
 from barelm.dialect.types import I64, LANES, padded, u64
@@ -35,8 +35,6 @@ def open_slots(t: Talk, slots: Slots) -> int:
     while slots.n < wanted and add_slot(t, slots, padded(context)):
         pass
     add_slot(t, slots, padded(min(context, SHORT_POSITIONS)))
-    for k in range(slots.n):
-        slots.slots[k].connection = -1
     return context
 
 
@@ -61,26 +59,35 @@ def slot_for(t: Talk, slots: Slots, ids: I64, n: int, n_more: int) -> int:
     """
     best = -1
     longest = -1
-    for k in range(max(slots.n - 1, 1)):
+    for k in range(slots.n):
         slot = slots.slots[k]
-        if slot.stage == FREE and n < slot.positions:
-            alike = known_of(t, slot, ids, n)
-            if alike > longest or (alike == longest and slot.turn < slots.slots[best].turn):
+        if is_open(slots, k, n, n_more):
+            alike = known_of(t, slot, ids, n) if k != short_slot(slots) else -1
+            if best < 0 or alike > longest or (alike == longest and slot.turn < slots.slots[best].turn):
                 best = k
                 longest = alike
-    last = slots.slots[slots.n - 1]
-    if best < 0 and slots.n > 1 and last.stage == FREE and n_more > 0 and n + n_more <= last.positions:
-        best = slots.n - 1
     return best
 
 
+def short_slot(slots: Slots) -> int:
+    """The number of the slot for short requests alone; -1: memory was too short for one."""
+    return slots.n - 1 if slots.n > 1 else -1
+
+
+def is_open(slots: Slots, k: int, n: int, n_more: int) -> bool:
+    """Whether slot k is free for a prompt of n ids and an answer of n_more (0: of any length)."""
+    slot = slots.slots[k]
+    if k == short_slot(slots):
+        return bool(slot.stage == FREE and n_more > 0 and n + n_more <= slot.positions)
+    return bool(slot.stage == FREE and n < slot.positions)
+
+
 def has_slot(slots: Slots, n: int, n_more: int) -> bool:
-    """Whether a slot is free for a prompt of n ids and an answer of n_more."""
-    for k in range(max(slots.n - 1, 1)):
-        if slots.slots[k].stage == FREE and n < slots.slots[k].positions:
+    """Whether any is."""
+    for k in range(slots.n):
+        if is_open(slots, k, n, n_more):
             return True
-    last = slots.slots[slots.n - 1]
-    return bool(last.stage == FREE and n_more > 0 and n + n_more <= last.positions)
+    return False
 
 
 def known_of(t: Talk, slot: Slot, ids: I64, n: int) -> int:
@@ -118,7 +125,6 @@ def take_slot(t: Talk, slots: Slots, k: int, ids: I64, n: int) -> None:
     copy_bytes(slot.tokens, address_of(ids), 8 * n)
     slot.stage = READING
     slot.n = n
-    slot.n_prompt = n
     slot.cached = known
     slot.turn = slots.passes
     slot.began = cycles()
@@ -133,7 +139,7 @@ def take_terms(t: Talk, slot: Slot, most: int) -> None:
     slot.most = most
     choice = slot.choice
     choice.tokens = slot.tokens
-    choice.spared = slot.n_prompt
+    choice.spared = slot.answer.n_prompt
     choice.top_k = terms.top_k
     choice.temperature = terms.temperature
     choice.top_p = terms.top_p
@@ -152,13 +158,11 @@ def count_read(slot: Slot, n: int) -> None:
 def free_slot(slot: Slot) -> None:
     """Nobody waits for its answer any more; what it has read stays."""
     slot.stage = FREE
-    slot.connection = -1
 
 
 def count_busy(slots: Slots) -> int:
     """How many answers are made."""
     n = 0
     for k in range(slots.n):
-        stage = slots.slots[k].stage
-        n += int(stage == READING or stage == MAKING)
+        n += int(slots.slots[k].stage != FREE)
     return n

@@ -125,10 +125,10 @@ def put_last_chunk(target: U8, n: int, connection: int) -> int:
 
 
 def end_of_head(target: U8, lo: int, hi: int) -> int:
-    """Where the body of an answer begins: all that is sent to whoever asks for its head."""
+    """Where the body begins behind a head at target[lo:hi]; 0: its end has not come."""
     at = lo
     while at + 4 <= hi:
         if target[at] == 13 and target[at + 1] == 10 and target[at + 2] == 13 and target[at + 3] == 10:
             return at + 4
         at += 1
-    return hi
+    return 0

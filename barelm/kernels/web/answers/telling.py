@@ -119,7 +119,6 @@ def put_block(target: U8, n: int, t: Telling, kind: int, f: AnswerFields) -> int
 
 def note_piece(t: Telling, kind: int) -> None:
     """A piece was told."""
-    t.answer.n_pieces += 1
     if t.answer.block != kind or kind == CALL:
         t.answer.n_blocks += 1
     t.answer.block = kind

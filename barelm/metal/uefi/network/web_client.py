@@ -7,6 +7,9 @@ from barelm.contract.network.network_protocols import Tcp4ConfigData, Tcp4Option
 from barelm.contract.network.web_state import HEAD_BYTES, WebFile, WebVolume
 from barelm.dialect.memory import address_of, copy_bytes, fill_bytes, memory, text
 from barelm.dialect.types import U8, U16
+from barelm.kernels.text.dates import put_name
+from barelm.kernels.web.answers.form_filling import put_number
+from barelm.kernels.web.answers.http_heads import end_of_head
 from barelm.metal.uefi.answers import ERROR, failure_of
 from barelm.metal.uefi.boot_services import Firmware, keep_account, open_firmware, stall
 from barelm.metal.uefi.handles import handle_with, protocol_of
@@ -176,7 +179,7 @@ def ask_for(v: WebVolume, file: WebFile, first: int, last: int) -> int:
             return ERROR | uefi.EFI_UNSUPPORTED
         came = transfer(v, address_of(v.head) + v.n_head, HEAD_BYTES - v.n_head, False)
         v.n_head += max(came, 0)
-        end = end_of_head(v.head, v.n_head)
+        end = end_of_head(v.head, 0, v.n_head)
     if came <= 0:
         return came if came < 0 else ERROR | uefi.EFI_DEVICE_ERROR
     v.at = end
@@ -185,47 +188,19 @@ def ask_for(v: WebVolume, file: WebFile, first: int, last: int) -> int:
 
 def put_request(v: WebVolume, file: WebFile, first: int, last: int) -> int:
     """The request into `head`; returns its length."""
-    n = put_units(v.head, 0, text("GET "))
+    n = put_name(v.head, 0, text("GET "), HEAD_BYTES)
     copy_bytes(address_of(v.head) + n, address_of(file.path), file.n_path)
-    n = put_units(v.head, n + file.n_path, text(" HTTP/1.1\r\nHost: "))
+    n = put_name(v.head, n + file.n_path, text(" HTTP/1.1\r\nHost: "), HEAD_BYTES)
     for k in range(4):
-        n = put_whole(v.head, n, v.ip >> (24 - 8 * k) & 0xFF)
+        n = put_number(v.head, n, v.ip >> (24 - 8 * k) & 0xFF)
         v.head[n] = 46 if k < 3 else COLON
         n += 1
-    n = put_whole(v.head, n, v.port)
-    n = put_whole(v.head, put_units(v.head, n, text("\r\nUser-Agent: barelm\r\nRange: bytes=")), first)
+    n = put_number(v.head, n, v.port)
+    n = put_name(v.head, n, text("\r\nUser-Agent: barelm\r\nRange: bytes="), HEAD_BYTES)
+    n = put_number(v.head, n, first)
     v.head[n] = 45
-    n = put_whole(v.head, n + 1, last)
-    return put_units(v.head, n, text("\r\n\r\n"))
-
-
-def put_units(target: U8, n: int, units: U16) -> int:
-    """ASCII up to its zero; returns where it ends."""
-    i = 0
-    while units[i] != 0:
-        target[n + i] = units[i]
-        i += 1
-    return n + i
-
-
-def put_whole(target: U8, n: int, number: int) -> int:
-    """A number in decimal; returns where it ends."""
-    divisor = 1
-    while number // divisor >= 10:
-        divisor *= 10
-    while divisor > 0:
-        target[n] = ZERO + number // divisor % 10
-        divisor //= 10
-        n += 1
-    return n
-
-
-def end_of_head(head: U8, n: int) -> int:
-    """Behind the empty line that ends a head; 0: it has not come yet."""
-    for i in range(n - 3):
-        if head[i] == RETURN and head[i + 1] == LINE_FEED and head[i + 2] == RETURN and head[i + 3] == LINE_FEED:
-            return i + 4
-    return 0
+    n = put_number(v.head, n + 1, last)
+    return put_name(v.head, n, text("\r\n\r\n"), HEAD_BYTES)
 
 
 def read_answer(v: WebVolume, end: int, first: int, last: int) -> int:
