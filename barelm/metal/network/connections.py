@@ -131,6 +131,8 @@ def take_received(c: Connection) -> None:
     """What became of it."""
     c.receiving = 0
     status = c.receive_token.status
+    if status != 0 and c.closing != 0:
+        return  # to close a connection aborts what waits to be received; how that ends its own token says
     if status != 0:
         note_failure(c, status)
     elif c.stage == OPEN:

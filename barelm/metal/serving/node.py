@@ -36,7 +36,7 @@ VERSION = "0.1.0"
 LOOK_EVERY_MS = 20
 """How often the keyboard is looked at while answers are made."""
 IDLE_MS = 500
-PARTING_MS = 3000
+PARTING_MS = 10_000
 """How long peers have at the end to take what they were told."""
 REST_AFTER_MS = 200
 """How long the other processors stay awake when there is nothing to do."""

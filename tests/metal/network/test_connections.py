@@ -14,6 +14,7 @@ from barelm.contract.network.network_state import (
     BROKEN,
     CLOSED,
     ENDED,
+    LEAVING,
     OPEN,
     RECEIVED_BYTES,
     SENDING_BYTES,
@@ -31,6 +32,9 @@ from barelm.metal.network.connections import (
 )
 from barelm.metal.network.node_network import poll_network
 from tests.metal.network.nodes import node, reset
+
+CLOSE_WAIT = 8
+"""What Linux says of a connection that its peer has ended, and not reset (tcp_states.h)."""
 
 
 def noise(n: int, seed: int = 1) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
@@ -134,6 +138,26 @@ def test_a_peer_that_reads_nothing_is_left_in_the_end() -> None:
         poll_network(one.net)
         assert c.stage == CLOSED and not one.connections
         peer.close()
+        one.close()
+
+
+def test_an_end_in_order_is_no_reset() -> None:
+    """What a reset comes right behind, a proxy that reads late throws away."""
+    with node() as one:
+        one.open()
+        peer, k = one.meet()
+        c, data = connection_at(one.net, k), noise(1000)
+        assert send_bytes(one.net, k, data, 0, 1000)
+        finish_connection(one.net, k)
+        one.poll_until(lambda: c.closing == 1)
+        for _ in range(5):
+            poll_network(one.net)
+        assert c.stage == LEAVING
+        while peer.recv(1 << 12):
+            pass
+        assert peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == CLOSE_WAIT
+        peer.close()
+        one.poll_until(lambda: c.stage == CLOSED)
         one.close()
 
 
