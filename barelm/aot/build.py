@@ -23,7 +23,7 @@ CHECKED = "checked"
 _DIGESTS = "digests"
 _COMPILER = "barelm.aot.object"
 _ROOMS = ("aot", "contract", "dialect", "kernels", "metal")
-_TOOLS = ("numba", "llvmlite", "ziglang")
+_TOOLS = ("numba", "llvmlite")
 
 
 def build_program(*, fresh: bool = False, checked: bool = False) -> Path:

@@ -9,6 +9,7 @@ from numba.core import callconv, cgutils, types
 from numba.core.datamodel import models
 
 from barelm.aot.messages import line_being_compiled, place, place_failure
+from barelm.aot.places import is_large, mark_places, on_stack
 from barelm.errors import BarelmError
 
 
@@ -89,11 +90,18 @@ class MetalCallConv(callconv.CPUCallConv):  # type: ignore[misc]
     def call_function(self, builder: Any, callee: Any, resty: Any, argtys: Any, args: Any,
                       attrs: Any = None) -> Any:
         """Emit a call; returns (status, what the callee returned)."""
-        result = cgutils.alloca_once(builder, self._get_return_argument(callee.function_type).pointee)
+        result = on_stack(builder, self._get_return_argument(callee.function_type).pointee)
         slot = self._get_excinfo_argument(builder.function)
         values = self._get_arg_packer(argtys).as_arguments(builder, args)
         code = builder.call(callee, [result, slot, *values])
         failed = builder.icmp_signed("!=", code, code.type(0))
         status = callconv.Status(code=code, excinfoptr=None, is_ok=None, is_none=None, is_error=failed,
                                  is_stop_iteration=None, is_python_exc=None, is_user_exc=None)
+        if is_large(self.context.data_model_manager[resty]):
+            return status, result
         return status, self.context.get_returned_value(builder, resty, builder.load(result))
+
+    def decorate_function(self, fn: Any, args: Any, fe_argtypes: Any, noalias: bool = False) -> None:
+        """Names and attributes of arguments."""
+        super().decorate_function(fn, args, fe_argtypes, noalias)
+        mark_places(self.get_arguments(fn), fe_argtypes, self.context.data_model_manager)

@@ -4,6 +4,7 @@ Part of `target`: private surface of Numba is used here too.  Nothing in this fi
 """
 
 import operator
+from collections import Counter
 from functools import cache
 from typing import Any
 
@@ -24,8 +25,10 @@ from numba.core import (
     typing,
     untyped_passes,
 )
+from numba.core import ir as numba_ir
 from numba.np import arrayobj
 
+from barelm.aot.places import holds_places, is_large, on_stack
 from barelm.dialect.lowering.emit import check_span
 
 
@@ -127,7 +130,41 @@ def metal_passes() -> MetalPasses:
 
 
 class MetalLower(lowering.Lower):  # type: ignore[misc]
-    """Lowers a function; operators ask `MetalTyping` first."""
+    """Lowers a function; operators ask `MetalTyping` first, and variables are not kept for a count of references."""
+
+    def lower_function_body(self) -> Any:
+        """The body, knowing which variables hold a copy: those of large tuples that several statements assign to."""
+        manager = self.context.data_model_manager
+        steps = (step for block in self.blocks.values() for step in block.find_insts(numba_ir.Assign))
+        times = Counter(step.target.name for step in steps)
+        self._copies = {name: manager[self.typeof(name)] for name, n in times.items()
+                        if n > 1 and holds_places(manager[self.typeof(name)])}
+        return super().lower_function_body()
+
+    def loadvar(self, name: str) -> Any:
+        """The value of a variable."""
+        value = super().loadvar(name)
+        return self._copies[name].from_data(self.builder, value) if name in self._copies else value
+
+    def storevar(self, value: Any, name: str, argidx: Any = None) -> None:
+        """Assign to a variable; what it held is not of interest."""
+        self._alloca_var(name, self.typeof(name))
+        if name in self._copies:
+            self.builder.store(self._copies[name].as_data(self.builder, value), self.getvar(name))
+        elif name in self._singly_assigned_vars:
+            self._blk_local_varmap[name] = value
+        else:
+            self.builder.store(value, self.getvar(name))
+
+    def alloca_lltype(self, name: str, lltype: Any, datamodel: Any = None) -> Any:
+        """Memory for a variable."""
+        return on_stack(self.builder, self._copies[name].get_data_type() if name in self._copies else lltype, name)
+
+    def lower_expr(self, resty: Any, expr: Any) -> Any:
+        """An expression; a field of a large tuple is read where it lies."""
+        if expr.op == "getattr" and is_large(model := self.context.data_model_manager[self.typeof(expr.value.name)]):
+            return model.field_of(self.builder, self.loadvar(expr.value.name), expr.attr)
+        return super().lower_expr(resty, expr)
 
     def lower_binop(self, resty: Any, expr: Any, op: Any) -> Any:
         """An operator, as Numba does it, without trying every constant operand for a lowering of its own."""

@@ -1,8 +1,8 @@
 """The check before linking: no symbol that nobody provides, no address of the compiling process."""
 
 import re
-import struct
 
+from barelm.aot.coff import read_object
 from barelm.dialect.lowering import FAMILY
 from barelm.dialect.lowering.processor import ENGINE
 from barelm.errors import BarelmError
@@ -42,19 +42,7 @@ def check_object(content: bytes) -> None:
 
 def undefined_symbols(content: bytes) -> set[str]:
     """The external symbols a COFF object refers to and does not define (PE format, "COFF Symbol Table")."""
-    table, n = struct.unpack_from("<II", content, 8)
-    strings = table + 18 * n
-    found = set()
-    at = table
-    while at < strings:
-        raw, value, section, _, storage, auxiliary = struct.unpack_from("<8sIhHBB", content, at)
-        if section == 0 and value == 0 and storage == 2:
-            if raw[:4] == bytes(4):
-                start = strings + int.from_bytes(raw[4:], "little")
-                raw = content[start:content.index(b"\0", start)]
-            found.add(raw.rstrip(b"\0").decode())
-        at += 18 * (1 + auxiliary)
-    return found
+    return read_object(content).undefined()
 
 
 def _readable(name: str) -> str:

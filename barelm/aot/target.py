@@ -21,6 +21,7 @@ from numba.core.runtime.context import NRTContext
 from barelm.aot.convention import MetalArray, MetalCallConv
 from barelm.aot.messages import line_being_compiled, place
 from barelm.aot.passes import METAL_IMPLEMENTATIONS, MetalCompiler, MetalTyping
+from barelm.aot.places import MetalTuple, is_large
 from barelm.dialect.lowering import FAMILY
 from barelm.dialect.lowering.emit import checks_accesses
 from barelm.errors import BarelmError
@@ -107,6 +108,7 @@ class MetalContext(cpu.CPUContext):  # type: ignore[misc]
         self._internal_codegen = MetalCodegen("metal")
         self.data_model_manager = datamodel.DataModelManager().chain(datamodel.default_manager)
         self.data_model_manager.register(types.Array, MetalArray)
+        self.data_model_manager.register(types.NamedTuple, MetalTuple)
         self._sizes: dict[Any, int] = {}
 
     @property
@@ -139,6 +141,11 @@ class MetalContext(cpu.CPUContext):  # type: ignore[misc]
         if ty not in self._sizes:
             self._sizes[ty] = super().get_abi_sizeof(ty)
         return self._sizes[ty]
+
+    def make_tuple(self, builder: Any, typ: Any, values: Any) -> Any:
+        """A tuple from its fields."""
+        model = self.data_model_manager[typ]
+        return model.put_together(builder, values) if is_large(model) else super().make_tuple(builder, typ, values)
 
     def get_executable(self, library: Any, fndesc: Any, env: Any) -> Any:
         """A unique key per function, as Numba needs one; never called."""

@@ -15,7 +15,7 @@ from barelm.disk import open_volume
 from barelm.disk.directory import Node
 from barelm.errors import BarelmError
 from barelm.host_files import data_folder, replace_file, working_folder
-from barelm.machine.choice import choose_machine
+from barelm.machine.choice import quick_machine
 from barelm.machine.machine import Spec
 from barelm.pipeline import Order
 
@@ -28,7 +28,7 @@ def chat_with(order: Order, machine: str | None, display: bool) -> int:
     """Hold a conversation; the code is 1 where the program failed.  What it saves is there the next time."""
     order = replace(order, cores=machine_cores(order.memory_mb, order.cores))
     with ProgressBar() as bar:
-        chosen = choose_machine(machine, bar.note, display)
+        chosen = quick_machine(machine, bar.note, display)
         model = pipeline.packed_model(order.model, order.tokenizer, order.packing, bar, order.memory_mb)
         if model.chat is None:
             raise BarelmError(f"{model.name} cannot chat: {model.chat_refusal}",

@@ -67,7 +67,7 @@ def _program() -> Finding:
 
 
 LOOKS: tuple[Callable[[], Finding], ...] = (
-    _python, partial(_packages, "compiler", "numba", "llvmlite"), partial(_packages, "linker", "ziglang"),
+    _python, partial(_packages, "compiler", "numba", "llvmlite"),
     partial(_packages, "downloads", "huggingface_hub", needed=False,
             without="models by name, but for the default one, need `pip install 'barelm[hub]'`"),
     partial(_packages, "batches", "ray", needed=False,

@@ -8,7 +8,7 @@ from barelm.aot.build import build_program
 from barelm.commands.make import new_file
 from barelm.commands.progress import ProgressBar
 from barelm.errors import BarelmError
-from barelm.machine.choice import choose_machine
+from barelm.machine.choice import quick_machine
 from barelm.machine.machine import host_processors
 from barelm.machine.qemu import MOST_CORES
 from barelm.outcome import Outcome
@@ -21,7 +21,7 @@ def run_model(order: Order, machine: str | None, as_json: bool) -> int:
     order = replace(order, cores=machine_cores(order.memory_mb, order.cores),
                     receipt=receipt_file(order) if order.settings.receipt else None)
     with ProgressBar() as bar:
-        chosen = choose_machine(machine, bar.note)
+        chosen = quick_machine(machine, bar.note)
 
         def say(text: str) -> None:
             if text and not as_json:

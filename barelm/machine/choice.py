@@ -14,15 +14,14 @@ def machines(display: bool = False) -> dict[str, Machine]:
     return {"qemu": Qemu(display=display), "hosted": Hosted()}
 
 
-def quick_machine(name: str | None, note: Callable[[str], None]) -> Machine:
-    """The same for whoever serves: the hosted firmware too where QEMU has but its translator, a hundred times slower.
-    """
+def quick_machine(name: str | None, note: Callable[[str], None], display: bool = False) -> Machine:
+    """The same for whoever waits for words: the hosted firmware too where QEMU has but its translator."""
     hosted = Hosted()
-    if name is None and hosted.why_not() is None and Qemu().why_not() is None and (
+    if name is None and not display and hosted.why_not() is None and Qemu().why_not() is None and (
             best_accelerator(find_program()) == TCG):
-        note("Running on the hosted firmware: QEMU would have to translate, which is too slow to serve by.")
+        note("Running on the hosted firmware: QEMU would have to translate here, tens of times slower.")
         return hosted
-    return choose_machine(name, note)
+    return choose_machine(name, note, display)
 
 
 def choose_machine(name: str | None, note: Callable[[str], None], display: bool = False) -> Machine:

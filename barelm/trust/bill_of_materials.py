@@ -20,8 +20,8 @@ INSIDE = (
 )
 """What of others is in a program and its model; the runtime's few routines are ours."""
 
-_LICENSES = {"numba": "BSD-2-Clause", "llvmlite": "BSD-2-Clause", "ziglang": "MIT", "LLVM": "Apache-2.0 WITH "
-             "LLVM-exception", "python": "Python-2.0", "numpy": "BSD-3-Clause"}
+_LICENSES = {"numba": "BSD-2-Clause", "llvmlite": "BSD-2-Clause", "LLVM": "Apache-2.0 WITH LLVM-exception",
+             "python": "Python-2.0", "numpy": "BSD-3-Clause"}
 
 
 def bill_of_materials(program: bytes, model: tuple[str, str] | None = None) -> bytes:

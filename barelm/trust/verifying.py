@@ -6,7 +6,7 @@ from pathlib import Path
 from barelm.commands.progress import ProgressBar
 from barelm.errors import BarelmError
 from barelm.host_files import reading, replace_file
-from barelm.machine.choice import choose_machine
+from barelm.machine.choice import quick_machine
 from barelm.settings import Settings
 from barelm.trust.manifest import verify_image
 from barelm.trust.receipt_file import MOST_BYTES, Receipt, is_receipt, parse_receipt, parting
@@ -42,7 +42,7 @@ def verify_receipt(path: Path, model: str | None, machine: str, settings: Settin
         told = parse_receipt(path.read_bytes(), path.name)
     with ProgressBar() as bar:
         packed = model_of(told, model, bar)
-        again = computed_again(told, packed, choose_machine(machine, bar.note), bar, settings)
+        again = computed_again(told, packed, quick_machine(machine, bar.note), bar, settings)
     at = parting(told, again)
     print(f"{told.n_tokens} tokens of {packed.name} behind {len(told.before)}, made by "
           f"{'this program' if told.program == again.program else 'another program, ' + told.program[:16]}")

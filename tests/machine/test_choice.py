@@ -1,4 +1,4 @@
-"""Who serves is quick: QEMU where it need not translate."""
+"""Who waits for words has QEMU where it need not translate."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from barelm.machine.qemu import Qemu
 @pytest.mark.skipif(Hosted().why_not() is not None, reason=str(Hosted().why_not()))
 @pytest.mark.parametrize("asked, accelerator, chosen, n_notes", [
     (None, TCG, "hosted", 1), (None, "kvm", "qemu", 0), ("qemu", TCG, "qemu", 0), ("hosted", "kvm", "hosted", 0)])
-def test_a_node_is_not_translated_unless_asked_for(monkeypatch: pytest.MonkeyPatch, asked: str | None, accelerator: str,
-                                                   chosen: str, n_notes: int) -> None:
+def test_nothing_is_translated_unless_asked_for(monkeypatch: pytest.MonkeyPatch, asked: str | None, accelerator: str,
+                                                chosen: str, n_notes: int) -> None:
     monkeypatch.setattr(Qemu, "why_not", lambda self: None)
     monkeypatch.setattr(choice, "find_program", lambda: "qemu-system-x86_64")
     monkeypatch.setattr(choice, "best_accelerator", lambda program: accelerator)

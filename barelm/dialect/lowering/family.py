@@ -1,5 +1,6 @@
 """What a processor family has to define.  Data only, so that reading or booting a program needs no compiler."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -13,6 +14,15 @@ class Level:
     cpu: str  # LLVM's name of a processor that has them
     features: str = ""  # LLVM's list of what there is beside that processor's
     forms_need: tuple[str, ...] = ()  # the features, by LLVM's names, without which the level's forms cannot run
+
+
+@dataclass(frozen=True)
+class AddressForm:
+    """A way in which an object's code or data refer to an address (PE format, "Type Indicators")."""
+
+    n_bytes: int
+    written: Callable[[int, int, int], int]  # what stands there, from what the compiler left, the place, the target
+    is_address: bool = False  # of memory, not a distance: the loader corrects it
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,7 @@ class Family:
     clocks: tuple[str, ...]  # by what `dialect.processor.raise_clock` asks, as a person reads them; the first is nobody
     too_old: tuple[str, str]  # what a processor below the lowest level lacks, and what to do
     routines: str  # LLVM IR of memcpy and memset
+    references: dict[int, AddressForm]  # by the kinds that COFF objects of the family name
     entry: str  # assembly before any compiled code: what firmware may have left off, a jump to operand 0; "": nothing
 
     def level_names(self) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """x86-64: its row in the table of families."""
 
-from barelm.dialect.lowering.family import Family, Level
+from barelm.dialect.lowering.family import AddressForm, Family, Level
 
 # LLVM turns loops into calls of memcpy and memset; "no-builtins" keeps them from becoming calls to themselves.  Below
 # 512 bytes the instructions with "rep" take longer to begin than sixteen bytes at a time take to end.
@@ -91,4 +91,6 @@ X86_64 = Family(
     too_old=("this processor lacks SSE4.2 or POPCNT",
              "Take a machine built after 2008 (Intel) or 2011 (AMD); for a virtual one choose the CPU host or max."),
     routines=ROUTINES,
+    references={1: AddressForm(8, lambda left, place, target: left + target, is_address=True),  # ADDR64
+                4: AddressForm(4, lambda left, place, target: left + target - place - 4 & 0xFFFFFFFF)},  # REL32
     entry=ENTRY)
