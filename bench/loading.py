@@ -20,7 +20,7 @@ from pathlib import Path
 
 from shapes import random_checkpoint
 
-from barelm.aot.link import link
+from barelm.aot.linking.link import link
 from barelm.aot.object import compile_story
 from barelm.checkpoint.read import read_checkpoint
 from barelm.contract import uefi

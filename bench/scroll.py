@@ -13,7 +13,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from barelm.aot.link import link
+from barelm.aot.linking.link import link
 from barelm.aot.object import compile_story
 from barelm.dialect.memory import cells
 from barelm.dialect.processor import cycles

@@ -8,7 +8,7 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from barelm.aot.link import link
+from barelm.aot.linking.link import link
 from barelm.aot.pe import check_program
 from barelm.child_python import child_command, child_environment
 from barelm.errors import BarelmError

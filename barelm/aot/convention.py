@@ -8,8 +8,8 @@ from typing import Any
 from numba.core import callconv, cgutils, types
 from numba.core.datamodel import models
 
+from barelm.aot.large_tuples import is_large, mark_places, on_stack
 from barelm.aot.messages import line_being_compiled, place, place_failure
-from barelm.aot.places import is_large, mark_places, on_stack
 from barelm.errors import BarelmError
 
 

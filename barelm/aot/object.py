@@ -7,6 +7,7 @@ writes the objects of one part into a folder.  `build` runs both parts at once, 
 
 import gc
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import llvmlite.binding as llvm
 from numba.core import types
 
 from barelm.aot import runtime, symbols
-from barelm.aot.target import lower
+from barelm.aot.branches import NODE, Branch
+from barelm.aot.target import MetalDispatcher, lower
 from barelm.child_python import end_with_parent
 from barelm.dialect.lowering import FAMILY
 from barelm.dialect.lowering.emit import check_accesses
@@ -30,19 +32,35 @@ llvm.initialize_all_targets()
 llvm.initialize_all_asmprinters()
 
 
-def compile_story(main: Any, report: Any, worker: Any) -> dict[str, bytes]:
+def compile_story(main: Any, report: Any, worker: Any, branch: Branch | None = None) -> dict[str, bytes]:
     """The object "story", entry points included: it waits for firmware and disks, and is compiled to be small.
 
     `main` takes (image handle, system table), `report` these two and a failure, `worker` the board; all return a
-    status.
+    status.  What a `branch` makes is for its own process to deliver, and there when this returns.
     """
     install()
+    MetalDispatcher.branch = branch
     main_ir, main_name = lower(main, (_WORD, _WORD))
     report_ir, report_name = lower(report, (_WORD, _WORD, _WORD))
     worker_ir, worker_name = lower(worker, (_WORD,))
     entry = runtime.ENTRY.replace("MAIN", main_name).replace("REPORT", report_name).replace("WORKER", worker_name)
     whole = linked([*main_ir, *report_ir, *worker_ir, runtime.RUNTIME, entry])
-    return {"story": emit(whole, runtime.KEPT, FAMILY.baseline, small=True)}
+    if branch is None:
+        return {"story": emit(whole, runtime.KEPT, FAMILY.baseline, small=True)}
+    story = emit(whole, (*runtime.KEPT, *branch.needs()), FAMILY.baseline, small=True, others=(branch.symbol,))
+    branch.join()
+    return {"story": story}
+
+
+def node_branch(function: Any, folder: Path) -> Branch:
+    """The branch of a node that serves; its object is written to a folder."""
+    def deliver(texts: list[str], name: str, tell: Callable[[list[str]], None]) -> None:
+        whole = linked(texts)
+        left = tuple(one.name for one in whole.functions if one.is_declaration and not one.name.startswith("llvm."))
+        tell(list(left))
+        whole.get_function(name).name = NODE
+        (folder / "node.obj").write_bytes(emit(whole, (NODE,), FAMILY.baseline, small=True, others=left))
+    return Branch(function, NODE, deliver)
 
 
 def compile_engine(engine: Any) -> dict[str, bytes]:
@@ -64,8 +82,9 @@ def compile_engine(engine: Any) -> dict[str, bytes]:
     return objects
 
 
-def emit(whole: Any, kept: tuple[str, ...], level: Level, *, small: bool = False) -> bytes:
-    """Optimise a module for a CPU level, and emit COFF; only `kept` stays visible.
+def emit(whole: Any, kept: tuple[str, ...], level: Level, *, small: bool = False,
+         others: tuple[str, ...] = ()) -> bytes:
+    """Optimise a module for a CPU level, and emit COFF; only `kept` stays visible, and `others` are somewhere else.
 
     It is optimised for speed, or to be small.
 
@@ -79,9 +98,9 @@ def emit(whole: Any, kept: tuple[str, ...], level: Level, *, small: bool = False
                 function.add_function_attribute("optsize")
     _optimise(whole, machine, speed_level=2, vectorize=not small)
     whole.verify()
-    symbols.check_module(str(whole))
+    symbols.check_module(str(whole), others)
     content = bytes(machine.emit_object(whole))
-    symbols.check_object(content)
+    symbols.check_object(content, others)
     return content
 
 
@@ -93,6 +112,8 @@ def _set_for(whole: Any, kept: tuple[str, ...], level: Level) -> Any:
     for value in (*whole.functions, *whole.global_variables):
         if not value.is_declaration and value.name not in kept:
             value.linkage = "internal"
+        elif not value.is_declaration:
+            value.linkage = "external"
     return machine
 
 
@@ -126,12 +147,13 @@ def _optimise(module: Any, machine: Any, *, speed_level: int, vectorize: bool) -
     builder.getModulePassManager().run(module, builder)
 
 
-def compile_part(part: str) -> dict[str, bytes]:
-    """The objects of "story" or "engine", from the functions of `barelm.metal`."""
+def compile_part(part: str, folder: Path) -> dict[str, bytes]:
+    """The objects of "story" or "engine", from the functions of `barelm.metal`; the node's is in the folder then."""
     if part == "story":
         from barelm.metal.main import efi_main, report_failure
         from barelm.metal.processors.cores import worker
-        return compile_story(efi_main, report_failure, worker)
+        from barelm.metal.serving.node import serve
+        return compile_story(efi_main, report_failure, worker, node_branch(serve, folder))
     from barelm.metal.processors.engine import engine
     return compile_engine(engine)
 
@@ -144,7 +166,7 @@ def main(arguments: list[str]) -> int:
     end_with_parent()
     gc.disable()  # the compiler makes a million small objects and the process is short: a tenth of the time
     try:
-        for name, content in compile_part(part).items():
+        for name, content in compile_part(part, Path(folder)).items():
             (Path(folder) / f"{name}.obj").write_bytes(content)
     except BarelmError as error:
         print(error.message, error.hint, sep="\n", file=sys.stderr)

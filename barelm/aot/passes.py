@@ -28,7 +28,7 @@ from numba.core import (
 from numba.core import ir as numba_ir
 from numba.np import arrayobj
 
-from barelm.aot.places import holds_places, is_large, on_stack
+from barelm.aot.large_tuples import holds_places, is_large, on_stack
 from barelm.dialect.lowering.emit import check_span
 
 

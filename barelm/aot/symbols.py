@@ -2,7 +2,7 @@
 
 import re
 
-from barelm.aot.coff import read_object
+from barelm.aot.linking.coff import read_object
 from barelm.dialect.lowering import FAMILY
 from barelm.dialect.lowering.processor import ENGINE
 from barelm.errors import BarelmError
@@ -19,10 +19,14 @@ _OF_LIBM = re.compile(r"llvm\.(exp2?|exp10|log(2|10)?|powi?|a?(sin|cos|tan)h?|at
 _HOST_POINTER = re.compile(r"inttoptr \(i64 (\d{6,})")
 
 
-def check_module(text: str) -> None:
-    """Refuse optimised LLVM IR that calls what nobody provides, naming the caller, or holds an address of the host."""
+def check_module(text: str, others: tuple[str, ...] = ()) -> None:
+    """Refuse optimised LLVM IR that calls what nobody provides, naming the caller, or holds an address of the host.
+
+    What `others` are, another object of the program has.
+    """
     declared = set(re.findall(r'^declare [^@]*@"?([^"(]+)"?\(', text, re.MULTILINE))
-    missing = {name for name in declared if not name.startswith("llvm.") or _OF_LIBM.match(name)} - ALLOWED
+    missing = {name for name in declared if not name.startswith("llvm.") or _OF_LIBM.match(name)}
+    missing -= ALLOWED.union(others)
     function = "?"
     for line in text.splitlines():
         if found := _DEFINE.match(line):
@@ -34,9 +38,9 @@ def check_module(text: str) -> None:
                 raise BarelmError(f"{_readable(function)} calls {name}, which does not exist on the metal", _BUG)
 
 
-def check_object(content: bytes) -> None:
-    """Refuse a COFF object with an undefined symbol outside ALLOWED."""
-    if unknown := undefined_symbols(content) - ALLOWED:
+def check_object(content: bytes, others: tuple[str, ...] = ()) -> None:
+    """Refuse a COFF object with an undefined symbol outside ALLOWED and `others`."""
+    if unknown := undefined_symbols(content) - ALLOWED.union(others):
         raise BarelmError(f"the program needs {', '.join(sorted(unknown))}, which do not exist on the metal", _BUG)
 
 

@@ -5,12 +5,13 @@ in `convention`; Numba is pinned to the version they were written against, and `
 broke when it is not.
 """
 
+import inspect
 from functools import cached_property
 from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
-from numba.core import cgutils, codegen, cpu, datamodel, target_extension, types
+from numba.core import cgutils, codegen, compiler, cpu, datamodel, funcdesc, target_extension, types, typing
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.descriptors import TargetDescriptor
 from numba.core.dispatcher import Dispatcher
@@ -19,9 +20,9 @@ from numba.core.runtime import rtsys
 from numba.core.runtime.context import NRTContext
 
 from barelm.aot.convention import MetalArray, MetalCallConv
+from barelm.aot.large_tuples import MetalTuple, is_large
 from barelm.aot.messages import line_being_compiled, place
 from barelm.aot.passes import METAL_IMPLEMENTATIONS, MetalCompiler, MetalTyping
-from barelm.aot.places import MetalTuple, is_large
 from barelm.dialect.lowering import FAMILY
 from barelm.dialect.lowering.emit import checks_accesses
 from barelm.errors import BarelmError
@@ -43,8 +44,12 @@ class MetalLibrary(codegen.AOTCodeLibrary):  # type: ignore[misc]
     does, takes a tenth of the time to compile.
     """
 
+    age = 0
+    """Of what is compiled now: a branch's is newer than what was there when it began."""
+
     def __init__(self, codegen: Any, name: str) -> None:
         super().__init__(codegen, name)
+        self.age = MetalLibrary.age
         self.texts: list[str] = []
 
     def add_ir_module(self, ir_module: Any) -> None:
@@ -176,11 +181,16 @@ class MetalDispatcher(Dispatcher):  # type: ignore[misc]
     """Compiles for the metal and calls nothing."""
 
     targetdescr = MetalTarget("metal")
+    branch: Any = None
+    """A function with a `grow` of its own way to be compiled (see `branches`)."""
 
     def compile(self, sig: Any) -> Any:
         """Compile one signature for the metal."""
         if isinstance(sig, tuple) and (known := self.overloads.get(sig)) is not None:
             return known.entry_point
+        if self.branch is not None and self.py_func is self.branch.function:
+            self.branch.grow(self, sig)
+            return self.overloads[sig].entry_point
         with target_extension.target_override("metal"):
             return super().compile(sig)
 
@@ -217,11 +227,28 @@ class metal_jit(target_extension.JitDecorator):  # type: ignore[misc]
 target_extension.jit_registry[Metal] = metal_jit
 
 
-def _with_callees(library: MetalLibrary, found: dict[MetalLibrary, None]) -> dict[MetalLibrary, None]:
+def promise(dispatcher: MetalDispatcher, signature: tuple[Any, ...], symbol: str) -> None:
+    """Have a function that returns a number seem to be compiled: somebody else does it, under this symbol."""
+    context, function = dispatcher.targetdescr.target_context, dispatcher.py_func
+    described = funcdesc.FunctionDescriptor(
+        native=True, modname=function.__module__, qualname=symbol, unique_name=symbol, doc="", typemap={},
+        restype=types.int64, calltypes={}, args=list(inspect.signature(function).parameters), kws=(),
+        mangler=lambda name, *_, **__: symbol if name.endswith(symbol) else name, argtypes=signature)
+    library = context.codegen().create_library(symbol)
+    library.finalize()
+    result = compiler.compile_result(
+        typing_context=dispatcher.targetdescr.typing_context, target_context=context, library=library,
+        fndesc=described, entry_point=context.get_executable(library, described, None), objectmode=False,
+        signature=typing.signature(types.int64, *signature))
+    context.insert_user_function(result.entry_point, described, [library])
+    dispatcher.add_overload(result)
+
+
+def with_callees(library: MetalLibrary, found: dict[MetalLibrary, None]) -> dict[MetalLibrary, None]:
     """What was found, a library and all it calls, each once, callees first."""
     if library not in found:
         for callee in library._linking_libraries:
-            _with_callees(callee, found)
+            with_callees(callee, found)
         found[library] = None
     return found
 
@@ -231,5 +258,5 @@ def lower(function: Any, signature: tuple[Any, ...]) -> tuple[list[str], str]:
     dispatcher = metal_jit()(function)
     dispatcher.compile(signature)
     result = dispatcher.overloads[signature]
-    texts = [text for library in _with_callees(result.library, {}) for text in library.texts]
+    texts = [text for library in with_callees(result.library, {}) for text in library.texts]
     return texts, result.fndesc.llvm_func_name

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from barelm.aot.link import link
+from barelm.aot.linking.link import link
 from barelm.aot.object import compile_story
 from barelm.dialect.rooms import metal
 from barelm.disk import write_image

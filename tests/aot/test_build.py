@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from barelm.aot import build
-from barelm.aot.link import link
+from barelm.aot.linking.link import link
 from barelm.child_python import child_command
 from barelm.errors import BarelmError
 from tests.built import program, seeded_cache
@@ -116,7 +116,7 @@ def test_what_was_built_here_is_known_by_its_bytes(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("name", ["metal/main.py", "kernels/decoder/blocks.py", "dialect/lowering/memory.py",
-                                  "aot/link.py", "contract/layout.py"])
+                                  "aot/linking/link.py", "contract/layout.py"])
 def test_key_changes_with_every_source_that_matters(sources: Path, name: str) -> None:
     before = build.source_key()
     assert build.source_key() == before

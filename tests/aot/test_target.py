@@ -17,7 +17,7 @@ from numba.core import codegen
 from numba.core.runtime.context import NRTContext
 from numba.core.target_extension import dispatcher_registry, jit_registry
 
-from barelm.aot import convention, passes, target
+from barelm.aot import convention, large_tuples, passes, target
 from barelm.dialect.lowering import FAMILY
 from barelm.dialect.lowering.install import install
 from barelm.dialect.rooms import metal
@@ -26,11 +26,11 @@ from barelm.dialect.types import I64
 CLASSES = (target.MetalLibrary, target.MetalCodegen, target.Uncounted, target.MetalContext, target.MetalTarget,
            target.MetalDispatcher, convention.MetalCallConv, convention.MetalArray, passes.MetalTyping,
            passes.MetalPasses, passes.MetalLower, passes.MetalCompiler, passes.Canonical, passes.Rewrites,
-           passes.Assignments, passes.Joins, passes.MetalLowering)
+           passes.Assignments, passes.Joins, passes.MetalLowering, large_tuples.MetalTuple)
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 # What Numba's classes get from their instances or from nowhere: not overrides.
-OWN = {"_lowering", "_typing", "targetdescr", "_operate"}
+OWN = {"_lowering", "_typing", "targetdescr", "_operate", "age", "branch", "put_together", "field_of"}
 # Attributes set on instances, so that classes do not show them.
 OF_INSTANCES = {"_tm", "_tm_features", "_target_data", "_data_layout", "_loopvect", "_opt_level", "options"}
 

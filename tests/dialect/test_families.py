@@ -33,7 +33,7 @@ from tests.dialect.aarch64 import AARCH64
 lowering.FAMILIES += (AARCH64,)
 lowering.FAMILY = AARCH64
 
-from barelm.aot.link import link
+from barelm.aot.linking.link import link
 from barelm.aot.object import compile_engine, compile_story
 from barelm.aot.pe import check_program, read_program
 from barelm.contract.settings import SettingsView

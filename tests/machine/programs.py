@@ -7,7 +7,7 @@ from pathlib import Path
 
 import llvmlite.binding as llvm
 
-from barelm.aot.link import link
+from barelm.aot.linking.link import link
 from barelm.aot.object import emit, linked
 from barelm.dialect.lowering import FAMILY
 from barelm.disk import write_image

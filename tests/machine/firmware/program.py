@@ -8,7 +8,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-from barelm.aot.link import link
+from barelm.aot.linking.link import link
 from barelm.contract.uefi_protocols import (
     BootServices,
     RuntimeServices,

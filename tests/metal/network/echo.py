@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from barelm.aot.link import link
+from barelm.aot.linking.link import link
 from barelm.aot.object import compile_story
 from barelm.contract import uefi
 from barelm.contract.failure_record import FailureRecord

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from barelm.aot.coff import read_object
-from barelm.aot.link import link, relocation_blocks
+from barelm.aot.linking.coff import read_object
+from barelm.aot.linking.link import link, relocation_blocks
 from barelm.aot.object import emit, linked
 from barelm.dialect.lowering import FAMILY
 from barelm.errors import BarelmError
@@ -24,11 +24,8 @@ THERE = HEAD + "define i64 @there(i64 %x) {\n  %r = fadd double 1.5, 2.25\n  ret
 
 
 def compiled(text: str, *kept: str) -> bytes:
-    """An object; what it leaves to others is not looked at."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("barelm.aot.symbols.check_module", lambda text: None)
-        patch.setattr("barelm.aot.symbols.check_object", lambda content: None)
-        return emit(linked([text]), kept, FAMILY.baseline, small=True)
+    """An object."""
+    return emit(linked([text]), kept, FAMILY.baseline, small=True, others=("there",))
 
 
 OBJECTS = {"a": compiled(MAIN, "efi_main", "address", "numbers"), "b": compiled(THERE, "there")}

@@ -8,7 +8,7 @@ import hashlib
 import struct
 from dataclasses import dataclass, field
 
-from barelm.aot.coff import ABSOLUTE, CODE, UNDEFINED, WRITABLE, CoffObject, Section, Symbol, read_object
+from barelm.aot.linking.coff import ABSOLUTE, CODE, UNDEFINED, WRITABLE, CoffObject, CoffSection, Symbol, read_object
 from barelm.dialect.lowering import FAMILY
 from barelm.errors import BarelmError
 
@@ -104,7 +104,7 @@ class Layout:
             if (name, number) in self.places:
                 self._resolve_section(name, one, section, self.places[name, number])
 
-    def _resolve_section(self, name: str, one: CoffObject, section: Section, start: int) -> None:
+    def _resolve_section(self, name: str, one: CoffObject, section: CoffSection, start: int) -> None:
         segment = self.data if section.characteristics & WRITABLE else self.text
         for reference in section.references:
             how = FAMILY.references.get(reference.kind)
@@ -151,7 +151,7 @@ class Layout:
 
 
 def relocation_blocks(places: list[int]) -> bytes:
-    """The table of addresses to correct, a block for each page ("The .reloc Section")."""
+    """The table of addresses to correct, a block for each page ("The .reloc CoffSection")."""
     blocks = b""
     for page in sorted({place // _PAGE for place in places}):
         entries = [10 << 12 | place % _PAGE for place in places if place // _PAGE == page]

@@ -32,7 +32,7 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Section:
+class CoffSection:
     """A part of an object."""
 
     name: str
@@ -52,7 +52,7 @@ class CoffObject:
     """An object; symbols by their numbers."""
 
     machine: int
-    sections: tuple[Section, ...]
+    sections: tuple[CoffSection, ...]
     symbols: dict[int, Symbol]
 
     def undefined(self) -> set[str]:
@@ -88,5 +88,5 @@ def read_object(content: bytes) -> CoffObject:
                            for i in range(first, n))
         part = bytes(size) if flags & _UNINITIALISED else content[at:at + size]
         name = text(raw, int(raw[1:].rstrip(b"\0")) if raw[:1] == b"/" else 0)
-        sections.append(Section(name, part, 1 << max((flags >> 20 & 15) - 1, 0), flags, references))
+        sections.append(CoffSection(name, part, 1 << max((flags >> 20 & 15) - 1, 0), flags, references))
     return CoffObject(machine, tuple(sections), symbols)

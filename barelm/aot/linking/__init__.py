@@ -1,0 +1,1 @@
+"""Objects, as LLVM emits them, to a program."""
