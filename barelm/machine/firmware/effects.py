@@ -8,7 +8,18 @@ import time
 from collections.abc import Callable
 
 from barelm.contract import uefi
+from barelm.contract.network.network_protocols import (
+    Ip4InterfaceInfo,
+    SimpleNetwork,
+    SimpleNetworkMode,
+    Tcp4ConfigData,
+    Tcp4Data,
+    Tcp4IoToken,
+    Tcp4ListenToken,
+    Tcp4Token,
+)
 from barelm.machine.firmware.process import guest
+from barelm.machine.firmware.tables import ERROR
 
 Effect = Callable[[list[int], Callable[[], int]], int]
 
@@ -119,4 +130,48 @@ def waits(arguments: list[int], service: Callable[[], int]) -> int:
     """GetControl: something waits to be read, always."""
     status = service()
     ctypes.c_uint32.from_address(arguments[1]).value &= ~0x100  # EFI_SERIAL_INPUT_BUFFER_EMPTY
+    return status
+
+
+def _ends(status: int, handle: int | None = None, length: int | None = None) -> Effect:
+    """A token ends at once: with a status; of a listener with a child, of a transfer with so many bytes."""
+    def effect(arguments: list[int], service: Callable[[], int]) -> int:
+        guest.put_word(arguments[1] + Tcp4Token.offset_of("status"), status)
+        if handle is not None:
+            Tcp4ListenToken(arguments[1]).new_child_handle = handle
+        if length is not None:
+            Tcp4Data(int(Tcp4IoToken(arguments[1]).packet)).data_length = length
+        return uefi.EFI_SUCCESS
+    return effect
+
+
+EFFECTS |= {"ends_failed": _ends(ERROR | uefi.EFI_DEVICE_ERROR), "ends_aborted": _ends(ERROR | uefi.EFI_ABORTED),
+            "ends_closed": _ends(ERROR | uefi.EFI_CONNECTION_FIN), "ends_warned": _ends(_WARNING),
+            "ends_empty": _ends(0, length=0), "ends_long": _ends(0, length=(1 << 32) - 1),
+            "ends_alone": _ends(0, handle=0), "ends_strange": _ends(0, handle=0x77)}
+
+
+@_effect
+def lies(arguments: list[int], service: Callable[[], int]) -> int:
+    """GetModeData: every bit of what is asked for is set."""
+    for at, n_bytes in zip(arguments[1:], (4, Tcp4ConfigData.BYTES)):
+        if at:
+            guest.put_bytes(at, b"\xff" * n_bytes)
+    return uefi.EFI_SUCCESS
+
+
+@_effect
+def elsewhere(arguments: list[int], service: Callable[[], int]) -> int:
+    """GetData: another address."""
+    status = service()
+    if status == 0 and arguments[1] == uefi.IP4_INTERFACE_INFO:
+        guest.put_bytes(arguments[3] + Ip4InterfaceInfo.offset_of("station_address"), b"\x0a\x00\x02\x63")
+    return status
+
+
+@_effect
+def unplugged(arguments: list[int], service: Callable[[], int]) -> int:
+    """GetStatus: no cable is in."""
+    status = service()
+    SimpleNetworkMode(int(SimpleNetwork(arguments[0]).mode)).media_present = 0
     return status
