@@ -224,7 +224,7 @@ class FakeFirmware(InProcess):
             self.later.pop(0)()
 
     def set_timer(self, event: int, how: int, ticks: int) -> int | None:
-        assert how == uefi.TIMER_RELATIVE and ticks > 0
+        assert how == uefi.TIMER_PERIODIC and ticks > 0
         return self._set_timer(event, how, ticks)
 
     def wait_for_event(self, n: int, events: int, index: int) -> None:

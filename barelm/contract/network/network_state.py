@@ -39,12 +39,13 @@ class Connection(Struct):
     interface: int  # the number of the one it came by
     handle: int  # the child of the firmware's service, and its protocol
     tcp: int
-    receiving: int  # 1: a token is under way
+    receiving: int  # bytes asked for; 0: no token is under way
     sending: int  # bytes that are; 0: no token is
     finishing: int  # 1: it ends once all is sent
     closing: int  # 1: it was ended, and the peer has not yet done so
     closed_by: int  # cycles at which it is reset where it has not
     peer: int  # the address of the other end, as a number
+    failure: int  # the status with which the firmware failed it, or was busy last; 0: it did not
     receive_token: Tcp4IoToken
     receive_data: Tcp4Data
     transmit_token: Tcp4IoToken
@@ -76,6 +77,9 @@ class Interface(Struct):
     looked_at: int  # cycles when cable and address were last looked at
     held_at: int  # cycles when it was last seen to have its address
     told: int  # what was last said, one of `metal.network.interfaces`
+    failure: int  # the last status said with which it failed a connection
+    refused_at: int  # cycles when the firmware last let nobody come
+    shows: int  # 1: who listens can be seen to listen
     accepts: Array[Tcp4ListenToken] = room(MOST_ACCEPTS)
 
 

@@ -23,9 +23,12 @@ from barelm.contract.network.network_state import (
 )
 from barelm.dialect.memory import address_of, copy_bytes, fill_bytes
 from barelm.dialect.processor import cycles
+from barelm.dialect.sentences import sentence
 from barelm.dialect.types import U8
-from barelm.metal.console.sinks import Console
+from barelm.metal.console.sinks import ALARM, Console
+from barelm.metal.console.writing import say
 from barelm.metal.network.addresses import address_in
+from barelm.metal.uefi.answers import ERROR
 from barelm.metal.uefi.handles import protocol_of
 from barelm.metal.uefi.network.service_binding import destroy_child, note_child
 from barelm.metal.uefi.network.tcp4 import PENDING, close_tcp, receive_tcp, tcp_peer, transmit_tcp
@@ -62,8 +65,8 @@ def free_place(net: Network) -> int:
     return -1
 
 
-def begin_connection(net: Network, interface: int, handle: int) -> None:
-    """Have a place for a peer that came by an interface; without one it is sent away."""
+def begin_connection(net: Network, interface: int, handle: int) -> bool:
+    """Have a place for a peer that came by an interface; without one it is sent away.  False where it is no peer."""
     fw = net.con.fw
     state = net.state
     binding = state.interfaces[interface].binding
@@ -72,7 +75,7 @@ def begin_connection(net: Network, interface: int, handle: int) -> None:
     k = free_place(net)
     if tcp == 0 or k < 0:
         destroy_child(fw, binding, handle)
-        return
+        return tcp != 0
     c = connection_at(net, k)
     fill_bytes(c.address, 0, HEAD_BYTES)
     state.serial += 1
@@ -92,6 +95,7 @@ def begin_connection(net: Network, interface: int, handle: int) -> None:
     if tcp_peer(tcp, state.config_data) == 0:
         c.peer = address_in(state.config_data.access_point.remote_address)
     start_receiving(c)
+    return True
 
 
 def poll_connection(net: Network, k: int) -> None:
@@ -122,21 +126,25 @@ def start_receiving(c: Connection) -> None:
     data.fragments[0].fragment_length = n
     data.fragments[0].fragment_buffer = address_of(c.landing)
     status = receive_tcp(c.tcp, c.receive_token)
-    c.receiving = int(status == 0)
+    c.receiving = n if status == 0 else 0
+    c.failure = 0
     if status != 0:
         note_failure(c, status)
 
 
 def take_received(c: Connection) -> None:
     """What became of it."""
+    asked = c.receiving
     c.receiving = 0
     status = c.receive_token.status
     if status != 0 and c.closing != 0:
         return  # to close a connection aborts what waits to be received; how that ends its own token says
     if status != 0:
         note_failure(c, status)
+    elif c.receive_data.data_length > asked:
+        note_failure(c, ERROR | uefi.EFI_DEVICE_ERROR)
     elif c.stage == OPEN:
-        n = min(c.receive_data.data_length, LANDING_BYTES, RECEIVED_BYTES - c.n_received)
+        n = c.receive_data.data_length
         copy_bytes(address_of(c.received) + c.n_received, address_of(c.landing), n)
         c.n_received += n
         c.active_at = cycles()
@@ -168,13 +176,16 @@ def take_sent(c: Connection) -> None:
     if c.transmit_token.status != 0:
         note_failure(c, c.transmit_token.status)
     else:
+        c.failure = 0
         c.first = (c.first + n) % SENDING_BYTES
         c.n_to_send -= n
 
 
 def note_failure(c: Connection, status: int) -> None:
-    """What a status says of a connection: that the firmware is busy, nothing."""
+    """What a status says of a connection: that the firmware is busy, nothing, unless it stays so."""
     code = status & 0xFF
+    if code < uefi.EFI_NO_MEDIA or code == uefi.EFI_ACCESS_DENIED or code == uefi.EFI_ABORTED:
+        c.failure = status  # the others are the peer's, or the cable's
     if code == uefi.EFI_NOT_READY or code == uefi.EFI_OUT_OF_RESOURCES:
         return
     if code != uefi.EFI_CONNECTION_FIN or c.stage == ENDED:
@@ -260,8 +271,12 @@ def abandon_connection(net: Network, k: int) -> None:
 def cut_connection(net: Network, k: int) -> None:
     """Give back what the firmware has of a connection; who has its place learns of it, and abandons it."""
     c = connection_at(net, k)
+    card = net.state.interfaces[c.interface]
     if c.handle != 0:
-        destroy_child(net.con.fw, net.state.interfaces[c.interface].binding, c.handle)
+        destroy_child(net.con.fw, card.binding, c.handle)
+    if c.failure != 0 and c.failure != card.failure:
+        card.failure = c.failure
+        say(net.con, ALARM, sentence("Network: a connection failed in the firmware (status {:x16}).", (c.failure,)))
     c.handle = 0
     c.receiving = 0
     c.sending = 0

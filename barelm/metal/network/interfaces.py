@@ -1,7 +1,7 @@
 """Network cards: found, their cables and addresses looked after, listened at."""
 
 from barelm.contract import uefi
-from barelm.contract.network.network_protocols import Ip4InterfaceInfo, Tcp4ConfigData, Tcp4Option
+from barelm.contract.network.network_protocols import Ip4InterfaceInfo, Tcp4ConfigData, Tcp4ListenToken, Tcp4Option
 from barelm.contract.network.network_state import (
     ASLEEP,
     LEAVING,
@@ -24,6 +24,7 @@ from barelm.metal.network.connections import (
     connection_at,
     cut_connection,
 )
+from barelm.metal.uefi.answers import ERROR, failure_of
 from barelm.metal.uefi.handles import handle_with, protocol_of
 from barelm.metal.uefi.network.interface_state import (
     NO_CABLE,
@@ -32,12 +33,14 @@ from barelm.metal.uefi.network.interface_state import (
     look_at_cable,
 )
 from barelm.metal.uefi.network.service_binding import create_child, destroy_child, note_child
-from barelm.metal.uefi.network.tcp4 import PENDING, accept_tcp, add_route, configure_tcp, tcp_peer, tcp_state
+from barelm.metal.uefi.network.tcp4 import NOT_SAID, PENDING, accept_tcp, add_route, configure_tcp, tcp_peer, tcp_state
 
 LOOK_MS, ASK_MS = 1000, 250
 """How often cable and address are looked at: of a card that is in use, and of one that waits."""
 GRACE_MS = 30_000
 """How long a card may be without its address before nobody waits for it any more."""
+QUIET_MS = 10_000
+"""How long nobody may have been refused by the firmware before it is said to serve again."""
 BACKLOG, HOPS, WINDOW = 10, 64, 64 << 10
 RETRIES = 12
 NOTHING, WAITS, UNPLUGGED, REFUSED, SERVES = range(5)
@@ -48,6 +51,7 @@ def find_interfaces(net: Network) -> None:
     """Every card that the firmware has TCP on."""
     fw = net.con.fw
     state = net.state
+    k = 0
     handle = handle_with(fw, uefi.TCP4_SERVICE_BINDING_PROTOCOL, 0)
     while handle != 0 and state.n_interfaces < MOST_INTERFACES:
         card = state.interfaces[state.n_interfaces]
@@ -55,8 +59,9 @@ def find_interfaces(net: Network) -> None:
         card.binding = protocol_of(fw, handle, uefi.TCP4_SERVICE_BINDING_PROTOCOL)
         card.config = protocol_of(fw, handle, uefi.IP4_CONFIG2_PROTOCOL)
         card.network = protocol_of(fw, handle, uefi.SIMPLE_NETWORK_PROTOCOL)
-        state.n_interfaces += 1
-        handle = handle_with(fw, uefi.TCP4_SERVICE_BINDING_PROTOCOL, state.n_interfaces)
+        state.n_interfaces += int(card.binding != 0)
+        k += 1
+        handle = handle_with(fw, uefi.TCP4_SERVICE_BINDING_PROTOCOL, k)
 
 
 def look_after(net: Network, i: int) -> None:
@@ -65,10 +70,8 @@ def look_after(net: Network, i: int) -> None:
     card.looked_at = cycles()
     cable = look_at_cable(card.network)
     card.cable = cable
-    if card.stage == ASLEEP:
+    if card.stage == ASLEEP and (net.state.fixed.ip != 0 or card.config == 0 or ask_for_address(card.config) == 0):
         card.stage = NO_ADDRESS
-        if net.state.fixed.ip == 0 and card.config != 0:
-            ask_for_address(card.config)
     if card.stage == LISTENING:
         check_address(net, i)
     if cable == NO_CABLE:
@@ -80,15 +83,13 @@ def look_after(net: Network, i: int) -> None:
 
 
 def current_address(net: Network, card: Interface) -> int:
-    """The address of a card, with its prefix; 0: it has none."""
+    """The address of a card, with its prefix, or the last one where the firmware fails; 0: it has none."""
     fixed = net.state.fixed
     if fixed.ip != 0:
         card.prefix = fixed.prefix
         return fixed.ip
-    if card.config == 0:
+    if card.config == 0 or not interface_info(card.config, net.state.info):
         return card.ip  # which the firmware knows alone
-    if not interface_info(card.config, net.state.info):
-        return 0
     info = Ip4InterfaceInfo(address_of(net.state.info))
     card.prefix = prefix_of(address_in(info.subnet_mask))
     return address_in(info.station_address)
@@ -101,7 +102,8 @@ def check_address(net: Network, i: int) -> None:
     """
     card = net.state.interfaces[i]
     address = current_address(net, card)
-    listens = tcp_state(card.tcp) == uefi.TCP4_LISTEN
+    state = tcp_state(card.tcp)
+    listens = state == uefi.TCP4_LISTEN or state == NOT_SAID or card.shows == 0
     if address == card.ip and listens:
         card.held_at = cycles()
     elif address != 0 or cycles() - card.held_at > GRACE_MS * net.cycles_per_ms:
@@ -133,10 +135,10 @@ def start_listening(net: Network, i: int) -> None:
         card.listener = create_child(fw, card.binding)
         card.tcp = protocol_of(fw, card.listener, uefi.TCP4_PROTOCOL) if card.listener != 0 else 0
     status = configure_listener(net, card) if card.tcp != 0 else uefi.EFI_OUT_OF_RESOURCES
-    code = status & 0xFF
     if status == 0:
         card.stage = LISTENING
         card.held_at = cycles()
+        card.shows = int(tcp_state(card.tcp) == uefi.TCP4_LISTEN)
         card.ip = current_address(net, card)
         if card.ip == 0 and tcp_peer(card.tcp, net.state.config_data) == 0:
             card.ip = address_in(net.state.config_data.access_point.station_address)
@@ -144,14 +146,11 @@ def start_listening(net: Network, i: int) -> None:
             card.accepts[k].event = net.state.accepted[k]
             card.accepts[k].status = 0
             card.accepts[k].new_child_handle = 0
-        ask_for_peers(net, card)
-        if card.cable != NO_CABLE:
+        ask_for_peers(net, i)
+        if card.cable != NO_CABLE and card.stage == LISTENING:
             tell_address(net, i)
-    elif code == uefi.EFI_NO_MAPPING or code == uefi.EFI_NO_MEDIA or code == uefi.EFI_NOT_READY:
-        if card.cable != NO_CABLE:
-            tell(net, i, WAITS, DIM, sentence("waits for an address.", ()))
     else:
-        tell(net, i, REFUSED, ALARM, sentence("the firmware lets nobody listen (status {:x16}).", (status,)))
+        tell_refusal(net, i, status)
 
 
 def configure_listener(net: Network, card: Interface) -> int:
@@ -204,43 +203,84 @@ def stop_listening(net: Network, i: int) -> None:
         token.new_child_handle = 0
 
 
+def listen_anew(net: Network, i: int, status: int) -> None:
+    """The firmware lets nobody come: at the next look listening is begun anew."""
+    stop_listening(net, i)
+    tell_no_peer(net, i, status)
+
+
+def tell_no_peer(net: Network, i: int, status: int) -> None:
+    """Say that the firmware lets nobody come, who listens or not."""
+    tell_refusal(net, i, status)
+    net.state.interfaces[i].refused_at = cycles()
+
+
 def take_peers(net: Network, i: int) -> None:
     """Give places to those who have come, and ask for more."""
     card = net.state.interfaces[i]
-    idle = 0
+    idle = failed = status = 0
     for k in range(MOST_ACCEPTS):
         token = card.accepts[k]
         if token.status != PENDING:
             idle += 1
             handle = token.new_child_handle
             token.new_child_handle = 0
-            if token.status == 0 and handle != 0:
-                begin_connection(net, i, handle)
+            if token.status == 0 and handle != 0 and not begin_connection(net, i, handle):
+                tell_no_peer(net, i, end_of(token))
             elif token.status != 0:
+                failed += 1
+                status = end_of(token)
                 token.status = 0
                 card.looked_at -= LOOK_MS * net.cycles_per_ms  # something may be wrong: it is looked at again
-    if idle > 0:
-        ask_for_peers(net, card)
+    if failed == MOST_ACCEPTS:
+        listen_anew(net, i, status)
+    elif idle > 0:
+        ask_for_peers(net, i)
 
 
-def ask_for_peers(net: Network, card: Interface) -> None:
-    """Ask for as many as there are places for; who comes beside them waits in the firmware."""
-    pending = 0
+def end_of(token: Tcp4ListenToken) -> int:
+    """With which status a token ended that brought no peer."""
+    return failure_of(token.status) if token.status != 0 else ERROR | uefi.EFI_DEVICE_ERROR
+
+
+def ask_for_peers(net: Network, i: int) -> None:
+    """Ask for as many as there are places for; who comes beside them waits in the firmware.
+
+    Where the firmware lets none of them be asked for, listening is begun anew.
+    """
+    card = net.state.interfaces[i]
+    pending = refused = 0
     for k in range(MOST_ACCEPTS):
         pending += int(card.accepts[k].status == PENDING)
     for k in range(MOST_ACCEPTS):
         token = card.accepts[k]
         has_ended = token.status != PENDING and token.new_child_handle == 0  # who came just now is still to be seen
         if has_ended and net.state.n_in_use + pending < net.state.n_places:
-            if accept_tcp(card.tcp, token) == 0:
+            status = accept_tcp(card.tcp, token)
+            if status == 0 and (token.status == PENDING or token.new_child_handle != 0):
                 pending += 1
             else:
+                refused = status if status != 0 else end_of(token)
                 token.status = 0
+    if pending == 0 and refused != 0:
+        listen_anew(net, i, refused)
+
+
+def tell_refusal(net: Network, i: int, status: int) -> None:
+    """Say that the firmware does not let anybody listen, or not yet."""
+    code = status & 0xFF
+    if code != uefi.EFI_NO_MAPPING and code != uefi.EFI_NO_MEDIA and code != uefi.EFI_NOT_READY:
+        tell(net, i, REFUSED, ALARM, sentence("the firmware lets nobody listen (status {:x16}).", (status,)))
+    elif net.state.interfaces[i].cable != NO_CABLE:
+        tell(net, i, WAITS, DIM, sentence("waits for an address.", ()))
 
 
 def tell_address(net: Network, i: int) -> None:
-    """Say where the node is reached."""
-    ip = net.state.interfaces[i].ip
+    """Say where the node is reached; while the firmware refuses again and again, nothing."""
+    card = net.state.interfaces[i]
+    ip = card.ip
+    if card.told == REFUSED and cycles() - card.refused_at < QUIET_MS * net.cycles_per_ms:
+        return
     tell(net, i, SERVES, TEXT, sentence("serves at http://{}.{}.{}.{}:{}/", (
         ip >> 24 & 0xFF, ip >> 16 & 0xFF, ip >> 8 & 0xFF, ip & 0xFF, net.state.port)))
 

@@ -9,6 +9,8 @@ from barelm.dialect.types import I64
 from barelm.metal.uefi.boot_services import Firmware, stall
 from barelm.metal.uefi.noting import note, strike
 
+TICK_US, MOST_TICKS = 1000, 250
+
 
 def create_timer(fw: Firmware) -> int:
     """A timer event, or 0 where the firmware refuses."""
@@ -28,6 +30,16 @@ def event_of(fw: Firmware, kind: int) -> int:
         return 0
     note(fw.ledger, EVENT, event[0], 0)
     return event[0]
+
+
+def goes_off(fw: Firmware, timer: int) -> bool:
+    """Whether a timer does: of some firmware it can be set, and nothing comes of it."""
+    call_efi(BootServices(fw.boot).set_timer, (timer, uefi.TIMER_PERIODIC, 10 * TICK_US))
+    for _ in range(MOST_TICKS):
+        if check_event(fw, timer) > 0:
+            return True
+        stall(fw, TICK_US)
+    return False
 
 
 def check_event(fw: Firmware, event: int) -> int:
@@ -58,10 +70,13 @@ def sleep(fw: Firmware, timer: int, microseconds: int) -> None:
 
 
 def wait_for_any(fw: Firmware, events: I64, n: int, timer: int, microseconds: int) -> None:
-    """Until one of the first n events is signaled, of which the timer is one, or so long."""
+    """Until one of the first n events is signaled, of which the timer is one, or so long.
+
+    The timer is periodic: where setting it did nothing, it still goes as it did.
+    """
     boot = BootServices(fw.boot)
     index = cells(1)
-    if timer == 0 or call_efi(boot.set_timer, (timer, uefi.TIMER_RELATIVE, 10 * microseconds)) != 0:
+    if timer == 0 or call_efi(boot.set_timer, (timer, uefi.TIMER_PERIODIC, 10 * microseconds)) != 0:
         stall(fw, microseconds)
     elif call_efi(boot.wait_for_event, (n, address_of(events), address_of(index))) != 0:
         stall(fw, microseconds)

@@ -70,10 +70,14 @@ class Node:
             poll_network(self.net)
             wait_network(self.net, 20)
 
+    def peer(self) -> socket.socket:
+        """Somebody who comes, whether he is seen or not."""
+        return socket.create_connection(self.address, PATIENCE_S)
+
     def meet(self) -> tuple[socket.socket, int]:
         """A new peer, and its place."""
         serial = int(self.net.state.serial)
-        peer = socket.create_connection(self.address, PATIENCE_S)
+        peer = self.peer()
         self.poll_until(lambda: self.net.state.serial > serial)
         return peer, next(k for k in range(int(self.net.state.n_places))
                           if self.net.state.in_use[k] and connection_at(self.net, k).serial == serial + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,11 +15,13 @@ from hypothesis import strategies as st
 from barelm.contract import uefi
 from barelm.contract.network.web_state import WebVolume
 from barelm.contract.regions import NOTHING
-from barelm.contract.uefi_protocols import FileInfo, SimpleFileSystem
+from barelm.contract.uefi_protocols import BootServices, FileInfo, SimpleFileSystem
 from barelm.dialect.memory import address_of, text
 from barelm.dialect.rooms import Failure
 from barelm.machine.firmware.devices.network_plan import Card
+from barelm.machine.firmware.effects import EFFECTS
 from barelm.machine.firmware.process import guest
+from barelm.machine.firmware.process.guest import require
 from barelm.machine.firmware.tables import guid_of
 from barelm.metal import arena
 from barelm.metal.storage.volumes import close_volume, find_volume, volume_in
@@ -146,6 +149,28 @@ def test_a_server_that_is_gone_is_a_status() -> None:
         one.web.cuts = []
         assert read(file, 1000) == CONTENT[:1000]
         one.end()
+
+
+def test_more_than_was_asked_for_is_not_believed() -> None:
+    with started() as one:
+        file, calls = open_file(one.root(), text("model.blm")), itertools.count()
+        services = one.machine.machine.services
+        receive = services.handlers["EFI_TCP4_PROTOCOL.Receive"]
+        services.install({"EFI_TCP4_PROTOCOL.Receive": lambda *told: receive(*told) if next(calls) != 2 else EFFECTS[
+            "ends_long"]([*told], lambda: 0)})
+        assert read(file, len(CONTENT)) == CONTENT and next(calls) > 3
+        one.end()
+
+
+def test_a_card_without_its_service_is_passed_over() -> None:
+    def handle_protocol(handle: int, kind: int, interface: int) -> int | None:
+        require(guest.guid(kind) != bytes(uefi.TCP4_SERVICE_BINDING_PROTOCOL), uefi.EFI_DEVICE_ERROR)
+        return before(handle, kind, interface)
+
+    with started() as one:
+        before = one.machine.part(BootServices).serve("handle_protocol", handle_protocol)
+        with pytest.raises(Failure, match="the server this was started from"):
+            one.root()
 
 
 def test_a_server_without_ranges_is_refused() -> None:

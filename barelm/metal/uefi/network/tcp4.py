@@ -20,6 +20,7 @@ from barelm.metal.uefi.answers import ERROR, failure_of
 
 PENDING = ERROR | uefi.EFI_NOT_READY
 """The status of a token that is under way: no firmware ends one so."""
+NOT_SAID = -1
 
 
 def configure_tcp(tcp: int, data: Tcp4ConfigData) -> int:
@@ -33,10 +34,12 @@ def add_route(tcp: int, subnet: U8, mask: U8, gateway: U8) -> int:
 
 
 def tcp_state(tcp: int) -> int:
-    """How a child's connection stands, an EFI_TCP4_CONNECTION_STATE; CLOSED where it says nothing."""
+    """How a child's connection stands, an EFI_TCP4_CONNECTION_STATE; NOT_SAID where the firmware fails."""
     state = cells(1)
     status = call_efi(Tcp4(tcp).get_mode_data, (tcp, address_of(state), 0, 0, 0, 0))
-    return state[0] & 0xFFFFFFFF if status == 0 else uefi.TCP4_CLOSED
+    if status != 0:
+        return uefi.TCP4_CLOSED if status & 0xFF == uefi.EFI_NOT_STARTED else NOT_SAID
+    return state[0] & 0xFFFFFFFF
 
 
 def tcp_peer(tcp: int, data: Tcp4ConfigData) -> int:

@@ -39,7 +39,7 @@ def reach_server(v: WebVolume) -> int:
             break
         v.binding = protocol_of(fw, handle, uefi.TCP4_SERVICE_BINDING_PROTOCOL)
         v.config = protocol_of(fw, handle, uefi.IP4_CONFIG2_PROTOCOL)
-        status = connect(v)
+        status = connect(v) if v.binding != 0 else status
         if status == 0:
             break
     return status
@@ -125,7 +125,7 @@ def transfer(v: WebVolume, address: int, n: int, sends: bool) -> int:
     status = await_token(v, transmit_tcp(v.tcp, v.token) if sends else receive_tcp(v.tcp, v.token))
     if status != 0:
         return status
-    return min(v.data.data_length, n)
+    return v.data.data_length if v.data.data_length <= n else ERROR | uefi.EFI_DEVICE_ERROR
 
 
 def fetch(v: WebVolume, file: WebFile, first: int, target: int, n: int) -> int:
