@@ -14,7 +14,7 @@ from barelm.errors import BarelmError
 from barelm.host_files import reading
 from barelm.printed import printable
 
-FORMAT = 3
+FORMAT = 4
 REPORT_PATH = "report.json"
 
 _MOST_BYTES = 1 << 20
@@ -26,11 +26,13 @@ _HINT = "Take report.json from the machine's volume again."
 
 @dataclass(frozen=True)
 class ReportedFirmware:
-    """Who made it, its revision, the UEFI it implements."""
+    """Who made it, its revision, the UEFI it implements; its service that failed last, and how."""
 
     vendor: str | None
     revision: str | None
     uefi: str | None
+    failed_call: str | None
+    failed_status: int | None
 
 
 @dataclass(frozen=True)

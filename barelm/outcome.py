@@ -44,8 +44,8 @@ def check_ended(heard: Transcript, machine: str) -> None:
         raise BarelmError(f"the machine ({machine}) went off before the program ended",
                           "Its last words: " + " | ".join(heard.other[-4:]))
     if heard.status != 0:
-        message, hint, place = (*heard.failure, "", "", "")[:3]
-        raise BarelmError(message or f"the program ended with status {heard.status}", f"{hint} {place}".strip())
+        message, *rest = heard.failure or [""]
+        raise BarelmError(message or f"the program ended with status {heard.status}", " ".join(rest).strip())
 
 
 def outcome_of(heard: Transcript, machine: str) -> Outcome:

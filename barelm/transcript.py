@@ -14,6 +14,7 @@ from barelm.kernels.text.tokenizer import Vocabulary, piece
 
 _MARK = "BARELM "
 _STOPPED = "barelm stopped: "
+_CALL = "(last failed call: "
 
 
 @dataclass
@@ -30,7 +31,7 @@ class Transcript:
     measured: dict[str, int] = field(default_factory=dict)
     status: int | None = None
     golden: list[int] = field(default_factory=list)  # of the example (see `pack.golden`)
-    failure: list[str] = field(default_factory=list)  # message, hint, place
+    failure: list[str] = field(default_factory=list)  # message, hint, place, the call of the firmware that failed last
     other: list[str] = field(default_factory=list)  # the last lines that were none of ours
 
     def __post_init__(self) -> None:
@@ -65,7 +66,7 @@ class Transcript:
             return self._read_marked(line.removeprefix(_MARK).split())
         if line.startswith(_STOPPED):
             self.failure = [line.removeprefix(_STOPPED)]
-        elif self.failure and len(self.failure) < 3:
+        elif self.failure and len(self.failure) < 3 + line.startswith(_CALL):
             self.failure.append(line)
         elif line:
             self.other = [*self.other[-9:], line]

@@ -16,8 +16,9 @@ from barelm.errors import BarelmError
 from barelm.machine_report import MachineReport, parse_report, read_reports, scaling
 
 EXAMPLE: dict[str, Any] = {
-    "format": 3, "time": "2026-11-24T19:31:02", "program": {"build": "1a2b3c4d", "layout": 7},
-    "firmware": {"vendor": "EDK II", "revision": "0x10000", "uefi": "2.70"},
+    "format": 4, "time": "2026-11-24T19:31:02", "program": {"build": "1a2b3c4d", "layout": 7},
+    "firmware": {"vendor": "EDK II", "revision": "0x10000", "uefi": "2.70", "failed_call": "FileProtocol.write",
+                 "failed_status": 8},
     "cpu": {"name": "AMD EPYC 7B13", "vendor": "AuthenticAMD", "family": 25, "model": 1, "stepping": 1,
             "level": "x86-64-v3", "clock_khz": 3_500_000, "clock_asked": "CPPC"},
     "cores": {"present": 8, "enabled": 8, "answered": 4},
@@ -128,7 +129,7 @@ def test_a_count_is_a_count(value: Any) -> None:
     ("speed", [EXAMPLE["speed"][0]] * 2000, "speed is not a list"), ("speed.0.cores", 0, "on how many cores"),
     ("speed.0.cores", None, "on how many cores"), ("selftest", "maybe", "selftest is none of"),
     ("screen", 5, "screen is not an object"),
-    ("format", 2, "format 2, and this barelm reads format 3"), ("format", 0, "format 0"), ("format", True, "True"),
+    ("format", 2, "format 2, and this barelm reads format 4"), ("format", 0, "format 0"), ("format", True, "True"),
     ("format", "\x1b[2J" * 99, "format"), ("format", None, "format None")])
 def test_what_is_wrong_is_named(path: str, value: Any, sentence: str) -> None:
     assert sentence in refused(json.dumps(changed(path, value)).encode()).message

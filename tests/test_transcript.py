@@ -105,7 +105,7 @@ def test_a_damaged_line_says_nothing(line: bytes) -> None:
     [b"BARELM ", b"IDS ", b"DONE ", b"\n", b"17 ", b"barelm stopped: ", b"\xe4", b"\r"])), max_size=25))
 def test_noise_does_no_harm(parts: list[bytes]) -> None:
     transcript, said = heard(*parts)
-    assert transcript.text == said and len(transcript.other) <= 10 and len(transcript.failure) <= 3
+    assert transcript.text == said and len(transcript.other) <= 10 and len(transcript.failure) <= 4
 
 
 def until_stop(text: str, stops: tuple[str, ...]) -> str:
@@ -153,16 +153,20 @@ def test_a_stop_in_the_prompt_is_none(reply_only: bool, text: str) -> None:
     assert said == transcript.text == text
 
 
-FAILURE = b"BARELM IDS 1\n\nbarelm stopped: it broke\nMend it.\n(x.py:3, status 7)\nBARELM DONE 7\nPress any key\n"
+FAILURE = b"BARELM IDS 1\n\nbarelm stopped: it broke\nMend it.\n(x.py:3, status 7)\nCALLBARELM DONE 7\nPress any key\n"
+CALL = "(last failed call: FileProtocol.read, status 7)"
 
 
-@given(st.integers(0, len(FAILURE)))
-def test_a_failure_is_the_programs_own_words(cut: int) -> None:
-    transcript, _ = heard(FAILURE[:cut], FAILURE[cut:])
-    assert transcript.failure == ["it broke", "Mend it.", "(x.py:3, status 7)"]
+@given(st.integers(0, len(FAILURE) + len(CALL)), st.booleans())
+def test_a_failure_is_the_programs_own_words(cut: int, of_a_call: bool) -> None:
+    """A call of the firmware that failed before is said in a line more; others are none of it."""
+    said = FAILURE.replace(b"CALL", CALL.encode() + b"\n" if of_a_call else b"(program 1a2b3c4d)\n")
+    transcript, _ = heard(said[:cut], said[cut:])
+    call = [CALL] * of_a_call
+    assert transcript.failure == ["it broke", "Mend it.", "(x.py:3, status 7)", *call]
     with pytest.raises(BarelmError) as failure:
         outcome_of(transcript, "qemu")
-    assert (failure.value.message, failure.value.hint) == ("it broke", "Mend it. (x.py:3, status 7)")
+    assert (failure.value.message, failure.value.hint) == ("it broke", " ".join(["Mend it. (x.py:3, status 7)", *call]))
 
 
 def test_outcome_has_the_figures() -> None:

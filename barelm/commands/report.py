@@ -85,6 +85,9 @@ def _print_table(found: Found) -> None:
     for row in zip(*(cells for _, *cells in columns)):
         table.add_row(*map(Text, row))
     console.print(table)
+    for number, (_, report) in enumerate(found):
+        if call := report.firmware.failed_call:
+            console.print(f"{mark_of(number)}: last failed call {call}, status {report.firmware.failed_status}")
     print()
 
 

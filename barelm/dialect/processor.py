@@ -7,8 +7,11 @@ really calls, so metal code can be run against a table of callbacks.
 import ctypes
 import time
 
+import numpy as np
+
 from barelm.dialect.lowering import FAMILY
 from barelm.dialect.memory import text
+from barelm.dialect.structs import Service
 from barelm.dialect.types import I32, I64, U16
 
 N_LEVELS = len(FAMILY.levels)
@@ -37,10 +40,33 @@ SHA256_FIRST, SHA256_CONSTANTS = _roots_of_primes(2, 8), _roots_of_primes(3, 64)
 """What the words of SHA-256 begin with, and what is added in its rounds."""
 
 
+EXPECTED = 1 << 6 | 1 << 14 | 1 << 18
+"""Statuses, a bit each, that answer a question and tell of no fault: not ready, not found, timeout."""
+QUESTION = "BootServices.handle_protocol"
+"""The service whose every error is an answer: the handle has no such protocol."""
+
+_failed = np.zeros(2, np.int64)
+_names: dict[str, U16] = {}
+
+
 def call_efi(function: int, arguments: tuple[int, ...]) -> int:
-    """Call the firmware function at address `function` with integer arguments; returns its EFI status."""
+    """Call the firmware function at address `function` with integer arguments; returns its EFI status.
+
+    Of a service, which is a field of a table, an error that is not EXPECTED is kept for `failed_call`.
+    """
     prototype = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * len(arguments))
-    return int(prototype(int(function))(*map(int, arguments)))
+    status = int(prototype(int(function))(*map(int, arguments)))
+    if isinstance(function, Service) and status < 0 and not EXPECTED >> (status & 63) & 1:
+        if function.name != QUESTION:
+            _failed[:] = _names.setdefault(function.name, text(function.name)).ctypes.data, status
+    return status
+
+
+def failed_call() -> int:
+    """Where two words are that last as long as the program: the address of the name, a text, of the service that failed
+    last, and the status; zeros while none has.
+    """
+    return _failed.ctypes.data
 
 
 def call_engine(level: int, job: int, core: int) -> int:

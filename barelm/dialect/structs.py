@@ -47,6 +47,11 @@ class Field:
     note: Any  # what was given to `room`
 
     @property
+    def is_service(self) -> bool:
+        """Whether it is the address of a service, whose arguments the note says (`contract.uefi_protocols`)."""
+        return self.kind is np.int64 and isinstance(self.note, str)
+
+    @property
     def n_bytes(self) -> int:
         """Its size."""
         return _size(self.kind) * (1 if self.count is None else self.count)
@@ -67,6 +72,12 @@ def room(count: int | None = None, *, align: int = 1, at: int | None = None, not
     declared before; `note` is for whoever reads the layout.
     """
     return Room(count, align, at, note)
+
+
+class Service(int):
+    """What a field that is a service holds, an address, and what it is called in the contract: "FileProtocol.read"."""
+
+    name = ""
 
 
 class Struct:
@@ -109,7 +120,7 @@ class Struct:
                 raise TypeError(f"{cls.__name__}.{name} cannot lie at {offset}: {end} bytes are taken before it")
             field = Field(name, offset, kind, given.count, given.note)
             fields[name], end = field, field.offset + field.n_bytes
-            setattr(cls, name, _property(field))
+            setattr(cls, name, _property(field, cls.__name__))
         cls.FIELDS, cls.BYTES, cls.ALIGNMENT = fields, padded(end, widest), widest
         STRUCTS.append(cls)
 
@@ -151,7 +162,7 @@ def _alignment(kind: Any) -> int:
     return int(np.dtype(kind).itemsize)
 
 
-def _property(field: Field) -> property:
+def _property(field: Field, owner: str) -> property:
     """The interpreter's model of a field."""
     kind, count = field.kind, field.count
     if issubclass(kind, Struct):
@@ -164,6 +175,10 @@ def _property(field: Field) -> property:
 
     def read(self: Struct) -> Any:
         value = number.from_address(self._address + field.offset).value
+        if field.is_service:
+            service = Service(value)
+            service.name = f"{owner}.{field.name}"
+            return service
         return np.float32(value) if number is ctypes.c_float else np.int64(value)
 
     def write(self: Struct, value: Any) -> None:

@@ -107,7 +107,8 @@ def test_no_arguments_is_usage(here: Cli) -> None:
 def test_a_hostile_report_reaches_neither_terminal_nor_svg(here: Cli) -> None:
     evil = "\x1b[2J\x1b]0;owned\x07\u202e</text><script>[link=file:///]\ud800\ufffe"
     write(here.folder / "evil.json", cpu={**EXAMPLE["cpu"], "name": evil, "level": evil}, time=evil,
-          firmware={"vendor": evil, "revision": evil, "uefi": evil}, model={**EXAMPLE["model"], "name": evil})
+          firmware={"vendor": evil, "revision": evil, "uefi": evil, "failed_call": evil, "failed_status": 7},
+          model={**EXAMPLE["model"], "name": evil})
     shown = here("report", "evil.json", "--output", "x.svg")
     assert shown.code == 0 and all(line.isprintable() for line in shown.out.splitlines())
     texts = [text.text for text in ElementTree.parse(here.folder / "x.svg").getroot().iter(SVG + "text")]

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from barelm.contract.uefi_protocols import BootServices
 from barelm.dialect.lowering import FAMILY
+from barelm.dialect.memory import load_i64
 from barelm.dialect.processor import (
     N_LEVELS,
     NO_LEVEL,
@@ -24,14 +26,18 @@ from barelm.dialect.processor import (
     cpu_vendor,
     cycles,
     enable_vectors,
+    failed_call,
     feature_name,
     level_name,
     pause,
     raise_clock,
     worker_entry,
 )
+from barelm.dialect.rooms import kernel
+from barelm.dialect.structs import Struct, room
 from tests.worlds import World, both_worlds, interpreter, jit
 
+ERROR = -(1 << 63)
 ARGUMENTS = (5, -1, 2**63 - 1, -2**63, 0x123456789ABCDEF, 6, 7, 8, 9, 10)
 
 
@@ -82,6 +88,62 @@ def test_call_efi_without_arguments() -> None:
     service = callback(0, heard, 12)
     assert interpreter(call_nothing)(ctypes.cast(service, ctypes.c_void_p).value) == 12
     assert heard == [()]
+
+
+class Table(Struct):
+    """A table of a firmware, with services and a function that is none."""
+
+    write: int = room(note="n")
+    read: int = room(note="n")
+    plain: int
+
+
+def call_table(table: int, a: Any) -> int:
+    """What is kept once one of its functions was called."""
+    if a[0] == 0:
+        status = call_efi(Table(table).write, (5,))
+    elif a[0] == 1:
+        status = pass_on(Table(table).read)
+    elif a[0] == 2:
+        status = call_efi(Table(table).plain, (5,))
+    else:
+        status = call_efi(BootServices(table).handle_protocol, (5,))
+    a[1] = load_i64(failed_call())
+    a[2] = load_i64(failed_call() + 8)
+    return status
+
+
+@kernel
+def pass_on(service: int) -> int:
+    """A service that another function was given is what it was."""
+    return call_efi(service, (7,))
+
+
+@both_worlds
+def test_the_call_that_failed_last_is_kept_by_its_name(world: World) -> None:
+    answers = [ERROR | 7]
+    service = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(lambda a: answers[-1])
+    table = np.full(64, ctypes.cast(service, ctypes.c_void_p).value, np.int64)
+    called = world(call_table)
+
+    def kept(which: int, status: int) -> tuple[str, int]:
+        answers.append(status)
+        a = np.array([which, 0, 0], np.int64)
+        assert called(table.ctypes.data, a) == status
+        return text_at(int(a[1])), int(a[2])
+
+    assert kept(0, ERROR | 7) == ("Table.write", ERROR | 7)
+    assert kept(1, ERROR | 103) == ("Table.read", ERROR | 103)
+    for status in (0, 7, ERROR | 6, ERROR | 14, ERROR | 18):  # done, a warning, and what answers a question
+        assert kept(0, status) == ("Table.read", ERROR | 103)
+    for question in (2, 3):  # no service, and one whose errors are answers
+        assert kept(question, ERROR | 7) == ("Table.read", ERROR | 103)
+    assert kept(0, ERROR | 3) == ("Table.write", ERROR | 3)
+
+
+def text_at(address: int) -> str:
+    """UTF-16 up to its zero."""
+    return ctypes.string_at(address, 24).decode("utf-16-le").partition("\0")[0]
 
 
 def two_readings() -> int:

@@ -61,5 +61,5 @@ def test_machine_without_memory_for_the_model_says_so(story: Path) -> None:
 
 def test_disk_that_fails_is_reported(story: Path) -> None:
     shown, status = told(Spec(story), Fault("EFI_FILE_PROTOCOL.Read", EFI.DEVICE_ERROR))
-    assert "barelm stopped:" in shown
+    assert "barelm stopped:" in shown and "\n(last failed call: FileProtocol.read, status 7)\n" in shown
     assert status not in (0, None)

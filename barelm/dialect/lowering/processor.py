@@ -7,12 +7,14 @@ from numba.core import cgutils, types
 
 from barelm.dialect import processor
 from barelm.dialect.lowering import FAMILY
-from barelm.dialect.lowering.emit import I64, VOID
-from barelm.dialect.lowering.memory import TEXT, constant_text
+from barelm.dialect.lowering.emit import I1, I64, VOID
+from barelm.dialect.lowering.memory import TEXT, constant_text, utf16_constant
 from barelm.dialect.lowering.registering import emits, lowers, lowers_to
+from barelm.dialect.lowering.structs import ServiceType
 
 ENGINE = "barelm_engine_"
 WORKER = "barelm_worker_entry"
+FAILED = "barelm_failed_call"
 
 
 @lowers(processor.call_efi)
@@ -22,9 +24,41 @@ def _call_efi(typing: Any, function: Any, arguments: Any) -> Any:
         parts = cgutils.unpack_tuple(builder, values[1], len(kinds))
         words = [context.cast(builder, v, t, types.int64) for v, t in zip(parts, kinds)]
         service = ir.FunctionType(I64, [I64] * len(words)).as_pointer()
-        return builder.call(builder.inttoptr(values[0], service), words)
+        status = builder.call(builder.inttoptr(values[0], service), words)
+        if not isinstance(function, ServiceType) or function.service == processor.QUESTION:
+            return status
+        name = builder.ptrtoint(utf16_constant(builder.module, function.service), I64)
+        return builder.call(_noting(builder.module), [name, status])
 
-    return types.int64(types.int64, arguments), generate
+    return types.int64(function if isinstance(function, ServiceType) else types.int64, arguments), generate
+
+
+def _failed_call(module: Any) -> Any:
+    """The two words; they are one thing, whoever refers to them."""
+    if FAILED not in module.globals:
+        words = ir.GlobalVariable(module, ir.ArrayType(I64, 2), FAILED)
+        words.linkage, words.initializer = "linkonce_odr", ir.Constant(words.value_type, None)
+    return module.globals[FAILED]
+
+
+def _noting(module: Any) -> Any:
+    """A function of a service's name and a status, which it returns: how a call ended is looked at in one place."""
+    noting = cgutils.get_or_insert_function(module, ir.FunctionType(I64, [I64, I64]), "barelm_noted")
+    if noting.is_declaration:
+        noting.linkage = "linkonce_odr"
+        noting.attributes.add("noinline")
+        builder = ir.IRBuilder(noting.append_basic_block())
+        name, status = noting.args
+        bit = builder.lshr(I64(processor.EXPECTED), builder.and_(status, I64(63)))
+        failed = builder.and_(builder.icmp_signed("<", status, I64(0)), builder.not_(builder.trunc(bit, I1)))
+        with builder.if_then(failed):
+            for k, word in enumerate((name, status)):
+                builder.store(word, builder.gep(_failed_call(module), [I64(0), I64(k)]))
+        builder.ret(status)
+    return noting
+
+
+emits(processor.failed_call)(lambda builder: builder.ptrtoint(_failed_call(builder.module), I64))
 
 
 def _by_number(builder: Any, number: Any, values: list[Any]) -> Any:

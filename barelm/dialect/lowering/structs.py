@@ -7,6 +7,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import imputils, types
 from numba.core.datamodel import models, register_default
+from numba.core.typeconv import Conversion
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, infer_global, signature
 from numba.extending import NativeValue, box, typeof_impl, unbox
 from numba.np import numpy_support
@@ -33,10 +34,23 @@ class ArrayOfStructs(types.Type):  # type: ignore[misc]
         super().__init__(name=f"{layout.__module__}.{layout.__name__}[{count}]")
 
 
+class ServiceType(types.Type):  # type: ignore[misc]
+    """Numba's name for the address of a service, which knows what the service is called."""
+
+    def __init__(self, service: str) -> None:
+        self.service = service
+        super().__init__(name=f"service {service}")
+
+    def can_convert_to(self, typing_context: Any, other: Any) -> Any:
+        """To an address like any."""
+        return Conversion.safe if other == types.int64 else None
+
+
 @register_default(StructType)
 @register_default(ArrayOfStructs)
+@register_default(ServiceType)
 class AddressModel(models.PrimitiveModel):  # type: ignore[misc]
-    """Both are held as an address."""
+    """All are held as an address."""
 
     def __init__(self, dmm: Any, kind: Any) -> None:
         super().__init__(dmm, kind, I64)
@@ -61,7 +75,12 @@ class StructFields(AttributeTemplate):  # type: ignore[misc]
         field = kind.layout.FIELDS.get(name)
         if field is None:
             return types.int64 if name == "address" else None
-        return _type_of(field)
+        return ServiceType(f"{kind.layout.__name__}.{name}") if field.is_service else _type_of(field)
+
+
+@imputils.lower_cast(ServiceType, types.int64)  # type: ignore[untyped-decorator]
+def _address_of_service(context: Any, builder: Any, given: Any, wanted: Any, value: Any) -> Any:
+    return value
 
 
 def _element(field: Field) -> ir.Type:

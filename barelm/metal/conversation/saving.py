@@ -14,7 +14,7 @@ from barelm.metal.conversation import saved_sessions
 from barelm.metal.conversation.saved_sessions import DAMAGED, FOLDER, LOADED, NO_SESSION, NOT_READ, OTHER_MODEL
 from barelm.metal.conversation.talk import Talk, transcript_of, under_test, vocabulary_of
 from barelm.metal.conversation.turns import end_of, gather_answer, system_of, typed_of
-from barelm.metal.measuring.facts import put_date_and_time, put_time
+from barelm.metal.measuring.facts import failed_service, failed_status, put_date_and_time, put_time
 from barelm.metal.measuring.measured_report import make_report
 from barelm.metal.storage.whole_files import (
     begin_file,
@@ -204,6 +204,8 @@ def save_report(t: Talk) -> None:
     name_file(t.names, text(""), saved_sessions.plain_name(c, text("report")), text(".json"))
     write_whole(t.volume.root, t.names, c.file[:n_bytes])
     say_written(t.con, t.names, n_bytes)
+    if failed_status() != 0:
+        say(t.con, DIM, sentence("(last failed call: {}, status {})", (failed_service(), failed_status())))
 
 
 def put_trust(t: Talk, out: U8) -> int:

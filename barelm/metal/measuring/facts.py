@@ -3,11 +3,13 @@
 from typing import NamedTuple
 
 from barelm.contract import uefi
+from barelm.contract.failure_record import FailedCall
 from barelm.contract.regions import Workspace
 from barelm.contract.uefi_protocols import LoadedImage, MemoryDescriptor, SystemTable, Time
-from barelm.dialect.memory import address_of, cells, load_u8, load_u16, load_u32, text
-from barelm.dialect.processor import clock_name, cpu_name
+from barelm.dialect.memory import address_of, cells, load_u8, load_u16, load_u32, memory, text, u16_array
+from barelm.dialect.processor import clock_name, cpu_name, failed_call
 from barelm.dialect.sentences import sentence
+from barelm.dialect.types import U16
 from barelm.metal import arena
 from barelm.metal.console.sinks import Console
 from barelm.metal.console.stream import put_code_point
@@ -17,6 +19,9 @@ from barelm.metal.uefi.handles import protocol_of
 from barelm.metal.uefi.runtime_services import get_time
 
 DOS_MAGIC, PE_OFFSET, TIME_STAMP = 0x5A4D, 0x3C, 8  # how an image in memory begins, and where it says so
+
+MOST_UNITS = 1024
+"""Of a text placed in the program."""
 
 
 class MemoryFacts(NamedTuple):
@@ -116,6 +121,22 @@ def put_program(con: Console) -> None:
     if base != 0 and load_u16(base) == DOS_MAGIC:
         stamp = load_u32(base + load_u32(base + PE_OFFSET) + TIME_STAMP)
     put(con, sentence("{:x8}", (stamp,)))
+
+
+def constant(address: int) -> U16:
+    """A text placed in the program, and what lies behind its zero."""
+    return u16_array(memory(address, 2 * MOST_UNITS), 0, MOST_UNITS)
+
+
+def failed_service() -> U16:
+    """The service of the firmware whose call failed last, as in `contract.uefi_protocols`; an empty text: none has."""
+    call = FailedCall(failed_call())
+    return constant(call.service) if call.service != 0 else text("")
+
+
+def failed_status() -> int:
+    """With which status it did, less the bit of an error."""
+    return FailedCall(failed_call()).status & 0xFFFF
 
 
 def put_time(con: Console, between: int) -> bool:

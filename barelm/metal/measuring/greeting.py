@@ -4,17 +4,22 @@ from barelm.contract.failure_record import FailureRecord
 from barelm.contract.regions import Workspace
 from barelm.contract.settings import SettingsView
 from barelm.contract.uefi_protocols import SystemTable
-from barelm.dialect.memory import memory, text, u16_array
+from barelm.dialect.memory import text
 from barelm.dialect.sentences import sentence
-from barelm.dialect.types import U16
 from barelm.metal.console.sinks import ACCENT, ALARM, DIM, TEXT, Console
 from barelm.metal.console.stream import set_colour
 from barelm.metal.console.writing import put, put_text, say, say_line
-from barelm.metal.measuring.facts import memory_facts, put_cpu_name, put_firmware_name, put_program, put_uefi_revision
+from barelm.metal.measuring.facts import (
+    constant,
+    failed_service,
+    failed_status,
+    memory_facts,
+    put_cpu_name,
+    put_firmware_name,
+    put_program,
+    put_uefi_revision,
+)
 from barelm.metal.processors.cores import processors_present
-
-MOST_UNITS = 1024
-"""Of a text placed in the program."""
 
 
 def greet(con: Console, settings: SettingsView, workspace: Workspace) -> None:
@@ -38,6 +43,8 @@ def say_failure(con: Console, failure: FailureRecord) -> int:
     say(con, ALARM, sentence("\nbarelm stopped: {}", (constant(failure.message),)))
     say(con, TEXT, sentence("{}", (constant(failure.hint),)))
     say(con, DIM, sentence("({}, status {})", (constant(failure.place), failure.status & 0xFFFF)))
+    if failed_status() != 0:
+        say(con, DIM, sentence("(last failed call: {}, status {})", (failed_service(), failed_status())))
     set_colour(con, DIM)
     put_text(con, text("(program "))
     put_program(con)
@@ -47,8 +54,3 @@ def say_failure(con: Console, failure: FailureRecord) -> int:
     put_uefi_revision(con)
     say_line(con, DIM, text(")"))
     return failure.status
-
-
-def constant(address: int) -> U16:
-    """A text placed in the program, and what lies behind its zero."""
-    return u16_array(memory(address, 2 * MOST_UNITS), 0, MOST_UNITS)

@@ -22,7 +22,7 @@ def make_report(con: Console, workspace: Workspace, m: ModelUnderTest, figures: 
     """Measure, and put the report together in `out`; returns its bytes.  Behind `start` ids the context has room."""
     verdict = verdict_name(selftest.self_test(m))
     begin_text(con, out)
-    put_text(con, text('{"format": 3, "time": "'))
+    put_text(con, text('{"format": 4, "time": "'))
     facts.put_time(con, 84)
     put_text(con, text('",\n "program": {"build": "'))
     facts.put_program(con)
@@ -30,7 +30,8 @@ def make_report(con: Console, workspace: Workspace, m: ModelUnderTest, figures: 
     facts.put_firmware_name(con)
     put(con, sentence('", "revision": "0x{:x8}", "uefi": "', (SystemTable(con.fw.table).firmware_revision,)))
     facts.put_uefi_revision(con)
-    put_text(con, text('"},\n "cpu": {"name": "'))
+    put(con, sentence('", "failed_call": "{}", "failed_status": {}}},\n "cpu": {{"name": "', (
+        facts.failed_service(), facts.failed_status())))
     facts.put_cpu_name(con)
     put_cpu_numbers(con, m.job.level, figures)
     put_cores_and_memory(con, workspace, m.job.team)

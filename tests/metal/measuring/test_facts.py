@@ -100,6 +100,7 @@ def test_the_report_is_what_the_host_reads(monkeypatch: pytest.MonkeyPatch, has_
     assert report.model.bytes == desk.header.file_bytes and report.selftest in (None, "none")
     assert [speed.cores for speed in report.speed] == [1] and report.screen is None
     assert report.cores.answered == 1 and bool(report.time) == has_clock
+    assert has_clock or (report.firmware.failed_call, report.firmware.failed_status) == ("RuntimeServices.get_time", 3)
     assert desk.firmware.screen == "" and desk.cached == 0
 
 
