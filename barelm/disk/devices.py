@@ -57,8 +57,8 @@ class Device:
 
 
 def refuse(device: Device, image_bytes: int, fixed: bool, sector: int = SECTOR) -> None:
-    """Raise BarelmError, with the reason, where an image of so many bytes, for sectors of `sector` (0: any), must not
-    be written to a device.
+    """Raise BarelmError, with the reason, where an image of so many bytes, for sectors of `sector`, must not be written
+    to a device.
     """
     if device.part_of:
         raise BarelmError(f"{device.path} is a partition", f"Give the whole disk: {device.part_of}.")
@@ -78,7 +78,7 @@ def refuse(device: Device, image_bytes: int, fixed: bool, sector: int = SECTOR) 
         raise BarelmError(f"there is no medium in {device.path}", "Insert a card.")
     if device.read_only:
         raise BarelmError(f"{device.path} is write-protected", "Move its lock, or take another.")
-    if not device.is_file and sector not in (0, device.sector_bytes):
+    if not device.is_file and sector != device.sector_bytes:
         raise BarelmError(f"{device.path} has sectors of {device.sector_bytes} bytes, and this image is for {sector}",
                           f"Write it with `barelm image --sector {device.sector_bytes}`, or take another stick.")
     if device.bytes < image_bytes:

@@ -111,11 +111,12 @@ class VolumePlan:
 
 
 def plan_volume(sizes: Mapping[str, int], *, label: str, volume_id: int, hidden_sectors: int = 0,
-                free_bytes: int = 0) -> VolumePlan:
+                free_bytes: int = 0, sector: int = SECTOR) -> VolumePlan:
     """Lay out a volume that holds files of the given sizes in bytes, keyed by path, "/" between the parts.
 
     Files are contiguous, in the order given, each starting on a 4 KiB boundary of the volume; at least
-    `free_bytes` stay free behind them.  `hidden_sectors` is how many sectors of its disk precede it.
+    `free_bytes` stay free behind them.  `hidden_sectors` is how many sectors of its disk precede it, each of `sector`
+    bytes: Linux and U-Boot refuse a volume whose sectors are smaller than those of the disk.
     Clusters are the largest (up to 32 KiB) with which the content still makes a FAT32.
     Raises BarelmError for a path, size or label that FAT32 cannot hold.
     """
@@ -129,13 +130,13 @@ def plan_volume(sizes: Mapping[str, int], *, label: str, volume_id: int, hidden_
     if sum(folder.end for folder in folders) > VOLUME_SLOTS:
         raise BarelmError("the image has too many files", "Put fewer of them in, or give them shorter names.")
     nodes = [*folders, *files.values()]
-    for exponent in range(6, -1, -1):
+    for exponent in range(6, sector.bit_length() - SECTOR.bit_length() - 1, -1):
         cluster_bytes = SECTOR << exponent
         runs, end = _place(nodes, cluster_bytes)
         count = end - FIRST_CLUSTER + -(-free_bytes // cluster_bytes)
         if count >= _FEWEST:
             break
-    geometry = _geometry(cluster_bytes, max(count, _FEWEST))
+    geometry = _geometry(cluster_bytes, max(count, _FEWEST), sector)
     n_bytes = geometry.cluster_offset(FIRST_CLUSTER + geometry.cluster_count)
     if count >= MAX_CLUSTERS or n_bytes > 0xFFFFFFFF * SECTOR:
         raise BarelmError(f"the image would need {n_bytes:,} bytes, more than the 2 TiB of a FAT32 volume",
@@ -211,14 +212,14 @@ def _place(nodes: list[Node], cluster_bytes: int) -> tuple[list[Run], int]:
     return runs, cluster
 
 
-def _geometry(cluster_bytes: int, count: int) -> Geometry:
+def _geometry(cluster_bytes: int, count: int, sector: int) -> Geometry:
     """The geometry of `count` clusters and two FATs, data aligned to page and cluster."""
-    fat_sectors = -(-(count + FIRST_CLUSTER) * 4 // SECTOR)
+    fat_sectors = -(-(count + FIRST_CLUSTER) * 4 // sector)
     reserved = _RESERVED_SECTORS
-    reserved += -(reserved + 2 * fat_sectors) % (max(cluster_bytes, _PAGE) // SECTOR)
-    data = (reserved + 2 * fat_sectors) * SECTOR
-    return Geometry(cluster_bytes, reserved * SECTOR, data, count, FIRST_CLUSTER,
-                    mirrors=((reserved + fat_sectors) * SECTOR,))
+    reserved += -(reserved + 2 * fat_sectors) % (max(cluster_bytes, _PAGE) // sector)
+    data = (reserved + 2 * fat_sectors) * sector
+    return Geometry(cluster_bytes, reserved * sector, data, count, FIRST_CLUSTER, sector,
+                    mirrors=((reserved + fat_sectors) * sector,))
 
 
 def _metadata(geometry: Geometry, boot: bytes, runs: list[Run], folders: list[Folder],
@@ -229,16 +230,18 @@ def _metadata(geometry: Geometry, boot: bytes, runs: list[Run], folders: list[Fo
     info = _INFO.pack(_LEAD, b"", _STRUCTURE, free, following, b"", _TRAIL)
     reserved = boot, info, bytes(510) + b"\x55\xaa"
     table = _allocation_table(runs)
-    return [*(((start + i) * SECTOR, sector) for start in (0, _BACKUP_SECTOR) for i, sector in enumerate(reserved)),
+    return [*(((start + i) * geometry.sector_bytes, content) for start in (0, _BACKUP_SECTOR)
+              for i, content in enumerate(reserved)),
             *((offset, table) for offset in (geometry.fat_offset, *geometry.mirrors)),
             *((geometry.cluster_offset(folder.facts.first_cluster), _directory_bytes(folder, label))
               for folder in folders)]
 
 
 def _boot_sector(geometry: Geometry, n_bytes: int, hidden_sectors: int, volume_id: int, label: bytes) -> bytes:
-    fat_sectors = (geometry.mirrors[0] - geometry.fat_offset) // SECTOR
-    boot = _BOOT.pack(b"\xeb\x58\x90", b"MSWIN4.1", SECTOR, geometry.cluster_bytes // SECTOR,
-                      geometry.fat_offset // SECTOR, 2, 0, 0, 0xF8, 0, 63, 255, hidden_sectors, n_bytes // SECTOR,
+    sector = geometry.sector_bytes
+    fat_sectors = (geometry.mirrors[0] - geometry.fat_offset) // sector
+    boot = _BOOT.pack(b"\xeb\x58\x90", b"MSWIN4.1", sector, geometry.cluster_bytes // sector,
+                      geometry.fat_offset // sector, 2, 0, 0, 0xF8, 0, 63, 255, hidden_sectors, n_bytes // sector,
                       fat_sectors, 0, 0, FIRST_CLUSTER, _INFO_SECTOR, _BACKUP_SECTOR, b"", 0x80, 0, 0x29, volume_id,
                       label, b"FAT32   ")
     return boot.ljust(510, b"\0") + b"\x55\xaa"

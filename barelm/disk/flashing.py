@@ -65,8 +65,11 @@ class Content:
 
     @property
     def sector(self) -> int:
-        """Bytes of a sector of the disks it is for; 0: of any."""
-        return gpt.sector_of(self._image_bytes, self.bytes) if self._volume.offset else 0
+        """Bytes of a sector of the disks it is for, by its table; by the volume where that is all of it."""
+        if self._volume.offset:
+            return gpt.sector_of(self._image_bytes, self.bytes)
+        own = self._volume.geometry.sector_bytes
+        return own if own in gpt.SECTORS else gpt.SECTOR
 
     def spans(self) -> list[Span]:
         """The parts of the device that are written, in order: the image in chunks, what lies behind it."""
@@ -96,8 +99,9 @@ class Content:
         if self._volume.offset:
             return gpt.stretched(self._image_bytes, self.bytes, device_bytes)
         # A bare volume: the backup table of whatever was there before must not be found again.
-        last = device_bytes // gpt.SECTOR * gpt.SECTOR - gpt.SECTOR
-        return [(last, bytes(gpt.SECTOR))] if last >= self.bytes else []
+        end = device_bytes // gpt.SECTOR * gpt.SECTOR
+        last = max(end - max(gpt.SECTORS), -(-self.bytes // gpt.SECTOR) * gpt.SECTOR)
+        return [(last, bytes(end - last))] if last < end else []
 
     def _image_bytes(self, offset: int, size: int) -> bytes:
         try:

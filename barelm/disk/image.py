@@ -58,7 +58,7 @@ def write_image(out: Path, files: Mapping[str, Source], *, plain: bool = False, 
     seed = hashlib.sha256(ascii((label, free_bytes, list(sizes.items()))).encode()).digest()
     start = 0 if plain else gpt.ALIGNMENT
     volume = plan_volume(sizes, label=label, volume_id=int.from_bytes(seed[:4], "little"),
-                         hidden_sectors=start // SECTOR, free_bytes=free_bytes)
+                         hidden_sectors=start // sector, free_bytes=free_bytes, sector=sector)
     # Whole sectors of any disk: the largest would lose the rest of a last one.
     n_bytes = -(-volume.n_bytes // max(gpt.SECTORS)) * max(gpt.SECTORS)
     metadata = [(start + offset, content) for offset, content in volume.metadata]

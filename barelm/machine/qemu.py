@@ -3,9 +3,12 @@
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from barelm.disk import gpt
+from barelm.disk.medium import Medium
 from barelm.errors import BarelmError
 from barelm.machine import accelerator
 from barelm.machine.machine import Forward, Spec
@@ -20,7 +23,8 @@ BUSES: Mapping[str, list[str]] = {
     "virtio": ["-device", "virtio-blk-pci,drive=disk,bootindex=0"],
     "nvme": ["-device", "nvme,drive=disk,serial=barelm,bootindex=0"],
     "ahci": ["-device", "ich9-ahci,id=ahci", "-device", "ide-hd,drive=disk,bus=ahci.0,bootindex=0"],
-    "usb": ["-device", "qemu-xhci,id=usb", "-device", "usb-storage,drive=disk,bus=usb.0,bootindex=0"],
+    "usb": ["-device", "qemu-xhci,id=usb", "-device", "usb-bot,id=stick,bus=usb.0",
+            "-device", "scsi-hd,drive=disk,bus=stick.0,bootindex=0"],
 }
 LEAST_MEMORY_MB = 64                    # OVMF does not come up in less
 MOST_CORES = 255                        # of q35 without an interrupt remapper
@@ -52,6 +56,7 @@ class Qemu:
     secure: Path | None = None  # with Secure Boot: the firmware's variables, keys enrolled in them
     card: str = "virtio-net-pci"  # of its network, as QEMU calls it and its properties
     tpm: Path | None = None  # the control socket of a running swtpm
+    sector: int = 0  # bytes of a sector of its disk; 0: as the image's partition table has it
     name: str = "qemu"
 
     def __post_init__(self) -> None:
@@ -80,7 +85,8 @@ class Qemu:
         if self.secure is not None:
             ovmf = replace(ovmf, variables=self.secure)
         host = Host(program, chosen, ovmf, accelerator.is_x86_64())
-        process = QemuProcess(lambda wiring: command(spec, self, host, wiring), host.ovmf.variables)
+        machine = replace(self, sector=self.sector or _sector_of(spec.image))
+        process = QemuProcess(lambda wiring: command(spec, machine, host, wiring), host.ovmf.variables)
         return QemuSession(process, has_screen=self.has_screen, terminal=spec.terminal,
                            has_forward=spec.forward is not None)
 
@@ -131,7 +137,7 @@ def command(spec: Spec, machine: Qemu, host: Host, wiring: Wiring) -> list[str]:
         "-drive", f"if=pflash,unit=0,format={ovmf.code_format},readonly=on,file={escaped(ovmf.code)}",
         "-drive", f"if=pflash,unit=1,format={ovmf.variables_format},file={escaped(wiring.variables)}",
         "-drive", f"if=none,id=disk,format=raw,snapshot={'off' if spec.writable else 'on'},file={escaped(spec.image)}",
-        *BUSES[machine.bus],
+        *(word + _sectors(machine.sector) * ("drive=disk" in word) for word in BUSES[machine.bus]),
         "-chardev", f"socket,id=console,host={LOCALHOST},port={wiring.console_port}",
         "-serial", "chardev:console",
         "-chardev", f"socket,id=monitor,host={LOCALHOST},port={wiring.monitor_port}",
@@ -144,6 +150,17 @@ def _network(forward: Forward, card: str) -> list[str]:
     """A network of QEMU's own, in which the machine is given an address, with a way in."""
     way = f"hostfwd=tcp:{forward.address}:{forward.port}-:{forward.to}"
     return ["-netdev", f"user,id=network,{way}", "-device", f"{card},netdev=network,id=card"]
+
+
+def _sector_of(image: Path) -> int:
+    with closing(Medium(image)) as medium:
+        return gpt.sector_of(medium.read, medium.n_bytes)
+
+
+def _sectors(n_bytes: int) -> str:
+    """The properties of a disk, where its sectors are not those of every bus."""
+    of_every_bus = n_bytes in (0, gpt.SECTOR)
+    return "" if of_every_bus else f",logical_block_size={n_bytes},physical_block_size={n_bytes}"
 
 
 def _tpm(socket: Path) -> list[str]:

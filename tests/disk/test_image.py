@@ -317,21 +317,33 @@ def test_a_link_is_written_through(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("plain", [False, True])
 def test_an_image_for_large_sectors(tmp_path: Path, plain: bool) -> None:
-    """Every structure of the table lies on whole sectors, and what is on it is read as ever."""
+    """Table and volume are laid out in whole sectors, and what is on it is read, and changed, as ever."""
     image, files = tmp_path / "large.img", {"a/b.txt": b"content", "model.blm": bytes(100_000)}
     layout = write_image(image, files, plain=plain, sector=4096)
     assert image.stat().st_size == layout.bytes and layout.bytes % 4096 == 0
-    raw = image.read_bytes()
+
+    def piece(at: int, n: int) -> bytes:
+        with open(image, "rb") as file:
+            file.seek(at)
+            return file.read(n)
+
     if not plain:
-        assert raw[4096:4104] == raw[-4096:-4088] == b"EFI PART" and raw[512:520] == bytes(8)
-        first, last = (int.from_bytes(raw[2 * 4096 + at:2 * 4096 + at + 8], "little") for at in (32, 40))
+        assert piece(4096, 8) == piece(layout.bytes - 4096, 8) == b"EFI PART" and piece(512, 8) == bytes(8)
+        first, last = (int.from_bytes(piece(2 * 4096 + at, 8), "little") for at in (32, 40))
         assert first * 4096 == layout.esp_offset and (last + 1) * 4096 <= layout.bytes - 5 * 4096
     with open_volume(image) as volume:
         assert {entry.path: volume.read(entry, 0, entry.size) for entry in volume.files()} == files
     with flashing.Content(image, layout.bytes + (8 << 20)) as content:
-        assert content.sector == (0 if plain else 4096)
-        written = b"".join(content.read(span) for span in content.spans())
-    assert plain or written[-4096:-4088] == b"EFI PART"
+        assert content.sector == 4096
+        assert content.read(content.spans()[-1])[-4096:-4088] == (bytes(8) if plain else b"EFI PART")
+    with open_editor(image) as editor:
+        assert editor.geometry.sector_bytes == 4096 and editor.geometry.fat_offset % 4096 == 0
+        editor.save("c/d.txt", b"more" * 5000)
+    with open_volume(image) as volume:
+        assert {entry.path for entry in volume.files()} == {*files, "c/d.txt"}
+    run("dd", f"if={image}", f"of={tmp_path / 'volume'}", f"bs={1 << 20}", f"skip={layout.esp_offset >> 20}",
+        "conv=sparse")
+    check_volume(tmp_path / "volume")
 
 
 def test_there_are_no_other_sectors(tmp_path: Path) -> None:

@@ -78,9 +78,9 @@ def program(before: str, *steps: str, after: str = "") -> bytes:
     return link({"main": emit(linked([main]), ("efi_main", "_fltused"), FAMILY.baseline)})
 
 
-def image_of(program: bytes, path: Path) -> Path:
-    """A bootable image of nothing but `program`, at `path`."""
-    write_image(path, {"EFI/BOOT/BOOTX64.EFI": program})
+def image_of(program: bytes, path: Path, sector: int = 512) -> Path:
+    """A bootable image of nothing but `program`, at `path`, for disks with such sectors."""
+    write_image(path, {"EFI/BOOT/BOOTX64.EFI": program}, sector=sector)
     return path
 
 
