@@ -34,6 +34,7 @@ class Receipt:
     ids: tuple[int, ...]
     links: tuple[str, ...]
     last: str
+    quote: bytes = b""  # a TPM's answers
 
     def start(self) -> ReceiptStart:
         """What its first link is of, as the program holds it."""
@@ -108,7 +109,8 @@ def _receipt(raw: dict[str, Any]) -> Receipt:
         {"rng": int(_hex(settings["rng"], 16), 16), "top_k": _number(settings["top_k"], 1 << 62),
          "penalised_from": _number(settings["penalised_from"], 1 << 24), **numbers},
         _hex(raw["previous"], 64), _hex(raw["first"], 64), tuple(_number(i, 1 << 31) for i in before), n_tokens,
-        tuple(_number(i, 1 << 31) for i in ids), tuple(_hex(link, 16) for link in links), _hex(raw["last"], 64))
+        tuple(_number(i, 1 << 31) for i in ids), tuple(_hex(link, 16) for link in links), _hex(raw["last"], 64),
+        bytes.fromhex(raw.get("quote", "")))
 
 
 def _number(value: Any, below: int) -> int:

@@ -9,6 +9,7 @@ from barelm.host_files import reading, replace_file
 from barelm.machine.choice import quick_machine
 from barelm.settings import Settings
 from barelm.trust.manifest import verify_image
+from barelm.trust.quote import judge_quote
 from barelm.trust.receipt_file import MOST_BYTES, Receipt, is_receipt, parse_receipt, parting
 
 _BEGINNING = 4096
@@ -40,6 +41,8 @@ def verify_receipt(path: Path, model: str | None, machine: str, settings: Settin
         if path.stat().st_size > MOST_BYTES:
             raise BarelmError(f"{path} is too large to be a receipt", "Take it from where it was written again.")
         told = parse_receipt(path.read_bytes(), path.name)
+    for line in judge_quote(told.quote, bytes.fromhex(told.last)) if told.quote else ():
+        print(line)
     with ProgressBar() as bar:
         packed = model_of(told, model, bar)
         again = computed_again(told, packed, quick_machine(machine, bar.note), bar, settings)

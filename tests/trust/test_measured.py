@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from barelm.contract.trust.tpm_commands import REGISTERS
 from barelm.contract.uefi_protocols import Tcg2
 from barelm.dialect.memory import text
 from barelm.machine.firmware.devices.tcg2_device import Tpm
@@ -27,6 +28,9 @@ from barelm.metal.storage.configuration import note_hash
 from barelm.metal.trust import measured_boot
 from barelm.metal.trust.loaded_files import trust_in
 from barelm.settings import Settings
+from barelm.trust.quote import judge_quote
+from barelm.trust.receipt_file import parse_receipt
+from barelm.trust.receipt_replay import receipt_on
 from tests.built import program
 from tests.metal.talks import Desk, array, chat_model
 from tests.trust.signing import BOOT, SETTINGS, image, model
@@ -132,11 +136,16 @@ def read_register(control: Path, number: int) -> bytes:
 @pytest.mark.boot
 @pytest.mark.skipif("Qemu().why_not() is not None", reason="QEMU or OVMF is not installed here")
 def test_a_real_firmware_extends_the_register(tmp_path: Path, swtpm: Path) -> None:
-    settings = Settings("to the sun", 0.0, tokens=3, at_end="return")
+    settings = Settings("to the sun", 0.0, tokens=3, at_end="return", receipt=True)
     path = image(tmp_path, {BOOT: program().read_bytes(), "barelm.toml": settings.toml(), "model.blm": model()})
     shown = ""
-    with Qemu(tpm=swtpm).start(Spec(path, memory_mb=512)) as session:
+    with Qemu(tpm=swtpm).start(Spec(path, memory_mb=512, writable=True)) as session:
         while "any key" not in shown and (data := session.read(PATIENCE_S)):
             shown += data.decode()
     assert read_register(swtpm, measured_boot.PCR) == register(("barelm.toml", settings.toml()), ("model.blm", model()))
     assert os.path.exists(swtpm)
+    told = parse_receipt(receipt_on(path), "it")
+    said = judge_quote(told.quote, bytes.fromhex(told.last))
+    assert said[1:] == [f"register {number} was {read_register(swtpm, number).hex()}" for number in REGISTERS]
+    assert any(read_register(swtpm, 4)) and said[2].endswith(
+        register(("barelm.toml", settings.toml()), ("model.blm", model())).hex())

@@ -23,6 +23,7 @@ from barelm.settings import Settings
 from barelm.trust.binding import sha256_of
 from barelm.trust.receipt_file import Receipt, parse_receipt, parting
 from barelm.trust.receipt_replay import computed_again, model_of
+from barelm.trust.verifying import verify
 from tests.appliance.chatty import Chatty, volume_of
 from tests.appliance.talk import talk
 from tests.built import program
@@ -156,6 +157,14 @@ def test_what_is_no_json_is_refused(content: bytes) -> None:
 def test_a_receipt_that_contradicts_itself_is_refused() -> None:
     with pytest.raises(BarelmError, match="contradicts itself"):
         parse_receipt(json.dumps({**raw(), "previous": "1" * 64}).encode(), "it")
+
+
+@pytest.mark.parametrize("quote, reason", [
+    ("00", "none of a TPM over it"), (7, "not a receipt"), ("0", "not a receipt")])
+def test_a_quote_is_judged_before_anything_is_computed(tmp_path: Path, quote: object, reason: str) -> None:
+    (tmp_path / "r.json").write_text(json.dumps({**raw(), "quote": quote}))
+    with pytest.raises(BarelmError, match=reason):
+        verify(tmp_path / "r.json", None, "hosted", Settings())
 
 
 def conversation(*lines: str) -> tuple[str, dict[str, bytes], Packed]:

@@ -17,4 +17,5 @@ class Trust(Struct):
     has_model: int  # 1: that is known
     program: U8 = room(SHA256_BYTES)  # of its file on the volume, where a receipt was asked for
     measured: int  # the TPM's register it went into, or 0
-    event: U8 = room(512)  # of the TPM's log
+    event: U8 = room(512)  # of the TPM's log; a command to it
+    answer: U8 = room(1024)  # to that

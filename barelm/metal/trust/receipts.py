@@ -16,6 +16,7 @@ from barelm.metal.console.sinks import Console
 from barelm.metal.console.writing import put, put_text
 from barelm.metal.measuring.selftest import ModelUnderTest, transcript_of_model
 from barelm.metal.trust.loaded_files import hash_model, put_digest, trust_in
+from barelm.metal.trust.quotes import put_quote
 
 
 def receipt_in(workspace: Workspace) -> ReceiptState:
@@ -132,4 +133,6 @@ def put_receipt(con: Console, workspace: Workspace, header: Header, tokens: I64)
         put(con, sentence('{}"{:x16}"', (text(", ") if i > 0 else text(""), receipt.links[i])))
     put_text(con, text('],\n "last": "'))
     put_digest(con, receipt.last)
-    put_text(con, text('"}\n'))
+    put_text(con, text('"'))
+    put_quote(con, workspace, receipt.last)
+    put_text(con, text("}\n"))

@@ -27,3 +27,11 @@ def find_tpm(fw: Firmware) -> int:
 def extend_pcr(tpm: int, data: U8, event: U8) -> int:
     """Have data hashed into a register, and an event written to the log, which says which; returns the status."""
     return call_efi(Tcg2(tpm).hash_log_extend_event, (tpm, 0, address_of(data), len(data), address_of(event)))
+
+
+def submit_command(tpm: int, command: U8, answer: U8) -> int:
+    """Have it obey a command; returns the bytes of its answer, 0 where it refuses or cannot."""
+    status = call_efi(Tcg2(tpm).submit_command,
+                      (tpm, len(command), address_of(command), len(answer), address_of(answer)))
+    n = int(answer[4]) << 8 | int(answer[5])
+    return n if status == 0 and int(answer[8]) | int(answer[9]) == 0 and n <= len(answer) else 0
