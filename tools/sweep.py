@@ -1,4 +1,4 @@
-"""Every firmware call of a story and of a conversation made to fail, in turn: what becomes of the machine.
+"""Every firmware call of a story, of a conversation and of a node made to fail, in turn: what becomes of the machine.
 
     python -m tools.sweep                       everything: thousands of runs, an hour or more
     python -m tools.sweep --sample 60           that many of them, chosen by --seed
@@ -6,7 +6,8 @@
 
 Each call is failed once, and from then on, with statuses the specification allows and with what is none: success with
 less, with something else, with nothing.  Allowed is that the words are the same, or that a sentence of the program
-says what is wrong; and that all is given back.  Exit code 1 where anything else happened.
+says what is wrong; and that all is given back.  A node may lose a connection, if it answers the next.  Exit code 1
+where anything else happened.
 """
 
 from __future__ import annotations
@@ -34,10 +35,12 @@ from barelm.errors import BarelmError
 from barelm.machine.firmware.faults import Fault
 from barelm.machine.firmware.firmware import PROGRAM
 from barelm.machine.firmware.tables import ERROR
-from barelm.machine.hosted import Hosted
-from barelm.machine.machine import Spec, host_processors
+from barelm.machine.hosted import Hosted, HostedSession
+from barelm.machine.machine import Forward, Spec, host_processors
 from barelm.settings import Settings
 from tests.appliance.chatty import Chatty
+from tools import sweep_node
+from tools.sweep_node import Answers
 
 METAL = Path(__file__).parents[1] / "barelm" / "metal"
 SILENCE_S = 40.0
@@ -46,9 +49,10 @@ MOST_CALLS = 12
 PROMPT, ANY_KEY, MENU = "> ", "Press any key to go on.", "Enter starts"
 LINES = ("hello world", "/save t", "and more", "/load t", "/report", "/model", "", "again", "/quit")
 
-SAME, SAID, WAITS, LOST, WRONG, LEFT, HANG, CRASH = (
-    "same", "said", "waits at its prompt", "text lost", "wrong words", "left behind", "hang", "crash")
-GOOD = (SAME, SAID, WAITS)
+SAME, SAID, AGAIN, WAITS, DEAF, LOST, WRONG, LEFT, HANG, CRASH = (
+    "same", "said", "answered at another try", "waits", "no answer", "text lost", "wrong words", "left behind", "hang",
+    "crash")
+GOOD = (SAME, SAID, AGAIN, WAITS)
 
 STATUSES = (uefi.EFI_DEVICE_ERROR, uefi.EFI_UNSUPPORTED, uefi.EFI_OUT_OF_RESOURCES, uefi.EFI_NOT_READY)
 MORE_STATUSES = {"Open": (uefi.EFI_NOT_FOUND, 13), "OpenVolume": (12, 13), "Write": (uefi.EFI_VOLUME_FULL, 13),
@@ -69,7 +73,9 @@ UNSEEN = ("Write", "OutputString", "Blt", "AllocatePages")
 GIVING_BACK = ("EFI_BOOT_SERVICES.FreePages", "EFI_BOOT_SERVICES.CloseEvent", "EFI_FILE_PROTOCOL.Close",
                  "EFI_BOOT_SERVICES.CloseProtocol", "EFI_BOOT_SERVICES.ConnectController", "EFI_BOOT_SERVICES.FreePool",
                  "EFI_BOOT_SERVICES.UninstallProtocolInterface")
-"""Services that give back: where one fails, what it should have taken stays, and nobody can help it."""
+"""Services that give back: where one fails, what it should have taken stays, and nobody can help it.  A child of the
+network's is asked to go once more.
+"""
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,7 @@ class Scene:
     cores: int
     lines: tuple[str, ...] = ()
     screen: tuple[int, int] | None = None
+    serves: bool = False
 
 
 @dataclass
@@ -88,6 +95,7 @@ class Ran:
     """What became of a run."""
 
     text: str = ""
+    answers: Answers = field(default_factory=Answers)
     status: int | None = None
     trouble: str = ""
     left: dict[str, int] = field(default_factory=dict)
@@ -105,8 +113,9 @@ class Verdict:
 
 
 def scenes(folder: Path) -> list[Scene]:
-    """A story told to a program and to a person, and a conversation that uses the volume."""
-    one, other = (Chatty(seed, name=f"chatty{seed}").write(folder / f"{seed}.blm").path for seed in (5, 6))
+    """A story told to a program and to a person, a conversation that uses the volume, and a node."""
+    one, other, served = (Chatty(seed, length, name=f"chatty{seed}").write(folder / f"{seed}.blm").path
+                          for seed, length in ((5, 512), (6, 512), (3, 1024)))
 
     def image(name: str, settings: Settings, **models: Path) -> Path:
         files = {f"{key}.blm": path for key, path in models.items()}
@@ -116,10 +125,12 @@ def scenes(folder: Path) -> list[Scene]:
 
     story = Settings("hello", 0.0, tokens=8, seed=7, wait=1, template=False)
     talk = Settings("", 0.0, tokens=6, seed=7, chat=True, wait=1, countdown=20)
+    node = Settings(temperature=0.0, serve=True, wait=0, slots=2)
     return [Scene("story", image("story", story, model=one), 2),
             Scene("report", image("report", story.but(report=True), model=one), 1),
             Scene("screen", image("screen", story, model=one), 1, screen=(800, 600)),
-            Scene("talk", image("talk", talk, model=one, other=other), 2, LINES)]
+            Scene("talk", image("talk", talk, model=one, other=other), 2, LINES),
+            Scene("node", image("node", node, model=served), 2, serves=True)]
 
 
 def play(scene: Scene, faults: tuple[Fault, ...]) -> Ran:
@@ -128,43 +139,56 @@ def play(scene: Scene, faults: tuple[Fault, ...]) -> Ran:
     with tempfile.TemporaryDirectory() as folder:
         image = Path(shutil.copy(scene.image, folder))
         machine = Hosted(faults, screen=scene.screen)
-        with machine.start(Spec(image, 192, scene.cores, writable=True)) as session:
-            try:
+        spec = Spec(image, 192, scene.cores, writable=True, forward=Forward(0, 8080) if scene.serves else None)
+        with machine.start(spec) as session:
+            if scene.serves:
+                ran.answers = sweep_node.hold(session, lambda: ran.text, lambda: listen(session, scene, ran))
+            else:
                 listen(session, scene, ran)
-            except BarelmError as error:
-                ran.trouble = error.message
             ran.status, ran.calls, ran.left = session.status, session.calls, dict(session.left)
             if session.kept:
                 ran.left["bytes"] = session.kept
     return ran
 
 
-def listen(session: object, scene: Scene, ran: Ran) -> None:
-    """Read all that is said, and answer."""
+def listen(session: HostedSession, scene: Scene, ran: Ran) -> None:
+    """Read all that is said, and answer; note what goes wrong."""
+    try:
+        hear(session, scene, ran)
+    except BarelmError as error:
+        ran.trouble = error.message
+
+
+def hear(session: HostedSession, scene: Scene, ran: Ran) -> None:
+    """The same; raises what goes wrong."""
     typed = pressed = chosen = 0
     deadline = time.monotonic() + 4 * SILENCE_S
-    while content := session.read(SILENCE_S):  # type: ignore[attr-defined]
+    while content := session.read(2 * SILENCE_S if scene.serves else SILENCE_S):
         ran.text += content.decode(errors="replace")
         if ran.text.count(ANY_KEY) > pressed:
             pressed += 1
-            session.send("x")  # type: ignore[attr-defined]
+            session.send("x")
         if ran.text.count(MENU) > chosen:
             chosen += 1
-            session.send("\n" if chosen <= 3 else "\x1b")  # type: ignore[attr-defined]
+            session.send("\n" if chosen <= 3 else "\x1b")
         if scene.lines and not typed and re.search(r"\n> *$", ran.text):
             typed = 1
-            session.send("".join(f"{line}\n" for line in scene.lines))  # type: ignore[attr-defined]
+            session.send("".join(f"{line}\n" for line in scene.lines))
         if time.monotonic() > deadline:
             raise BarelmError("it does not end", "")
 
 
-def faults_of(calls: dict[str, int]) -> Iterator[Fault]:
-    """Every way to fail every call there was."""
+def faults_of(calls: dict[str, int], serves: bool = False) -> Iterator[Fault]:
+    """Every way to fail every call there was; of a node, those that are a node's."""
     for service, n in calls.items():
+        if serves and not service.startswith(sweep_node.SERVICES):
+            continue
         name = service.rpartition(".")[2]
-        step = -(-n // MOST_CALLS)
-        statuses = [ERROR | status for status in (*STATUSES, *MORE_STATUSES.get(name, ()))]
-        effects = (*EFFECTS.get(service, ()), *(("nothing",) if name not in UNSEEN else ()))
+        step = -(-n // (sweep_node.most_calls(service) if serves else MOST_CALLS))
+        more = sweep_node.STATUSES if service.startswith(sweep_node.SERVICES) else MORE_STATUSES
+        statuses = [ERROR | status for status in (*STATUSES, *more.get(name, ()))]
+        effects = (*EFFECTS.get(service, ()), *sweep_node.EFFECTS.get(service, ()),
+                   *(("nothing",) if name not in UNSEEN else ()))
         for call in range(1, n + 1, step):
             for lasting in (False, True):
                 yield from (Fault(service, status, call, lasting) for status in statuses)
@@ -199,14 +223,17 @@ def judge(scene: Scene, fault: Fault, ran: Ran, good: Ran) -> Verdict:
         return Verdict(scene.name, str(fault), outcome, words[-300:])
 
     if ran.trouble:
-        waits = re.search(r"\n> [^\n]*$", ran.text) or MENU in ran.text[-400:]
+        waits = sweep_node.SERVING in ran.text or re.search(r"\n> [^\n]*$", ran.text) or MENU in ran.text[-400:]
         if waits and fault.lasting and fault.service.startswith(INPUT):
             return verdict(WAITS)
         is_hang = "said nothing" in ran.trouble or "does not end" in ran.trouble
         return verdict(HANG if is_hang else CRASH, f"{ran.trouble} {ran.text[-200:]!r}")
-    if ran.left and fault.service not in GIVING_BACK and "does not come back" not in ran.text:
+    kept = fault.service in GIVING_BACK or fault.service == sweep_node.DESTROY and (fault.lasting or fault.effect)
+    if ran.left and not kept and "does not come back" not in ran.text:
         return verdict(LEFT, str(ran.left))
     expected, found = plain(good.text), plain(ran.text)
+    if scene.serves:
+        return verdict(*judge_answers(fault, ran, good))
     if found == expected and ran.status == good.status:
         return verdict(SAME)
     news = [line for line in found if line not in expected]
@@ -218,15 +245,36 @@ def judge(scene: Scene, fault: Fault, ran: Ran, good: Ran) -> Verdict:
     return verdict(LOST, f"{len(found)} of {len(expected)} lines")
 
 
+def judge_answers(fault: Fault, ran: Ran, good: Ran) -> tuple[str, str]:
+    """What became of what a node was asked: the outcome, and the words that show it."""
+    told, expected = ran.answers, plain(good.text)
+    news = [line for line in plain(ran.text) if line not in expected]
+    is_said = bool(told.refused) or any(sentences().search(line) for line in news)
+    words = " / ".join([*news, *told.refused, *told.lost])
+    if any(text not in ("", right) for text, right in zip(told.texts, good.answers.texts)):
+        return WRONG, repr(told.texts)
+    if is_said:
+        return SAID, words
+    if "" in told.texts:
+        return (WAITS if sweep_node.seems_to_be_peers(fault) else DEAF), words
+    if news or ran.status != good.status:
+        return WRONG, words
+    if not set(expected) <= set(plain(ran.text)):
+        return LOST, words
+    return (AGAIN if told.lost else SAME), words
+
+
 def sweep(order: argparse.Namespace) -> list[Verdict]:
     """Play all of them, some at a time; what is not good is printed at once."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
         todo: list[tuple[Scene, Fault, Ran]] = []
-        for scene in scenes(Path(folder)):
+        played = scenes(Path(folder))
+        for scene in [one for one in played if one.name == order.only] or played:
             good = play(scene, ())
             if good.trouble or good.status != 0 or good.left:
                 raise SystemExit(f"without any fault {scene.name} goes wrong: {good}")
-            todo += [(scene, fault, good) for fault in faults_of(good.calls) if order.only in f"{scene.name} {fault}"]
+            todo += [(scene, fault, good) for fault in faults_of(good.calls, scene.serves)
+                     if order.only in f"{scene.name} {fault}"]
         if order.sample:
             todo = random.Random(order.seed).sample(todo, min(order.sample, len(todo)))
         print(f"{len(todo)} runs", file=sys.stderr)
@@ -252,7 +300,7 @@ def main(arguments: list[str]) -> int:
     if order.json:
         order.json.write_text(json.dumps([asdict(verdict) for verdict in verdicts], indent=1))
     counts = Counter(verdict.outcome for verdict in verdicts)
-    print(", ".join(f"{outcome} {counts[outcome]}" for outcome in (*GOOD, LOST, WRONG, LEFT, HANG, CRASH)))
+    print(", ".join(f"{outcome} {counts[outcome]}" for outcome in (*GOOD, DEAF, LOST, WRONG, LEFT, HANG, CRASH)))
     return int(any(verdict.outcome not in GOOD for verdict in verdicts))
 
 
