@@ -7,6 +7,7 @@ from barelm.commands.progress import ProgressBar
 from barelm.errors import BarelmError
 from barelm.host_files import reading, replace_file
 from barelm.machine.choice import quick_machine
+from barelm.printed import printable
 from barelm.settings import Settings
 from barelm.trust.manifest import verify_image
 from barelm.trust.quote import judge_quote
@@ -26,9 +27,9 @@ def verify(path: Path, model: str | None, machine: str, settings: Settings) -> i
                           "`barelm image` wrote.")
     found = verify_image(path)
     for line in found.notes:
-        print(line)
+        print(printable(line))
     for line in found.faults:
-        print(f"DIFFERS: {line}")
+        print(printable(f"DIFFERS: {line}"))
     print("the image is not as it was made" if found.faults else "the image is as it was made")
     return 1 if found.faults else 0
 

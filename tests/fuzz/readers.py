@@ -6,13 +6,14 @@ Where a format has sums, they are put right before reading: what is behind them 
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import os
 import random
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,12 +40,20 @@ from barelm.pack.tokenizer_tables import tokenizer_tables
 from barelm.pack.writer import write_packed
 from barelm.settings import Settings
 from barelm.transcript import Transcript
+from barelm.trust.authenticode import certificate_table, sign_program, signed_by
+from barelm.trust.binding import bound_names
+from barelm.trust.manifest import MANIFEST_PATH, verify_image
+from barelm.trust.quote import judge_quote
+from barelm.trust.receipt_file import _receipt, parse_receipt, parting
 from tests.gguf_files import write_small_gguf
 from tests.kernels.web.asking import EVERYTHING, ask
 from tests.kernels.web.test_http_request import read as read_http
+from tests.machine.programs import program as compiled
 from tests.metal.storage.test_configuration import read as read_toml
 from tests.models import tiny_checkpoint, write_llama2c_v0, write_llama2c_v1, write_llama2c_v2, write_tokenizer_bin
 from tests.test_machine_report import EXAMPLE
+from tests.trust.signing import signer
+from tests.trust.signing_tpm import SigningTpm
 from tests.worlds import interpreter
 
 CORPUS = Path(__file__).with_name("corpus")
@@ -137,6 +146,38 @@ def json_request(content: bytes) -> None:
 def program(content: bytes) -> None:
     """A program's facts."""
     read_program(content)
+
+
+def signed_program(content: bytes) -> None:
+    """Who signed a program, and what it is bound to."""
+    bound_names(content)
+    signer = signed_by(content) if certificate_table(content)[1] else None
+    assert signer is None or signer.subject.rfc4514_string()
+
+
+def receipt(content: bytes) -> None:
+    """A receipt, its first hash right; and a TPM's quote in it, in hexadecimal behind it."""
+    text, _, answers = content.partition(b"|")
+    with suppress(ValueError, KeyError, TypeError, RecursionError, OverflowError):
+        raw = json.loads(text)
+        found = _receipt(raw)
+        raw["first"] = hashlib.sha256(bytes(found.start().base) + found.ids_before()).hexdigest()
+        text = json.dumps(raw).encode()
+    found = parse_receipt(text, "it")
+    assert found.replay() and parting(found, found) is None
+    judge_quote(answers, bytes(32))
+
+
+def manifest(content: bytes) -> None:
+    """An image with this as its MANIFEST.json."""
+    path = folder() / "manifest.img"
+    if not path.exists():
+        write_image(path, {MANIFEST_PATH: b" " * 4096, "barelm.toml": b"wait = 0\n"}, plain=True, lasting=False)
+    with open_volume(path) as found:
+        at = found.geometry.cluster_offset(found.lookup(MANIFEST_PATH).facts.first_cluster)  # type: ignore[union-attr]
+    with open(path, "r+b", buffering=0) as file:
+        os.pwrite(file.fileno(), content[:4096].ljust(4096), at)
+    verify_image(path)
 
 
 def configuration(content: bytes) -> None:
@@ -259,6 +300,12 @@ def _gguf(**choices: object) -> bytes:
     return _written(lambda path: write_small_gguf(path, n_layers=1, dim=32, hidden_dim=32, **choices))
 
 
+RECEIPT = {"format": 1, "model": {"sha256": 32 * "ab", "bytes": 9}, "program": {"sha256": 32 * "cd"},
+           "settings": {"rng": "0123456789abcdef", "top_k": 0, "penalised_from": 2, **dict.fromkeys(
+               ("temperature", "top_p", "min_p", "repeat"), "3f800000")},
+           "previous": 32 * "00", "first": 32 * "00", "before": [1, 2], "n_tokens": 2, "ids": [3, 4],
+           "links": ["0123456789abcdef", "0123456789abcdef"], "last": 32 * "00"}
+
 DAMAGE: tuple[Callable[[bytearray, random.Random], object], ...] = (
     lambda raw, dice: raw.__setitem__(dice.randrange(len(raw)), dice.randrange(256)),
     lambda raw, dice: raw.__delitem__(slice(dice.randrange(len(raw)), None)),
@@ -299,6 +346,10 @@ READERS = {reader.read.__name__: reader for reader in (
         512),
     Reader(json_request, lambda: [bytes([api]) + json.dumps(EVERYTHING).encode() for api in range(TOKENS + 1)], 2048),
     Reader(program, lambda: [b"MZ" + bytes(58) + b"\x40\0\0\0PE\0\0"], 2048),
+    Reader(signed_program, lambda: [sign_program(compiled("x"), signer())], 1 << 14),
+    Reader(receipt, lambda: [json.dumps(RECEIPT).encode() + b"|" + SigningTpm().quote(bytes(32))], 4096),
+    Reader(manifest, lambda: [json.dumps({"format": 1, "files": {name: {"bytes": 9, "sha256": 32 * "ab"} for name in (
+        "barelm.toml", "model.blm")}}).encode()], 512),
     Reader(configuration, lambda: [Settings("a prompt", 0.5, tokens=7, stop=("x", "y")).toml()], 512),
     Reader(packed_model, lambda: [tiny().path.read_bytes()[:layout.HEADER_BYTES]], layout.HEADER_BYTES + 2048),
     Reader(gpt, lambda: [disk(False).seed()], 4 * SECTOR),

@@ -12,7 +12,7 @@ from tests.fuzz.readers import CORPUS, READERS, damaged
 
 ROUNDS = 60
 SOUND = ("gguf_header", "gguf", "llama2c", "tokenizer", "report", "transcript", "terminal", "configuration",
-         "packed_model", "gpt", "volume", "edited_volume")
+         "signed_program", "receipt", "manifest", "packed_model", "gpt", "volume", "edited_volume")
 
 
 @pytest.mark.parametrize("name", SOUND)

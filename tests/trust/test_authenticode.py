@@ -70,6 +70,28 @@ def test_no_program(content: bytes) -> None:
         sign_program(content, signer())
 
 
+def test_headers_that_lie_and_are_cut() -> None:
+    lying, at = bytearray(plain()), struct.unpack_from("<I", plain(), 0x3C)[0]
+    struct.pack_into("<H", lying, at + 6, 60_000)
+    with pytest.raises(BarelmError, match="list of sections is cut short"):
+        bound_names(bytes(lying))
+    cut = bytes(0x1F0).join((b"MZ", plain()[at:at + 60]))
+    with pytest.raises(BarelmError, match="not a program for UEFI"):
+        bound_names(cut[:0x3C] + (0x1F2).to_bytes(4, "little") + cut[0x40:])
+
+
+@pytest.mark.parametrize("sound, damaged", [
+    ("2a864886f70d010101", "2a864886f70d0101ff"),  # a key of a kind nobody knows
+    ("a003020102", "a00302016c"),  # a version of certificates there is none of
+    ("02010131", "0201ff31")])  # what is no DER
+def test_certificates_that_are_none(sound: str, damaged: str) -> None:
+    """Each is an exception of its own in the library that reads them."""
+    signed = sign_program(plain(), signer())
+    assert bytes.fromhex(sound) in signed
+    with pytest.raises(BarelmError, match="the signature of the program is not one over it"):
+        signed_by(signed.replace(bytes.fromhex(sound), bytes.fromhex(damaged)))
+
+
 def test_a_list_and_back() -> None:
     files: dict[str, Path | bytes] = {"barelm.toml": b"", "modèle.blm": b"abc"}
     names = bound_names(with_section(plain(), ".bound", bound_list(files)))
