@@ -8,12 +8,10 @@ from collections import Counter
 from functools import cache
 from typing import Any
 
-from llvmlite import ir
 from numba.core import (
     compiler,
     compiler_machinery,
     errors,
-    imputils,
     ir_utils,
     lowering,
     postproc,
@@ -26,10 +24,8 @@ from numba.core import (
     untyped_passes,
 )
 from numba.core import ir as numba_ir
-from numba.np import arrayobj
 
 from barelm.aot.large_tuples import holds_places, is_large, on_stack
-from barelm.dialect.lowering.emit import check_span
 
 
 class MetalTyping(typing.Context):  # type: ignore[misc]
@@ -202,45 +198,3 @@ class MetalCompiler(compiler.CompilerBase):  # type: ignore[misc]
     def define_pipelines(self) -> list[Any]:
         """The one pipeline."""
         return [metal_passes()]
-
-
-METAL_IMPLEMENTATIONS = imputils.Registry("metal")
-"""Reading and writing one item of a vector of numbers: Numba's code for it sets up a whole array first."""
-
-
-def _item(context: Any, builder: Any, array_type: Any, array: Any, index_type: Any, index: Any) -> Any:
-    model = context.data_model_manager[array_type]
-    size = builder.extract_value(model.get(builder, array, "shape"), 0)
-    at = arrayobj.fix_integer_index(context, builder, index_type, index, size)
-    check_span(context, builder, at, at.type(1), size)
-    return builder.gep(model.get(builder, array, "data"), [at])
-
-
-def _is_plain(array: Any) -> bool:
-    return bool(array.ndim == 1 and array.layout == "C")
-
-
-@METAL_IMPLEMENTATIONS.lower(operator.getitem, types.Array, types.Integer)  # type: ignore[untyped-decorator]
-def _getitem(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    array_type, index_type = sig.args
-    if not _is_plain(array_type):
-        return arrayobj.getitem_arraynd_intp(context, builder, sig, args)
-    return arrayobj.load_item(context, builder, array_type,
-                              _item(context, builder, array_type, args[0], index_type, args[1]))
-
-
-@METAL_IMPLEMENTATIONS.lower(operator.setitem, types.Array, types.Integer, types.Number)  # type: ignore[untyped-decorator]
-def _setitem(context: Any, builder: Any, sig: Any, args: Any) -> None:
-    array_type, index_type, value_type = sig.args
-    if not _is_plain(array_type):
-        arrayobj.setitem_array(context, builder, sig, args)
-        return
-    value = context.cast(builder, args[2], value_type, array_type.dtype)
-    arrayobj.store_item(context, builder, array_type, value,
-                        _item(context, builder, array_type, args[0], index_type, args[1]))
-
-
-@METAL_IMPLEMENTATIONS.lower(len, types.Array)  # type: ignore[untyped-decorator]
-def _len(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
-    shape = context.data_model_manager[sig.args[0]].get(builder, args[0], "shape")
-    return builder.extract_value(shape, 0)

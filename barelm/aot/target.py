@@ -11,7 +11,18 @@ from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
-from numba.core import cgutils, codegen, compiler, cpu, datamodel, funcdesc, target_extension, types, typing
+from numba.core import (
+    cgutils,
+    codegen,
+    compiler,
+    cpu,
+    datamodel,
+    funcdesc,
+    imputils,
+    target_extension,
+    types,
+    typing,
+)
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.descriptors import TargetDescriptor
 from numba.core.dispatcher import Dispatcher
@@ -20,9 +31,10 @@ from numba.core.runtime import rtsys
 from numba.core.runtime.context import NRTContext
 
 from barelm.aot.convention import MetalArray, MetalCallConv
+from barelm.aot.implementations import METAL_IMPLEMENTATIONS
 from barelm.aot.large_tuples import MetalTuple, is_large
 from barelm.aot.messages import line_being_compiled, place
-from barelm.aot.passes import METAL_IMPLEMENTATIONS, MetalCompiler, MetalTyping
+from barelm.aot.passes import MetalCompiler, MetalTyping
 from barelm.dialect.lowering import FAMILY
 from barelm.dialect.lowering.emit import checks_accesses
 from barelm.errors import BarelmError
@@ -137,7 +149,8 @@ class MetalContext(cpu.CPUContext):  # type: ignore[misc]
         if METAL_IMPLEMENTATIONS not in self._registries:
             rtsys.initialize(cpu_target.target_context)
             super().load_additional_registries()
-            self.install_registry(METAL_IMPLEMENTATIONS)
+            self.install_registry(imputils.builtin_registry)
+            self.install_registry(METAL_IMPLEMENTATIONS)  # of two for the same types the later is taken
         for registry in list(self._registries):
             self.install_registry(registry)
 
@@ -146,6 +159,14 @@ class MetalContext(cpu.CPUContext):  # type: ignore[misc]
         if ty not in self._sizes:
             self._sizes[ty] = super().get_abi_sizeof(ty)
         return self._sizes[ty]
+
+    def pair_first(self, builder: Any, val: Any, ty: Any) -> Any:
+        """The item an iterator gave."""
+        return builder.extract_value(val, 0)
+
+    def pair_second(self, builder: Any, val: Any, ty: Any) -> Any:
+        """Whether it gave one."""
+        return builder.extract_value(val, 1)
 
     def make_tuple(self, builder: Any, typ: Any, values: Any) -> Any:
         """A tuple from its fields."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.np import arrayobj
+from numba.core.datamodel import models
 
 from barelm.dialect import memory
 from barelm.dialect.lowering import FAMILY
@@ -39,10 +39,12 @@ def make_view(context: Any, builder: Any, array_type: Any, data: Any, dims: list
     strides = [item]
     for dim in reversed(dims[1:]):
         strides.insert(0, builder.mul(strides[0], dim))
-    array = arrayobj.make_array(array_type)(context, builder)
-    arrayobj.populate_array(array, data=builder.bitcast(data, element.as_pointer()), shape=dims, strides=strides,
-                            itemsize=item, meminfo=None)
-    return array._getvalue()
+    n_items, nothing = dims[0], cgutils.voidptr_t(None)
+    for dim in dims[1:]:
+        n_items = builder.mul(n_items, dim)
+    return models.ArrayModel.from_argument(
+        context.data_model_manager[array_type], builder,
+        (nothing, nothing, n_items, item, builder.bitcast(data, element.as_pointer()), tuple(dims), tuple(strides)))
 
 
 def _dimensions(context: Any, builder: Any, shape_type: Any, shape: Any) -> list[Any]:
