@@ -8,16 +8,7 @@ import time
 from collections.abc import Callable
 
 from barelm.contract import uefi
-from barelm.contract.network.network_protocols import (
-    Ip4InterfaceInfo,
-    SimpleNetwork,
-    SimpleNetworkMode,
-    Tcp4ConfigData,
-    Tcp4Data,
-    Tcp4IoToken,
-    Tcp4ListenToken,
-    Tcp4Token,
-)
+from barelm.contract.network import network_protocols as net
 from barelm.machine.firmware.process import guest
 from barelm.machine.firmware.tables import ERROR
 
@@ -136,11 +127,11 @@ def waits(arguments: list[int], service: Callable[[], int]) -> int:
 def _ends(status: int, handle: int | None = None, length: int | None = None) -> Effect:
     """A token ends at once: with a status; of a listener with a child, of a transfer with so many bytes."""
     def effect(arguments: list[int], service: Callable[[], int]) -> int:
-        guest.put_word(arguments[1] + Tcp4Token.offset_of("status"), status)
+        guest.put_word(arguments[1] + net.Tcp4Token.offset_of("status"), status)
         if handle is not None:
-            Tcp4ListenToken(arguments[1]).new_child_handle = handle
+            net.Tcp4ListenToken(arguments[1]).new_child_handle = handle
         if length is not None:
-            Tcp4Data(int(Tcp4IoToken(arguments[1]).packet)).data_length = length
+            net.Tcp4Data(int(net.Tcp4IoToken(arguments[1]).packet)).data_length = length
         return uefi.EFI_SUCCESS
     return effect
 
@@ -154,7 +145,7 @@ EFFECTS |= {"ends_failed": _ends(ERROR | uefi.EFI_DEVICE_ERROR), "ends_aborted":
 @_effect
 def lies(arguments: list[int], service: Callable[[], int]) -> int:
     """GetModeData: every bit of what is asked for is set."""
-    for at, n_bytes in zip(arguments[1:], (4, Tcp4ConfigData.BYTES)):
+    for at, n_bytes in zip(arguments[1:], (4, net.Tcp4ConfigData.BYTES)):
         if at:
             guest.put_bytes(at, b"\xff" * n_bytes)
     return uefi.EFI_SUCCESS
@@ -165,7 +156,7 @@ def elsewhere(arguments: list[int], service: Callable[[], int]) -> int:
     """GetData: another address."""
     status = service()
     if status == 0 and arguments[1] == uefi.IP4_INTERFACE_INFO:
-        guest.put_bytes(arguments[3] + Ip4InterfaceInfo.offset_of("station_address"), b"\x0a\x00\x02\x63")
+        guest.put_bytes(arguments[3] + net.Ip4InterfaceInfo.offset_of("station_address"), b"\x0a\x00\x02\x63")
     return status
 
 
@@ -173,5 +164,5 @@ def elsewhere(arguments: list[int], service: Callable[[], int]) -> int:
 def unplugged(arguments: list[int], service: Callable[[], int]) -> int:
     """GetStatus: no cable is in."""
     status = service()
-    SimpleNetworkMode(int(SimpleNetwork(arguments[0]).mode)).media_present = 0
+    net.SimpleNetworkMode(int(net.SimpleNetwork(arguments[0]).mode)).media_present = 0
     return status
