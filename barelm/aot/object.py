@@ -110,6 +110,8 @@ def _set_for(whole: Any, kept: tuple[str, ...], level: Level) -> Any:
         cpu=level.cpu, features=level.features, opt=3, reloc="pic", codemodel="small")
     whole.triple, whole.data_layout = FAMILY.triple, str(machine.target_data)
     for value in (*whole.functions, *whole.global_variables):
+        if value.linkage == llvm.Linkage.common:
+            continue  # the linker makes one of all objects' that are called so
         if not value.is_declaration and value.name not in kept:
             value.linkage = "internal"
         elif not value.is_declaration:

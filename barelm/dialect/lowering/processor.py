@@ -34,10 +34,10 @@ def _call_efi(typing: Any, function: Any, arguments: Any) -> Any:
 
 
 def _failed_call(module: Any) -> Any:
-    """The two words; they are one thing, whoever refers to them."""
+    """The two words; they are one thing, in whichever objects they are referred to."""
     if FAILED not in module.globals:
         words = ir.GlobalVariable(module, ir.ArrayType(I64, 2), FAILED)
-        words.linkage, words.initializer = "linkonce_odr", ir.Constant(words.value_type, None)
+        words.linkage, words.initializer = "common", ir.Constant(words.value_type, None)
     return module.globals[FAILED]
 
 

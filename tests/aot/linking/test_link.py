@@ -48,6 +48,16 @@ def test_references_lead_where_they_should() -> None:
     assert link(OBJECTS) == program and link({**OBJECTS, "c": compiled(THERE.replace("@there", "@x"), "x")}) != program
 
 
+def test_a_common_variable_is_one_for_all_objects() -> None:
+    """As the words of `failed_call` are: a node notes what the story shows."""
+    text = HEAD + ("@words = common global [2 x i64] zeroinitializer\ndefine i64 @NAME(i64 %x) {\n"
+                   "  %y = atomicrmw add ptr @words, i64 %x seq_cst\n  ret i64 %y\n}\n")
+    objects = {name: compiled(text.replace("NAME", name), name) for name in ("efi_main", "there")}
+    image = pefile.PE(data=link(objects))
+    (data,) = [section for section in image.sections if section.Name.startswith(b".data")]
+    assert data.Misc_VirtualSize == 16
+
+
 def test_what_does_not_fit_together_is_refused() -> None:
     for objects, words in (
             ({"a": OBJECTS["a"]}, "nobody defines there"), ({"b": OBJECTS["b"]}, "there is no efi_main"),
