@@ -165,7 +165,7 @@ def test_a_bad_model_ends_in_a_screen_and_a_status(tmp_path: Path, model: Callab
 def check_failure(ran: Ran, status: int, message: str, hint: str) -> None:
     """Message, hint, place and status, in this order, and the status returned."""
     assert re.search(rf"\nbarelm stopped: {message}[^\n]*\n{hint}[^\n]*\n"
-                     rf"\(barelm/metal/[\w/]+\.py:\d+, status {status}\)\n"
+                     rf"\(barelm/metal/[\w/]+\.py:\d+, status {status}\)\n(\(last failed call: [\w.]+, status \d+\)\n)?"
                      r"\(program [0-9a-f]{8}; [^\n]*\)\n(Press any key to go on.\n)?"
                      rf"BARELM DONE {status}\n", ran.screen), ran.screen
     assert ran.status == ERROR | status

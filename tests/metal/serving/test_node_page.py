@@ -169,6 +169,7 @@ def test_errors_are_words_and_may_be_tried_again(page: Browser, node: FakeNode, 
                                                  ) -> None:
     node.refusals = [(status, words)]
     node.says("There.")
+    page.until("document.getElementById('model').textContent === 'tiny-stories'")
     ask(page, "Hello")
     page.until(f"{IDLE} && document.querySelector('.wrong')?.innerText === {shown!r}")
     page.click(".turn button")
