@@ -13,6 +13,8 @@ from hypothesis import HealthCheck, settings
 from barelm import host_files
 from barelm.checkpoint.checkpoint import Checkpoint
 from barelm.checkpoint.read import read_checkpoint
+from barelm.contract.failure_record import FailedCall
+from barelm.dialect.processor import failed_call
 from barelm.host_files import PACKAGE
 from barelm.pack.reader import Packed, read_packed
 from barelm.pack.writer import write_packed
@@ -29,6 +31,13 @@ class Pack(Protocol):
 
     def __call__(self, checkpoint: Checkpoint, quant: str = "keep") -> Packed:
         """`quant` as for `write_packed`."""
+
+
+@pytest.fixture(autouse=True)
+def no_call_has_failed() -> None:
+    """What a program keeps from its start to its end, the interpreter keeps from one test to the next."""
+    last = FailedCall(failed_call())
+    last.service = last.status = 0
 
 
 @pytest.fixture(autouse=True)

@@ -35,6 +35,10 @@ class MetalTyping(typing.Context):  # type: ignore[misc]
         """Nothing resolved yet."""
         self._resolved: dict[Any, Any] = {}
 
+    def forget(self) -> None:
+        """Resolve all anew: the host's JIT may have compiled for itself what Numba gives both under one key."""
+        self._resolved.clear()
+
     def resolve_function_type(self, func: Any, args: Any, kws: Any) -> Any:
         """The signature of a call."""
         known = self._lookup_global(func) if not isinstance(func, (str, types.Type)) else func

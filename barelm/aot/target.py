@@ -277,6 +277,7 @@ def with_callees(library: MetalLibrary, found: dict[MetalLibrary, None]) -> dict
 def lower(function: Any, signature: tuple[Any, ...]) -> tuple[list[str], str]:
     """Modules of LLVM IR, as text, of a function and all it calls, and the symbol of its entry."""
     dispatcher = metal_jit()(function)
+    dispatcher.targetdescr.typing_context.forget()
     dispatcher.compile(signature)
     result = dispatcher.overloads[signature]
     texts = [text for library in with_callees(result.library, {}) for text in library.texts]

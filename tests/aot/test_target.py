@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 import pytest
 from numba import types
 from numba.core import codegen
@@ -21,7 +22,7 @@ from barelm.aot import convention, large_tuples, passes, target
 from barelm.dialect.lowering import FAMILY
 from barelm.dialect.lowering.install import install
 from barelm.dialect.rooms import metal
-from barelm.dialect.types import I64
+from barelm.dialect.types import I64, U8
 
 CLASSES = (target.MetalLibrary, target.MetalCodegen, target.Uncounted, target.MetalContext, target.MetalTarget,
            target.MetalDispatcher, convention.MetalCallConv, convention.MetalArray, passes.MetalTyping,
@@ -30,7 +31,7 @@ CLASSES = (target.MetalLibrary, target.MetalCodegen, target.Uncounted, target.Me
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 # What Numba's classes get from their instances or from nowhere: not overrides.
-OWN = {"_lowering", "_typing", "targetdescr", "_operate", "age", "branch", "put_together", "field_of"}
+OWN = {"_lowering", "_typing", "targetdescr", "_operate", "age", "branch", "put_together", "field_of", "forget"}
 # Attributes set on instances, so that classes do not show them.
 OF_INSTANCES = {"_tm", "_tm_features", "_target_data", "_data_layout", "_loopvect", "_opt_level", "options"}
 
@@ -128,3 +129,23 @@ def test_what_a_call_resolves_to_is_asked_once() -> None:
     function = typing.resolve_value_type(operator.add)
     asked = [typing.resolve_function_type(function, (types.int64, types.int64), {}) for _ in range(2)]
     assert asked[0] is asked[1]
+
+
+@metal
+def widened(x: U8) -> int:
+    """Numba compiles `int` of a byte, and keeps one of it for all targets."""
+    return int(x[0])
+
+
+@metal
+def widened_again(x: U8) -> int:
+    """The same, typed later."""
+    return int(x[1]) + 1
+
+
+def test_programs_and_the_hosts_jit_take_turns() -> None:
+    data = types.Array(types.uint8, 1, "C")
+    install()
+    target.lower(widened, (data,))
+    numba.njit(lambda x: int(x[2]))(np.zeros(3, np.uint8))
+    target.lower(widened_again, (data,))

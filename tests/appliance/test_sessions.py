@@ -144,8 +144,8 @@ def test_a_full_volume_says_so_in_a_line_and_keeps_what_there_was(tmp_path: Path
         volume.save("filler.bin", bytes(volume.free_bytes))
     spoken = talk(image, "/load t", SECOND, "/save t", "/save u", "/report")
     for line in ("/save t", "/save u", "/report"):
-        assert spoken.answer_to(line).strip().splitlines()[-1] == (
-            "Not written: the volume is full.  Delete something on it, or write an image with --free.")
+        said = spoken.answer_to(line).strip().splitlines()
+        assert "Not written: the volume is full.  Delete something on it, or write an image with --free." in said
     assert spoken.status == 0 and kept_in(image, "t").same_text(before)
     with open_volume(image) as volume:
         assert sorted(entry.path for entry in volume.files() if entry.path.startswith("sessions/")) == [
@@ -157,8 +157,8 @@ def test_a_read_only_volume_says_so_in_a_line(tmp_path: Path) -> None:
     before = image.read_bytes()
     spoken = talk(image, FIRST, "/save t", "/report", SECOND, writable=False)
     for line in ("/save t", "/report"):
-        assert spoken.answer_to(line).strip().splitlines()[-1] == (
-            "Not written: the volume is read-only.  Is there a switch on the stick?")
+        assert "Not written: the volume is read-only.  Is there a switch on the stick?" in (
+            spoken.answer_to(line).splitlines())
     assert spoken.status == 0 and image.read_bytes() == before
 
 

@@ -89,4 +89,4 @@ def test_ctrl_c_is_code_130_and_the_next_pull_goes_on(cli: Cli, hub: Hub, monkey
 
 
 def test_a_misspelt_name_is_no_prompt(cli: Cli) -> None:
-    assert "Did you mean llama-3.2-1b" in cli.refuses("run", "lama-3.2-1b")
+    assert "Did you mean llama-3.2-1b" in cli.refuses("run", "lama-3.2-1b", "--machine", "hosted")
