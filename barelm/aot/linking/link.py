@@ -139,10 +139,11 @@ class Layout:
         loaded.append((b".reloc", relocations, _RELOCATIONS))
         file, table = bytearray(_HEAD_BYTES), b""
         for name, segment, flags in loaded:
-            stored = segment.content if any(segment.content) else b""
-            table += struct.pack("<8sIIIIIIHHI", name, len(segment.content), segment.start,
-                                 len(stored) + -len(stored) % _BLOCK, len(file) if stored else 0, 0, 0, 0, 0, flags)
-            file += stored + bytes(-len(stored) % _BLOCK)
+            # Zeros too: shim takes a section that is nowhere in the file for one inside the head, and refuses it.
+            stored = segment.content + bytes(-len(segment.content) % _BLOCK)
+            table += struct.pack("<8sIIIIIIHHI", name, len(segment.content), segment.start, len(stored), len(file),
+                                 0, 0, 0, 0, flags)
+            file += stored
         head = _head(len(loaded), self, relocations) + table
         file[:len(head)] = head
         # Where others have the time, this has what tells one program from another.

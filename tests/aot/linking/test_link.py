@@ -45,6 +45,7 @@ def test_references_lead_where_they_should() -> None:
     target = jump + 5 + struct.unpack_from("<i", memory, jump + 1)[0]
     there = next(section.content for section in read_object(OBJECTS["b"]).sections if section.name == ".text")
     assert bytes(memory[target:target + len(there)]) == there
+    assert all(section.PointerToRawData >= image.OPTIONAL_HEADER.SizeOfHeaders for section in image.sections)
     assert link(OBJECTS) == program and link({**OBJECTS, "c": compiled(THERE.replace("@there", "@x"), "x")}) != program
 
 
