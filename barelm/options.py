@@ -36,7 +36,7 @@ def type_of(row: AnySetting) -> Any:
 MachineName = Literal["qemu", "hosted"]
 Tokenizer = Annotated[Path | None, Parameter(name=["--tokenizer", "-z"], help="Its tokenizer, where not beside it.")]
 Key = Annotated[str, Parameter(env_var="BARELM_KEY", help="What clients have to show as their bearer token.")]
-On = Annotated[MachineName | None, Parameter(name="--machine", help="Default: qemu where installed, else hosted.")]
+On = Annotated[MachineName | None, Parameter(name="--machine", help="Default: qemu where it need not translate.")]
 Memory = Annotated[int, Parameter(name="--memory", help="Of the machine, MiB; 0: what the model needs.")]
 Cores = Annotated[int, Parameter(name="--cores", help="Of the machine; 0: as many as this host has.")]
 Quant = Annotated[Literal["keep", "q8", "q6_k", "q4", "q4_k", "f32"], Parameter(help="How to pack the weights.")]

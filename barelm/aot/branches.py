@@ -31,42 +31,49 @@ class Branch:
     """Called in the child with modules of IR, the name of the function in them, and what is to be told the symbols that
     the modules leave to the parent."""
     child: int = 0
-    wire: int = -1
+    wire: Any = None
 
     def grow(self, dispatcher: Any, signature: tuple[Any, ...]) -> None:
         """Double the process.  The child ends in here; to the parent the function is compiled."""
-        self.wire, told = os.pipe()
+        heard, told = os.pipe()
         self.child = os.fork()
         if self.child:
             os.close(told)
+            self.wire = os.fdopen(heard)
             promise(dispatcher, signature, self.symbol)
             return
-        status = 1
         try:
             end_with_parent()
             self._compile(dispatcher, signature, lambda symbols: _tell(told, symbols))
-            status = 0
+            _tell(told, [])
         except BarelmError as error:
             _tell(told, {"message": error.message, "hint": error.hint})
+        except Exception as error:
+            words = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+            _tell(told, {"message": f"compiling {self.symbol} failed: {words[0]}", "hint": " ".join(words[1:])})
         finally:
-            os._exit(status)
+            os._exit(0)
 
     def needs(self) -> list[str]:
         """The symbols of the parent that the child refers to.  Raises BarelmError where it had to give up."""
         if not self.child:
             raise BarelmError(f"the program does not come to {self.function.__name__}", "Leave the branch out.")
-        with open(self.wire) as heard:
-            said = heard.read()
-        needed = json.loads(said) if said else {"message": f"the compiler of {self.symbol} ended", "hint": _HINT}
-        if isinstance(needed, dict):
-            os.waitpid(self.child, 0)
-            raise BarelmError(needed["message"], needed["hint"])
-        return list(needed)
+        return self._hear()
 
     def join(self) -> None:
         """Wait for the child's object.  Raises BarelmError where there is none."""
-        if os.waitpid(self.child, 0)[1]:
-            raise BarelmError(f"the compiler of {self.symbol} ended", _HINT)
+        self._hear()
+        os.waitpid(self.child, 0)
+        self.wire.close()
+
+    def _hear(self) -> list[str]:
+        line = self.wire.readline()
+        said = json.loads(line) if line else {"message": f"the compiler of {self.symbol} ended", "hint": _HINT}
+        if isinstance(said, dict):
+            os.waitpid(self.child, 0)
+            self.wire.close()
+            raise BarelmError(said["message"], said["hint"])
+        return list(said)
 
     def _compile(self, dispatcher: Any, signature: tuple[Any, ...], tell: Callable[[list[str]], None]) -> None:
         MetalLibrary.age += 1
@@ -79,5 +86,4 @@ class Branch:
 
 
 def _tell(wire: int, said: list[str] | dict[str, str]) -> None:
-    os.write(wire, json.dumps(said).encode())
-    os.close(wire)
+    os.write(wire, json.dumps(said).encode() + b"\n")

@@ -103,7 +103,10 @@ def on_stack(builder: Any, llvm_type: Any, name: str = "") -> Any:
 
 def mark_places(arguments: list[Any], numba_types: Any, manager: Any) -> None:
     """Say of arguments that are addresses of tuples what the optimiser may rely on."""
-    for numba_type, argument in zip(numba_types, ArgPacker(manager, numba_types)._unflattener.unflatten(arguments)):
-        if isinstance(numba_type, types.NamedTuple) and is_large(manager[numba_type]):
+    large = [isinstance(numba_type, types.NamedTuple) and is_large(manager[numba_type]) for numba_type in numba_types]
+    if not any(large):
+        return
+    for marked, argument in zip(large, ArgPacker(manager, numba_types)._unflattener.unflatten(arguments)):
+        if marked:
             argument.add_attribute("captures(none)")
             argument.add_attribute("noalias")

@@ -4,17 +4,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from barelm.aot.linking.link import link
 from barelm.aot.object import compile_story
 from barelm.dialect.rooms import metal
+from barelm.dialect.types import I64
 from barelm.disk import write_image
 from barelm.machine.hosted import Hosted
 from barelm.machine.machine import Spec
 from barelm.metal.main import report_failure
 
 PATIENCE_S = 60
+
+
+class Large(NamedTuple):
+    """Large enough to be passed by its address."""
+
+    a: int
+    b: int
+    c: int
+    d: int
+    e: int
+    f: int
+    g: int
+    h: int
+    words: I64
 
 
 @metal

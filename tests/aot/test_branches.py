@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -14,24 +14,11 @@ from barelm.aot.linking.link import link
 from barelm.aot.object import compile_story, node_branch
 from barelm.dialect.memory import cells
 from barelm.dialect.rooms import Failure, metal
-from barelm.dialect.types import I64
 from barelm.errors import BarelmError
 from barelm.machine.hosted import Hosted
 from barelm.metal.main import report_failure
 from tests.aot import small
-
-
-class Asked(NamedTuple):
-    """Large enough to be passed by its address."""
-
-    words: I64
-    a: int
-    b: int
-    c: int
-    d: int
-    e: int
-    f: int
-    g: int
+from tests.aot.small import Large
 
 
 @metal
@@ -47,7 +34,7 @@ def late(x: int) -> int:
 
 
 @metal
-def branch(asked: Asked) -> int:
+def branch(asked: Large) -> int:
     """What is compiled elsewhere."""
     return shared(asked.a) + late(asked.g) + int(asked.words[1])
 
@@ -57,11 +44,11 @@ def main(image: int, table: int) -> int:
     """Comes to it."""
     words = cells(2)
     words[1] = shared(1000)
-    return branch(Asked(words, 1, 2, 3, 4, 5, 6, 7)) + late(100)
+    return branch(Large(1, 2, 3, 4, 5, 6, 7, 8, words)) + late(100)
 
 
 @metal
-def strict_branch(asked: Asked) -> int:
+def strict_branch(asked: Large) -> int:
     """It may raise, too."""
     if asked.g == 99:
         raise Failure(7, "ninety-nine is too much", "Ask for less.")
@@ -71,17 +58,17 @@ def strict_branch(asked: Asked) -> int:
 @metal
 def strict_main(image: int, table: int) -> int:
     """Comes to where it raises."""
-    return strict_branch(Asked(cells(2), 1, 2, 3, 4, 5, 6, 99)) + shared(2)
+    return strict_branch(Large(1, 2, 3, 4, 5, 6, 99, 8, cells(2))) + shared(2)
 
 
 @metal
-def bad_branch(asked: Asked) -> int:
+def bad_branch(asked: Large) -> int:
     """Refused: it allocates."""
     return len([asked.a, asked.b])
 
 
 @metal
-def doomed_branch(asked: Asked) -> int:
+def doomed_branch(asked: Large) -> int:
     """Its compiler will not live to see it."""
     return late(asked.a)
 
@@ -89,13 +76,13 @@ def doomed_branch(asked: Asked) -> int:
 @metal
 def doomed_main(image: int, table: int) -> int:
     """Comes to it."""
-    return doomed_branch(Asked(cells(2), 1, 2, 3, 4, 5, 6, 7))
+    return doomed_branch(Large(1, 2, 3, 4, 5, 6, 7, 8, cells(2)))
 
 
 @metal
 def bad_main(image: int, table: int) -> int:
     """Comes to it."""
-    return bad_branch(Asked(cells(2), 1, 2, 3, 4, 5, 6, 7))
+    return bad_branch(Large(1, 2, 3, 4, 5, 6, 7, 8, cells(2)))
 
 
 def built(main: Any, function: Any, folder: Path) -> bytes:

@@ -12,28 +12,15 @@ from barelm.dialect.rooms import metal
 from barelm.dialect.types import I64
 from barelm.machine.hosted import Hosted
 from tests.aot import small
+from tests.aot.small import Large
 
 MODULUS = 1_000_003
-
-
-class Inner(NamedTuple):
-    """Large by itself."""
-
-    a: int
-    b: int
-    c: int
-    d: int
-    e: int
-    f: int
-    g: int
-    h: int
-    words: I64
 
 
 class Wide(NamedTuple):
     """Has a large one in it, an array, and what is not of eight bytes."""
 
-    inner: Inner
+    inner: Large
     k: int
     is_odd: bool
     words: I64
@@ -55,7 +42,7 @@ class Narrow(NamedTuple):
 @metal
 def made(k: int, words: I64) -> Wide:
     """One that k can be told from."""
-    inner = Inner(k, k + 1, k + 2, k + 3, k + 4, k + 5, k + 6, k + 7, words[k % 3:])
+    inner = Large(k, k + 1, k + 2, k + 3, k + 4, k + 5, k + 6, k + 7, words[k % 3:])
     return Wide(inner, k, k % 2 == 1, words[:1 + k % 4], k * 2, k * 3, k * 5, k * 7, k * 11, k * 13)
 
 
@@ -82,7 +69,7 @@ def weight(w: Wide) -> int:
 
 
 @metal
-def weight_of_inner(inner: Inner) -> int:
+def weight_of_inner(inner: Large) -> int:
     """The same of the inner one."""
     return inner.a + 2 * inner.b + 3 * inner.h + len(inner.words)
 
