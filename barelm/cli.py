@@ -32,6 +32,7 @@ from barelm.options import (
     Kv,
     Memory,
     On,
+    OnBoot,
     Output,
     Quant,
     Raw,
@@ -170,7 +171,7 @@ def image(model: str = DEFAULT_MODEL, /, *, output: Output = None,
 
 @app.command
 def boot(image: Path, /, *, write: Annotated[bool, Parameter(negative="", help="Keep on the image what is written.")]
-         = False, machine: On = None, memory: Memory = 0, cores: Cores = 1, display: Display = False) -> int:
+         = False, machine: OnBoot = None, memory: Memory = 0, cores: Cores = 1, display: Display = False) -> int:
     """Boot a disk image and show its console; keys typed here are typed there.
 
     Parameters

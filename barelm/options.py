@@ -48,6 +48,7 @@ Theta = Annotated[float, Parameter(name="--rope-theta", help=(
 System = Annotated[str, option_of(EverySetting.system)]
 Raw = Annotated[bool, Parameter(negative="", help="Complete the prompt as it stands, without the chat template.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="One JSON object on stdout.")]
+OnBoot = Annotated[MachineName | None, Parameter(name="--machine", help="Default: qemu where installed, else hosted.")]
 Display = Annotated[bool, Parameter(negative="", help="Show the machine's screen in a window (QEMU).")]
 Output = Annotated[Path | None, Parameter(name=["--output", "-o"], help="Where to write.  Default: a new file here.")]
 

@@ -68,6 +68,18 @@ def bad_branch(asked: Large) -> int:
 
 
 @metal
+def mistyped_branch(asked: Large) -> int:
+    """Numba refuses it."""
+    return asked.nothing  # type: ignore[attr-defined, no-any-return]
+
+
+@metal
+def mistyped_main(image: int, table: int) -> int:
+    """Comes to it."""
+    return mistyped_branch(Large(1, 2, 3, 4, 5, 6, 7, 8, cells(2)))
+
+
+@metal
 def doomed_branch(asked: Large) -> int:
     """Its compiler will not live to see it."""
     return late(asked.a)
@@ -109,6 +121,9 @@ def test_what_goes_wrong_there_is_said_here(tmp_path: Path, monkeypatch: pytest.
         built(bad_main, bad_branch, tmp_path)
     with pytest.raises(BarelmError, match="the program does not come to bad_branch"):
         built(main, bad_branch, tmp_path)
+    with pytest.raises(BarelmError, match=f"compiling {NODE} failed: ") as refused:
+        built(mistyped_main, mistyped_branch, tmp_path)
+    assert "nothing" in refused.value.hint
     killed = node_branch(doomed_branch, tmp_path)
     killed.emit = dies
     with pytest.raises(BarelmError, match=f"the compiler of {NODE} ended"):
