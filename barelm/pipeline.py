@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from barelm.aot.build import build_program, is_built, source_key
+from barelm.aot.build import build_begun, build_program, is_built, source_key
 from barelm.checkpoint.checkpoint import Checkpoint
 from barelm.checkpoint.gguf import part_paths
 from barelm.checkpoint.read import read_checkpoint
@@ -104,6 +104,7 @@ class Order:
     receipt: Path | None = None  # where to write one
 
 
+@build_begun()
 def run(order: Order, machine: Machine, watch: Watcher, say: Callable[[str], None]) -> Outcome:
     """From a checkpoint to the last word: `say` gets the text as it is made."""
     model = packed_model(order.model, order.tokenizer, order.packing, watch, order.memory_mb)

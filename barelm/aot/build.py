@@ -5,8 +5,11 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Self
 
 from barelm.aot.linking.link import link
 from barelm.aot.pe import check_program
@@ -84,24 +87,58 @@ def compile_and_link(*how: str) -> bytes:
 
 def compile_objects(*how: str) -> dict[str, bytes]:
     """Every object by its name.  Raises BarelmError with a compiler's words."""
-    with tempfile.TemporaryDirectory(prefix="barelm-build-") as folder:
+    if _begun and not how:
+        return _begun.pop().objects()
+    with Compilers(*how) as compilers:
+        return compilers.objects()
+
+
+@contextmanager
+def build_begun() -> Iterator[None]:
+    """Compile what is not built beside whatever the body does first; `build_program` in it waits for the rest."""
+    if is_built() or _begun:
+        yield
+        return
+    with Compilers() as compilers:
+        _begun.append(compilers)
+        try:
+            yield
+        finally:
+            _begun.clear()
+
+
+class Compilers:
+    """The compilers of all parts at work, each in a process of its own, until they are closed."""
+
+    def __init__(self, *how: str) -> None:
+        self.folder = tempfile.TemporaryDirectory(prefix="barelm-build-")
         # Names inside the compiler must not depend on the order of sets.
         environment = child_environment(PYTHONHASHSEED="0")
-        children = [subprocess.Popen(child_command(_COMPILER, part, folder, *how), env=environment, text=True,
-                                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-                    for part in PARTS]
-        try:
-            for part, child in zip(PARTS, children):
-                _, words = child.communicate()
-                if child.returncode != 0:
-                    raise _refused(part, words)
-        finally:
-            for child in children:
-                child.kill()
-                child.wait()
-                if child.stderr:
-                    child.stderr.close()
-        return {path.stem: path.read_bytes() for path in sorted(Path(folder).glob("*.obj"))}
+        self.children = [subprocess.Popen(child_command(_COMPILER, part, self.folder.name, *how), env=environment,
+                                          text=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                          stderr=subprocess.PIPE) for part in PARTS]
+
+    def objects(self) -> dict[str, bytes]:
+        """Every object by its name, once all is done.  Raises BarelmError with a compiler's words."""
+        for part, child in zip(PARTS, self.children):
+            _, words = child.communicate()
+            if child.returncode != 0:
+                raise _refused(part, words)
+        return {path.stem: path.read_bytes() for path in sorted(Path(self.folder.name).glob("*.obj"))}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for child in self.children:
+            child.kill()
+            child.wait()
+            if child.stderr:
+                child.stderr.close()
+        self.folder.cleanup()
+
+
+_begun: list[Compilers] = []
 
 
 def _refused(part: str, words: str) -> BarelmError:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from barelm import pipeline
+from barelm.aot.build import build_begun
 from barelm.commands.boot import converse
 from barelm.commands.make import CHAT_FREE_MB
 from barelm.commands.progress import ProgressBar
@@ -27,7 +28,7 @@ KEPT = (".json", ".bmp")
 def chat_with(order: Order, machine: str | None, display: bool) -> int:
     """Hold a conversation; the code is 1 where the program failed.  What it saves is there the next time."""
     order = replace(order, cores=machine_cores(order.memory_mb, order.cores))
-    with ProgressBar() as bar:
+    with ProgressBar() as bar, build_begun():
         chosen = quick_machine(machine, bar.note, display)
         model = pipeline.packed_model(order.model, order.tokenizer, order.packing, bar, order.memory_mb)
         if model.chat is None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from barelm import pipeline
+from barelm.aot.build import build_begun
 from barelm.commands.progress import ProgressBar
 from barelm.commands.run import machine_cores
 from barelm.errors import BarelmError
@@ -76,7 +77,7 @@ def serve_model(order: Order, machine: str | None, place: HostPort) -> int:
     """Serve until Ctrl-C.  Raises BarelmError where the port is taken, or the node ends by itself with a failure."""
     order = replace(order, cores=machine_cores(order.memory_mb, order.cores))
     place = place.taken()
-    with ProgressBar() as bar:
+    with ProgressBar() as bar, build_begun():
         chosen = quick_machine(machine, bar.note)
         model = pipeline.packed_model(order.model, order.tokenizer, order.packing, bar, order.memory_mb)
         settings = order.settings.but(serve=True, at_end="shutdown", wait=0, cores=order.cores)

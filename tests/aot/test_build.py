@@ -163,3 +163,66 @@ def test_a_compilers_last_words_are_the_message(monkeypatch: pytest.MonkeyPatch,
 def test_a_linkers_words_are_the_message() -> None:
     with pytest.raises(BarelmError, match="linking the program failed: .*nonsense"):
         link({"nonsense": b"no object"})
+
+
+class Compiling:
+    """A stand-in for the compilers, that notes how many there are and how they end."""
+
+    made: list[Compiling] = []
+
+    def __init__(self, *how: str) -> None:
+        self.how, self.ends = how, 0
+        self.made.append(self)
+
+    def objects(self) -> dict[str, bytes]:
+        """None that could be linked: that is replaced, too."""
+        assert not self.ends
+        return {"story": b"MZ begun"}
+
+    def __enter__(self) -> Compiling:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ends += 1
+
+
+@pytest.fixture
+def compiling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Compiling]:
+    """The compilers that were started; nothing is in the cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(Compiling, "made", [])
+    monkeypatch.setattr(build, "Compilers", Compiling)
+    monkeypatch.setattr(build, "link", lambda objects: objects["story"])
+    monkeypatch.setattr(build, "check_program", lambda program: None)
+    return Compiling.made
+
+
+def test_a_build_begun_early_is_the_one_that_is_waited_for(compiling: list[Compiling]) -> None:
+    with build.build_begun():
+        assert len(compiling) == 1
+        assert build.build_program().read_bytes() == b"MZ begun"
+        build.build_program(fresh=True)
+    assert [(one.how, one.ends) for one in compiling] == [((), 1), ((), 1)]
+    with build.build_begun():
+        assert len(compiling) == 2  # it is built
+
+
+def test_a_checked_program_is_not_the_one_begun(compiling: list[Compiling]) -> None:
+    with build.build_begun():
+        build.build_program(checked=True)
+    assert [(one.how, one.ends) for one in compiling] == [((), 1), (("checked",), 1)]
+
+
+def test_compilers_end_with_what_needed_the_program(compiling: list[Compiling]) -> None:
+    with pytest.raises(BarelmError), build.build_begun():
+        raise BarelmError("there is no such model", "")
+    assert [one.ends for one in compiling] == [1]
+    with build.build_begun():
+        assert len(compiling) == 2
+
+
+def test_compilers_that_are_closed_are_gone() -> None:
+    with build.Compilers() as compilers:
+        assert Path(compilers.folder.name).is_dir() and len(compilers.children) == len(build.PARTS)
+    assert all(child.returncode for child in compilers.children)
+    assert not Path(compilers.folder.name).exists()
