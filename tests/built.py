@@ -14,6 +14,9 @@ from barelm.aot.build import build_program, source_key
 from barelm.errors import BarelmError
 from barelm.host_files import cache_folder
 
+CHECKED = "BARELM_TEST_CHECKED" in os.environ
+"""Whether tests run the program that looks at every access of memory: `BARELM_TEST_CHECKED=1 pytest tests/machine`."""
+
 _CACHE = os.environ.get("XDG_CACHE_HOME")  # before any test points it elsewhere
 
 
@@ -36,7 +39,7 @@ def _built() -> Path | BarelmError:
         with open(cache_folder("programs") / "lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             try:
-                return build_program()
+                return build_program(checked=CHECKED)
             except BarelmError as error:
                 return error
 

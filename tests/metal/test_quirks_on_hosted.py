@@ -66,11 +66,15 @@ def models(*names: str) -> dict[str, bytes]:
     return {name: chat_model()[1] for name in names}
 
 
-@pytest.mark.parametrize("service", ["Open", "Read"])
-def test_a_configuration_that_cannot_be_read_is_never_the_defaults(tmp_path: Path, service: str) -> None:
-    call = "1" if service == "Open" else "1+"
-    ran = Quirky(tmp_path, STORY, {"model.blm": packed()[1]}, f"{FILE}{service}=EFI_DEVICE_ERROR@{call}")
+@pytest.mark.parametrize("fault", ["Open=EFI_DEVICE_ERROR@1", "Read=EFI_DEVICE_ERROR@1+", "GetPosition=nothing@1"])
+def test_a_configuration_that_cannot_be_read_is_never_the_defaults(tmp_path: Path, fault: str) -> None:
+    ran = Quirky(tmp_path, STORY, {"model.blm": packed()[1]}, FILE + fault)
     assert ran.status and "barelm stopped: " in ran.text and "disk reports an error" in ran.text and ran.kept == 0
+
+
+def test_a_configuration_that_was_not_found_is_looked_for_again(tmp_path: Path) -> None:
+    ran = Quirky(tmp_path, STORY, {"model.blm": packed()[1]}, f"{FILE}Open=EFI_NOT_FOUND@1")
+    assert "4 tokens, " in ran.text and ran.status == 0
 
 
 @pytest.mark.parametrize("raw, said", [

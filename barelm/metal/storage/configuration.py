@@ -48,6 +48,8 @@ def read_configuration(settings: SettingsView, workspace: Workspace, root: int) 
     target = workspace.configuration
     n = 0
     file = open_file(root, text("barelm.toml"))
+    if file == 0:  # asked again: it is a stick's first file, and without it other words come, and nobody knows why
+        file = open_file(root, text("barelm.toml"))
     size = file_size(file) if file > 0 else file
     if size > 0:
         n = min(size, len(target))

@@ -122,12 +122,15 @@ def file_size(file: int) -> int:
     if is_web(file):
         return WebFile(file).size
     position = cells(1)
+    position[0] = -1
     status = seek(file, uefi.END_OF_FILE)
     if status == 0:
         status = failure_of(call_efi(FileProtocol(file).get_position, (file, address_of(position))))
     if status == 0:
         status = seek(file, 0)
-    return max(position[0], 0) if status == 0 else status
+    if status == 0 and position[0] < 0:  # success, and nothing was filled in
+        return ERROR | uefi.EFI_DEVICE_ERROR
+    return position[0] if status == 0 else status
 
 
 def read_file(file: int, target: int, n_bytes: int) -> int:
