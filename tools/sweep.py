@@ -6,8 +6,8 @@
 
 Each call is failed once, and from then on, with statuses the specification allows and with what is none: success with
 less, with something else, with nothing.  Allowed is that the words are the same, or that a sentence of the program
-says what is wrong; and that all is given back.  A node may lose a connection, if it answers the next.  Exit code 1
-where anything else happened.
+says what is wrong; and that all is given back.  Where a program listens, it may notice that something is missing.  A
+node may lose a connection, if it answers the next.  Exit code 1 where anything else happened.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ from barelm.machine.firmware.firmware import PROGRAM
 from barelm.machine.firmware.tables import ERROR
 from barelm.machine.hosted import Hosted, HostedSession
 from barelm.machine.machine import Forward, Spec, host_processors
+from barelm.outcome import outcome_of
+from barelm.pack.reader import read_packed
 from barelm.settings import Settings
+from barelm.transcript import Transcript
 from tests.appliance.chatty import Chatty
 from tools import sweep_node
 from tools.sweep_node import Answers
@@ -49,10 +52,10 @@ MOST_CALLS = 12
 PROMPT, ANY_KEY, MENU = "> ", "Press any key to go on.", "Enter starts"
 LINES = ("hello world", "/save t", "and more", "/load t", "/report", "/model", "", "again", "/quit")
 
-SAME, SAID, AGAIN, WAITS, DEAF, LOST, WRONG, LEFT, HANG, CRASH = (
-    "same", "said", "answered at another try", "waits", "no answer", "text lost", "wrong words", "left behind", "hang",
-    "crash")
-GOOD = (SAME, SAID, AGAIN, WAITS)
+SAME, SAID, NOTICED, AGAIN, WAITS, DEAF, LOST, WRONG, LEFT, HANG, CRASH = (
+    "same", "said", "noticed by the host", "answered at another try", "waits", "no answer", "text lost", "wrong words",
+    "left behind", "hang", "crash")
+GOOD = (SAME, SAID, NOTICED, AGAIN, WAITS)
 
 STATUSES = (uefi.EFI_DEVICE_ERROR, uefi.EFI_UNSUPPORTED, uefi.EFI_OUT_OF_RESOURCES, uefi.EFI_NOT_READY)
 MORE_STATUSES = {"Open": (uefi.EFI_NOT_FOUND, 13), "OpenVolume": (12, 13), "Write": (uefi.EFI_VOLUME_FULL, 13),
@@ -84,10 +87,12 @@ class Scene:
 
     name: str
     image: Path
+    model: Path
     cores: int
     lines: tuple[str, ...] = ()
     screen: tuple[int, int] | None = None
     serves: bool = False
+    reports: bool = False
 
 
 @dataclass
@@ -126,11 +131,11 @@ def scenes(folder: Path) -> list[Scene]:
     story = Settings("hello", 0.0, tokens=8, seed=7, wait=1, template=False)
     talk = Settings("", 0.0, tokens=6, seed=7, chat=True, wait=1, countdown=20)
     node = Settings(temperature=0.0, serve=True, wait=0, slots=2)
-    return [Scene("story", image("story", story, model=one), 2),
-            Scene("report", image("report", story.but(report=True), model=one), 1),
-            Scene("screen", image("screen", story, model=one), 1, screen=(800, 600)),
-            Scene("talk", image("talk", talk, model=one, other=other), 2, LINES),
-            Scene("node", image("node", node, model=served), 2, serves=True)]
+    return [Scene("story", image("story", story, model=one), one, 2),
+            Scene("report", image("report", story.but(report=True), model=one), one, 1, reports=True),
+            Scene("screen", image("screen", story, model=one), one, 1, screen=(800, 600)),
+            Scene("talk", image("talk", talk, model=one, other=other), one, 2, LINES),
+            Scene("node", image("node", node, model=served), served, 2, serves=True)]
 
 
 def play(scene: Scene, faults: tuple[Fault, ...]) -> Ran:
@@ -240,9 +245,23 @@ def judge(scene: Scene, fault: Fault, ran: Ran, good: Ran) -> Verdict:
     unheard = fault.service == LINE + "Write" or scene.screen is not None and fault.service.startswith(INPUT)
     if unheard or any(sentences().search(line) for line in news):  # it is the line that is listened to here
         return verdict(SAID, " / ".join(news))
+    if scene.reports and (words := refusal(scene.model, ran.text)):
+        return verdict(NOTICED, words)
     if news or ran.status != good.status:
         return verdict(WRONG, " / ".join(news))
     return verdict(LOST, f"{len(found)} of {len(expected)} lines")
+
+
+def refusal(model: Path, text: str) -> str:
+    """Why `barelm run` refuses what a program told it; empty where it takes it for a whole story."""
+    packed = read_packed(model)  # its vocabulary lasts as long as this
+    heard = Transcript(packed.vocabulary())
+    heard.hear(text.encode())
+    try:
+        outcome_of(heard, "hosted")
+    except BarelmError as error:
+        return error.message
+    return ""
 
 
 def judge_answers(fault: Fault, ran: Ran, good: Ran) -> tuple[str, str]:

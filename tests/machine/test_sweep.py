@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from barelm.contract import uefi
+from barelm.kernels.session import sum_with
 from barelm.machine.firmware.faults import Fault, parse_fault
 from barelm.machine.firmware.tables import ERROR
 from barelm.machine.hosted import Hosted
+from tests.appliance.chatty import Chatty
 from tests.built import program
 from tools import sweep, sweep_node
 
@@ -57,7 +61,7 @@ def test_of_a_node_its_own_calls_are_failed() -> None:
 
 
 def test_what_became_of_a_node_is_told_apart() -> None:
-    scene = sweep.Scene("node", None, 1, serves=True)  # type: ignore[arg-type]
+    scene = sweep.Scene("node", None, None, 1, serves=True)  # type: ignore[arg-type]
     good = sweep.Ran("Serving\n", sweep_node.Answers(["one", "two"]), 0)
 
     def outcome(text: str, *answers: str, fault: str = "Poll=3@1", status: int = 0, **more: list[str]) -> str:
@@ -88,7 +92,7 @@ def test_texts_of_answers() -> None:
 
 
 def test_what_went_wrong_is_told_apart() -> None:
-    scene = sweep.Scene("story", None, 1)  # type: ignore[arg-type]
+    scene = sweep.Scene("story", None, None, 1)  # type: ignore[arg-type]
     fault = Fault("EFI_BOOT_SERVICES.Stall", 1, 1)
     good = sweep.Ran("Once upon\n8 tokens, 5 a second\n", status=0)
 
@@ -102,3 +106,35 @@ def test_what_went_wrong_is_told_apart() -> None:
     assert outcome(sweep.Ran(good.text, status=0, left={"files": 1})) == sweep.LEFT
     assert outcome(sweep.Ran("Once", trouble="the program said nothing for 40 s")) == sweep.HANG
     assert outcome(sweep.Ran("Once", trouble="the program, at its byte 0x1, touched memory")) == sweep.CRASH
+
+
+TOLD = """BARELM n_prompt 1
+BARELM IDS 65 66 67
+
+BARELM n_generated 2
+BARELM n_guessed 0
+BARELM n_right 0
+BARELM prefill_us 136
+BARELM decode_us 372
+BARELM load_us 2323
+BARELM load_bytes 532480
+BARELM memory_bytes 5664768
+BARELM cores 1
+BARELM seed 7
+BARELM ids_sum {}
+BARELM DONE 0
+"""
+
+
+def test_a_program_that_listens_notices_what_is_missing(tmp_path: Path) -> None:
+    model = Chatty(5, 512).write(tmp_path / "5.blm").path
+    told = TOLD.format(functools.reduce(sum_with, (65, 66, 67), 0))
+    assert sweep.refusal(model, told) == ""
+    for piece in ("BARELM DONE 0", "BARELM n_prompt 1", " 66", "BARELM cores 1"):
+        assert sweep.refusal(model, told.replace(piece, "")), piece
+    scene = sweep.Scene("report", tmp_path, model, 1, reports=True)
+    fault = Fault("EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL.OutputString", 1, 4)
+    good = sweep.Ran(told, status=0)
+    assert sweep.judge(scene, fault, good, good).outcome == sweep.SAME
+    cut = sweep.Ran(told.replace("BARELM DONE 0", ""), status=0)
+    assert sweep.judge(scene, fault, cut, good).outcome == sweep.NOTICED

@@ -9,10 +9,13 @@ from barelm.metal.uefi.boot_services import Firmware
 
 
 def output_string(fw: Firmware, units: U16) -> int:
-    """Show UTF-16 text up to its terminating zero."""
+    """Show UTF-16 text up to its terminating zero; where that fails, once more, for nothing else keeps the text."""
     if fw.con_out == 0:
         return uefi.EFI_SUCCESS
-    return call_efi(SimpleTextOutput(fw.con_out).output_string, (fw.con_out, address_of(units)))
+    status = call_efi(SimpleTextOutput(fw.con_out).output_string, (fw.con_out, address_of(units)))
+    if status < 0:
+        status = call_efi(SimpleTextOutput(fw.con_out).output_string, (fw.con_out, address_of(units)))
+    return status
 
 
 def console_mode(fw: Firmware) -> SimpleTextOutputMode:

@@ -109,6 +109,13 @@ def test_text_is_shown_where_the_console_is(start: Start) -> None:
     assert b"nothing" not in machine.shown
 
 
+def test_text_that_a_console_refuses_once_is_shown_all_the_same(start: Start) -> None:
+    machine = start(faults=("OutputString=EFI_DEVICE_ERROR@1", "OutputString=EFI_DEVICE_ERROR@4+"))
+    assert output_string(machine.fw, text("one")) == 0 and output_string(machine.fw, text(" two")) == 0
+    assert output_string(machine.fw, text(" three")) == ERROR | uefi.EFI_DEVICE_ERROR
+    assert machine.shown.decode() == "one two"
+
+
 def test_keys_come_one_by_one(start: Start) -> None:
     machine = start()
     fw = machine.fw
