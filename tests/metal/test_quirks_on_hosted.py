@@ -88,6 +88,13 @@ def test_what_is_wrong_with_the_configuration_is_said_behind_the_start_screen(tm
     assert said in ran.text[ran.text.index("UEFI"):] and ran.status == 0
 
 
+@pytest.mark.parametrize("calls", ["1", "1+"])
+def test_a_timer_that_does_nothing_is_done_without(tmp_path: Path, calls: str) -> None:
+    ran = Quirky(tmp_path, TALK, models("model.blm", "other.blm"), f"EFI_BOOT_SERVICES.SetTimer=nothing@{calls}",
+                 lines=("hello", "/quit"))
+    assert ran.text.count("Type a message") == 1 and (ran.status, ran.kept) == (0, 0)
+
+
 def test_renaming_that_is_refused_saves_all_the_same(tmp_path: Path) -> None:
     ran = Quirky(tmp_path, TALK, models("model.blm"), f"{FILE}SetInfo=EFI_ACCESS_DENIED",
                  lines=("hello", "/save a", "more", "/save a", "/load a", "/quit"))

@@ -32,7 +32,7 @@ from barelm.metal.network.interfaces import (
 from barelm.metal.uefi.network.interface_state import NO_CABLE
 from barelm.metal.uefi.network.service_binding import connect_controllers
 from barelm.metal.uefi.network.tcp4 import poll_tcp
-from barelm.metal.uefi.timers import close_event, create_event, create_timer, goes_off, wait_for_any
+from barelm.metal.uefi.timers import close_event, create_event, create_timer, wait_for_any
 
 CABLE_MS, ADDRESS_MS = 10_000, 40_000
 """How long a cable, and an address, are waited for before the rest goes on without."""
@@ -93,14 +93,11 @@ def open_events(net: Network) -> None:
     state.arrived = create_event(fw)
     state.sent = create_event(fw)
     state.closed = create_event(fw)
-    missing = state.timer == 0 or state.arrived == 0 or state.sent == 0 or state.closed == 0
+    missing = state.arrived == 0 or state.sent == 0 or state.closed == 0
     for k in range(MOST_ACCEPTS):
         state.accepted[k] = create_event(fw)
         state.waited[3 + k] = state.accepted[k]
         missing = missing or state.accepted[k] == 0
-    if not missing and not goes_off(fw, state.timer):
-        close_event(fw, state.timer)
-        state.timer = 0
     if missing:
         raise Failure(uefi.EFI_OUT_OF_RESOURCES, "the firmware has no events for the network to give",
                       "Switch the machine off and on, and start again.")

@@ -13,8 +13,12 @@ TICK_US, MOST_TICKS = 1000, 250
 
 
 def create_timer(fw: Firmware) -> int:
-    """A timer event, or 0 where the firmware refuses."""
-    return event_of(fw, uefi.EVT_TIMER)
+    """A timer event; 0 where the firmware refuses, or nothing comes of setting it: a wait for it would have no end."""
+    timer = event_of(fw, uefi.EVT_TIMER)
+    if timer == 0 or goes_off(fw, timer):
+        return timer
+    close_event(fw, timer)
+    return 0
 
 
 def create_event(fw: Firmware) -> int:
@@ -33,7 +37,7 @@ def event_of(fw: Firmware, kind: int) -> int:
 
 
 def goes_off(fw: Firmware, timer: int) -> bool:
-    """Whether a timer does: of some firmware it can be set, and nothing comes of it."""
+    """Whether a timer does, set to go off every millisecond."""
     call_efi(BootServices(fw.boot).set_timer, (timer, uefi.TIMER_PERIODIC, 10 * TICK_US))
     for _ in range(MOST_TICKS):
         if check_event(fw, timer) > 0:

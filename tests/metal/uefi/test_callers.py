@@ -131,6 +131,7 @@ def test_a_wait_ends_with_a_key_or_the_time(start: Start) -> None:
     fw = machine.fw
     timer = create_timer(fw)
     calls = machine.machine.services.calls
+    calls["EFI_BOOT_SERVICES.Stall"] = 0  # until the timer was seen to go off
     sleep(fw, timer, 1000)
     machine.machine.wire.arrive(b"a")
     sleep(fw, timer, 10**9)
@@ -139,6 +140,13 @@ def test_a_wait_ends_with_a_key_or_the_time(start: Start) -> None:
     sleep(fw, 0, 1)
     assert calls["EFI_BOOT_SERVICES.Stall"] == 2 and close_event(fw, timer) == close_event(fw, 0) == 0
     assert create_timer(failing(machine, "CreateEvent=EFI_OUT_OF_RESOURCES").fw) == 0
+
+
+def test_a_timer_that_never_goes_off_is_none(start: Start) -> None:
+    machine = start(faults=("SetTimer=nothing@1+",))
+    assert create_timer(machine.fw) == 0
+    calls = machine.machine.services.calls
+    assert calls["EFI_BOOT_SERVICES.CloseEvent"] == calls["EFI_BOOT_SERVICES.CreateEvent"] == 1
 
 
 def failing(machine: InProcess, fault: str) -> InProcess:
