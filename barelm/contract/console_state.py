@@ -130,6 +130,7 @@ class KeyboardState(Struct):
     mode: int  # of the decoder of escape sequences
     heard_at: int  # cycles when the last byte came
     pasting: int  # between the brackets of a paste
+    lost: int  # keys that came while nobody took them, for which there was no room
     after_return: int  # the last character was a carriage return
     strange: int  # a sequence has a character in it that no key's has
     n_numbers: int  # of a sequence, the one that comes not counted
@@ -148,5 +149,6 @@ class EditorState(Struct):
     shown: int  # where in the history the line was taken from
     draft: int  # 1 + where the line being typed is kept while another is shown; 0: none is
     done: int  # the line was submitted: the next one begins empty
+    left_out: int  # characters, or bytes of a text it began with, for which there was no room
     line: U8 = room(16384)
     history: U8 = room(16384)  # lines typed before, each with a zero behind it

@@ -268,8 +268,8 @@ class EverySetting:
         option=Option("What clients have to show as their bearer token."))
     slots = Setting[int, int](
         WHOLE, 0, NETWORK, "the number of slots",
-        "answers that are made at a time, up to 8; 0: four, or what the memory holds", most=8,
-        option=Option("Answers made at a time, up to 8."))
+        "answers that are made at a time, up to 7; 0: four, or what the memory holds", most=7,
+        option=Option("Answers made at a time, up to 7."))
     slot_context = Setting[int, int](
         WHOLE, 0, NETWORK, "the context of a slot",
         "ids that prompt and answer may have together; 0: the model's context",

@@ -140,6 +140,9 @@ def run_model(t: Talk) -> int:
     if t.settings.serve != 0:
         return node.serve(t)
     saved_sessions.take_up_prefix(t)
+    if t.settings.chat != 0 and t.settings.report != 0:
+        raise Failure(uefi.EFI_INVALID_PARAMETER, "a conversation cannot be reported to a program",
+                      "Leave `chat` or `report` out of barelm.toml.")
     if t.settings.chat != 0:
         return dialogue.hold_conversation(t)
     completion.complete_prompt(t)

@@ -37,6 +37,7 @@ def put_value(con: Console, how: int, value: int, second: int) -> None:
         put_real(con, value)
     elif how == sentences.BYTES:
         put_bytes(con, memory(value, second), 0, second)
+        end_bytes(con)
     elif how == sentences.UNITS:
         put_text(con, u16_array(memory(value, 2 * second), 0, second))
     elif how == sentences.WORDS:
@@ -143,12 +144,21 @@ def put_words(con: Console, words: I64) -> None:
     while n < len(data) and data[n] != 0:
         n += 1
     put_bytes(con, data, 0, n)
+    end_bytes(con)
 
 
 def put_bytes(con: Console, data: U8, lo: int, hi: int) -> None:
     """Put data[lo:hi], UTF-8 that may be cut anywhere; the rest of a character may come with the next call."""
     for i in range(lo, hi):
         decode_byte(con, int(data[i]) & 0xFF)
+
+
+def end_bytes(con: Console) -> None:
+    """A character of which the rest did not come shows as the replacement character: the text it is of ends here."""
+    decoder = con.state.decoders[int(con.state.into != 0)]
+    if decoder.pending > 0:
+        decoder.pending = 0
+        put_code_point(con, REPLACEMENT)
 
 
 def decode_byte(con: Console, byte: int) -> None:
@@ -162,8 +172,7 @@ def decode_byte(con: Console, byte: int) -> None:
             if decoder.pending == 0:
                 put_code_point(con, point)
             return
-        decoder.pending = 0
-        put_code_point(con, REPLACEMENT)
+        end_bytes(con)
     rest, bits = lead(byte)
     if byte < 0x80:
         put_code_point(con, byte)

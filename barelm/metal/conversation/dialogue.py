@@ -1,6 +1,7 @@
 """A conversation: a line from the keyboard, an answer, until someone leaves.  A new turn reads only its own tokens."""
 
 from barelm.contract import board, uefi
+from barelm.contract.console_state import EditorState
 from barelm.dialect.memory import text
 from barelm.dialect.rooms import Failure
 from barelm.dialect.sentences import sentence
@@ -39,6 +40,8 @@ def hold_conversation(t: Talk) -> int:
         set_colour(t.con, TEXT)
         if n == LEFT:
             return LEAVE
+        if not is_whole(t, editor):
+            continue
         line = editor.line
         if n > 1 and line[0] == 47 and line[1] != 47:
             verdict = obey(t, line, n)
@@ -48,10 +51,21 @@ def hold_conversation(t: Talk) -> int:
                 set_line(editor, typed_of(c, c.n_turns))
             elif verdict != GO_ON:
                 return verdict
-        elif n > 1 and line[0] == 47:
-            answer(t, line[1:n])
-        elif n > 0:
-            answer(t, line[:n])
+        elif n > 0 and not answer(t, line[int(n > 1 and line[0] == 47):n]):
+            editor.done = 0  # it is there to be shortened
+
+
+def is_whole(t: Talk, editor: EditorState) -> bool:
+    """Whether all that was typed is in the line; where not, it is said, and the line is there to be sent as it is."""
+    lost = keyboard_of(t).state.lost + editor.left_out
+    if lost == 0:
+        return True
+    keyboard_of(t).state.lost = 0
+    editor.left_out = 0
+    editor.done = 0
+    say(t.con, ALARM, sentence("There was no room for all of it: {} characters are left out.  Enter sends the rest.",
+                               (lost,)))
+    return False
 
 
 def ask(t: Talk) -> None:
@@ -61,17 +75,18 @@ def ask(t: Talk) -> None:
     put_text(t.con, text("> "))
 
 
-def answer(t: Talk, typed: U8) -> None:
-    """Append a turn and reply."""
+def answer(t: Talk, typed: U8) -> bool:
+    """Append a turn and reply; False where it is too long."""
     set_colour(t.con, TEXT)
     if not add_turn(t, typed):
         say_line(t.con, ALARM, text("That is longer than the context of the model.  Shorten it."))
-        return
+        return False
     dropped = t.conversation.dropped
     if dropped > 0:
         say(t.con, DIM, sentence("The context is full.  Turns forgotten, the oldest first: {}.", (dropped,)))
         t.conversation.dropped = 0
     make_answer(t)
+    return True
 
 
 def make_answer(t: Talk) -> None:

@@ -13,7 +13,7 @@ from barelm.kernels.text.thoughts import THOUGHT
 from barelm.kernels.text.tokenizer import piece
 from barelm.metal.console.sinks import DIM, LINE_FEED, TEXT, flush
 from barelm.metal.console.stream import put_code_point, set_colour
-from barelm.metal.console.writing import end_row, put_bytes, put_number, put_text, say
+from barelm.metal.console.writing import end_bytes, end_row, put_bytes, put_number, put_text, say
 from barelm.metal.conversation.reading_ahead import begin_reading, end_reading, is_right, read_on
 from barelm.metal.conversation.status_row import show_status
 from barelm.metal.conversation.talk import Talk, bytes_of, keyboard_of, transcript_of, under_test, vocabulary_of
@@ -33,9 +33,10 @@ def make_reply(t: Talk, n: int, n_tokens: int) -> int:
     """
     figures = t.figures
     t.job.cached = cached_of(t.job, n - 1)  # the logits are those of the last id read
-    n_read = n - t.job.cached
+    before = t.job.cached
     began = cycles()
     reads = read_prompt(t, n)
+    n_read = (n if reads else t.job.cached) - before
     now = cycles()
     end = make_tokens(t, n, n + n_tokens) if reads else n
     end_reading(t, end)
@@ -189,6 +190,7 @@ def show_rest(t: Talk) -> None:
         return
     if t.settings.report == 0:
         put_bytes(t.con, t.conversation.held_back, 0, t.conversation.n_held)
+        end_bytes(t.con)
         set_colour(t.con, TEXT)
 
 

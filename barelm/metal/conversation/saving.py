@@ -9,7 +9,17 @@ from barelm.kernels.text.tokenizer import piece
 from barelm.metal.console.picture import picture_bytes, put_picture_header, put_picture_row
 from barelm.metal.console.sinks import ACCENT, ALARM, DIM, PERSON, SCREEN, Console, flush, is_on, screen_of
 from barelm.metal.console.stream import set_colour
-from barelm.metal.console.writing import begin_text, end_row, end_text, put, put_bytes, put_text, say, say_line
+from barelm.metal.console.writing import (
+    begin_text,
+    end_bytes,
+    end_row,
+    end_text,
+    put,
+    put_bytes,
+    put_text,
+    say,
+    say_line,
+)
 from barelm.metal.conversation import saved_sessions
 from barelm.metal.conversation.saved_sessions import DAMAGED, FOLDER, LOADED, NO_SESSION, NOT_READ, OTHER_MODEL
 from barelm.metal.conversation.talk import Talk, transcript_of, under_test, vocabulary_of
@@ -61,10 +71,10 @@ def named(t: Talk, given: U8, folder: U16, suffix: U16) -> U8:
 
 
 def save_conversation(t: Talk, given: U8) -> None:
-    """`/save`: the text first, so that whoever finds a session finds its text beside it."""
+    """`/save`: the session first, the larger one: where there is no room for it, the text beside it stays as it was."""
     c = t.conversation
     name = named(t, given, text(FOLDER), text(".session"))
-    if not name_file(t.names, text(FOLDER), name, text(".md")):
+    if not name_file(t.names, text(FOLDER), name, text(".session")):
         say_line(t.con, ALARM, text(NO_NAME))
         return
     if c.n_turns == 0:
@@ -72,12 +82,15 @@ def save_conversation(t: Talk, given: U8) -> None:
         return
     t.names.status = saved_sessions.make_folder(t.volume.root)
     if t.names.status == 0:
-        write_whole(t.volume.root, t.names, markdown_of(t, name))
-    if t.names.status == 0:
-        name_file(t.names, text(FOLDER), name, text(".session"))
         saved_sessions.save_session(t, end_of(c, c.n_turns))
     if t.names.status != 0:
         say_status(t.con, t.names)
+        return
+    name_file(t.names, text(FOLDER), name, text(".md"))
+    write_whole(t.volume.root, t.names, markdown_of(t, name))
+    if t.names.status != 0:
+        say_status(t.con, t.names)
+        say_line(t.con, ALARM, text("That was the text to read; what /load takes is saved."))
     else:
         say(t.con, ACCENT, sentence("Saved.  /load {} goes on with it.", (name,)))
 
@@ -107,10 +120,10 @@ def put_reply(t: Talk, k: int) -> None:
     n_bytes, n_marks = gather_answer(t, k)
     if n_marks > 0:
         put_bytes(t.con, t.conversation.answer, 0, n_bytes)
-        return
-    for i in range(turn.reply, turn.end):
+    for i in range(turn.reply, turn.end if n_marks == 0 else turn.reply):
         lo, hi = piece(v, int(tokens[i - 1]), int(tokens[i]))
         put_bytes(t.con, v.pieces, lo, hi)
+    end_bytes(t.con)
 
 
 def load_conversation(t: Talk, given: U8) -> None:

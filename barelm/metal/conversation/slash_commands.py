@@ -19,16 +19,26 @@ from barelm.metal.conversation.talk import (
     under_test,
     vocabulary_of,
 )
-from barelm.metal.conversation.turns import ask_again, begin_with, drop_oldest, end_of, forget, pieces_of, settle_all
+from barelm.metal.conversation.turns import (
+    ask_again,
+    begin_with,
+    drop_oldest,
+    end_of,
+    forget,
+    leaves_room,
+    pieces_of,
+    settle_all,
+)
 from barelm.metal.measuring.figures import tell_bench, tell_cpu, tell_selftest
 from barelm.metal.storage.model_menu import ask_for_model, judged_models
-from barelm.metal.storage.toml_values import parse_real, parse_whole, skip_blanks, word_number
+from barelm.metal.storage.toml_values import TAB, parse_real, parse_whole, skip_blanks, word_number
 from barelm.metal.storage.volumes import refresh_volume
 
 GO_ON, LEAVE, SWITCH_OFF, RESTART, ANOTHER_MODEL, ANSWER, EDIT = 0, 1, 2, 3, 4, 5, 6
 """What the conversation does next."""
 
 MOST_STOP = 1022
+MINUS = 45
 """Bytes of a stop text given here."""
 
 NUMBERS = [(row, row.command) for row in grouped() if row.command]
@@ -69,7 +79,7 @@ Alt-Enter, or a backslash and Enter: a new line."""
 def obey(t: Talk, line: U8, n: int) -> int:
     """Do what line[:n], which begins with a slash, asks for; returns what to do next."""
     end = 1
-    while end < n and line[end] != 32:
+    while end < n and line[end] != 32 and line[end] != TAB:
         end += 1
     what = word_number(line, 1, end, text(COMMANDS))
     at = skip_blanks(line, end, n)
@@ -168,16 +178,16 @@ def set_system(t: Talk, line: U8, at: int, n: int) -> None:
     if at == n and system.n_bytes == 0:
         say_line(con, DIM, text("No system text is set.  /system TEXT sets one."))
     elif at == n:
-        say(con, DIM, sentence("{}", (bytes_of(system),)))
+        say(con, DIM, sentence("{}   (/system - takes it away)", (bytes_of(system),)))
     elif not takes_system(vocabulary_of(t)):
         say_line(con, ALARM, text("The chat template of this model has no place for a system text."))
-    elif n - at > len(target):
+    elif n - at > len(target) or not leaves_room(t, line[at:n]):
         say_line(con, ALARM, text("That is too long for a system text."))
     else:
-        set_text(system, target, line[at:n])
+        set_text(system, target, line[at:n] if n - at > 1 or line[at] != MINUS else line[:0])
         if t.conversation.n_turns > 0 and not begin_with(t, 0):
             drop_oldest(t, t.header.seq_len // 2)
-            say_line(con, DIM, text("Set.  The oldest turns had to make room for it."))
+            say(con, DIM, sentence("Set.  Turns are forgotten for it; {} are left.", (t.conversation.n_turns,)))
         else:
             say_line(con, DIM, text("Set, for all of this conversation."))
 

@@ -58,6 +58,15 @@ def today(t: Talk) -> int:
     return time.year * 10000 + time.month * 100 + time.day
 
 
+def leaves_room(t: Talk, system: U8) -> bool:
+    """Whether a system text leaves a quarter of the context to what is said."""
+    space = t.conversation.encoding
+    said = TurnTexts(system, system[:0], system[:0])
+    n = encode_turn(vocabulary_of(t), 0, TurnStyle(pieces_of(t), 0, today(t)), said, space.text, space.guards,
+                    space.ids, space.ranks)
+    return 0 < n <= t.header.seq_len - t.header.seq_len // 4
+
+
 def turn_ids(t: Talk, k: int, typed: U8, past: int, reply: U8) -> I64:
     """The ids of a text as turn k, until the next text is encoded; as an earlier one with the reply it got.
 

@@ -150,6 +150,10 @@ def stop_asked(k: Keyboard) -> bool:
         if key != 0 and ahead.put - ahead.taken < N_KEYS:
             ahead.keys[ahead.put % N_KEYS] = key
             ahead.put += 1
+        elif key != 0:
+            k.state.lost += 1
+            if key == RETURN:  # what is lost belongs to the line before it
+                ahead.keys[(ahead.put - 1) % N_KEYS] = RETURN
     return False
 
 

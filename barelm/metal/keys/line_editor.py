@@ -80,6 +80,7 @@ def set_line(e: EditorState, text: U8) -> None:
     e.n = n
     e.cursor = n
     e.done = 0
+    e.left_out = len(text) - n
 
 
 def edit(e: EditorState, key: int) -> int:
@@ -195,7 +196,10 @@ def replace(e: EditorState, hi: int, key: int) -> int:
     lo = e.cursor
     n = e.n
     shift = lo + n_new - hi
-    if shift == 0 and key == 0 or n + shift > len(e.line):
+    if n + shift > len(e.line):
+        e.left_out += 1
+        return KEPT
+    if shift == 0 and key == 0:
         return KEPT
     for i in range(n - hi):
         at = n - 1 - i if shift > 0 else hi + i

@@ -21,6 +21,7 @@ from barelm.kernels.web.answers.telling import Refusal, put_whole
 from barelm.kernels.web.request_members import put_param, put_reason
 from barelm.kernels.web.request_target import query_value
 from barelm.kernels.web.requests import form_of, read_request, read_tokens
+from barelm.metal.conversation.talk import bytes_of
 from barelm.metal.conversation.turns import today
 from barelm.metal.network.connections import connection_at
 from barelm.metal.serving import question_ids as encoding
@@ -63,7 +64,7 @@ def ask(node: NodeViews, k: int, c: Connection, x: Exchange) -> None:
     if space.question.n_rows == 0 and (api == OLLAMA_CHAT or api == OLLAMA_TEXT):
         tell_ready(node, k)
         return
-    n = question_ids(node.v, space, today(node.t))
+    n = question_ids(node.v, space, today(node.t), bytes_of(node.t.settings.system))
     if n < 0:
         refuse(node, k, api, TOO_LONG_STATUS if n == encoding.TOO_LONG else 400, 0, text(WHY)[WHY_AT[-1 - n]:])
     elif head.route == http.TOKENIZE:

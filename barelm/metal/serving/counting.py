@@ -14,7 +14,7 @@ def count_slots(node: NodeViews) -> None:
     figures = node.state.figures
     slots = node.state.slots
     theirs = node.state.slot_figures
-    theirs.n = slots.n
+    theirs.n = max(slots.n - 1, 1)  # the one for short requests is not told of
     figures.n_running = 0
     figures.n_held = 0
     figures.n_room = 0

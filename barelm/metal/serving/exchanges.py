@@ -141,7 +141,7 @@ def tell_slots(node: NodeViews, k: int, c: Connection, x: Exchange) -> None:
     """What the slots do; where a client says so, an error while none is free."""
     slots = node.state.slots
     free = False
-    for j in range(slots.n):
+    for j in range(max(slots.n - 1, 1)):
         free = free or slots.slots[j].stage == FREE
     if not free and asking.wants_free_slot(c.received, x.head):
         refuse(node, k, OPENAI_CHAT, 503, 1, text("No slot is free."))

@@ -18,6 +18,7 @@ from barelm.kernels.text.dates import put_name
 from barelm.metal import arena
 from barelm.metal.console.sinks import TEXT, flush
 from barelm.metal.console.writing import say, say_line
+from barelm.metal.conversation.prompt import check_system
 from barelm.metal.conversation.slash_commands import LEAVE
 from barelm.metal.conversation.talk import Talk, keyboard_of, vocabulary_of
 from barelm.metal.keys.keyboard import stop_asked
@@ -78,6 +79,9 @@ def look_at_keys(node: NodeViews) -> None:
 
 def open_node(t: Talk) -> NodeViews:
     """The network, memory to work in, and as many slots as are wanted."""
+    check_system(t)
+    if t.settings.port == 0:
+        raise Failure(uefi.EFI_INVALID_PARAMETER, "nobody can reach a node at port 0", "Give another `port`.")
     b = Board(t.job.address)
     net = open_network(t.con, b, t.workspace)
     block = arena.take(t.con.fw, t.figures, NodeState.BYTES)

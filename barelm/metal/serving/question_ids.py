@@ -1,6 +1,6 @@
 """A question as the ids of a prompt: through the model's chat template, turn after turn, or as it stands."""
 
-from barelm.contract.serving.request_state import ROW_WORDS, Question
+from barelm.contract.serving.request_state import MOST_ROWS, ROW_WORDS, Question
 from barelm.contract.serving.slot_state import ServingSpace
 from barelm.dialect.memory import address_of, copy_bytes
 from barelm.dialect.types import I64, U8
@@ -32,14 +32,19 @@ NO_CHAT, NO_SYSTEM, NO_TOOLS, BAD_ORDER, TOO_LONG, NOTHING = -1, -2, -3, -4, -5,
 for what was said in the order it was; it is too long; nothing was asked."""
 
 
-def question_ids(v: Vocabulary, space: ServingSpace, today: int) -> int:
-    """The ids of the question in `space`, into its `prompt`; returns how many, or why there are none."""
+def question_ids(v: Vocabulary, space: ServingSpace, today: int, system: U8) -> int:
+    """The ids of the question in `space`, into its `prompt`; returns how many, or why there are none.
+
+    Where it has no system text it gets this one, the node's.
+    """
     terms = space.terms
     q = space.question
     if q.plain != 0:
         return plain_ids(v, space, row_text(q, 0, TEXT))
     if not has_chat(v):
         return NO_CHAT
+    if not put_system(q, system):
+        return TOO_LONG
     style = TurnStyle(chat_set(v, terms.think), 1, today)
     talk = ToolTalk(q.rows, q.n_rows, q.said)
     if row_of(talk, SYSTEM) >= 0 and not takes_system(v):
@@ -51,6 +56,23 @@ def question_ids(v: Vocabulary, space: ServingSpace, today: int) -> int:
         n = encode_tool_turns(v, style, talk, space.text, space.guards, space.ids, space.ranks)
         return put_ids(space, 0, n) if n >= 0 else BAD_ORDER
     return turns_ids(v, space, style)
+
+
+def put_system(q: Question, system: U8) -> bool:
+    """Put a system text in front of a question that has none; False where there is no room for it."""
+    if len(system) == 0 or q.n_rows > 0 and q.rows[KIND] == SYSTEM:
+        return True
+    end = q.n_said + len(system)
+    if q.n_rows >= MOST_ROWS or end > len(q.said):
+        return False
+    for word in range(ROW_WORDS * q.n_rows - 1, -1, -1):
+        q.rows[word + ROW_WORDS] = q.rows[word]
+    for word in range(ROW_WORDS):
+        q.rows[word] = SYSTEM if word == KIND else q.n_said if word == TEXT else end
+    copy_bytes(address_of(q.said) + q.n_said, address_of(system), len(system))
+    q.n_said = end
+    q.n_rows += 1
+    return True
 
 
 def turns_ids(v: Vocabulary, space: ServingSpace, style: TurnStyle) -> int:

@@ -33,7 +33,7 @@ from barelm.metal.console.writing import say, say_line
 from barelm.metal.storage import toml_values
 from barelm.metal.storage.toml_values import CARRIAGE_RETURN, EQUALS, HASH, LINE_FEED, SPACE, TAB
 from barelm.metal.storage.whole_files import close_open, reads_whole
-from barelm.metal.uefi.file_protocol import file_size, open_file
+from barelm.metal.uefi.file_protocol import file_size, is_folder, open_file
 
 KEY_NAMES = " ".join(ROWS)
 KEY_KINDS = tuple(row.kind for row in ROWS.values())
@@ -55,7 +55,10 @@ def read_configuration(settings: SettingsView, workspace: Workspace, root: int) 
         n = min(size, len(target))
         if not reads_whole(file, target[:n]):
             size = -1
+    folder = size < 0 < file and is_folder(file)
     close_open(file)
+    if folder:
+        raise Failure(uefi.EFI_INVALID_PARAMETER, "barelm.toml is a folder", "Put the file of that name in its place.")
     if size < 0:
         raise Failure(uefi.EFI_DEVICE_ERROR, "the disk reports an error while barelm.toml is read",
                       "Write the image again, or try another stick or port.")

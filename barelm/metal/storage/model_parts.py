@@ -11,7 +11,15 @@ from barelm.kernels.header import CUT_SHORT, DAMAGED, NOT_A_MODEL, OTHER_VERSION
 from barelm.metal.storage.model_refusals import DISK_FAILS, NO_PART, NOT_OPENED, OTHER_PART, TOO_SHORT
 from barelm.metal.storage.whole_files import length_of, read_up_to, reads_whole
 from barelm.metal.uefi.answers import ERROR
-from barelm.metal.uefi.file_protocol import close_file, file_size, open_file, read_file, seek, start_read
+from barelm.metal.uefi.file_protocol import (
+    close_file,
+    file_size,
+    is_folder,
+    open_file,
+    read_file,
+    seek,
+    start_read,
+)
 
 ABSENT = -1
 FIRST_WORDS = 16
@@ -84,7 +92,8 @@ def open_next(parts: ModelParts) -> int:
         return file if file < 0 else ABSENT
     parts.files[parts.n] = file
     parts.n += 1
-    return file_size(file)
+    size = file_size(file)
+    return ABSENT if size < 0 and is_folder(file) else size
 
 
 def name_part(parts: ModelParts, k: int) -> None:

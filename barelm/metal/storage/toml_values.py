@@ -4,13 +4,14 @@
 """
 
 from barelm.contract.settings import MOST_TEXT_BYTES, MOST_TEXTS, Text
-from barelm.dialect.memory import address_of, bits_of_float
+from barelm.dialect.memory import address_of, bits_of_float, text
 from barelm.dialect.types import U8, U16, f32
 from barelm.kernels.text.utf8 import encode_utf8
 
 TAB, LINE_FEED, SPACE, QUOTE, HASH, BACKSLASH = 9, 10, 32, 34, 35, 92
 CARRIAGE_RETURN, COMMA, DOT, ZERO, NINE, EQUALS = 13, 44, 46, 48, 57, 61
-LEFT_BRACKET, RIGHT_BRACKET, LOWER_A, LOWER_U, LOWER_Z = 91, 93, 97, 117, 122
+LEFT_BRACKET, RIGHT_BRACKET, LOWER_A, LOWER_F, LOWER_U, LOWER_Z = 91, 93, 97, 102, 117, 122
+ESCAPES, ESCAPED = "btnfr\"\\", "\b\t\n\f\r\"\\"
 
 
 def skip_blanks(data: U8, lo: int, hi: int) -> int:
@@ -101,8 +102,8 @@ def parse_name(data: U8, lo: int, hi: int, quoted: bool, names: U16) -> int:
 def unescape(data: U8, lo: int, hi: int, to: int) -> tuple[int, int]:
     """Write what the basic string at data[lo:hi] stands for to data[to:], where to is at most lo + 1.
 
-    Returns the place behind its closing quote, -1 where no string begins at lo, and that behind the last byte written,
-    which is never behind what was read.
+    Returns the place behind its closing quote, -1 where no string begins at lo or an escape is none, and that behind
+    the last byte written, which is never behind what was read.
     """
     at = lo + 1
     if lo >= hi or data[lo] != QUOTE:
@@ -113,37 +114,35 @@ def unescape(data: U8, lo: int, hi: int, to: int) -> tuple[int, int]:
             to += 1
             at += 1
             continue
-        if at + 1 == hi:
+        point, at = escaped(data, at + 1, hi)
+        if point <= 0 or 0xD800 <= point < 0xE000 or point > 0x10FFFF:
             return -1, to
-        if data[at + 1] == LOWER_U:
-            to += encode_utf8(data[to:], hexadecimal(data, at + 2, hi))
-            at += 6
-            continue
-        data[to] = unescaped(int(data[at + 1]))
-        to += 1
-        at += 2
+        to += encode_utf8(data[to:], point)
     if at >= hi:
         return -1, to
     return at + 1, to
 
 
-def unescaped(letter: int) -> int:
-    """The character a backslash and this letter stand for; any other stands for itself."""
-    if letter == 110:
-        return LINE_FEED
-    if letter == 116:
-        return TAB
-    if letter == 114:
-        return CARRIAGE_RETURN
-    return letter
+def escaped(data: U8, at: int, hi: int) -> tuple[int, int]:
+    """The character that a backslash and data[at:] stand for, -1 where for none, and the place behind (TOML 1.0)."""
+    letter = int(data[at]) if at < hi else 0
+    if letter | 32 == LOWER_U:
+        n = 4 if letter == LOWER_U else 8
+        return hexadecimal(data, at + 1, min(at + 1 + n, hi)) if at + 1 + n <= hi else -1, at + 1 + n
+    for i in range(len(text(ESCAPES)) - 1):
+        if letter == int(text(ESCAPES)[i]):
+            return int(text(ESCAPED)[i]), at + 1
+    return -1, at + 1
 
 
-def hexadecimal(data: U8, at: int, hi: int) -> int:
-    """Four hexadecimal digits as a number."""
+def hexadecimal(data: U8, lo: int, hi: int) -> int:
+    """The number that data[lo:hi] is in hexadecimal digits; -1: other characters are there."""
     value = 0
-    for i in range(at, min(at + 4, hi)):
+    for i in range(lo, hi):
         digit = int(data[i]) | 32
-        value = value << 4 | ((digit - 87) & 15 if digit >= 97 else (digit - ZERO) & 15)
+        if not (ZERO <= digit <= NINE or LOWER_A <= digit <= LOWER_F):
+            return -1
+        value = value << 4 | (digit - 87 if digit >= LOWER_A else digit - ZERO)
     return value
 
 

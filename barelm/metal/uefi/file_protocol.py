@@ -97,6 +97,13 @@ def file_info(file: int, info: U8) -> int:
     return failure_of(status)
 
 
+def is_folder(file: int) -> bool:
+    """Whether what was opened by a file's name is a folder."""
+    words = cells(64)
+    info = FileInfo(address_of(words))
+    return file_info(file, memory(address_of(words), 512)) == 0 and info.attribute & uefi.DIRECTORY != 0
+
+
 def set_file_info(file: int, info: U8, n_bytes: int) -> int:
     """Change a file to be as n bytes of EFI_FILE_INFO say: another name renames it; returns the status."""
     return failure_of(call_efi(FileProtocol(file).set_info,

@@ -89,8 +89,10 @@ def step(desk: Desk, model: Model, what: str, typed: bytes) -> None:
         desk.heard(lambda: make_answer(desk.t))
         model.turns[-1] = (model.turns[-1][0], last_reply(desk))
     elif what == "system" and typed.strip(b" "):
-        desk.heard(lambda: slash_commands.obey(desk.t, array(b"/system " + typed), 8 + len(typed)))
-        model.system = typed.lstrip(b" \t\r").rstrip(b" ")
+        said = desk.heard(lambda: slash_commands.obey(desk.t, array(b"/system " + typed), 8 + len(typed)))
+        text = typed.lstrip(b" \t\r").rstrip(b" ")
+        if "too long" not in said:
+            model.system = b"" if text == b"-" else text
         model.follow_dropping()
         desk.conversation.dropped = 0
     elif what == "clear":
