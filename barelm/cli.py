@@ -4,6 +4,7 @@ Generated text goes to stdout, everything else to stderr.  Exit codes: 0, 1 for 
 130 after Ctrl-C.
 """
 
+import io
 import json
 import os
 import signal
@@ -335,6 +336,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit with its code."""
     signal.signal(signal.SIGTERM, _terminate)
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")
+    elif isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     try:
         code = app(arguments, exit_on_error=False, print_error=True, result_action="return_value")
         sys.stdout.flush()
@@ -346,6 +351,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # The reader closed the pipe: write nothing more, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left to be written cannot be
+        where = f" to {error.filename}" if error.filename else ""
+        code = _complain(BarelmError(f"the system refuses a read or a write{where}: {error.strerror or error}",
+                                     "Look whether there is room, and who may write."), False)
     except Exception as error:
         if not type(error).__module__.startswith("cyclopts"):
             raise

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import secrets
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -87,8 +88,15 @@ def renamed_at_the_end(target: Path, *, lasting: bool = True, mode: int = 0o666)
     """An empty file to write to that becomes `target` at the end, or vanishes if anything goes wrong.
 
     Its name cannot be foretold, it is never a link, and it is renamed only if it is still the one that was made: others
-    may write to the folder.  Where it is to be `lasting`, the disk has it before it has the name.
+    may write to the folder.  Where it is to be `lasting`, the disk has it before it has the name.  It takes the place
+    of no device and no pipe.
     """
+    with suppress(FileNotFoundError):
+        kind = os.stat(target).st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+            raise OSError(errno.EINVAL, "it is no file, but a device or a pipe")
+    if not target.name:
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
     beside = target.with_name(f".{target.name[:_MOST_OF_A_NAME]}.{secrets.token_hex(8)}.part")
     made = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), mode)
     try:
@@ -125,6 +133,13 @@ def written_beside(target: Path, mode: int = 0o666) -> Iterator[Path]:
     except OSError as error:
         raise BarelmError(f"cannot write {target}: {error.strerror or error}",
                           "Choose a place that exists, may be written and has room.") from error
+
+
+def check_not_read(out: Path, *inputs: Path | None) -> None:
+    """Refuse to write over what is read to make it."""
+    for path in inputs:
+        if path is not None and path.exists() and out.exists() and path.samefile(out):
+            raise BarelmError(f"{out} is what is read, and would be lost", "Give another --output.")
 
 
 def replace_file(target: Path, content: bytes, mode: int = 0o666) -> None:

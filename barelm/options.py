@@ -4,11 +4,12 @@ from dataclasses import dataclass, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
 from barelm.contract.settings import AMOUNT, CHOICE, IMAGE, NETWORK, TEXTS, AnySetting, EverySetting, grouped
 
 DEFAULT_MODEL = "smollm2"
+NOT_NEGATIVE = validators.Number(gte=0)
 
 
 def option_of(row: AnySetting) -> Parameter:
@@ -41,7 +42,7 @@ Memory = Annotated[int, Parameter(name="--memory", help="Of the machine, MiB; 0:
 Cores = Annotated[int, Parameter(name="--cores", help="Of the machine; 0: as many as this host has.")]
 Quant = Annotated[Literal["keep", "q8", "q6_k", "q4", "q4_k", "f32"], Parameter(help="How to pack the weights.")]
 Kv = Annotated[Literal["auto", "f32", "f16", "q8"], Parameter(help="How to keep keys and values.")]
-Context = Annotated[int, Parameter(help=(
+Context = Annotated[int, Parameter(validator=NOT_NEGATIVE, help=(
     "Tokens to have room for, at most the model's own; 0: as many as suit its size."))]
 Theta = Annotated[float, Parameter(name="--rope-theta", help=(
     "RoPE's base, where a .bin was trained with another than 10000."))]

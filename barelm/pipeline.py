@@ -11,12 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from barelm.aot.build import build_begun, build_program, is_built, source_key
 from barelm.checkpoint.checkpoint import Checkpoint
 from barelm.checkpoint.gguf import part_paths
 from barelm.checkpoint.read import read_checkpoint
 from barelm.checkpoint.sources.model_names import resolve_model
-from barelm.contract.layout import Header
+from barelm.contract.layout import GOLDEN_MOST, Header
 from barelm.contract.serving.slot_state import USUAL_SLOTS
 from barelm.contract.session_file import PREFIX_PATH
 from barelm.contract.settings import THINKS
@@ -36,7 +38,7 @@ from barelm.pack.memory_plan import LOW_BYTES, machine_holds, needs_at, slots_by
 from barelm.pack.parts import parts_of
 from barelm.pack.reader import Packed, read_header, read_packed
 from barelm.pack.tokenizer_tables import TokenizerTables, tokenizer_tables
-from barelm.pack.writer import plan_header, write_packed
+from barelm.pack.writer import plan_header, rope_table, write_packed
 from barelm.settings import Settings
 from barelm.transcript import Transcript
 
@@ -155,7 +157,7 @@ def pack(path: Path, tokenizer: Path | None, packing: Packing, out: Path, watch:
     if packing.context == 0 and checkpoint.shape.seq_len > header.seq_len:
         watch.note(shortened(checkpoint.shape.seq_len, header))
     example = None
-    if hosted_refusal(int(header.memory_bytes)) is None:
+    if header.seq_len >= GOLDEN_MOST and hosted_refusal(int(header.memory_bytes)) is None:
         program = built_program(watch)
         example = partial(example_of, program=program, watch=watch)
         watch.step(f"Packing {path.name}")
@@ -167,6 +169,9 @@ def planned(path: Path, tokenizer: Path | None, packing: Packing) -> tuple[Check
     """A checkpoint, its context its own; the tables of its vocabulary; and the header it is to be packed with."""
     checkpoint = read_checkpoint(path, tokenizer, packing.rope_theta)
     own = checkpoint.shape.seq_len
+    if not np.isfinite(rope_table(checkpoint.shape, own - 1, own)).all():
+        raise BarelmError(f"the numbers that turn the positions of {path.name} make no finite table",
+                          "The file is damaged: take it from where it was published.")
     if packing.context > own:
         raise BarelmError(f"the context of {path.name} is {own} tokens, not {packing.context}",
                           f"Ask for a --context of at most {own}.")

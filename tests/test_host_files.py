@@ -10,7 +10,7 @@ import pytest
 
 from barelm import host_files
 from barelm.errors import BarelmError
-from barelm.host_files import data_folder, renamed_at_the_end, replace_file, sources_digest
+from barelm.host_files import check_not_read, data_folder, renamed_at_the_end, replace_file, sources_digest
 from barelm.pack.categories import RANGES
 
 
@@ -105,3 +105,21 @@ def test_what_a_person_keeps_is_theirs_alone(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     (tmp_path / "barelm").mkdir(mode=0o755)  # by an earlier barelm
     assert stat.S_IMODE(data_folder().stat().st_mode) == 0o700
+
+
+def test_what_is_read_is_not_written_over(tmp_path: Path) -> None:
+    model, other = tmp_path / "model.gguf", tmp_path / "other.blm"
+    model.touch()
+    check_not_read(other, model, None)
+    (tmp_path / "link").symlink_to(model)
+    with pytest.raises(BarelmError, match="would be lost"):
+        check_not_read(tmp_path / "link", None, model)
+
+
+@pytest.mark.parametrize("name", ["pipe", ".", ""])
+def test_what_is_no_file_is_not_replaced(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BarelmError, match="cannot write"):
+        replace_file(Path(name), b"x")
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode) and len(list(tmp_path.iterdir())) == 1

@@ -94,6 +94,8 @@ def _shape(metadata: Metadata, family: ModelFamily) -> Shape:
         n_heads=n_heads, n_kv_heads=n_kv_heads, vocab_size=vocab_size, seq_len=_size(metadata, "context_length"),
         head_dim=head_dim, rope_theta=_positive(metadata, "rope.freq_base", 10000.0),
         norm_eps=_positive(metadata, family.norm_eps), rotary=family.rotary)
+    if shape.rope_theta < 1:
+        raise metadata.damaged(f"its {metadata.own('rope.freq_base')} is {shape.rope_theta:g}")
     if shape.n_layers > len(metadata.container.tensors):
         raise metadata.damaged(f"it has {len(metadata.container.tensors)} tensors for {shape.n_layers} layers")
     traits = replace(family.traits(metadata, shape), rope_dim=rope_dim if rope_dim < head_dim else 0)

@@ -51,7 +51,10 @@ def _yarn(metadata: Metadata, shape: Shape, factor: float, magnitude: float) -> 
 
     if original < 1 or fast <= 0 or slow <= 0 or shape.rope_theta <= 1:
         raise metadata.damaged("the numbers that stretch its positions are not positive")
-    low, high = max(0, math.floor(pair_of(fast))), min(shape.rope_dim - 1, math.ceil(pair_of(slow)))
+    try:
+        low, high = max(0, math.floor(pair_of(fast))), min(shape.rope_dim - 1, math.ceil(pair_of(slow)))
+    except (ValueError, OverflowError) as error:
+        raise metadata.damaged("the numbers that stretch its positions are out of bounds") from error
     pairs = np.arange(shape.rope_dim // 2)
     kept = 1 - np.clip((pairs - low) / max(0.001, high - low), 0, 1)
     magnitude *= 1 + 0.1 * math.log(factor)

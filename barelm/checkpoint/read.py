@@ -47,7 +47,7 @@ def read_checkpoint(path: Path, tokenizer: Path | None = None, rope_theta: float
                 if given:
                     raise BarelmError(f"{path} has {what} of its own", "Leave the other one out.")
             return read_gguf(path)
-        if not 0 <= rope_theta < MOST_THETA:
+        if rope_theta != 0 and not 1 <= rope_theta < MOST_THETA:
             raise BarelmError(f"the RoPE base cannot be {rope_theta:g}", "Give --rope-theta as the model was trained.")
         checkpoint = read_llama2c(path, tokenizer)
         shape = replace(checkpoint.shape, rope_theta=rope_theta or checkpoint.shape.rope_theta)

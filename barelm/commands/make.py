@@ -8,12 +8,13 @@ from pathlib import Path
 
 from barelm import pipeline
 from barelm.aot.build import build_program
+from barelm.checkpoint.gguf import part_paths
 from barelm.checkpoint.sources.model_names import resolve_model
 from barelm.commands.progress import ProgressBar
 from barelm.contract.layout import Header
 from barelm.contract.session_file import PREFIX_PATH
 from barelm.errors import BarelmError
-from barelm.host_files import PACKAGE, Source, replace_file
+from barelm.host_files import PACKAGE, Source, check_not_read, replace_file
 from barelm.pack.reader import Packed, read_packed
 from barelm.pipeline import Packing
 from barelm.settings import Settings
@@ -34,6 +35,7 @@ def make_model(model: str, tokenizer: Path | None, packing: Packing, out: Path |
         path, tokenizer = resolve_model(model, tokenizer, bar.progress)
         # What another program keeps may be named by its digest.
         out = out or new_file(path.stem if path.suffix or os.path.exists(model) else model, ".blm")
+        check_not_read(out, *part_paths(path), tokenizer or path.with_name("tokenizer.bin"))
         pipeline.pack(path, tokenizer, packing, out, bar)
         packed = read_packed(out, verify=False)
         pipeline.note_chat(packed, Settings(), bar)
@@ -65,6 +67,7 @@ def make_image(model: str, tokenizer: Path | None, packing: Packing, settings: S
         packed = pipeline.packed_model(model, tokenizer, packing, bar)
         pipeline.check_asked(packed, settings, bar)
         out = out or new_file(packed.name, ".img")
+        check_not_read(out, Path(model), tokenizer, packed.path)
         program = pipeline.built_program(bar)
         settings = settings.suited(packed.chat is not None)
         more: dict[str, Path | bytes] = {"FONT-LICENSE.txt": FONT_LICENSE}

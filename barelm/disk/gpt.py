@@ -139,6 +139,13 @@ def find_esp(read: Callable[[int, int], bytes], disk_bytes: int) -> tuple[int, i
     raise ValueError("its partition table has no EFI system partition")
 
 
+def is_cut(read: Callable[[int, int], bytes], disk_bytes: int) -> bool:
+    """Whether a disk ends before the backup of its partition table does, by what the header says."""
+    sector = sector_of(read, disk_bytes) if disk_bytes >= 3 * SECTOR else SECTOR
+    raw = read(sector, _HEADER.size).ljust(_HEADER.size, b"\0")
+    return raw[:8] == _SIGNATURE and (_HEADER.unpack(raw)[6] + 1) * sector > disk_bytes
+
+
 def _read_table(read: Callable[[int, int], bytes], lba: int, sectors: int, sector: int) -> tuple[bytes, int]:
     """The partition entries behind the header at `lba`, and the bytes of one entry; ValueError if invalid."""
     raw = read(lba * sector, sector)

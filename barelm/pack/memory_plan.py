@@ -43,7 +43,8 @@ def suiting_context(header: Header) -> int:
     Else the largest power of two with which it does; but LEAST_CONTEXT in any case, where the model's own is not less.
     """
     own = int(header.seq_len)
-    share = max(int(header.weights_bytes) // 4, LEAST_SHARE)
+    growing = sum(int(header.sections[number].n_bytes) for number, row in enumerate(SECTIONS) if row.rows == "seq_len")
+    share = max((int(header.weights_bytes) - growing) // 4, LEAST_SHARE)
     shorter = [1 << k for k in range(own.bit_length() - 1, -1, -1) if LEAST_CONTEXT <= 1 << k < own]
     for seq_len in (own, *shorter):
         if needs_at(header, seq_len)[1] <= share:

@@ -201,10 +201,11 @@ def rope_table(shape: Shape, lo: int = 0, hi: int | None = None, local_theta: fl
     nothing stretches it.
     """
     theta = local_theta or shape.rope_theta
-    frequencies = theta ** (-np.arange(0, shape.rope_dim, 2, dtype=np.float64) / shape.rope_dim)
     magnitude = 1.0
-    if not local_theta:
-        frequencies /= shape.rope_scale * np.array(shape.frequency_factors or 1.0)
-        magnitude = shape.traits.rope_magnitude
-    angles = np.arange(lo, shape.seq_len if hi is None else hi, dtype=np.float64)[:, None] * frequencies
-    return (np.stack([np.cos(angles), np.sin(angles)], axis=-1) * magnitude).astype(np.float32)
+    with np.errstate(all="ignore"):  # `pipeline.planned` looks whether it is finite
+        frequencies = theta ** (-np.arange(0, shape.rope_dim, 2, dtype=np.float64) / shape.rope_dim)
+        if not local_theta:
+            frequencies /= shape.rope_scale * np.array(shape.frequency_factors or 1.0)
+            magnitude = shape.traits.rope_magnitude
+        angles = np.arange(lo, shape.seq_len if hi is None else hi, dtype=np.float64)[:, None] * frequencies
+        return (np.stack([np.cos(angles), np.sin(angles)], axis=-1) * magnitude).astype(np.float32)

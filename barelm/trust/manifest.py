@@ -6,6 +6,7 @@ file.  The signature of a signed program is what nobody else can make.
 
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -16,6 +17,7 @@ from barelm import __version__
 from barelm.aot.build import source_key, tool_versions
 from barelm.disk import Volume, open_volume
 from barelm.disk.directory import Node
+from barelm.disk.gpt import is_cut
 from barelm.errors import BarelmError
 from barelm.host_files import Portion, Source, reading
 from barelm.pack.parts import Piece, pieces_of
@@ -49,6 +51,9 @@ def verify_image(path: Path) -> ImageVerdict:
     """Compare the files of an image with its manifest, and those its program is bound to with what it says."""
     notes: list[str] = []
     faults: list[str] = []
+    with reading(path), open(path, "rb") as file:
+        if is_cut(lambda at, n: os.pread(file.fileno(), n, at), file.seek(0, os.SEEK_END)):
+            faults.append("the image is cut: the backup of its partition table is not there")
     with open_volume(path) as volume:
         there = {node.path: node for node in volume.files()}
         listed = _listed(volume, there.get(MANIFEST_PATH), path)

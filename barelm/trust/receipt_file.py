@@ -102,8 +102,10 @@ def _receipt(raw: dict[str, Any]) -> Receipt:
     if any(not np.isfinite(float_of_bits(bits)) or bits >> 31 for bits in numbers.values()):
         raise ValueError("a setting is no number")
     before, ids, links = (tuple(raw[name]) for name in ("before", "ids", "links"))
-    if len(ids) != listed or len(links) != listed or not before:
+    if len(ids) != listed or len(links) != listed or not before or not ids:
         raise ValueError("it has not as many ids as tokens")
+    if settings["penalised_from"] not in (0, len(before)):
+        raise ValueError(f"no answer behind {len(before)} ids is penalised from {settings['penalised_from']!r:.40} on")
     return Receipt(
         _hex(raw["model"]["sha256"], 64), _number(raw["model"]["bytes"], 1 << 62), _hex(raw["program"]["sha256"], 64),
         {"rng": int(_hex(settings["rng"], 16), 16), "top_k": _number(settings["top_k"], 1 << 62),

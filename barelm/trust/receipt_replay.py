@@ -39,6 +39,12 @@ def model_of(receipt: Receipt, named: str | None, watch: pipeline.Watcher) -> Pa
 def computed_again(receipt: Receipt, model: Packed, machine: Machine, watch: pipeline.Watcher,
                    settings: Settings = Settings()) -> Receipt:  # noqa: B008 - it never changes
     """The receipt of the same answer, computed now; `settings` may name the level and the number of cores."""
+    if receipt.n_tokens > model.config.seq_len + 1 - len(receipt.before):
+        raise BarelmError(f"the receipt has more tokens than the {model.config.seq_len} of the context of {model.name}",
+                          "No program can have made it.")
+    if max(receipt.before) >= model.config.vocab_size:
+        raise BarelmError(f"the receipt has an id that is not in the vocabulary of {model.name}",
+                          "No program can have made it.")
     program = pipeline.built_program(watch)
     with working_folder() as folder:
         asked = settings.but(report=True, replay=True, chat=False, at_end="shutdown", measure=False)
@@ -54,7 +60,11 @@ def computed_again(receipt: Receipt, model: Packed, machine: Machine, watch: pip
             while session.read(pipeline.SILENCE_S):
                 pass  # until it is off: then all is written
         check_ended(heard, machine.name)
-        return parse_receipt(receipt_on(image), "the new receipt")
+        again = parse_receipt(receipt_on(image), "the new receipt")
+        if again.first != receipt.first:
+            raise BarelmError("the receipt has settings that no program can have",
+                              "Take it from where it was written again.")
+        return again
 
 
 def receipt_on(image: Path) -> bytes:

@@ -88,6 +88,16 @@ def test_what_is_wrong_with_the_configuration_is_said_behind_the_start_screen(tm
     assert said in ran.text[ran.text.index("UEFI"):] and ran.status == 0
 
 
+def test_a_conversation_is_never_reported_to_a_program(tmp_path: Path) -> None:
+    ran = Quirky(tmp_path, TALK.but(report=True), models("model.blm"))
+    assert ran.status and "a conversation cannot be reported to a program" in ran.text and ran.kept == 0
+
+
+def test_a_folder_where_a_file_should_be_is_named(tmp_path: Path) -> None:
+    ran = Quirky(tmp_path, STORY, {"model.blm/other.txt": b"x"})
+    assert ran.status and "disk reports an error" not in ran.text and ran.kept == 0
+
+
 @pytest.mark.parametrize("calls", ["1", "1+"])
 def test_a_timer_that_does_nothing_is_done_without(tmp_path: Path, calls: str) -> None:
     ran = Quirky(tmp_path, TALK, models("model.blm", "other.blm"), f"EFI_BOOT_SERVICES.SetTimer=nothing@{calls}",

@@ -142,10 +142,16 @@ def raw() -> dict[str, object]:
 @pytest.mark.parametrize("change", [
     {"format": 2}, {"n_tokens": -1}, {"n_tokens": 10**30}, {"ids": []}, {"links": None}, {"before": []},
     {"before": [1, "2"]}, {"before": [1, True]}, {"last": "xyz"}, {"first": "0" * 63}, {"model": {}}, {"model": 7},
-    {"settings": {}}, {"previous": "g" * 64}])
+    {"settings": {}}, {"previous": "g" * 64}, {"n_tokens": 0, "ids": [], "links": []}])
 def test_what_is_no_receipt_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(BarelmError, match="is not a receipt"):
         parse_receipt(json.dumps({**raw(), **change}).encode(), "it")
+
+
+def test_a_penalty_from_another_place_is_refused() -> None:
+    settings = {**raw()["settings"], "penalised_from": 1}  # type: ignore[dict-item]
+    with pytest.raises(BarelmError, match="penalised from 1 on"):
+        parse_receipt(json.dumps({**raw(), "settings": settings}).encode(), "it")
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b"[" * 10**5, b'{"format": NaN}'])

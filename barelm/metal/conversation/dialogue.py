@@ -40,8 +40,7 @@ def hold_conversation(t: Talk) -> int:
         set_colour(t.con, TEXT)
         if n == LEFT:
             return LEAVE
-        if not is_whole(t, editor):
-            continue
+        tell_left_out(t, editor)
         line = editor.line
         if n > 1 and line[0] == 47 and line[1] != 47:
             verdict = obey(t, line, n)
@@ -51,21 +50,17 @@ def hold_conversation(t: Talk) -> int:
                 set_line(editor, typed_of(c, c.n_turns))
             elif verdict != GO_ON:
                 return verdict
-        elif n > 0 and not answer(t, line[int(n > 1 and line[0] == 47):n]):
-            editor.done = 0  # it is there to be shortened
+        elif n > 0:
+            answer(t, line[int(n > 1 and line[0] == 47):n])
 
 
-def is_whole(t: Talk, editor: EditorState) -> bool:
-    """Whether all that was typed is in the line; where not, it is said, and the line is there to be sent as it is."""
+def tell_left_out(t: Talk, editor: EditorState) -> None:
+    """Say where not all that was typed is in the line."""
     lost = keyboard_of(t).state.lost + editor.left_out
-    if lost == 0:
-        return True
+    if lost > 0:
+        say(t.con, ALARM, sentence("There was no room for all of it: {} characters are left out.", (lost,)))
     keyboard_of(t).state.lost = 0
     editor.left_out = 0
-    editor.done = 0
-    say(t.con, ALARM, sentence("There was no room for all of it: {} characters are left out.  Enter sends the rest.",
-                               (lost,)))
-    return False
 
 
 def ask(t: Talk) -> None:
@@ -75,18 +70,17 @@ def ask(t: Talk) -> None:
     put_text(t.con, text("> "))
 
 
-def answer(t: Talk, typed: U8) -> bool:
-    """Append a turn and reply; False where it is too long."""
+def answer(t: Talk, typed: U8) -> None:
+    """Append a turn and reply."""
     set_colour(t.con, TEXT)
     if not add_turn(t, typed):
         say_line(t.con, ALARM, text("That is longer than the context of the model.  Shorten it."))
-        return False
+        return
     dropped = t.conversation.dropped
     if dropped > 0:
         say(t.con, DIM, sentence("The context is full.  Turns forgotten, the oldest first: {}.", (dropped,)))
         t.conversation.dropped = 0
     make_answer(t)
-    return True
 
 
 def make_answer(t: Talk) -> None:

@@ -93,7 +93,12 @@ def _cut(source: TemplateSource) -> tuple[Chat | str, Tools | str]:
             ended = f"rendering it fails: {last:.200}"
     except subprocess.TimeoutExpired as error:
         said = error.stdout or b""
-    chat, tools = (*(json.loads(line) for line in said.rpartition(b"\n")[0].splitlines()), ended, ended)[:2]
+    lines = [json.loads(line) for line in said.rpartition(b"\n")[0].splitlines()]
+    try:
+        json.dumps(lines, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return "it makes halves of characters", NO_CHAT
+    chat, tools = (*lines, ended, ended)[:2]
     if isinstance(chat, str):
         return chat, NO_CHAT
     sets = (ChatPieces(**{**pieces, "marks": tuple(map(tuple, pieces["marks"]))}) for pieces in chat["sets"])

@@ -222,8 +222,20 @@ def test_the_configured_prompt_is_the_first_question(monkeypatch: pytest.MonkeyP
 
 
 def test_a_question_longer_than_the_context(monkeypatch: pytest.MonkeyPatch) -> None:
-    desk, said, _ = conversation(monkeypatch, "hello\r" + "x" * 16384 + "\r\x15and on\r")
+    desk, said, _ = conversation(monkeypatch, "hello\r" + "x" * 16384 + "\rand on\r")
     assert "longer than the context" in said and desk.typed == [b"hello", b"and on"]
+
+
+def test_what_there_was_no_room_for_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, said, _ = conversation(monkeypatch, "hello\r" + "x" * 16390 + "\r")
+    assert "There was no room for all of it: 6 characters are left out." in said
+
+
+def test_a_system_text_leaves_room_and_can_be_taken_away(desk: Desk) -> None:
+    assert "too long for a system text" in answered(desk, b"/system " + b"many words " * 400)
+    assert "Set, for all" in answered(desk, b"/system be brief")
+    assert "be brief   (/system -" in answered(desk, b"/system")
+    assert "Set" in answered(desk, b"/system -") and "No system text is set." in answered(desk, b"/system")
 
 
 def test_a_conversation_that_never_ends_forgets_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
