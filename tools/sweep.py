@@ -47,6 +47,7 @@ from tools.sweep_node import Answers
 
 METAL = Path(__file__).parents[1] / "barelm" / "metal"
 SILENCE_S = 40.0
+KEPT_EVERY = 50
 MOST_CALLS = 12
 """Of a service that is called more often, so many calls, spread."""
 PROMPT, ANY_KEY, MENU = "> ", "Press any key to go on.", "Enter starts"
@@ -228,7 +229,8 @@ def judge(scene: Scene, fault: Fault, ran: Ran, good: Ran) -> Verdict:
         return Verdict(scene.name, str(fault), outcome, words[-300:])
 
     if ran.trouble:
-        waits = sweep_node.SERVING in ran.text or re.search(r"\n> [^\n]*$", ran.text) or MENU in ran.text[-400:]
+        mute = fault.service == LINE + "Write" and not ran.text  # it is at its menu, and nobody sees it
+        waits = mute or sweep_node.SERVING in ran.text or re.search(r"\n> [^\n]*$", ran.text) or MENU in ran.text[-400:]
         if waits and fault.lasting and fault.service.startswith(INPUT):
             return verdict(WAITS)
         is_hang = "said nothing" in ran.trouble or "does not end" in ran.trouble
@@ -301,9 +303,16 @@ def sweep(order: argparse.Namespace) -> list[Verdict]:
             verdicts = []
             for verdict in pool.map(lambda one: judge(one[0], one[1], play(one[0], (one[1],)), one[2]), todo):
                 verdicts.append(verdict)
+                if order.json and len(verdicts) % KEPT_EVERY == 0:
+                    keep(verdicts, order.json)
                 if verdict.outcome not in GOOD:
                     print(f"{verdict.outcome}: {verdict.scene}, {verdict.fault}: {verdict.words}", flush=True)
     return verdicts
+
+
+def keep(verdicts: list[Verdict], path: Path) -> None:
+    """Write down what became of those that were run so far."""
+    path.write_text(json.dumps([asdict(verdict) for verdict in verdicts], indent=1))
 
 
 def main(arguments: list[str]) -> int:
@@ -317,7 +326,7 @@ def main(arguments: list[str]) -> int:
     order = parser.parse_args(arguments)
     verdicts = sweep(order)
     if order.json:
-        order.json.write_text(json.dumps([asdict(verdict) for verdict in verdicts], indent=1))
+        keep(verdicts, order.json)
     counts = Counter(verdict.outcome for verdict in verdicts)
     print(", ".join(f"{outcome} {counts[outcome]}" for outcome in (*GOOD, DEAF, LOST, WRONG, LEFT, HANG, CRASH)))
     return int(any(verdict.outcome not in GOOD for verdict in verdicts))

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(Hosted().why_not() is not None, reason=str(Hoste
 @pytest.mark.parametrize("only", ["story", "report", "screen", "talk"])
 def test_a_sample_goes_well(only: str) -> None:
     assert program().is_file()
-    verdicts = sweep.sweep(argparse.Namespace(sample=8, seed=14, only=only, jobs=1))
+    verdicts = sweep.sweep(argparse.Namespace(sample=8, seed=14, only=only, jobs=1, json=None))
     assert len(verdicts) == 8
     assert [verdict for verdict in verdicts if verdict.outcome not in sweep.GOOD] == []
 
@@ -39,7 +39,7 @@ def test_a_node_goes_well(monkeypatch: pytest.MonkeyPatch) -> None:
     assert program().is_file()
     faults = [*map(parse_fault, FAULTS)]
     monkeypatch.setattr(sweep, "faults_of", lambda calls, serves: faults)
-    verdicts = sweep.sweep(argparse.Namespace(sample=0, only="node", jobs=1))
+    verdicts = sweep.sweep(argparse.Namespace(sample=0, only="node", jobs=1, json=None))
     assert [(verdict.fault, verdict.outcome) for verdict in verdicts] == [*zip(map(str, faults), FAULTS.values())]
 
 
