@@ -156,4 +156,4 @@ def _check_together(inventory: Inventory) -> None:
 
 
 _FORMS = {"name": _NAME, "mac": _MAC, "key": _KEY, "model": _MODEL}
-_MOST = {"port": (1, 65535), "web_port": (1, 65535), "listen": (1, 65535), "slots": (0, 8), "context": (0, 1 << 24)}
+_MOST = {"port": (1, 65535), "web_port": (1, 65535), "listen": (1, 65535), "slots": (0, 7), "context": (0, 1 << 24)}
