@@ -348,11 +348,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         code = 130
     except BrokenPipeError:
-        # The reader closed the pipe: write nothing more, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go_of_stdout()
         code = 0
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left to be written cannot be
+        _let_go_of_stdout()
         where = f" to {error.filename}" if error.filename else ""
         code = _complain(BarelmError(f"the system refuses a read or a write{where}: {error.strerror or error}",
                                      "Look whether there is room, and who may write."), False)
@@ -363,9 +362,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _let_go_of_stdout() -> None:
+    """Write nothing more, not even at exit: the reader closed the pipe, or there is no room."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _complain(error: BarelmError, as_json: bool) -> int:
     if as_json:
-        print(json.dumps({"error": error.message, "hint": error.hint, "status": 1}))
+        try:
+            print(json.dumps({"error": error.message, "hint": error.hint, "status": 1}), flush=True)
+        except OSError:
+            _let_go_of_stdout()
     print(f"barelm: {error.message}.\n{error.hint}".rstrip(), file=sys.stderr)
     return 1
 

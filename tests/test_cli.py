@@ -100,3 +100,19 @@ def test_help_starts_fast_without_compiler_or_models() -> None:
 
 def test_the_help_of_bench_has_its_examples(capsys: pytest.CaptureFixture[str]) -> None:
     assert "barelm bench --sizes 260K" in run(capsys, "bench", "--help")[1]
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("arguments", [("models",), ("show", "no such file", "--json")])
+def test_a_full_standard_output_is_a_sentence(arguments: tuple[str, ...]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-m", "barelm", *arguments], cwd=Path(__file__).parents[1], stdout=full,
+                              stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert ("refuses a read or a write" if arguments == ("models",) else "no such file") in done.stderr
+
+
+def test_a_closed_standard_output_is_no_error() -> None:
+    done = subprocess.run(["sh", "-c", f"{sys.executable} -m barelm models >&-"], cwd=Path(__file__).parents[1],
+                          stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

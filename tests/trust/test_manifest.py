@@ -179,3 +179,11 @@ def test_a_manifest_is_of_the_files_alone(tmp_path: Path) -> None:
     files = pipeline.image_files(b"program", Path(folder().name) / "tiny.blm", SETTINGS)
     assert manifest(files, Packing(), "tiny", "s") == manifest(dict(reversed(files.items())), Packing(), "tiny", "s")
     assert read_packed(Path(folder().name) / "tiny.blm").name == "tiny"
+
+
+def test_an_image_that_lost_its_end_is_not_as_it_was_made(tmp_path: Path) -> None:
+    path = image(tmp_path)
+    assert not verify_image(path).faults
+    with open(path, "r+b") as file:
+        file.truncate(path.stat().st_size - 512)
+    assert any("the image is cut" in fault for fault in verify_image(path).faults)
