@@ -27,9 +27,8 @@ from barelm.dialect.lowering.levels import level_module
 from barelm.dialect.lowering.processor import ENGINE
 from barelm.errors import BarelmError
 
-ENGINE_PART = "engine"
 YIELDING = 5
-"""Where there are few cores it gives way to the story, with its branch the longest of what has to be waited for."""
+"""Where there are few cores the engine gives way to the story, which with its branch takes longest."""
 
 _WORD = types.int64
 
@@ -171,7 +170,7 @@ def main(arguments: list[str]) -> int:
     if how == ["checked"]:
         check_accesses()
     end_with_parent()
-    if part == ENGINE_PART:
+    if part == "engine":
         os.nice(YIELDING)
     gc.disable()  # the compiler makes a million small objects and the process is short: a tenth of the time
     try:

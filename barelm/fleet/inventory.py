@@ -25,6 +25,7 @@ from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import Any
 
+from barelm.contract.settings import ROWS
 from barelm.errors import BarelmError
 from barelm.host_files import reading
 
@@ -156,4 +157,5 @@ def _check_together(inventory: Inventory) -> None:
 
 
 _FORMS = {"name": _NAME, "mac": _MAC, "key": _KEY, "model": _MODEL}
-_MOST = {"port": (1, 65535), "web_port": (1, 65535), "listen": (1, 65535), "slots": (0, 7), "context": (0, 1 << 24)}
+_MOST = {"port": (1, 65535), "web_port": (1, 65535), "listen": (1, 65535), "slots": (0, ROWS["slots"].most),
+         "context": (0, 1 << 24)}

@@ -120,9 +120,10 @@ def put_reply(t: Talk, k: int) -> None:
     n_bytes, n_marks = gather_answer(t, k)
     if n_marks > 0:
         put_bytes(t.con, t.conversation.answer, 0, n_bytes)
-    for i in range(turn.reply, turn.end if n_marks == 0 else turn.reply):
-        lo, hi = piece(v, int(tokens[i - 1]), int(tokens[i]))
-        put_bytes(t.con, v.pieces, lo, hi)
+    else:
+        for i in range(turn.reply, turn.end):
+            lo, hi = piece(v, int(tokens[i - 1]), int(tokens[i]))
+            put_bytes(t.con, v.pieces, lo, hi)
     end_bytes(t.con)
 
 

@@ -38,8 +38,8 @@ GO_ON, LEAVE, SWITCH_OFF, RESTART, ANOTHER_MODEL, ANSWER, EDIT = 0, 1, 2, 3, 4, 
 """What the conversation does next."""
 
 MOST_STOP = 1022
-MINUS = 45
 """Bytes of a stop text given here."""
+MINUS = 45
 
 NUMBERS = [(row, row.command) for row in grouped() if row.command]
 """The settings a command sets and says."""

@@ -6,6 +6,7 @@ from barelm.contract.uefi_protocols import Time
 from barelm.dialect.memory import address_of, cells
 from barelm.dialect.processor import cycles
 from barelm.metal.serving.node_views import NodeViews, exchange_at
+from barelm.metal.serving.slots import n_told
 from barelm.metal.uefi.runtime_services import get_time
 
 
@@ -14,7 +15,7 @@ def count_slots(node: NodeViews) -> None:
     figures = node.state.figures
     slots = node.state.slots
     theirs = node.state.slot_figures
-    theirs.n = max(slots.n - 1, 1)  # the one for short requests is not told of
+    theirs.n = n_told(slots)
     figures.n_running = 0
     figures.n_held = 0
     figures.n_room = 0

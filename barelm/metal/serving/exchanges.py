@@ -31,7 +31,7 @@ from barelm.metal.serving.node_views import (
     refuse,
     tell,
 )
-from barelm.metal.serving.slots import free_slot
+from barelm.metal.serving.slots import free_slot, n_told
 
 REQUEST_S, IDLE_S, STUCK_S = 30, 300, 60
 """How long a request may take to come, a connection may be of no use, a client may take nothing of its answer."""
@@ -141,7 +141,7 @@ def tell_slots(node: NodeViews, k: int, c: Connection, x: Exchange) -> None:
     """What the slots do; where a client says so, an error while none is free."""
     slots = node.state.slots
     free = False
-    for j in range(max(slots.n - 1, 1)):
+    for j in range(n_told(slots)):
         free = free or slots.slots[j].stage == FREE
     if not free and asking.wants_free_slot(c.received, x.head):
         refuse(node, k, OPENAI_CHAT, 503, 1, text("No slot is free."))

@@ -31,7 +31,7 @@ from barelm.metal.serving.counting import begin_counting, count_pass, count_wait
 from barelm.metal.serving.exchanges import attend
 from barelm.metal.serving.node_views import NodeViews
 from barelm.metal.serving.shared_passes import run_pass
-from barelm.metal.serving.slots import count_busy, open_slots
+from barelm.metal.serving.slots import count_busy, n_told, open_slots
 
 VERSION = "0.1.0"
 LOOK_EVERY_MS = 20
@@ -101,7 +101,7 @@ def open_node(t: Talk) -> NodeViews:
     state.context = open_slots(t, state.slots)
     name_node(t, state.names, state)
     say(t.con, TEXT, sentence("Serving {}: {} answers at a time, {} tokens each.  Esc ends it.",
-                              (t.header.name, max(state.slots.n - 1, 1), state.context)))
+                              (t.header.name, n_told(state.slots), state.context)))
     flush(t.con)
     return node
 
@@ -111,7 +111,7 @@ def name_node(t: Talk, names: NodeNames, state: NodeState) -> None:
     copy_bytes(address_of(names.model), address_of(t.header.name), min(len(names.model) - 1, 8 * len(t.header.name)))
     put_name(names.version, 0, text(VERSION), len(names.version) - 1)
     names.context = state.context
-    names.n_slots = max(state.slots.n - 1, 1)  # the one for short requests is not told of
+    names.n_slots = n_told(state.slots)
     names.n_vocabulary = t.header.vocab_size
     names.n_trained = t.header.seq_len
     names.model_bytes = t.header.file_bytes

@@ -38,6 +38,11 @@ def open_slots(t: Talk, slots: Slots) -> int:
     return context
 
 
+def n_told(slots: Slots) -> int:
+    """How many clients are told of: all but the one for short requests."""
+    return max(slots.n - 1, 1)
+
+
 def add_slot(t: Talk, slots: Slots, positions: int) -> bool:
     """One more, for so many ids; False where there is no memory for it."""
     n_bytes = padded(cache_bytes(read_config(t.header), positions), 64)

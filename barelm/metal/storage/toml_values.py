@@ -6,11 +6,12 @@
 from barelm.contract.settings import MOST_TEXT_BYTES, MOST_TEXTS, Text
 from barelm.dialect.memory import address_of, bits_of_float, text
 from barelm.dialect.types import U8, U16, f32
+from barelm.kernels.text.json_text import hexadecimal
 from barelm.kernels.text.utf8 import encode_utf8
 
 TAB, LINE_FEED, SPACE, QUOTE, HASH, BACKSLASH = 9, 10, 32, 34, 35, 92
 CARRIAGE_RETURN, COMMA, DOT, ZERO, NINE, EQUALS = 13, 44, 46, 48, 57, 61
-LEFT_BRACKET, RIGHT_BRACKET, LOWER_A, LOWER_F, LOWER_U, LOWER_Z = 91, 93, 97, 102, 117, 122
+UPPER_U, LEFT_BRACKET, RIGHT_BRACKET, LOWER_A, LOWER_U, LOWER_Z = 85, 91, 93, 97, 117, 122
 ESCAPES, ESCAPED = "btnfr\"\\", "\b\t\n\f\r\"\\"
 
 
@@ -126,24 +127,16 @@ def unescape(data: U8, lo: int, hi: int, to: int) -> tuple[int, int]:
 def escaped(data: U8, at: int, hi: int) -> tuple[int, int]:
     """The character that a backslash and data[at:] stand for, -1 where for none, and the place behind (TOML 1.0)."""
     letter = int(data[at]) if at < hi else 0
-    if letter | 32 == LOWER_U:
-        n = 4 if letter == LOWER_U else 8
-        return hexadecimal(data, at + 1, min(at + 1 + n, hi)) if at + 1 + n <= hi else -1, at + 1 + n
+    if letter == LOWER_U:
+        return hexadecimal(data, at + 1, hi), at + 5
+    if letter == UPPER_U:
+        high = hexadecimal(data, at + 1, hi)
+        low = hexadecimal(data, at + 5, hi)
+        return high << 16 | low if high >= 0 and low >= 0 else -1, at + 9
     for i in range(len(text(ESCAPES)) - 1):
         if letter == int(text(ESCAPES)[i]):
             return int(text(ESCAPED)[i]), at + 1
     return -1, at + 1
-
-
-def hexadecimal(data: U8, lo: int, hi: int) -> int:
-    """The number that data[lo:hi] is in hexadecimal digits; -1: other characters are there."""
-    value = 0
-    for i in range(lo, hi):
-        digit = int(data[i]) | 32
-        if not (ZERO <= digit <= NINE or LOWER_A <= digit <= LOWER_F):
-            return -1
-        value = value << 4 | (digit - 87 if digit >= LOWER_A else digit - ZERO)
-    return value
 
 
 def read_string(found: Text, data: U8, lo: int, hi: int) -> bool:

@@ -245,7 +245,7 @@ def test_escapes_of_a_prompt(escaped: bytes, plain: bytes) -> None:
     assert (got.texts["prompt"], got.screen) == (b"<" + plain + b">", "")
 
 
-@pytest.mark.parametrize("escaped", [b"\\x", b"\\e", b"\\uZZZZ", b"\\u12", b"\\ud83d\\ude00", b"\\u0000",
+@pytest.mark.parametrize("escaped", [b"\\x", b"\\e", b"\\uZZZZ", b"\\u\x10041", b"\\u12", b"\\ud83d\\ude00", b"\\u0000",
                                      b"\\U00110000", b"\\U0001F60", b"\\'"])
 def test_an_escape_that_is_none_is_not_guessed(escaped: bytes) -> None:
     got = shown(b'prompt = "<' + escaped + b'>" # said')
