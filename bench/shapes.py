@@ -40,7 +40,7 @@ def random_checkpoint(name: str, folder: Path | None = None) -> tuple[Path, Path
     """A checkpoint of a known shape and its tokenizer, written where they are not there yet."""
     folder = folder or cache_folder("bench")
     sizes = SHAPES[name]
-    checkpoint, tokenizer = folder / f"{name}.bin", folder / f"{name}-tokenizer.bin"
+    checkpoint, tokenizer = folder / f"{name}.bin", folder / "tokenizer.bin"
     if not tokenizer.is_file():
         replace_file(tokenizer, made_up_tokenizer(sizes.vocab_size))
     if not checkpoint.is_file():

@@ -1,8 +1,6 @@
-"""The real program with any one string lost on its way: the whole text, or an error, and never another text."""
+"""The real program with strings lost on their way: one is shown at a second try, all from some one on are an error."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 
@@ -18,7 +16,8 @@ from tests.machine.firmware.program import EFI
 from tests.quiet import Quiet
 
 OUTPUT = "EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL.OutputString"
-MOST = 24
+MOST = 8
+"""More strings than so short a story is shown in."""
 
 
 def told(stories: Packed, *faults: Fault) -> Outcome:
@@ -27,14 +26,22 @@ def told(stories: Packed, *faults: Fault) -> Outcome:
     return run(order, Hosted(faults), Quiet(), lambda text: None)
 
 
-def test_any_string_lost_is_an_error_or_none_that_matters(stories: Packed, tmp_path: Path) -> None:
+def test_any_one_string_refused_is_shown_at_a_second_try(stories: Packed) -> None:
     program()
     whole = told(stories)
     assert len(whole.token_ids) == whole.n_prompt + whole.n_generated and whole.n_generated == 24
+    for call in range(1, MOST):
+        found = told(stories, Fault(OUTPUT, EFI.DEVICE_ERROR, call))
+        assert (found.text, found.token_ids) == (whole.text, whole.token_ids)
+
+
+def test_one_string_refused_twice_is_an_error_or_none_that_matters(stories: Packed) -> None:
+    program()
+    whole = told(stories)
     refused = 0
     for call in range(1, MOST):
         try:
-            found = told(stories, Fault(OUTPUT, EFI.DEVICE_ERROR, call))
+            found = told(stories, *(Fault(OUTPUT, EFI.DEVICE_ERROR, call + again) for again in (0, 1)))
         except BarelmError as error:
             assert error.hint
             refused += 1
@@ -43,6 +50,7 @@ def test_any_string_lost_is_an_error_or_none_that_matters(stories: Packed, tmp_p
     assert refused > 3
 
 
-def test_all_lost_from_some_string_on_is_an_error(stories: Packed) -> None:
+@pytest.mark.parametrize("call", [1, 3, 5])
+def test_all_lost_from_some_string_on_is_an_error(stories: Packed, call: int) -> None:
     with pytest.raises(BarelmError):
-        told(stories, Fault(OUTPUT, EFI.DEVICE_ERROR))
+        told(stories, Fault(OUTPUT, EFI.DEVICE_ERROR, call, lasting=True))

@@ -10,10 +10,11 @@ import numpy as np
 
 from barelm.contract import layout
 from barelm.contract.board import Batch
+from barelm.dialect.memory import prefetch
 from barelm.dialect.types import BLOCK, F32, F32_2D, LANES, F32x16, Kernel, Real, f32, padded
 from barelm.dialect.vectors import load_f32x16, splat_f32x16, store_f32x16
 from barelm.kernels.decoder.blocks import cap, softmax
-from barelm.kernels.decoder.cache import HeadCache, by_cache
+from barelm.kernels.decoder.cache import HeadCache, by_cache, item_bytes
 from barelm.kernels.decoder.cache_plan import head_cache
 from barelm.kernels.decoder.model import Config, Weights
 from barelm.kernels.decoder.state import State
@@ -22,6 +23,12 @@ from barelm.kernels.team import Team, meet, share
 
 FOUR = 4
 """Queries side by side: as many sums as registers hold on most processors."""
+
+TILE = 64
+"""Positions whose values are read together, before the next: for every component they are near."""
+
+AHEAD = 8192
+"""Bytes between the keys in use and those being fetched."""
 
 
 class Four(NamedTuple):
@@ -41,6 +48,7 @@ class Seen(NamedTuple):
     turned: int  # positions from here on lie at the front of the cache again
     shared: int  # positions up to here are seen by all
     end: int
+    is_far: bool  # in memory: fetched ahead of its use, for nobody read it a moment ago
 
 
 def attention(c: Config, w: Weights, s: State, l: int, batch: Batch, team: Team) -> None:
@@ -94,7 +102,7 @@ def attend(c: Config, w: Weights, s: State, l: int, head: HeadCache, four: Four,
         at = (g * group + query % group) * c.head_dim
         for k in range(c.head_dim):
             queries[j, k] = s.qkv[row + query // group, at + k]
-    seen = positions_seen(head, window, pos + first // group, pos + (first + n - 1) // group)
+    seen = positions_seen(head, window, pos + first // group, pos + (first + n - 1) // group, first == 0)
     by_cache(score, head.kind, (scores, queries, head, c, seen, n))
     for j in range(n):
         query = first + j
@@ -112,10 +120,10 @@ def attend(c: Config, w: Weights, s: State, l: int, head: HeadCache, four: Four,
             quantize(s.attended, row + query // group, at // BLOCK, (at + c.head_dim) // BLOCK)
 
 
-def positions_seen(head: HeadCache, window: int, first: int, last: int) -> Seen:
+def positions_seen(head: HeadCache, window: int, first: int, last: int, is_far: bool) -> Seen:
     """What the tokens at positions first to last see."""
     since = max(first + 1 - window, 0) // LANES * LANES if window > 0 else 0
-    return Seen(since, (since // head.room + 1) * head.room, first + 1, last + 1)
+    return Seen(since, (since // head.room + 1) * head.room, first + 1, last + 1, is_far)
 
 
 def kept_at(pos: int, turned: int, room: int) -> int:
@@ -127,6 +135,8 @@ def score(key: Kernel, job: Any) -> None:
     """scores[j, t] = q_j · k_t for sixteen positions at a time; one query alone takes 32."""
     scores, queries, head, c, seen, n = job
     p = seen.first
+    size = item_bytes(head.kind)
+    ahead = AHEAD if seen.is_far else 0
     while n == 1 and p + 2 * LANES <= padded(seen.end):
         score_two(key, scores[0], queries[0], head, c.head_dim, p, seen.turned)
         p += 2 * LANES
@@ -137,6 +147,7 @@ def score(key: Kernel, job: Any) -> None:
         a3 = a0
         at = kept_at(p, seen.turned, head.room) * c.head_dim
         for i in range(c.head_dim):
+            prefetch(head.keys, (at + i * LANES) * size + ahead)
             k = key(head.keys, at + i * LANES)
             a0 = a0 + splat_f32x16(queries[0, i]) * k
             a1 = a1 + splat_f32x16(queries[1, i]) * k
@@ -160,7 +171,9 @@ def score_two(key: Kernel, scores: F32, q: F32, head: HeadCache, head_dim: int, 
     a1 = a0
     at = kept_at(p, turned, head.room) * head_dim
     beside = kept_at(p + LANES, turned, head.room) * head_dim
+    size = item_bytes(head.kind)
     for i in range(head_dim):
+        prefetch(head.keys, (at + 2 * i * LANES) * size + AHEAD)
         qi = splat_f32x16(q[i])
         a0 = a0 + qi * key(head.keys, at + i * LANES)
         a1 = a1 + qi * key(head.keys, beside + i * LANES)
@@ -189,32 +202,15 @@ def weigh(scores: F32, head: HeadCache, c: Config, first: int, since: int, upto:
 
 
 def add_values(value: Kernel, job: Any) -> None:
-    """out[j] = Σ_t scores[j, t] v_t over the positions that all see, sixteen components at a time.
-
-    One query alone takes 64 components.
-    """
-    out, scores, head, width, seen, n = job
-    column = 0
-    while n == 1 and column + FOUR * LANES <= width:
-        add_columns(value, out[0], scores[0], head, width, seen, column)
-        column += FOUR * LANES
-    while column < width:
-        a0 = splat_f32x16(f32(0))
-        a1 = a0
-        a2 = a0
-        a3 = a0
-        for part in range(2):
-            lo, hi = part_of(seen, part)
-            at = kept_at(lo, seen.turned, head.room) * width + column
-            for t in range(lo, hi):
-                v = value(head.values, at)
-                at += width
-                a0 = a0 + splat_f32x16(scores[0, t]) * v
-                a1 = a1 + splat_f32x16(scores[1, t]) * v
-                a2 = a2 + splat_f32x16(scores[2, t]) * v
-                a3 = a3 + splat_f32x16(scores[3, t]) * v
-        store_four(out, column, a0, a1, a2, a3)
-        column += LANES
+    """out[j] = Σ_t scores[j, t] v_t over the positions that all see, some of them for all components, then the next."""
+    out, _, _, width, seen, _ = job
+    zero = splat_f32x16(f32(0))
+    for column in range(0, width, LANES):
+        store_four(out, column, zero, zero, zero, zero)
+    for part in range(2):
+        lo, hi = part_of(seen, part)
+        for t in range(lo, hi, TILE):
+            add_tile(value, job, t, min(t + TILE, hi))
 
 
 def part_of(seen: Seen, part: int) -> tuple[int, int]:
@@ -225,22 +221,58 @@ def part_of(seen: Seen, part: int) -> tuple[int, int]:
     return turn, seen.shared
 
 
-def add_columns(value: Kernel, out: F32, scores: F32, head: HeadCache, width: int, seen: Seen, column: int) -> None:
-    """The same for one query, 64 components side by side."""
-    a0 = splat_f32x16(f32(0))
-    a1 = a0
-    a2 = a0
-    a3 = a0
-    for part in range(2):
-        lo, hi = part_of(seen, part)
-        at = kept_at(lo, seen.turned, head.room) * width + column
+def add_tile(value: Kernel, job: Any, lo: int, hi: int) -> None:
+    """out[j] = out[j] + Σ_t scores[j, t] v_t over positions lo to hi, sixteen components at a time.
+
+    One query alone takes 64 components.
+    """
+    out, scores, head, width, seen, n = job
+    first = kept_at(lo, seen.turned, head.room) * width
+    size = item_bytes(head.kind)
+    fetched = (first + (hi - lo) * width) * size if seen.is_far else first * size
+    column = 0
+    while n == 1 and column + FOUR * LANES <= width:
+        add_columns(value, out[0], scores[0], head, width, (first + column, lo, hi, fetched), column)
+        column += FOUR * LANES
+        fetched += (hi - lo) * FOUR * LANES * size
+    while column < width:
+        a0 = load_f32x16(out[0], column)
+        a1 = load_f32x16(out[1], column)
+        a2 = load_f32x16(out[2], column)
+        a3 = load_f32x16(out[3], column)
+        at = first + column
         for t in range(lo, hi):
-            weight = splat_f32x16(scores[t])
-            a0 = a0 + weight * value(head.values, at)
-            a1 = a1 + weight * value(head.values, at + LANES)
-            a2 = a2 + weight * value(head.values, at + 2 * LANES)
-            a3 = a3 + weight * value(head.values, at + 3 * LANES)
+            prefetch(head.values, fetched)
+            fetched += LANES * size
+            v = value(head.values, at)
             at += width
+            a0 = a0 + splat_f32x16(scores[0, t]) * v
+            a1 = a1 + splat_f32x16(scores[1, t]) * v
+            a2 = a2 + splat_f32x16(scores[2, t]) * v
+            a3 = a3 + splat_f32x16(scores[3, t]) * v
+        store_four(out, column, a0, a1, a2, a3)
+        column += LANES
+
+
+def add_columns(value: Kernel, out: F32, scores: F32, head: HeadCache, width: int, tile: tuple[int, int, int, int],
+                column: int) -> None:
+    """The same for one query, 64 components side by side, from element tile[0] on."""
+    at, lo, hi, fetched = tile
+    size = item_bytes(head.kind)
+    a0 = load_f32x16(out, column)
+    a1 = load_f32x16(out, column + LANES)
+    a2 = load_f32x16(out, column + 2 * LANES)
+    a3 = load_f32x16(out, column + 3 * LANES)
+    for t in range(lo, hi):
+        weight = splat_f32x16(scores[t])
+        prefetch(head.values, fetched)
+        prefetch(head.values, fetched + 2 * LANES * size)
+        fetched += FOUR * LANES * size
+        a0 = a0 + weight * value(head.values, at)
+        a1 = a1 + weight * value(head.values, at + LANES)
+        a2 = a2 + weight * value(head.values, at + 2 * LANES)
+        a3 = a3 + weight * value(head.values, at + 3 * LANES)
+        at += width
     store_f32x16(out, column, a0)
     store_f32x16(out, column + LANES, a1)
     store_f32x16(out, column + 2 * LANES, a2)
