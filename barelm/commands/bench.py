@@ -123,8 +123,9 @@ def measure_model(name: str, cores: list[int], contexts: list[int], order: Bench
     is_bin = path.suffix == ".bin"
     if is_bin and LLAMA_CPP in opponents:
         bar.note(f"llama.cpp is left out for {path.name}, which it cannot read.")
+    beside = LLAMA_CPP in opponents and path.suffix == ".gguf"
+    module = rivals.llama_cpp_for(path, bar.note) if beside else None
     for context in contexts or [min(USUAL_CONTEXT, model.config.seq_len)]:
-        module = rivals.llama_cpp() if LLAMA_CPP in opponents and path.suffix == ".gguf" else None
         yield from at_context(model, path, context, cores, order.rounds, module, bar)
     if is_bin and LLAMA2C in opponents and order.run_c is not None:
         yield from from_nothing(model, path, tokenizer or path.with_name("tokenizer.bin"), cores, order, bar)

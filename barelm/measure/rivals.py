@@ -13,9 +13,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +29,8 @@ BINDINGS = {"llama_cpp": "llama-cpp-python", "xllamacpp": "xllamacpp"}
 """Python bindings of llama.cpp: the module and the package it comes with."""
 
 _ROOM = 64  # positions behind the last one needed
+_TRIAL = 32
+"""Tokens it has to read before it is measured: more than one, for which there is other code."""
 
 
 class Speeds(NamedTuple):
@@ -41,6 +45,19 @@ def llama_cpp() -> str | None:
     return next((module for module in BINDINGS if importlib.util.find_spec(module)), None)
 
 
+def llama_cpp_for(model: Path, said: Callable[[str], None]) -> str | None:
+    """The first module whose llama.cpp reads a few tokens with this model; why another does not is `said` in a line."""
+    for module in BINDINGS:
+        if importlib.util.find_spec(module):
+            try:
+                run_llama_cpp(module, model, [1] * _TRIAL, 2, 1)
+            except BarelmError as error:
+                said(f"{error.message}: {BINDINGS[module]} is left out.  {error.hint}")
+            else:
+                return module
+    return None
+
+
 def llama_cpp_name(module: str) -> str:
     """What to call it in a table: the package and its version."""
     return f"llama.cpp ({BINDINGS[module]} {importlib.metadata.version(BINDINGS[module])})"
@@ -51,8 +68,15 @@ def run_llama_cpp(module: str, model: Path, ids: list[int], n_tokens: int, cores
     command = child_command(__name__, module, str(model), str(n_tokens), str(cores))
     done = subprocess.run(command, env=child_environment(), input=json.dumps(ids), capture_output=True, text=True)
     if done.returncode != 0:
-        raise BarelmError(f"llama.cpp failed with {model.name}", done.stderr.strip()[-500:])
+        how = f" of {signal.Signals(-done.returncode).name}" if done.returncode < 0 else ""
+        raise BarelmError(f"llama.cpp ended{how} with {model.name}",
+                          _last_line(done.stderr) or "It may have been compiled for another processor.")
     return Speeds(*json.loads(done.stdout.splitlines()[-1]))
+
+
+def _last_line(text: str) -> str:
+    """What a program said before it ended, of a traceback the error alone."""
+    return text.strip().rpartition("\n")[2][:500]
 
 
 def run_llama2c(binary: Path, checkpoint: Path, tokenizer: Path, steps: int, cores: int) -> Speeds:
