@@ -74,9 +74,17 @@ def _folder(variable: str, otherwise: Path, kind: str) -> Path:
     return folder
 
 
+def refuse_pipe(path: Path) -> None:
+    """Before a file is opened that is read here and there: a pipe would wait for who writes.  Raises BarelmError."""
+    with suppress(OSError, ValueError):
+        if stat.S_ISFIFO(os.stat(path).st_mode):
+            raise BarelmError(f"{path} is a pipe", "Write what comes through it into a file, and give that.")
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """For a read of `path`.  Raises BarelmError where the file system refuses."""
+    """For a read of `path`.  Raises BarelmError where the file system refuses, or it is a pipe."""
+    refuse_pipe(path)
     try:
         yield
     except OSError as error:

@@ -11,7 +11,7 @@ from barelm.checkpoint.gguf_metadata import Metadata, read_model_metadata
 from barelm.checkpoint.gguf_rope import LONG_FACTORS, stored_tensor, stretched
 from barelm.checkpoint.gguf_vocab import read_vocab
 from barelm.checkpoint.model_family import CHANGES, LEFT_OUT, ModelFamily
-from barelm.contract.layout import DEFAULT_BATCH
+from barelm.contract.layout import DEFAULT_BATCH, TURNED_LOCALLY
 from barelm.contract.sections import SECTIONS
 from barelm.dialect.types import LANES
 from barelm.errors import BarelmError
@@ -114,6 +114,8 @@ def _check_traits(metadata: Metadata, shape: Shape) -> None:
         widths |= {"its experts": shape.hidden_dim, "its blocks": shape.dim}
         if not 1 <= traits.n_experts_used <= min(traits.n_experts, MOST_EXPERTS_USED):
             raise metadata.damaged(f"a token takes {traits.n_experts_used} of its {traits.n_experts} experts")
+    if TURNED_LOCALLY in traits.rope_tables and traits.local_theta < 1:
+        raise metadata.damaged(f"the RoPE base of its windowed layers is {traits.local_theta:g}")
     for what, width in widths.items():
         if width % LANES:
             raise metadata.refused(f"is such that {what} have {width} components, no multiple of {LANES}")

@@ -66,8 +66,9 @@ def make_image(model: str, tokenizer: Path | None, packing: Packing, settings: S
     with ProgressBar() as bar:
         packed = pipeline.packed_model(model, tokenizer, packing, bar)
         pipeline.check_asked(packed, settings, bar)
+        path, tokenizer = resolve_model(model, tokenizer, bar.progress)
         out = out or new_file(packed.name, ".img")
-        check_not_read(out, Path(model), tokenizer, packed.path)
+        check_not_read(out, *part_paths(path), tokenizer, packed.path)
         program = pipeline.built_program(bar)
         settings = settings.suited(packed.chat is not None)
         more: dict[str, Path | bytes] = {"FONT-LICENSE.txt": FONT_LICENSE}

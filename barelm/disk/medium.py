@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from barelm.errors import BarelmError
+from barelm.host_files import refuse_pipe
 
 _HINT = "Write the image again, or check that it was copied whole."
 
@@ -34,6 +35,7 @@ class Medium:
         self.writes = 0
         self.after_write: Callable[[int], None] = lambda number: None
         self._lock = threading.Lock()
+        refuse_pipe(path)
         try:
             with ExitStack() as undo:
                 self._file: BinaryIO = open(path, "r+b" if writable else "rb", buffering=0, opener=_exclusive)

@@ -30,6 +30,8 @@ from tests.gguf_files import (
     string,
     write_small_gguf,
 )
+from tests.llama_cpp.tiny import TINY as TINY_MODELS
+from tests.llama_cpp.tiny import write_tiny
 
 TINY = SmallLlama(dim=32, hidden_dim=32, n_layers=1, n_heads=2, n_kv_heads=1, vocab="sentencepiece", type="Q8_0")
 TINY_BYTES = TINY.encode()
@@ -214,3 +216,11 @@ def test_a_folder_or_nothing_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none.gguf"):
         with pytest.raises(BarelmError):
             read_gguf(path)
+
+
+@pytest.mark.parametrize("base", [0.0, 0.5, -1.0])
+def test_angles_of_windowed_layers_need_a_base(tmp_path: Path, base: float) -> None:
+    tiny = TINY_MODELS["gemma3"]
+    path = write_tiny(tmp_path / "tiny.gguf", replace(tiny, keys={**tiny.keys, "rope.freq_base_swa": base}))
+    with pytest.raises(BarelmError, match="the RoPE base of its windowed layers is"):
+        read_gguf(path)

@@ -232,3 +232,17 @@ def test_a_cache_that_cannot_be_made(cli: Cli, monkeypatch: pytest.MonkeyPatch) 
     error = cli.refuses("build")
     assert "cannot create" in error and "XDG_CACHE_HOME" in error
     assert cli("doctor").code == 1
+
+
+@pytest.mark.parametrize("command", ["show", "boot", "verify", "ls", "pack", "run"])
+def test_a_pipe_is_refused_and_not_waited_for(cli: Cli, command: str) -> None:
+    os.mkfifo(cli.folder / "pipe")
+    assert re.search(r"pipe is (a pipe|not a regular file)", cli.refuses(command, "pipe"))
+
+
+@pytest.mark.parametrize("out", ["tiny.bin", "tokenizer.bin", "link"])
+def test_an_image_is_not_written_over_what_it_is_made_of(cli: Cli, out: str) -> None:
+    (cli.folder / "link").symlink_to("tokenizer.bin")
+    before = (cli.folder / "tokenizer.bin").read_bytes()
+    assert "would be lost" in cli.refuses("image", "tiny.bin", "-o", out)
+    assert (cli.folder / "tokenizer.bin").read_bytes() == before
