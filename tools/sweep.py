@@ -46,7 +46,8 @@ from tools import sweep_node
 from tools.sweep_node import Answers
 
 METAL = Path(__file__).parents[1] / "barelm" / "metal"
-SILENCE_S = 40.0
+SILENCE_S, PROMPT_S = 40.0, 10.0
+"""How long a machine may say nothing: at work, and at its prompt, where all was typed and nobody is heard."""
 KEPT_EVERY = 50
 MOST_CALLS = 12
 """Of a service that is called more often, so many calls, spread."""
@@ -169,7 +170,7 @@ def hear(session: HostedSession, scene: Scene, ran: Ran) -> None:
     """The same; raises what goes wrong."""
     typed = pressed = chosen = 0
     deadline = time.monotonic() + 4 * SILENCE_S
-    while content := session.read(2 * SILENCE_S if scene.serves else SILENCE_S):
+    while content := session.read(patience(scene, ran.text, typed)):
         ran.text += content.decode(errors="replace")
         if ran.text.count(ANY_KEY) > pressed:
             pressed += 1
@@ -182,6 +183,13 @@ def hear(session: HostedSession, scene: Scene, ran: Ran) -> None:
             session.send("".join(f"{line}\n" for line in scene.lines))
         if time.monotonic() > deadline:
             raise BarelmError("it does not end", "")
+
+
+def patience(scene: Scene, text: str, typed: int) -> float:
+    """Seconds a machine may be silent."""
+    if typed and re.search(r"\n> [^\n]*$", text):
+        return PROMPT_S
+    return 2 * SILENCE_S if scene.serves else SILENCE_S
 
 
 def faults_of(calls: dict[str, int], serves: bool = False) -> Iterator[Fault]:

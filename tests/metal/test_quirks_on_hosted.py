@@ -4,6 +4,7 @@ word.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,13 @@ def test_renaming_that_is_refused_saves_all_the_same(tmp_path: Path) -> None:
                  lines=("hello", "/save a", "more", "/save a", "/load a", "/quit"))
     assert ran.text.count("Saved.") == 2 and "more" in ran.text.rpartition("Saved.")[2] and ran.status == 0
     assert {"sessions/a.session", "sessions/a.md"} <= set(ran.files) and not [n for n in ran.files if "~" in n]
+
+
+def test_only_files_that_are_conversations_are_listed(tmp_path: Path) -> None:
+    others = {"sessions/folder.session/a.txt": b"x", "sessions/._mac.session": b"Mac OS X", "sessions/text.md": b"x"}
+    ran = Quirky(tmp_path, TALK, {**models("model.blm"), **others}, lines=("hello", "/save a", "/list", "/quit"))
+    listed = ran.text.rpartition("/list")[2]
+    assert re.search(r"^a   \d", listed, re.M) and not any(name in listed for name in ("folder", "mac", "text")), listed
 
 
 def test_an_error_of_opening_is_no_absence(tmp_path: Path) -> None:

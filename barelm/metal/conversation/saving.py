@@ -30,7 +30,7 @@ from barelm.metal.storage.whole_files import (
     begin_file,
     close_open,
     goes_on,
-    is_called,
+    is_listed,
     name_file,
     open_either,
     put_part,
@@ -173,7 +173,7 @@ def list_sessions(t: Talk) -> None:
         k = 0
         while read_entry(folder, info, len(block), k):
             k += 1
-            length = is_called(info.file_name, text(".session"))
+            length = is_listed(info, info.file_name, text(".session"))
             if length > 0:
                 n += 1
                 put(con, sentence("{}", (info.file_name[:length],)))

@@ -18,7 +18,7 @@ from barelm.metal.console.writing import begin_text, end_row, end_text, put, put
 from barelm.metal.keys.keyboard import CONTROL_C, DOWN, END, ESCAPE, HOME, RESIZED, UP, Keyboard, wait_for_key
 from barelm.metal.storage.model_parts import close_parts, open_parts, parts_in
 from barelm.metal.storage.model_refusals import DISK_FAILS, NO_PART, NOT_OPENED, OTHER_PART
-from barelm.metal.storage.whole_files import is_called
+from barelm.metal.storage.whole_files import is_called, is_listed
 from barelm.metal.uefi.boot_services import Firmware
 from barelm.metal.uefi.file_protocol import close_file, open_file, read_entry, seek
 
@@ -27,7 +27,7 @@ TOO_LARGE, CANNOT_CHAT = 99, 98
 SPARE = 16 << 20
 """Bytes a firmware should keep."""
 
-ENTER, DOT = 13, 46
+ENTER = 13
 USUAL = "model.blm"
 TRIANGLE = 0x25B6
 WAITS, CHOSEN = -1, -2  # in place of the seconds that are left
@@ -45,8 +45,8 @@ def list_models(workspace: Workspace, root: int) -> ModelList:
         k += 1
         name = u16_array(models.info, uefi.INFO_NAME, MODEL_UNITS)
         name[MODEL_UNITS - 1] = 0
-        n = is_called(name, text(".blm"))
-        if n > 0 and name[0] != DOT and info.attribute & uefi.DIRECTORY == 0:
+        n = is_listed(info, name, text(".blm"))
+        if n > 0:
             add_model(models, name[:n + 5])
     return models
 

@@ -21,6 +21,7 @@ from barelm.metal.uefi.answers import ERROR
 
 MOST_NAME = 40
 """Characters of a name somebody gives."""
+SPACE, DOT = 32, 46
 
 WRITING, COMPARING = 1, 2
 OTHERWISE = ERROR | uefi.EFI_CRC_ERROR
@@ -45,7 +46,7 @@ def name_file(names: Names, folder: U16, given: U8, suffix: U16) -> bool:
         names.name[n] = code_point
         n += 1
         at += length
-    if n == 0 or names.name[0] == 46 or names.name[0] == 32 or is_device(given):
+    if n == 0 or names.name[0] == DOT or names.name[0] == SPACE or is_device(given):
         return False
     copy_units(names.name, n, suffix)
     n_folder = len(folder) - 1
@@ -353,6 +354,13 @@ def length_of(name: U16) -> int:
     while n < len(name) and name[n] != 0:
         n += 1
     return n
+
+
+def is_listed(info: FileInfo, name: U16, suffix: U16) -> int:
+    """`is_called` of an entry of a folder; 0 for folders, and where it begins with a dot: other systems write these."""
+    if info.attribute & uefi.DIRECTORY != 0 or name[0] == DOT:
+        return 0
+    return is_called(name, suffix)
 
 
 def is_called(name: U16, suffix: U16) -> int:
