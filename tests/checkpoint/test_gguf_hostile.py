@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from barelm.checkpoint.gguf_model import read_gguf
 from barelm.errors import BarelmError
 from barelm.pack.tokenizer_tables import tokenizer_tables
+from barelm.pipeline import Packing, planned
 from tests.gguf_files import (
     ARRAY,
     BOOL,
@@ -224,3 +225,24 @@ def test_angles_of_windowed_layers_need_a_base(tmp_path: Path, base: float) -> N
     path = write_tiny(tmp_path / "tiny.gguf", replace(tiny, keys={**tiny.keys, "rope.freq_base_swa": base}))
     with pytest.raises(BarelmError, match="the RoPE base of its windowed layers is"):
         read_gguf(path)
+
+
+@pytest.mark.parametrize("changes", [
+    {"rope.scaling.yarn_beta_fast": 0.0}, {"rope.scaling.yarn_beta_slow": -1.0}, {"rope.freq_base": 1.0},
+    {"rope.scaling.yarn_beta_fast": 1e-38, "rope.freq_base": 1.0000001192092896}])
+def test_numbers_that_stretch_positions_have_bounds(tmp_path: Path, changes: dict[str, float]) -> None:
+    tiny = TINY_MODELS["llama, yarn"]
+    path = write_tiny(tmp_path / "tiny.gguf", replace(tiny, keys={**tiny.keys, **changes}))
+    try:
+        checkpoint = read_gguf(path)
+    except BarelmError as error:
+        assert "stretch its positions" in error.message
+    else:
+        assert np.isfinite(checkpoint.shape.rope_factors).all()
+
+
+def test_a_table_of_angles_that_is_not_finite_is_refused(tmp_path: Path) -> None:
+    tiny = TINY_MODELS["llama, yarn"]
+    tiny = replace(tiny, keys={**tiny.keys, "rope.scaling.attn_factor": 3.4e38})
+    with pytest.raises(BarelmError, match="make no finite table"):
+        planned(write_tiny(tmp_path / "tiny.gguf", tiny), None, Packing())

@@ -246,3 +246,9 @@ def test_an_image_is_not_written_over_what_it_is_made_of(cli: Cli, out: str) -> 
     before = (cli.folder / "tokenizer.bin").read_bytes()
     assert "would be lost" in cli.refuses("image", "tiny.bin", "-o", out)
     assert (cli.folder / "tokenizer.bin").read_bytes() == before
+
+
+@pytest.mark.parametrize("context", ["1", "2", "23"])
+def test_a_context_too_short_for_an_example_packs_all_the_same(cli: Cli, context: str) -> None:
+    assert cli("pack", "tiny.bin", "--context", context, "-o", "short.blm").code == 0
+    assert int(read_header(cli.folder / "short.blm").seq_len) == int(context)

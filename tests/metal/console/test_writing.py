@@ -165,3 +165,14 @@ def test_a_line_in_a_colour() -> None:
     writing.say_line(screen.con, 4, words)
     assert screen.firmware.screen == "so\r\n"
     assert screen.firmware.attributes == [0x0C, 0x07], "light red, then light grey, on black"
+
+
+@both_worlds
+def test_a_character_cut_short_ends_with_its_text(world: World) -> None:
+    screen = Screen(world)
+    for text in ("caf\u00e9", "\u20ac", "\U0001f600"):
+        screen.write(text.encode()[:-1])
+        world(writing.end_bytes)(screen.con)
+        screen.write(b"|")
+        world(writing.end_bytes)(screen.con)
+    assert screen.text == "caf\ufffd|\ufffd|\ufffd|"

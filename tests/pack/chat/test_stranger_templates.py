@@ -47,6 +47,10 @@ def test_what_takes_too_much_is_refused_in_a_sentence(name: str) -> None:
     assert reason.startswith(chat_pieces.REFUSED) and "Traceback" not in reason and "\n" not in reason
 
 
+def test_halves_of_characters_are_refused_in_a_sentence() -> None:
+    assert "halves of characters" in reason_of(r"{{ '\ud800' }}{% for m in messages %}{{ m.content }}{% endfor %}")
+
+
 def test_the_limits_hold_for_the_process_that_renders() -> None:
     source = json.dumps(TemplateSource(GREEDY["loops"], "", "", 0, ()))
     before = "import resource, runpy; real = resource.setrlimit; "
