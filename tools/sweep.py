@@ -51,6 +51,7 @@ SILENCE_S, PROMPT_S = 40.0, 10.0
 KEPT_EVERY = 50
 MOST_CALLS = 12
 """Of a service that is called more often, so many calls, spread."""
+ROW_OF_MENU = re.compile(r"(▶ )?\S+\.blm   ")
 PROMPT, ANY_KEY, MENU = "> ", "Press any key to go on.", "Enter starts"
 LINES = ("hello world", "/save t", "and more", "/load t", "/report", "/model", "", "again", "/quit")
 
@@ -218,7 +219,8 @@ def sentences() -> re.Pattern[str]:
         docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         found |= {node.value for node in ast.walk(tree)
                   if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings}
-    lines = {line for text in found for line in plain(text) if len(line.replace("{}", "")) > 3}
+    said = {part.strip(". ") for text in found for line in plain(text) for part in line.split(".  ")}
+    lines = {part for part in said if len(part.replace("{}", "")) > 3}
     parts = [re.escape(line).replace(r"\{\}", ".*") for line in lines]
     return re.compile("|".join(sorted(parts, key=len, reverse=True)))
 
@@ -228,7 +230,7 @@ def plain(text: str) -> list[str]:
     anew when it comes in pieces, and menus.
     """
     lines = (re.sub(r", 0 processors?", "", re.sub(r"\d[\d.,]*", "0", line)).strip() for line in text.splitlines())
-    return [line for line in lines if line and not line.startswith(PROMPT.strip()) and ".blm" not in line]
+    return [line for line in lines if line and not line.startswith(PROMPT.strip()) and not ROW_OF_MENU.match(line)]
 
 
 def judge(scene: Scene, fault: Fault, ran: Ran, good: Ran) -> Verdict:

@@ -43,6 +43,18 @@ def test_a_node_goes_well(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [(verdict.fault, verdict.outcome) for verdict in verdicts] == [*zip(map(str, faults), FAULTS.values())]
 
 
+@pytest.mark.parametrize("line, outcome", [
+    ("Not written: the volume is full.  Delete something on it, or write an image wit\nwith --free.", sweep.SAID),
+    ("model.blm: the disk reports an error while the model is read.", sweep.SAID),
+    ("▶ model.blm     1 MB   chatty5, context 512, takes 6 MB", sweep.SAME), ("> typed", sweep.SAME),
+    ("other words", sweep.WRONG), ("", sweep.SAME)])
+def test_what_counts_as_said(line: str, outcome: str) -> None:
+    scene = sweep.Scene("talk", Path("an.img"), Path("a.blm"), 1, ("hello",))
+    good = sweep.Ran("words\nBARELM DONE 0\n", status=0)
+    ran = sweep.Ran(f"words\n{line}\nBARELM DONE 0\n", status=0)
+    assert sweep.judge(scene, Fault("EFI_FILE_PROTOCOL.Read", 1, 1), ran, good).outcome == outcome
+
+
 def test_every_call_is_failed_in_every_way() -> None:
     faults = list(sweep.faults_of({"EFI_FILE_PROTOCOL.Read": 30, "EFI_BOOT_SERVICES.Stall": 1}))
     assert Fault("EFI_BOOT_SERVICES.Stall", ERROR | uefi.EFI_DEVICE_ERROR, 1, True) in faults

@@ -10,7 +10,7 @@ import numpy as np
 
 from barelm.contract import layout
 from barelm.contract.board import Batch
-from barelm.dialect.memory import prefetch
+from barelm.dialect.memory import address_of, copy_bytes, prefetch
 from barelm.dialect.types import BLOCK, F32, F32_2D, LANES, F32x16, Kernel, Real, f32, padded
 from barelm.dialect.vectors import load_f32x16, splat_f32x16, store_f32x16
 from barelm.kernels.decoder.blocks import cap, softmax
@@ -100,8 +100,7 @@ def attend(c: Config, w: Weights, s: State, l: int, head: HeadCache, four: Four,
     for j in range(FOUR):
         query = first + min(j, n - 1)  # where there are fewer, the last one again
         at = (g * group + query % group) * c.head_dim
-        for k in range(c.head_dim):
-            queries[j, k] = s.qkv[row + query // group, at + k]
+        copy_bytes(address_of(queries[j]), address_of(s.qkv[row + query // group, at:]), 4 * c.head_dim)
     seen = positions_seen(head, window, pos + first // group, pos + (first + n - 1) // group, first == 0)
     by_cache(score, head.kind, (scores, queries, head, c, seen, n))
     for j in range(n):
@@ -112,12 +111,12 @@ def attend(c: Config, w: Weights, s: State, l: int, head: HeadCache, four: Four,
     by_cache(add_values, head.kind, (out, scores, head, padded(c.head_dim), seen, n))
     for j in range(n):
         query = first + j
-        by_cache(add_rest, head.kind, (out[j], scores[j], head, padded(c.head_dim), seen, pos + query // group + 1))
+        token = query // group
+        by_cache(add_rest, head.kind, (out[j], scores[j], head, padded(c.head_dim), seen, pos + token + 1))
         at = (g * group + query % group) * c.head_dim
-        for k in range(c.head_dim):
-            s.attended.values[row + query // group, at + k] = out[j, k]
+        copy_bytes(address_of(s.attended.values[row + token, at:]), address_of(out[j]), 4 * c.head_dim)
         if c.head_dim % BLOCK == 0:
-            quantize(s.attended, row + query // group, at // BLOCK, (at + c.head_dim) // BLOCK)
+            quantize(s.attended, row + token, at // BLOCK, (at + c.head_dim) // BLOCK)
 
 
 def positions_seen(head: HeadCache, window: int, first: int, last: int, is_far: bool) -> Seen:
@@ -197,8 +196,8 @@ def weigh(scores: F32, head: HeadCache, c: Config, first: int, since: int, upto:
         scores[t] = f32(-np.inf)
     softmax(scores[first:], end - first, sink)
     if head.kind == layout.KV_Q8:
-        for t in range(first, upto):
-            scores[t] = scores[t] * head.value_scales[t % head.room]
+        for i in range(first, end, LANES):
+            store_f32x16(scores, i, load_f32x16(scores, i) * load_f32x16(head.value_scales, i % head.room))
 
 
 def add_values(value: Kernel, job: Any) -> None:

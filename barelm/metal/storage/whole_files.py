@@ -124,7 +124,8 @@ def goes_on(root: int, names: Names) -> bool:
         names.status = file_protocol.flush_file(names.file)
         close_open(names.file)
         names.file = file_protocol.open_file(root, names.beside) if names.status == 0 else 0
-        names.status = min(names.file, names.status)
+        if names.status == 0:
+            names.status = min(names.file, 0) if names.file != 0 else OTHERWISE
     elif names.status == 0 and names.step > COMPARING and file_protocol.file_size(names.file) != names.n_bytes:
         names.status = OTHERWISE
     names.n_bytes = 0

@@ -15,7 +15,7 @@ from barelm.metal import arena
 from barelm.metal.console.sinks import plain_console
 from barelm.metal.storage import whole_files
 from barelm.metal.storage.whole_files import is_called, name_file, names_in, open_either, write_whole
-from barelm.metal.uefi.file_protocol import close_file, read_file, write_file
+from barelm.metal.uefi.file_protocol import close_file, flush_file, open_file, read_file, write_file
 from tests.metal.fake import FakeFirmware
 from tests.metal.talks import array
 from tests.metal.volumes import ERROR
@@ -165,6 +165,24 @@ def test_a_left_over_that_cannot_be_deleted_leaves_no_tail() -> None:
     volume.firmware.changes.fault = lambda number, what: int(what == "delete" and number == 0)
     status = volume.write(NEW)
     assert (status == 0 and volume.read() == NEW) or (status != 0 and volume.read() == OLD)
+
+
+@pytest.mark.parametrize("opened", [0, ERROR | uefi.EFI_DEVICE_ERROR])
+def test_a_file_that_is_gone_when_it_is_to_be_compared(opened: int) -> None:
+    volume = Volume({"my file.txt": OLD})
+    opening, flushing = open_file, flush_file
+    flushed = []
+
+    def flush(file: int) -> int:
+        flushed.append(file)
+        return flushing(file)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("barelm.metal.uefi.file_protocol.flush_file", flush)
+        patch.setattr("barelm.metal.uefi.file_protocol.open_file",
+                      lambda root, name: opened if flushed else opening(root, name))
+        assert volume.write(NEW) == (uefi.EFI_CRC_ERROR if opened == 0 else uefi.EFI_DEVICE_ERROR)
+    assert volume.files["my file.txt"] == OLD and volume.firmware.n_open == 1
 
 
 @pytest.mark.parametrize("what", ["create", "write", "flush"])
