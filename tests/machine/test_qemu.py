@@ -322,3 +322,16 @@ def test_pictures_need_a_screen(stand_in: Path, monkeypatch: pytest.MonkeyPatch)
     with _play(monkeypatch, ["sleep", 600], machine=Qemu(screen=True, accelerate="tcg")) as session:
         with pytest.raises(BarelmError, match="QEMU refused screendump: not today"):
             session.screenshot(stand_in / "x.png")
+
+
+@pytest.mark.parametrize("words, runs", [("exit 85", True), ("exit 1", False), ("exit 0", False),
+                                         ("echo KVM internal error. Suberror: 1 >&2; exec sleep 60", False),
+                                         ("echo only a warning >&2; sleep 0.1; exit 85", True)])
+def test_an_accelerator_that_stops_at_an_instruction_is_not_waited_for(tmp_path: Path, words: str, runs: bool,
+                                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accelerator, "_PROBE_S", 1e6)
+    program = tmp_path / "qemu"
+    program.write_text(f"#!/bin/sh\n{words}\n")
+    program.chmod(0o755)
+    assert accelerator.works(str(program), "kvm") == runs
+    assert not accelerator.works(str(tmp_path / "nowhere"), "kvm")
