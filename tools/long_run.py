@@ -33,6 +33,8 @@ PATIENCE_S = 120.0
 PROMPT = "\n> "
 COMMANDS = {50: "/save long", 51: "/list", 120: "/load long", 170: "/selftest", 230: "/retry", 310: "/stats"}
 PERIOD = 331
+MEASURES = ("/stats",)
+"""Commands that print figures in a sentence, which wraps where their widths let it: of these only that they answer."""
 FIGURES = re.compile(r"\d[\d.,]*")
 SPEED = re.compile(r"[\d.,]+ a second")
 """What a command measures, and what stands behind an answer: that differs."""
@@ -80,7 +82,7 @@ def converse(image: Path, cores: int, turns: int, minutes: float, step: int) -> 
         for line in lines():
             session.send(f"{line}\n")
             words = read_to_prompt(session)
-            said.update((FIGURES if line.startswith("/") else SPEED).sub("", words).encode())
+            said.update(heard(line, words).encode())
             done += 1
             if done % step == 0:
                 now = time.monotonic()
@@ -93,6 +95,13 @@ def converse(image: Path, cores: int, turns: int, minutes: float, step: int) -> 
                 break
         session.send("/quit\nx")
     return samples, sums, done
+
+
+def heard(line: str, words: str) -> str:
+    """Of what was said to a line what has to be the same another time."""
+    if line in MEASURES:
+        return line
+    return (FIGURES if line.startswith("/") else SPEED).sub("", words)
 
 
 def read_to_prompt(session: HostedSession) -> str:

@@ -234,10 +234,11 @@ def test_a_cache_that_cannot_be_made(cli: Cli, monkeypatch: pytest.MonkeyPatch) 
     assert cli("doctor").code == 1
 
 
-@pytest.mark.parametrize("command", ["show", "boot", "verify", "ls", "pack", "run"])
+@pytest.mark.parametrize("command", ["show", "boot", "verify", "ls", "pack", "run --machine hosted"])
 def test_a_pipe_is_refused_and_not_waited_for(cli: Cli, command: str) -> None:
     os.mkfifo(cli.folder / "pipe")
-    assert re.search(r"pipe is (a pipe|not a regular file)", cli.refuses(command, "pipe"))
+    name, *options = command.split()
+    assert re.search(r"pipe is (a pipe|not a regular file)", cli.refuses(name, "pipe", *options))
 
 
 @pytest.mark.parametrize("out", ["tiny.bin", "tokenizer.bin", "link"])
