@@ -113,6 +113,7 @@ def _run(setup: dict[str, Any], report: Report, report_fd: int) -> None:
         firmware = HostedFirmware(Setup(**setup), switch, report)
         kept = native.prepare_thread()
         native.note_faults(ctypes.addressof(report))
+        native.limit_arenas()
         if reason := confine(more):
             os.write(report_fd, json.dumps({"unconfined": reason}).encode() + b"\n")
         os.close(report_fd)

@@ -3,6 +3,7 @@
 import ctypes
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from barelm.machine.firmware.process import code
@@ -19,6 +20,7 @@ _SIGINFO, _ONSTACK = 0x4, 0x8000000
 _MAP_FAILED = (1 << 64) - 1
 _SIGNAL_STACK = 0x10000
 _PR_SET_PDEATHSIG = 1
+_M_ARENA_MAX, _ARENAS = -8, 8
 
 FAULTS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS)
 
@@ -39,6 +41,14 @@ class _StackT(ctypes.Structure):
 class _Sigaction(ctypes.Structure):
     _fields_ = [("sa_handler", ctypes.c_uint64), ("sa_mask", ctypes.c_uint64 * 16),
                 ("sa_flags", ctypes.c_uint32), ("sa_restorer", ctypes.c_uint64)]
+
+
+def limit_arenas() -> None:
+    """Heaps for threads, no more than glibc makes without counting processors first: it reads a file for that, which a
+    confined process may not (mallopt(3)).  Another C library has no such option.
+    """
+    with suppress(AttributeError):
+        _libc.mallopt(_M_ARENA_MAX, _ARENAS)
 
 
 def reserve(n_bytes: int, at: int = 0) -> int:
