@@ -82,7 +82,7 @@ def test_where_a_firmware_starts_nobody_it_is_not_left(short: Path) -> None:
 def test_a_processor_that_stops_for_good_is_done_without(long: Path) -> None:
     whole, session = told(long, 2, Hosted())
     assert (session.status, session.kept, session.left) == (0, 0, {})
-    shown, session = told(long, 2, Hosted(slips=(0, 1, 0.3)))
+    shown, session = told(long, 2, Hosted(slips=(0, 1, 0.05)))
     story = whole[:whole.rindex("6000 tokens")].rstrip()
     assert shown.startswith(story), "the words are those of the whole team"
     assert "Processor 1 does not answer any more; this one goes on alone." in shown[len(story):]
@@ -91,7 +91,7 @@ def test_a_processor_that_stops_for_good_is_done_without(long: Path) -> None:
 
 def test_without_memory_for_another_state_it_is_said(long: Path) -> None:
     """Of three allocations the first are workspace, weights and state; the one after these is refused."""
-    machine = Hosted((parse_fault("AllocatePages=EFI_OUT_OF_RESOURCES@4+"),), slips=(0, 1, 0.3))
+    machine = Hosted((parse_fault("AllocatePages=EFI_OUT_OF_RESOURCES@4+"),), slips=(0, 1, 0.05))
     shown, session = told(long, 2, machine)
     assert "a processor does not answer any more, and there is no memory to go on without it" in " ".join(shown.split())
     assert session.status not in (0, None)
