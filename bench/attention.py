@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
+from products import fastest
 
 from barelm.contract import layout
 from barelm.dialect.lowering.install import jit
@@ -47,15 +48,9 @@ def random_heads(n: int, kind: int, positions: int, head_dim: int) -> list[HeadC
             for keys, values in whole]
 
 
-def fastest(run: Any, heads: list[HeadCache], rounds: int) -> float:
-    """Milliseconds the fastest round through all heads took."""
-    times = []
-    for _ in range(rounds):
-        began = time.thread_time()
-        for head in heads:
-            run(head=head)
-        times.append(time.thread_time() - began)
-    return round(min(times) * 1e3, 3)
+def milliseconds(run: Callable[..., object], heads: list[HeadCache], rounds: int) -> float:
+    """What the fastest round through all heads took."""
+    return round(1e3 * fastest(lambda: [run(head=head) for head in heads], rounds), 3)
 
 
 def main() -> None:
@@ -78,8 +73,8 @@ def main() -> None:
             read = partial(jit(scores_of), scores, queries, c=c, seen=seen, n=n)
             add = partial(jit(values_of), out, scores, width=width, seen=seen, n=n)
             print(json.dumps({"cache": name, "queries": n, "bytes": 2 * sum(len(head.keys) for head in heads),
-                              "scores_ms": fastest(read, heads, chosen.rounds),
-                              "values_ms": fastest(add, heads, chosen.rounds)}), flush=True)
+                              "scores_ms": milliseconds(read, heads, chosen.rounds),
+                              "values_ms": milliseconds(add, heads, chosen.rounds)}), flush=True)
 
 
 if __name__ == "__main__":

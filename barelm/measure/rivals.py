@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,19 +42,22 @@ class Speeds(NamedTuple):
 
 def llama_cpp() -> str | None:
     """The module that brings llama.cpp, None where there is none."""
-    return next((module for module in BINDINGS if importlib.util.find_spec(module)), None)
+    return next(_bindings_here(), None)
+
+
+def _bindings_here() -> Iterator[str]:
+    return (module for module in BINDINGS if importlib.util.find_spec(module))
 
 
 def llama_cpp_for(model: Path, said: Callable[[str], None]) -> str | None:
     """The first module whose llama.cpp reads a few tokens with this model; why another does not is `said` in a line."""
-    for module in BINDINGS:
-        if importlib.util.find_spec(module):
-            try:
-                run_llama_cpp(module, model, [1] * _TRIAL, 2, 1)
-            except BarelmError as error:
-                said(f"{error.message}: {BINDINGS[module]} is left out.  {error.hint}")
-            else:
-                return module
+    for module in _bindings_here():
+        try:
+            run_llama_cpp(module, model, [1] * _TRIAL, 2, 1)
+        except BarelmError as error:
+            said(f"{error.message}: {BINDINGS[module]} is left out.  {error.hint}")
+        else:
+            return module
     return None
 
 
