@@ -31,6 +31,10 @@ AHEAD = 8192
 """Bytes between the keys in use and those being fetched."""
 
 
+Sums = tuple[F32x16, F32x16, F32x16, F32x16]
+"""One for each of the four queries."""
+
+
 class Four(NamedTuple):
     """Up to four queries side by side: of the run whose tokens are rows from `row` on, the first at `position`."""
 
@@ -140,24 +144,26 @@ def score(key: Kernel, job: Any) -> None:
         score_two(key, scores[0], queries[0], head, c.head_dim, p, seen.turned)
         p += 2 * LANES
     while p < padded(seen.end):
-        a0 = splat_f32x16(f32(0))
-        a1 = a0
-        a2 = a0
-        a3 = a0
+        zero = splat_f32x16(f32(0))
+        sums = (zero, zero, zero, zero)
         at = kept_at(p, seen.turned, head.room) * c.head_dim
         for i in range(c.head_dim):
             prefetch(head.keys, (at + i * LANES) * size + ahead)
-            k = key(head.keys, at + i * LANES)
-            a0 = a0 + splat_f32x16(queries[0, i]) * k
-            a1 = a1 + splat_f32x16(queries[1, i]) * k
-            a2 = a2 + splat_f32x16(queries[2, i]) * k
-            a3 = a3 + splat_f32x16(queries[3, i]) * k
-        store_four(scores, p, a0, a1, a2, a3)
+            sums = add_products(sums, queries, i, key(head.keys, at + i * LANES))
+        store_four(scores, p, sums)
         p += LANES
 
 
-def store_four(x: F32_2D, i: int, a: F32x16, b: F32x16, c: F32x16, d: F32x16) -> None:
+def add_products(sums: Sums, x: F32_2D, i: int, v: F32x16) -> Sums:
+    """sums[j] + x[j, i] v for each of the four queries j."""
+    a, b, c, d = sums
+    return (a + splat_f32x16(x[0, i]) * v, b + splat_f32x16(x[1, i]) * v,
+            c + splat_f32x16(x[2, i]) * v, d + splat_f32x16(x[3, i]) * v)
+
+
+def store_four(x: F32_2D, i: int, sums: Sums) -> None:
     """A vector for each of the four queries, from element i on."""
+    a, b, c, d = sums
     store_f32x16(x[0], i, a)
     store_f32x16(x[1], i, b)
     store_f32x16(x[2], i, c)
@@ -205,7 +211,7 @@ def add_values(value: Kernel, job: Any) -> None:
     out, _, _, width, seen, _ = job
     zero = splat_f32x16(f32(0))
     for column in range(0, width, LANES):
-        store_four(out, column, zero, zero, zero, zero)
+        store_four(out, column, (zero, zero, zero, zero))
     for part in range(2):
         lo, hi = part_of(seen, part)
         for t in range(lo, hi, TILE):
@@ -235,21 +241,15 @@ def add_tile(value: Kernel, job: Any, lo: int, hi: int) -> None:
         column += FOUR * LANES
         fetched += (hi - lo) * FOUR * LANES * size
     while column < width:
-        a0 = load_f32x16(out[0], column)
-        a1 = load_f32x16(out[1], column)
-        a2 = load_f32x16(out[2], column)
-        a3 = load_f32x16(out[3], column)
+        sums = (load_f32x16(out[0], column), load_f32x16(out[1], column),
+                load_f32x16(out[2], column), load_f32x16(out[3], column))
         at = first + column
         for t in range(lo, hi):
             prefetch(head.values, fetched)
             fetched += LANES * size
-            v = value(head.values, at)
+            sums = add_products(sums, scores, t, value(head.values, at))
             at += width
-            a0 = a0 + splat_f32x16(scores[0, t]) * v
-            a1 = a1 + splat_f32x16(scores[1, t]) * v
-            a2 = a2 + splat_f32x16(scores[2, t]) * v
-            a3 = a3 + splat_f32x16(scores[3, t]) * v
-        store_four(out, column, a0, a1, a2, a3)
+        store_four(out, column, sums)
         column += LANES
 
 
